@@ -1,0 +1,27 @@
+# `make dagger` sets everything up and trains; `make test` sets everything up and tests.
+PYTHON ?= python3
+PY := .venv/bin/python
+export MUJOCO_GL ?= egl
+
+.PHONY: setup dagger test robosuite clean
+setup: .venv/ready
+	@scripts/gl.sh
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v=sys.version_info; sys.exit(0 if v >= (3,11) else "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	@test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install -q -c constraints.txt -e '.[test]'
+	@touch $@
+
+dagger: setup
+	$(PY) -m toto_robot.train_dagger env=franka_pick
+
+test: setup
+	$(PY) -m pytest
+
+robosuite: setup
+	$(PY) -m pip install -q -c constraints.txt -e '.[robosuite]'
+	$(PY) -m pip install -q --no-deps robosuite==1.5.2
+
+clean:
+	rm -rf .venv *.egg-info
