@@ -1,0 +1,55 @@
+"""The one place for pixel ranges, resizing and cropping.
+
+A frame is RGB uint8 (H, W, 3). Models see float32 NCHW in [0, 1]. Nothing else in the project
+scales pixels or crops a picture, so a camera, a simulator and a video file meet the same encoder.
+"""
+import av
+import numpy as np
+import torch
+
+from toto_robot.errors import UserError
+
+
+def check_frames(frames, *, size: int | None = None, what: str = "frames") -> None:
+    """Raise UserError unless `frames` is uint8 (..., H, W, 3); `size` asks for H = W = size."""
+    dtype, shape = getattr(frames, "dtype", type(frames).__name__), tuple(getattr(frames, "shape", ()))
+    if str(dtype) not in ("uint8", "torch.uint8"):
+        raise UserError(f"{what}: expected uint8 pixels in 0..255, got {dtype}; "
+                        "scale floats by 255, round, and convert to uint8 first")
+    if len(shape) < 3 or shape[-1] != 3 or 0 in shape:
+        hint = "; this looks channels-first, move the channels last" if 3 in shape[-3:-1] and shape[-1] != 3 else ""
+        raise UserError(f"{what}: expected shape (..., height, width, 3), got {shape}{hint}")
+    if size is not None and shape[-3:-1] != (size, size):
+        raise UserError(f"{what}: expected {size}×{size} pixels, got {shape[-3]}×{shape[-2]}; "
+                        "use toto_robot.video.frames.resize_center_crop")
+
+
+def to_float01(frames) -> torch.Tensor:
+    """uint8 (..., H, W, 3), NumPy or torch, to float32 (..., 3, H, W) in [0, 1]."""
+    check_frames(frames)
+    x = torch.as_tensor(frames)
+    return x.movedim(-1, -3).float().div_(255.0)
+
+
+def to_uint8(x: torch.Tensor) -> torch.Tensor:
+    """float (..., 3, H, W) in [0, 1] to uint8 (..., H, W, 3), rounded; values outside are clipped."""
+    return x.mul(255.0).round().clamp(0, 255).to(torch.uint8).movedim(-3, -1).contiguous()
+
+
+def resize_center_crop(frame: np.ndarray, size: int = 128) -> np.ndarray:
+    """One uint8 (H, W, 3) frame to (size, size, 3): shortest side to `size` (Lanczos), centre crop."""
+    check_frames(frame)
+    if frame.ndim != 3:
+        raise UserError(f"expected one frame (height, width, 3), got shape {tuple(frame.shape)}; resize frames one by one")
+    if frame.shape[:2] == (size, size):
+        return np.ascontiguousarray(frame)
+    return crop_picture(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"), size)
+
+
+def crop_picture(picture: av.VideoFrame, size: int) -> np.ndarray:
+    """A decoded picture of any pixel format to uint8 RGB (size, size, 3); resized inside swscale."""
+    scale = size / min(picture.width, picture.height)
+    width, height = max(size, round(picture.width * scale)), max(size, round(picture.height * scale))
+    rgb = picture.reformat(width=width, height=height, format="rgb24", interpolation="LANCZOS").to_ndarray()
+    top, left = (height - size) // 2, (width - size) // 2
+    return np.ascontiguousarray(rgb[top:top + size, left:left + size])

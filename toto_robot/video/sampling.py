@@ -1,0 +1,60 @@
+"""Which frames of a video make a clip.
+
+Sec. 3.1 of the paper: 16 frames at stride 4. At 30 fps that is one frame each 0.133 s, and time is
+what we keep: at other rates each frame is the nearest one by timestamp. A video too short for that
+uses the largest stride (in frames) that fits; one with fewer than 16 frames gives no clip.
+"""
+import numpy as np
+
+from toto_robot.errors import UserError
+
+FRAMES = 16
+SPACING_S = 4 / 30
+
+
+class TooShort(UserError):
+    """A video with fewer frames than a clip needs; it is left out and named."""
+
+
+def clip_indices(times_s, *, frames: int = FRAMES, spacing_s: float = SPACING_S,
+                 hop_s: float = FRAMES * SPACING_S) -> np.ndarray:
+    """Frame indices int64 (clips, frames) of every clip in a video with timestamps `times_s` (N,).
+
+    Clips start every `hop_s` seconds, as many as fit, stretched evenly so that the last one ends at
+    the video's end. Indices within a clip strictly increase. Raises TooShort when N < frames.
+    """
+    times_s = np.asarray(times_s, dtype=np.float64)
+    if times_s.ndim != 1 or (np.diff(times_s) <= 0).any():
+        raise UserError("expected strictly increasing timestamps of shape (N,); sort the frames by time")
+    if frames < 1 or spacing_s <= 0 or hop_s <= 0:
+        raise UserError(f"expected frames >= 1, spacing_s > 0 and hop_s > 0, got {frames}, {spacing_s}, {hop_s}")
+    if len(times_s) < frames:
+        raise TooShort(f"{len(times_s)} frames, and a clip needs {frames}")
+    offsets_s = np.arange(frames) * spacing_s
+    gap_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else spacing_s
+    slack_s = times_s[-1] - times_s[0] - offsets_s[-1]
+    if slack_s < -gap_s / 2:                                     # too short in time: the largest stride that fits
+        stride = max(1, (len(times_s) - 1) // max(1, frames - 1))
+        return np.arange(frames)[None] * stride
+    slack_s = max(0.0, slack_s)
+    starts_s = times_s[0] + np.linspace(0.0, slack_s, 1 + int(slack_s / hop_s + 1e-9))
+    clips = np.stack([_distinct(nearest(times_s, start_s + offsets_s), len(times_s)) for start_s in starts_s])
+    return clips[np.sort(np.unique(clips, axis=0, return_index=True)[1])]
+
+
+def nearest(times_s: np.ndarray, wanted_s: np.ndarray) -> np.ndarray:
+    """Index of the timestamp nearest to each wanted time; the earlier one on a tie."""
+    right = np.searchsorted(times_s, wanted_s).clip(1, max(1, len(times_s) - 1)) if len(times_s) > 1 \
+        else np.zeros(len(wanted_s), dtype=np.int64)
+    if len(times_s) == 1:
+        return right
+    left = right - 1
+    return np.where(wanted_s - times_s[left] <= times_s[right] - wanted_s + 1e-9, left, right)
+
+
+def _distinct(indices: np.ndarray, available: int) -> np.ndarray:
+    """Where the video is slower than the spacing, the nearest frames repeat: take neighbours instead."""
+    if (np.diff(indices) > 0).all():
+        return indices
+    first = min(int(indices[0]), available - len(indices))
+    return np.arange(first, first + len(indices))
