@@ -1,0 +1,174 @@
+"""The frozen encoder: frames → token ids → Toto, stopped at a middle layer → a pooled feature (Sec. 4.4).
+
+Shapes: B batch, F frames, S tokens a frame, T sequence, D width.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from toto_robot.errors import UserError
+from toto_robot.features.folder import TOTO, ModelFolder, load_toto, read_folder
+from toto_robot.features.pooling import check_pooling, feature_shape, pool
+from toto_robot.models.toto import Toto
+from toto_robot.tokens.dvae import DVAE
+from toto_robot.tokens.special import IMAGE_START, OFFSET, VIDEO_START
+from toto_robot.video.frames import check_frames
+
+WEIGHTS = Path(__file__).parent.parent / "weights"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+RANDOM_SEED = 0
+"""Seed of the weights of a random encoder."""
+MICRO_TOKENS = {"cpu": 2048, "cuda": 65536}
+"""Tokens that go through the transformer at once: on a CPU the activations of a block then stay in the cache."""
+
+
+class Encoder:
+    """Frames in, features out; nothing in it learns. Made by `load_encoder`."""
+
+    def __init__(self, dvae: DVAE, toto: Toto | None, *, layer, pooling, dtype, device, image_size, identity):
+        check_pooling(pooling)
+        if dtype not in DTYPES:
+            raise UserError(f"there is no encoder dtype {dtype!r}; the dtypes are {', '.join(DTYPES)}")
+        self.device = _device(device)
+        self.dvae = dvae.requires_grad_(False).to(self.device, torch.float32).eval()
+        self.pooling, self.dtype, self.image_size = pooling, dtype, image_size
+        self.grid = dvae.grid(image_size)[0]
+        if toto is None:
+            self.toto, self.layer, self.num_layers = None, 0, 0
+            self._codebook = dvae.codebook().to(self.device, torch.float32)
+            self.dim = self._codebook.shape[1]
+        else:
+            self.layer, self.num_layers, self.dim = layer, toto.config.layers, toto.config.width
+            if not 1 <= layer <= self.num_layers:
+                raise UserError(f"encoder layer must be from 1 to {self.num_layers}, but it is {layer}")
+            self.toto = toto.requires_grad_(False).to(self.device, DTYPES[dtype]).eval()
+        self.feature_shape = feature_shape(pooling, self.dim, self.grid)
+        parts = {**identity, "layer": self.layer, "pooling": pooling, "dtype": dtype, "dvae": dvae.fingerprint()}
+        self.fingerprint = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        """Equal fingerprints mean equal features, so a cache or a policy can tell whether it fits."""
+
+    @torch.inference_mode()
+    def __call__(self, frames) -> Tensor:
+        """Features float32 of frames uint8 (B, H, W, 3), or of clips (B, F, H, W, 3), NumPy or torch.
+
+        (B, D) for mean, (B, 16, D) for grid and attention, (B, S, D) for none; a clip has F·16 and F·S, and its
+        mean runs over all its frames. The frames must have the size that the encoder was trained on (UserError).
+        """
+        return self.features(self.codes(frames))
+
+    @torch.inference_mode()
+    def codes(self, frames) -> Tensor:
+        """Token codes int64 (B, S), or (B, F, S) for clips: always computed in float32, so they are reproducible."""
+        check_frames(frames, size=self.image_size)
+        if len(frames.shape) not in (4, 5):
+            raise UserError(
+                f"an encoder takes frames (B, H, W, 3) or clips (B, F, H, W, 3), but got {tuple(frames.shape)}; "
+                "for one frame write frame[None]"
+            )
+        frames = torch.as_tensor(frames)
+        codes = self.dvae.encode(frames.reshape(-1, *frames.shape[-3:])).to(self.device)
+        return codes.view(*frames.shape[:-3], -1)
+
+    @torch.inference_mode()
+    def features(self, codes: Tensor) -> Tensor:
+        """Features, shaped as in `__call__`, of codes (B, S) or (B, F, S)."""
+        codes = torch.as_tensor(codes).to(self.device, torch.long)
+        start = IMAGE_START if codes.ndim == 2 else VIDEO_START
+        codes = codes.flatten(1)
+        if self.toto is None:
+            return pool(F.embedding(codes, self._codebook), self.pooling, self.grid)
+        at_once = max(1, MICRO_TOKENS.get(self.device.type, MICRO_TOKENS["cuda"]) // (codes.shape[1] + 1))
+        return torch.cat([self._some(part, start) for part in codes.split(at_once)])
+
+    def _some(self, codes_BT: Tensor, start: int) -> Tensor:
+        """One micro-batch: the start token goes in front, and its feature is dropped."""
+        ids = F.pad(codes_BT + OFFSET, (1, 0), value=start)
+        return pool(self.toto.hidden_states(ids, self.layer)[:, 1:], self.pooling, self.grid)
+
+    def __repr__(self) -> str:
+        what = f"layer {self.layer} of {self.num_layers}" if self.toto is not None else "codebook vectors"
+        return f"Encoder({what}, {self.pooling} {self.feature_shape}, {self.dtype}, {self.fingerprint[:12]})"
+
+
+def load_encoder(
+    name_or_folder: str | Path = "toto_tiny",
+    layer: int | None = None,
+    pooling: str | None = "mean",
+    dtype: str = "float32",
+    device: str = "cpu",
+) -> Encoder:
+    """The frozen encoder called `name_or_folder`.
+
+    Names: `toto_tiny`; `toto_tiny_random`, the same tokenizer and architecture with random weights from a fixed
+    seed; `dvae_codes`, the codebook vectors of the codes without Toto. Or a model folder made by `pretrain`;
+    FOLDER:random and FOLDER:codes are the same two controls for it.
+    `layer` counts from 1 (the model's default if None); the layers above are not computed. `pooling` is mean,
+    attention, grid or none (None: the model's default). `dtype` (float32 or bfloat16) is the transformer's; the
+    tokenizer is always float32. Raises UserError listing what exists.
+    """
+    folder, variant = find_encoder(name_or_folder)
+    found = read_folder(folder)
+    dvae = DVAE.load(folder)
+    toto, identity = _transformer(found, variant)
+    if toto is None and layer not in (None, 0):
+        raise UserError(f"{name_or_folder} has no transformer, so it has no layer {layer}; leave layer out")
+    return Encoder(
+        dvae,
+        toto,
+        layer=found.layer if layer is None else layer,
+        pooling=found.pooling if pooling is None else pooling,
+        dtype=dtype,
+        device=device,
+        image_size=found.image_size,
+        identity=identity,
+    )
+
+
+def encoder_names() -> list[str]:
+    """Every name that `load_encoder` knows."""
+    shipped = sorted(p.parent.name for p in WEIGHTS.glob("*/config.yaml"))
+    return [*shipped, *(f"{name}_random" for name in shipped), "dvae_codes"]
+
+
+def find_encoder(name_or_folder: str | Path) -> tuple[Path, str]:
+    """The model folder behind a name, and the variant: trained, random or codes."""
+    name = str(name_or_folder)
+    if name == "dvae_codes":
+        return WEIGHTS / "toto_tiny", "codes"
+    if (WEIGHTS / name / "config.yaml").is_file():
+        return WEIGHTS / name, "trained"
+    if name.endswith("_random") and (WEIGHTS / name.removesuffix("_random") / "config.yaml").is_file():
+        return WEIGHTS / name.removesuffix("_random"), "random"
+    path, _, variant = name.partition(":") if not Path(name).is_dir() else (name, "", "")
+    if Path(path).is_dir() and variant in ("", "random", "codes"):
+        return Path(path), variant or "trained"
+    raise UserError(
+        f"there is no encoder {name!r}; the encoders are {', '.join(encoder_names())}, "
+        "or the path of a model folder made by `python -m toto_robot.pretrain`"
+    )
+
+
+def _transformer(folder: ModelFolder, variant: str) -> tuple[Toto | None, dict]:
+    """The transformer of a variant, and what tells it from any other."""
+    if variant == "codes":
+        return None, {"codes": True}
+    if variant == "random":
+        toto = Toto(folder.toto)
+        toto.init_weights(torch.Generator().manual_seed(RANDOM_SEED))
+        return toto, {"random": RANDOM_SEED, "config": asdict(folder.toto)}
+    return load_toto(folder), {"weights": folder.sha256[TOTO], "config": asdict(folder.toto)}
+
+
+def _device(name: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+        return device
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"the device {str(name)!r} can't be used here ({str(error).splitlines()[0]}); try device=cpu") from error

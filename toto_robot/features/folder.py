@@ -1,0 +1,111 @@
+"""A model folder: what `pretrain` exports, what is shipped, and what `load_encoder` reads.
+
+config.yaml        fields of Toto and of the dVAE, default layer and pooling, sha256 of both weight files
+toto.safetensors   the transformer
+dvae.safetensors   its tokenizer
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from toto_robot.atomic import atomic_folder
+from toto_robot.errors import UserError
+from toto_robot.models.toto import Toto, TotoConfig
+from toto_robot.tokens.dvae import DVAE
+
+CONFIG, TOTO, TOKENIZER = "config.yaml", "toto.safetensors", "dvae.safetensors"
+AGAIN = "copy the folder again, or export it again with `python -m toto_robot.pretrain`"
+
+
+@dataclass
+class ModelFolder:
+    """config.yaml of a model folder, checked."""
+
+    path: Path
+    """Where it is."""
+    toto: TotoConfig
+    """The transformer's shape."""
+    layer: int
+    """The layer that features come from unless another is asked for."""
+    pooling: str
+    """The default pooling."""
+    image_size: int
+    """Side, in pixels, of the frames that it was trained on."""
+    sha256: dict[str, str] = field(default_factory=dict)
+    """sha256 of each weight file."""
+    notes: dict = field(default_factory=dict)
+    """What made it: steps, losses, stores. For people; nothing reads it."""
+
+
+def save_model(
+    path: Path, toto: Toto, dvae: DVAE, *, layer: int, pooling: str, image_size: int = 128, notes: dict | None = None
+) -> None:
+    """Write a model folder, atomically; weights in float32."""
+    config = {
+        "toto": toto.config.to_dict(),
+        "dvae": asdict(dvae.config),
+        "layer": layer,
+        "pooling": pooling,
+        "image_size": image_size,
+        "sha256": {},
+        "notes": notes or {},
+    }
+    with atomic_folder(path) as folder:
+        for name, model in ((TOTO, toto), (TOKENIZER, dvae)):
+            data = save({key: value.detach().float().cpu().contiguous() for key, value in model.state_dict().items()})
+            config["sha256"][name] = hashlib.sha256(data).hexdigest()
+            (folder / name).write_bytes(data)
+        (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
+
+
+def read_folder(path: Path) -> ModelFolder:
+    """Read and check config.yaml; UserError says what is missing or wrong in it, and the remedy."""
+    for name in (CONFIG, TOTO, TOKENIZER):
+        if not (path / name).is_file():
+            exists = ", ".join(sorted(p.name for p in path.iterdir())) or "nothing" if path.is_dir() else "no folder"
+            raise UserError(
+                f"{path} is not a model folder: expected {CONFIG}, {TOTO} and {TOKENIZER}, found {exists}; {AGAIN}"
+            )
+    try:
+        config = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
+        found = ModelFolder(
+            path=path,
+            toto=TotoConfig(**config["toto"]),
+            layer=int(config["layer"]),
+            pooling=str(config["pooling"]),
+            image_size=int(config["image_size"]),
+            sha256={name: str(config["sha256"][name]) for name in (TOTO, TOKENIZER)},
+            notes=config.get("notes") or {},
+        )
+    except KeyError as error:
+        raise UserError(f"{path / CONFIG} does not describe a model: it has no {error}; {AGAIN}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path / CONFIG} does not describe a model ({reason}); {AGAIN}") from error
+    return found
+
+
+def load_toto(folder: ModelFolder) -> Toto:
+    """The transformer of a model folder, in float32, in evaluation mode. Runs no code from the file."""
+    file = folder.path / TOTO
+    data = file.read_bytes()
+    found, expected = hashlib.sha256(data).hexdigest(), folder.sha256[TOTO]
+    if found != expected:
+        raise UserError(
+            f"{file} is truncated or not the file that its {CONFIG} describes: expected sha256 {expected[:12]}…, "
+            f"got {found[:12]}… ({len(data):,} bytes); {AGAIN}"
+        )
+    with torch.device("meta"):
+        model = Toto(folder.toto)
+    try:
+        model.load_state_dict(load(data), strict=True, assign=True)
+    except (SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{file} does not fit its {CONFIG} ({reason}); {AGAIN}") from error
+    return model.float().requires_grad_(False).eval()
