@@ -1,0 +1,139 @@
+"""How a scene looks: nominal, shifted for evaluation, or random for making video.
+
+An appearance changes colours, textures, lights, the camera's pose and sensor noise, never physics.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from envs.errors import EnvError
+
+TEXTURE_SIZE = 64
+SHIFTS = ("colour", "light", "camera", "noise", "all")
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """The nominal look is the default of every field."""
+
+    object_rgb: tuple[float, float, float] = (0.0, 0.447, 0.741)
+    """Colour of the object; PixMC's cube by default."""
+    table_rgb: tuple[float, float, float] = (0.72, 0.70, 0.66)
+    """Colour of the table; multiplies its texture."""
+    floor_rgb: tuple[float, float, float] = (0.36, 0.38, 0.40)
+    """Colour of the floor; multiplies its texture."""
+    arm_rgb: tuple[float, float, float] = (0.93, 0.93, 0.93)
+    """Colour of the arm and the hand's housing."""
+    finger_rgb: tuple[float, float, float] = (0.25, 0.25, 0.27)
+    """Colour of the fingers."""
+    table_texture: np.ndarray | None = field(default=None, compare=False)
+    """uint8 (64, 64, 3), or None for plain."""
+    floor_texture: np.ndarray | None = field(default=None, compare=False)
+    """uint8 (64, 64, 3), or None for plain."""
+    light_pos_m: tuple[float, float, float] = (0.2, 0.6, 2.2)
+    """Position of the one lamp, world frame; it shines at the middle of the table."""
+    light_diffuse: float = 0.55
+    """Strength of the lamp."""
+    light_ambient: float = 0.45
+    """Strength of the light from everywhere."""
+    light_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Tint of both."""
+    camera_shift_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Displacement of the wrist camera in the hand frame."""
+    camera_turn_rad: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Small rotation of the wrist camera about its own axes."""
+    fovy_scale: float = 1.0
+    """Factor on the wrist camera's field of view."""
+    noise_std: float = 0.0
+    """Gaussian noise added to every pixel, in grey levels (0–255)."""
+    gain: float = 1.0
+    """Exposure: factor on every pixel."""
+    distractors: tuple[tuple[float, ...], ...] = ()
+    """Up to three boxes to draw on the table: (x, y, yaw, half size, r, g, b); they touch nothing."""
+
+
+NOMINAL = Appearance()
+
+
+def _colour(rng, low=0.05, high=0.95):
+    return tuple(float(v) for v in rng.uniform(low, high, 3))
+
+
+def random_texture(rng: np.random.Generator) -> np.ndarray:
+    """uint8 (64, 64, 3): checks, stripes, speckle, smooth noise or a gradient."""
+    n, kind = TEXTURE_SIZE, rng.integers(5)
+    v, u = np.mgrid[0:n, 0:n] / n
+    if kind == 0:
+        k = int(rng.integers(1, 9))
+        mask = ((np.floor(u * 2 * k) + np.floor(v * 2 * k)) % 2)
+    elif kind == 1:
+        angle, k = rng.uniform(0, np.pi), rng.uniform(1, 12)
+        mask = 0.5 + 0.5 * np.sin(2 * np.pi * k * (u * np.cos(angle) + v * np.sin(angle)))
+    elif kind == 2:
+        mask = rng.random((n, n))
+    elif kind == 3:
+        k = 2 ** int(rng.integers(2, 5))
+        coarse = rng.random((k, k))
+        index = np.linspace(0, k, n, endpoint=False)
+        i, f = index.astype(int), index % 1
+        rows = coarse[i] * (1 - f)[:, None] + coarse[(i + 1) % k] * f[:, None]
+        mask = rows[:, i] * (1 - f) + rows[:, (i + 1) % k] * f
+    else:
+        mask = u
+    a, b = np.array(_colour(rng, 0.2, 1.0)), np.array(_colour(rng, 0.2, 1.0))
+    return (255 * (a + (b - a) * mask[..., None])).astype(np.uint8)
+
+
+def _light(rng, width=1.0):
+    return dict(
+        light_pos_m=(0.5 + width * rng.uniform(-1, 1), width * rng.uniform(-1.2, 1.2), rng.uniform(1.4, 2.6)),
+        light_diffuse=float(rng.uniform(0.25, 0.8)), light_ambient=float(rng.uniform(0.25, 0.6)),
+        light_rgb=tuple(float(v) for v in rng.uniform(0.85, 1.0, 3)))
+
+
+def _camera(rng, scale=1.0):
+    return dict(
+        camera_shift_m=tuple(float(v) for v in scale * rng.uniform(-0.01, 0.01, 3)),
+        camera_turn_rad=tuple(float(v) for v in scale * rng.uniform(-0.05, 0.05, 3)),
+        fovy_scale=float(1 + scale * rng.uniform(-0.04, 0.04)))
+
+
+def shifted(shift: str | None, rng: np.random.Generator) -> Appearance:
+    """The look of one evaluation episode under `shift`; None is nominal.
+
+    colour: every colour moves by up to ±0.15. light: lamp elsewhere, other strength and tint. camera: ±5 mm,
+    ±1.4°, ±2 % field of view. noise: σ = 8 grey levels and exposure ±15 %. all: everything at once.
+    """
+    if shift is None:
+        return NOMINAL
+    if shift not in SHIFTS:
+        raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(SHIFTS)}")
+    look = NOMINAL
+    if shift in ("colour", "all"):
+        near = {name: tuple(float(c) for c in np.clip(np.array(getattr(look, name)) + rng.uniform(-0.15, 0.15, 3), 0, 1))
+                for name in ("object_rgb", "table_rgb", "floor_rgb", "arm_rgb", "finger_rgb")}
+        look = replace(look, **near)
+    if shift in ("light", "all"):
+        look = replace(look, **_light(rng, 0.6))
+    if shift in ("camera", "all"):
+        look = replace(look, **_camera(rng, 0.5))
+    if shift in ("noise", "all"):
+        look = replace(look, noise_std=8.0, gain=float(rng.uniform(0.85, 1.15)))
+    return look
+
+
+def randomised(rng: np.random.Generator) -> Appearance:
+    """A wide random look, for pre-training video (not for training or scoring policies)."""
+    plain = rng.random(2) < 0.4
+    boxes = tuple(
+        (float(rng.uniform(0.3, 0.7)), float(rng.uniform(-0.35, 0.35)), float(rng.uniform(0, np.pi)),
+         float(rng.uniform(0.012, 0.04)), *_colour(rng)) for _ in range(int(rng.integers(0, 4))))
+    return Appearance(
+        object_rgb=_colour(rng, 0.0, 1.0) if rng.random() < 0.7 else NOMINAL.object_rgb,
+        table_rgb=_colour(rng, 0.3, 1.0), floor_rgb=_colour(rng, 0.1, 0.9),
+        arm_rgb=_colour(rng, 0.4, 1.0) if rng.random() < 0.5 else NOMINAL.arm_rgb,
+        finger_rgb=_colour(rng, 0.05, 0.6) if rng.random() < 0.5 else NOMINAL.finger_rgb,
+        table_texture=None if plain[0] else random_texture(rng),
+        floor_texture=None if plain[1] else random_texture(rng),
+        distractors=boxes, **_light(rng), **_camera(rng))

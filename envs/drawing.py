@@ -1,0 +1,59 @@
+"""Drawing frames. One GL context a process and a size, shared by every environment of the same kind."""
+
+import mujoco
+import numpy as np
+
+from envs.errors import EnvError
+
+_CANVASES: dict = {}
+
+
+class Canvas:
+    """An offscreen buffer of one size. Environments take turns; each hands in its own model and data."""
+
+    def __init__(self, model: mujoco.MjModel, width: int, height: int):
+        try:
+            self.gl = mujoco.GLContext(width, height)
+            self.gl.make_current()
+            model.vis.global_.offwidth, model.vis.global_.offheight = width, height
+            self.context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        except Exception as error:  # the GL loaders raise whatever they like
+            raise EnvError(
+                f"MuJoCo could not open an offscreen GL context ({error}). Without a display set MUJOCO_GL=egl "
+                "(Debian: libegl1 libgl1-mesa-dri) or MUJOCO_GL=osmesa (libosmesa6).") from error
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self.context)
+        self.scene = mujoco.MjvScene(model, maxgeom=80)
+        self.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
+        self.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+        self.scene.flags[mujoco.mjtRndFlag.mjRND_SKYBOX] = 0
+        self.scene.flags[mujoco.mjtRndFlag.mjRND_HAZE] = 0
+        self.option = mujoco.MjvOption()
+        self.camera = mujoco.MjvCamera()
+        self.camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self.rect = mujoco.MjrRect(0, 0, width, height)
+        self.pixels = np.empty((height, width, 3), np.uint8)
+        self.textures: list = [None] * model.ntex  # what each texture slot on the GPU holds now
+
+    def draw(self, model, data, camera: str) -> np.ndarray:
+        """uint8 (height, width, 3), top row first; a fresh array."""
+        self.gl.make_current()
+        for texture in range(model.ntex):
+            start = model.tex_adr[texture]
+            end = start + model.tex_height[texture] * model.tex_width[texture] * model.tex_nchannel[texture]
+            held = model.tex_data[start:end]
+            if self.textures[texture] is None or not np.array_equal(self.textures[texture], held):
+                mujoco.mjr_uploadTexture(model, self.context, texture)
+                self.textures[texture] = held.copy()
+        self.camera.fixedcamid = model.camera(camera).id
+        mujoco.mjv_updateScene(model, data, self.option, None, self.camera, mujoco.mjtCatBit.mjCAT_ALL, self.scene)
+        mujoco.mjr_render(self.rect, self.scene, self.context)
+        mujoco.mjr_readPixels(self.pixels, None, self.rect, self.context)
+        return self.pixels[::-1].copy()
+
+
+def canvas(model: mujoco.MjModel, width: int, height: int) -> Canvas:
+    """The canvas of this size; models may share one when their textures have the same sizes and they have no meshes."""
+    key = (width, height, model.ntex, model.nmesh)
+    if key not in _CANVASES:
+        _CANVASES[key] = Canvas(model, width, height)
+    return _CANVASES[key]

@@ -1,0 +1,148 @@
+"""The Gymnasium environment: one robot, one task, one protocol."""
+
+import pickle
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+
+from envs import scene
+from envs.appearance import NOMINAL, SHIFTS, Appearance, randomised, shifted
+from envs.drawing import canvas
+from envs.errors import EnvError
+
+_STATE = mujoco.mjtState.mjSTATE_INTEGRATION
+
+
+class RobotEnv(gym.Env):
+    """Observation dict: `rgb` uint8 (S, S, 3) of the wrist camera, `proprio` float32 (2·dof,), and on request
+    `privileged` float32: proprio followed by the task's true state. Action float32 (A,) in [-1, 1]; what it means is
+    the protocol's docstring. `info["success"]` is sticky within an episode.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
+
+    def __init__(self, robot, task, protocol, *, name: str, privileged: bool = False, render: bool = True,
+                 shift: str | None = None, appearance=None, image_size: int = 128, render_mode: str | None = None):
+        """`appearance`: an `Appearance`, "random" (a new look each episode), or None; `shift`: see `shifted`."""
+        if shift is not None and shift not in SHIFTS:
+            raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(SHIFTS)}")
+        if not (isinstance(appearance, Appearance) or appearance in (None, "random")):
+            raise EnvError(f"appearance must be an Appearance, 'random' or None, got {appearance!r}")
+        if image_size % 8 or image_size < 8:
+            raise EnvError(f"image_size must be a multiple of 8 (the tokenizer's patch), got {image_size}")
+        if render_mode not in (None, "rgb_array"):
+            raise EnvError(f"render_mode={render_mode!r} does not exist; there are: None, rgb_array")
+        self.name, self.robot, self.protocol = name, robot, protocol(robot)
+        self.model = scene.compose(robot, task, self.protocol)
+        self.data = mujoco.MjData(self.model)
+        self.task = task(self.model, robot, self.protocol)
+        self.with_privileged, self.with_render, self.shift = privileged, render, shift
+        self.appearance, self.image_size, self.render_mode = appearance, image_size, render_mode
+        self.control_hz, self.horizon = self.protocol.control_hz, self.protocol.horizon
+        self.metadata = {**self.metadata, "render_fps": int(self.control_hz)}
+        self.action_names = self.protocol.action_names
+        self.dof = robot.dof
+        self._nominal = scene.nominal_parts(self.model, robot, task.table_z_m)
+        self._low, self._span = robot.scale_low, robot.scale_high - robot.scale_low
+        self.look: Appearance = NOMINAL
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (len(self.action_names),), np.float32)
+        box = lambda n: gym.spaces.Box(-np.inf, np.inf, (n,), np.float32)  # noqa: E731
+        spaces = {"rgb": gym.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8), "proprio": box(2 * self.dof)}
+        if privileged:
+            spaces["privileged"] = box(2 * self.dof + len(self.task.privileged(self.data)))
+        self.observation_space = gym.spaces.Dict(spaces)
+        self.steps, self.success = 0, False
+
+    def reset(self, *, seed: int | None = None, options=None):
+        super().reset(seed=seed)
+        rng = self.np_random
+        mujoco.mj_resetData(self.model, self.data)
+        arms = len(self.robot.arm_joints)
+        home = self.robot.q_home_pixmc_rad if self.task.faithful else self.robot.q_home_rad
+        q = np.concatenate([home, [0.035] * (self.dof - arms)]) + rng.uniform(-0.125, 0.125, self.dof)
+        self.data.qpos[:self.dof] = np.clip(q, self.robot.scale_low, self.robot.scale_high)
+        if not self.task.faithful:
+            self.data.qpos[arms:self.dof] = self.robot.finger_range_m[1]  # a real gripper starts open
+        self.task.reset(self.data, rng)
+        self.protocol.reset(self.data, self.data.qpos[:arms].copy())
+        # The looks have a generator of their own, so a shift never changes where the cube is.
+        self._look_rng = np.random.default_rng(rng.integers(2 ** 63))
+        self.look = self._new_look()
+        scene.dress(self.model, self.data, self.look, self._nominal)
+        mujoco.mj_forward(self.model, self.data)
+        self.steps, self.success = 0, False
+        return self.observe(), {"success": False, "steps": 0}
+
+    def _new_look(self) -> Appearance:
+        if self.appearance == "random":
+            return randomised(self._look_rng)
+        if self.appearance is not None:
+            return self.appearance
+        return shifted(self.shift, self._look_rng)
+
+    def step(self, action):
+        action = np.asarray(action, np.float64)
+        if action.shape != self.action_space.shape:
+            raise EnvError(f"{self.name} takes actions of shape {self.action_space.shape} "
+                           f"({', '.join(self.action_names)}), got {action.shape}")
+        if not np.isfinite(action).all():
+            raise EnvError(f"{self.name} got an action with NaN or infinity: {action}")
+        action = np.clip(action, -1.0, 1.0)
+        self.protocol.apply(action, self.data, lambda n: mujoco.mj_step(self.model, self.data, n))
+        # Positions of bodies and contacts belong to the step before the last integration: bring them up to date.
+        mujoco.mj_forward(self.model, self.data)
+        self.steps += 1
+        reward, done, failed = self.task.evaluate(self.data, action)
+        self.success = self.success or done
+        ends = failed or (self.success and not self.task.faithful)
+        truncated = self.steps >= self.horizon and not ends
+        return self.observe(), reward, bool(ends), bool(truncated), {"success": self.success, "steps": self.steps}
+
+    def observe(self) -> dict[str, np.ndarray]:
+        q, dq = self.data.qpos[:self.dof], self.data.qvel[:self.dof]
+        proprio = np.concatenate([2 * (q - self._low) / self._span - 1, 0.1 * dq]).astype(np.float32)
+        out = {"rgb": self._camera(), "proprio": proprio}
+        if self.with_privileged:
+            out["privileged"] = np.concatenate([proprio, self.task.privileged(self.data)]).astype(np.float32)
+        return out
+
+    def _camera(self) -> np.ndarray:
+        size = self.image_size
+        if not self.with_render:
+            return np.zeros((size, size, 3), np.uint8)
+        frame = canvas(self.model, size, size).draw(self.model, self.data, "wrist")
+        if self.look.noise_std or self.look.gain != 1.0:
+            noise = self.look.noise_std * self._look_rng.standard_normal(frame.shape)
+            frame = np.clip(frame * self.look.gain + noise, 0, 255).astype(np.uint8)
+        return frame
+
+    def render(self):
+        return self.view("side") if self.render_mode == "rgb_array" else None
+
+    def view(self, camera: str = "side", width: int = 256, height: int = 256) -> np.ndarray:
+        """uint8 (height, width, 3) from `camera`: "side" or "wrist"."""
+        return canvas(self.model, width, height).draw(self.model, self.data, camera)
+
+    def get_state(self) -> bytes:
+        """Everything that decides the rest of the episode; `set_state` continues it bit for bit."""
+        physics = np.empty(mujoco.mj_stateSize(self.model, _STATE))
+        mujoco.mj_getState(self.model, self.data, physics, _STATE)
+        rngs = [g.bit_generator.state for g in (self.np_random, self._look_rng)]
+        return pickle.dumps((physics, self.protocol.state(), self.task.state(), self.steps, self.success,
+                             rngs, self.look))
+
+    def set_state(self, state: bytes) -> dict[str, np.ndarray]:
+        """Restores `get_state` and returns the observation. Only for states of this process family: it unpickles."""
+        physics, protocol, task, self.steps, self.success, rngs, self.look = pickle.loads(state)
+        mujoco.mj_resetData(self.model, self.data)
+        scene.dress(self.model, self.data, self.look, self._nominal)
+        mujoco.mj_setState(self.model, self.data, physics, _STATE)
+        mujoco.mj_forward(self.model, self.data)
+        mujoco.mj_setState(self.model, self.data, physics, _STATE)  # forward touched the warm start
+        self.protocol.restore(protocol)
+        self.task.restore(task)
+        self._look_rng = np.random.default_rng()
+        for generator, saved in zip((self.np_random, self._look_rng), rngs):
+            generator.bit_generator.state = saved
+        return self.observe()

@@ -1,0 +1,83 @@
+"""A robot's limits, and the limiter that applies them.
+
+The simulator at the real-arm protocol and the deploy loop both move their commanded position through
+`JointLimiter`, so that a policy meets the same clamping in training and on the arm.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.errors import EnvError
+
+
+@dataclass(frozen=True)
+class JointLimits:
+    """Published limits of an arm, one number a joint."""
+
+    q_min_rad: np.ndarray
+    """Lower joint position, (J,)."""
+    q_max_rad: np.ndarray
+    """Upper joint position, (J,)."""
+    dq_max_rad_s: np.ndarray
+    """Joint speed, (J,)."""
+    ddq_max_rad_s2: np.ndarray
+    """Joint acceleration, (J,)."""
+    dddq_max_rad_s3: np.ndarray
+    """Joint jerk, (J,)."""
+    tau_max_nm: np.ndarray
+    """Joint torque, (J,)."""
+    dtau_max_nm_s: np.ndarray
+    """Torque rate, (J,)."""
+
+    def __post_init__(self):
+        size = len(np.asarray(self.q_min_rad))
+        for name, value in self.__dict__.items():
+            value = np.asarray(value, dtype=np.float64)
+            if value.shape != (size,):
+                raise EnvError(f"{name}: expected {size} numbers, one a joint, got shape {value.shape}")
+            object.__setattr__(self, name, value)
+        if not (self.q_min_rad < self.q_max_rad).all():
+            raise EnvError("q_min_rad must be below q_max_rad for every joint")
+
+
+class JointLimiter:
+    """Moves a commanded joint position towards a wanted one, never past position, speed or acceleration limits.
+
+    The state is the last command and its speed; `step` is called once a control period. A command can always
+    stop inside the position limits: the speed towards a limit is capped by sqrt(2·a·distance).
+    """
+
+    def __init__(self, limits: JointLimits, dt_s: float, margin_rad: float = 0.01):
+        if dt_s <= 0:
+            raise EnvError(f"dt_s must be positive, got {dt_s}")
+        self.limits, self.dt_s = limits, dt_s
+        self.low = limits.q_min_rad + margin_rad
+        self.high = limits.q_max_rad - margin_rad
+        self.reset((self.low + self.high) / 2)
+
+    def reset(self, q_rad) -> None:
+        """Starts at rest at `q_rad` (J,)."""
+        self.q_rad = np.clip(np.asarray(q_rad, np.float64), self.low, self.high)
+        self.dq_rad_s = np.zeros_like(self.q_rad)
+
+    def step(self, wanted_rad) -> np.ndarray:
+        """The command for the next period: as near to `wanted_rad` (J,) as the limits allow."""
+        lim, dt = self.limits, self.dt_s
+        dq = (np.asarray(wanted_rad, np.float64) - self.q_rad) / dt
+        reach = lim.ddq_max_rad_s2 * dt
+        dq = np.clip(dq, self.dq_rad_s - reach, self.dq_rad_s + reach)
+        # From speed v the stopping distance is v²/2a; half a period of slack makes the discrete stop fit too.
+        up = np.sqrt(2 * lim.ddq_max_rad_s2 * np.maximum(self.high - self.q_rad, 0) + (reach / 2) ** 2) - reach / 2
+        down = np.sqrt(2 * lim.ddq_max_rad_s2 * np.maximum(self.q_rad - self.low, 0) + (reach / 2) ** 2) - reach / 2
+        dq = np.clip(dq, -np.minimum(lim.dq_max_rad_s, down), np.minimum(lim.dq_max_rad_s, up))
+        q = np.clip(self.q_rad + dq * dt, self.low, self.high)
+        self.dq_rad_s, self.q_rad = (q - self.q_rad) / dt, q
+        return q
+
+    def state(self) -> np.ndarray:
+        """(2J,): the command and its speed; `restore` takes it back exactly."""
+        return np.concatenate([self.q_rad, self.dq_rad_s])
+
+    def restore(self, state) -> None:
+        self.q_rad, self.dq_rad_s = np.split(np.array(state, np.float64), 2)

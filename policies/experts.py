@@ -1,0 +1,99 @@
+"""Scripted experts: privileged, memoryless, and able to label any state the student reaches.
+
+An expert sees the simulator's true state. It is a continuous function of that state, without phases or counters,
+because a student that sees one frame can only imitate what one frame can tell: a state machine would label the same
+picture in two ways.
+"""
+
+import mujoco
+import numpy as np
+
+
+class ScriptedPick:
+    """Damped-least-squares IK towards a funnel over the cube, then a grasp, then a lift to a common point.
+
+    The tool centre point (TCP) descends as its lateral error shrinks; the fingers close once the cube is between
+    them; they open again whenever it is not. The hand turns towards the nearest face of the cube at a rate
+    proportional to sin 4δ, which is continuous where the nearest face changes (the opening takes the cube at any yaw).
+    """
+
+    speed_m_s = 0.75
+    """Top speed of the TCP."""
+    turn_rad_s = 2.5
+    """Top turning rate of the hand."""
+    gain_s = 6.0
+    """Share of the error closed in a second (1/s)."""
+    funnel_slope = 2.5
+    """Height above the cube for each metre of lateral error beyond `funnel_m`."""
+    funnel_m = 0.008
+    """Lateral error inside which the TCP may be at the cube's height."""
+    near_m = (0.014, 0.016)
+    """Lateral and vertical distance of the cube from the TCP that count as between the fingers."""
+    lift_point_m = (0.60, 0.0, 0.77)
+    """Where the cube is carried, world frame; 0.03 m below the goal height, where the arm still reaches well."""
+    damping = 0.05
+    """λ of the damped least squares, metres a radian."""
+
+    def label(self, env) -> np.ndarray:
+        """The action (A,) float32 for the present state of `env` (a `RobotEnv` of a pick task)."""
+        data, robot = env.data, env.robot
+        hand = data.body(robot.hand_body)
+        turn = hand.xmat.reshape(3, 3)
+        tcp = hand.xpos + turn @ robot.tcp_in_hand_m
+        cube = data.xpos[env.task.body]
+        arms = len(robot.arm_joints)
+        fingers = slice(arms, env.dof)
+        gap_m, slide_m_s = data.qpos[fingers].sum(), np.abs(data.qvel[fingers]).max()
+
+        offset = cube - tcp
+        lateral = float(np.hypot(offset[0], offset[1]))
+        between = lateral < self.near_m[0] and abs(offset[2]) < self.near_m[1]
+        held = between and (gap_m < 0.048 or (gap_m < 0.067 and slide_m_s < 0.01))
+        if held:
+            error = np.array(self.lift_point_m) - cube
+            spin, stiff = self._upright(turn), 0.3
+        else:
+            above = min(self.funnel_slope * max(lateral - self.funnel_m, 0.0), 0.12)
+            error = offset + (0, 0, above)
+            spin, stiff = self._upright(turn) + self._towards_face(turn, data.xmat[env.task.body].reshape(3, 3)), 1.0
+        velocity = self._capped(self.gain_s * error, self.speed_m_s)
+        if between and not held:
+            velocity = self._capped(velocity, 0.03)  # the fingers are closing
+        dq = self._ik(env, tcp, velocity, self._capped(self.gain_s * spin, self.turn_rad_s), stiff) / env.control_hz
+        return env.protocol.action_for(dq, not between, data)
+
+    @staticmethod
+    def _capped(vector, top):
+        size = np.linalg.norm(vector)
+        return vector * (top / size) if size > top else vector
+
+    @staticmethod
+    def _upright(turn) -> np.ndarray:
+        """Rotation vector that points the hand's z axis down."""
+        axis = np.cross(turn[:, 2], (0, 0, -1.0))
+        if turn[2, 2] > 0.99:  # pointing up: any axis will do
+            return np.array([1.0, 0, 0])
+        return axis
+
+    @staticmethod
+    def _towards_face(turn, cube) -> np.ndarray:
+        """Rotation vector about the vertical that squares the fingers' closing axis to a face of the cube."""
+        up = int(np.argmax(np.abs(cube[2])))
+        side = cube[:, (up + 1) % 3]
+        delta = np.arctan2(side[1], side[0]) - np.arctan2(turn[1, 1], turn[0, 1])
+        return np.array([0, 0, np.sin(4 * delta) / 4])
+
+    def _ik(self, env, tcp, velocity, spin, stiff) -> np.ndarray:
+        """Joint velocities (J,) rad/s for a TCP twist, with a pull to the home posture in the null space."""
+        arms = len(env.robot.arm_joints)
+        jacp, jacr = np.zeros((3, env.model.nv)), np.zeros((3, env.model.nv))
+        mujoco.mj_jac(env.model, env.data, jacp, jacr, tcp, env.model.body(env.robot.hand_body).id)
+        weight = 0.3 * stiff  # metres a radian
+        jac = np.vstack([jacp[:, :arms], weight * jacr[:, :arms]])
+        twist = np.concatenate([velocity, weight * spin])
+        inverse = jac.T @ np.linalg.inv(jac @ jac.T + self.damping ** 2 * np.eye(6))
+        home = np.array(env.robot.q_home_rad) - env.data.qpos[:arms]
+        dq = inverse @ twist
+        dq += 0.5 * (home - inverse @ (jac @ home))
+        top = 0.98 * env.robot.limits.dq_max_rad_s
+        return dq / max(1.0, np.max(np.abs(dq) / top))
