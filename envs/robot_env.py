@@ -117,6 +117,12 @@ class RobotEnv(gym.Env):
             frame = np.clip(frame * self.look.gain + noise, 0, 255).astype(np.uint8)
         return frame
 
+    @property
+    def cube_in_hand_m(self) -> np.ndarray:
+        """The object's position in the hand frame, (3,) metres: what the feature probe predicts."""
+        hand = self.data.body(self.robot.hand_body)
+        return hand.xmat.reshape(3, 3).T @ (self.data.xpos[self.task.body] - hand.xpos)
+
     def render(self):
         return self.view("side") if self.render_mode == "rgb_array" else None
 
