@@ -67,7 +67,7 @@ class RobotEnv(gym.Env):
         self.task.reset(self.data, rng)
         self.protocol.reset(self.data, self.data.qpos[:arms].copy())
         # The looks have a generator of their own, so a shift never changes where the cube is.
-        self._look_rng = np.random.default_rng(rng.integers(2 ** 63))
+        self._look_seed = int(rng.integers(2 ** 63))
         self.look = self._new_look()
         scene.dress(self.model, self.data, self.look, self._nominal)
         mujoco.mj_forward(self.model, self.data)
@@ -75,11 +75,12 @@ class RobotEnv(gym.Env):
         return self.observe(), {"success": False, "steps": 0}
 
     def _new_look(self) -> Appearance:
+        rng = np.random.default_rng(self._look_seed)
         if self.appearance == "random":
-            return randomised(self._look_rng)
+            return randomised(rng)
         if self.appearance is not None:
             return self.appearance
-        return shifted(self.shift, self._look_rng)
+        return shifted(self.shift, rng)
 
     def step(self, action):
         action = np.asarray(action, np.float64)
@@ -113,7 +114,8 @@ class RobotEnv(gym.Env):
             return np.zeros((size, size, 3), np.uint8)
         frame = canvas(self.model, size, size).draw(self.model, self.data, "wrist")
         if self.look.noise_std or self.look.gain != 1.0:
-            noise = self.look.noise_std * self._look_rng.standard_normal(frame.shape)
+            rng = np.random.default_rng((self._look_seed, self.steps))  # the same frame again after set_state
+            noise = self.look.noise_std * rng.standard_normal(frame.shape)
             frame = np.clip(frame * self.look.gain + noise, 0, 255).astype(np.uint8)
         return frame
 
@@ -134,13 +136,14 @@ class RobotEnv(gym.Env):
         """Everything that decides the rest of the episode; `set_state` continues it bit for bit."""
         physics = np.empty(mujoco.mj_stateSize(self.model, _STATE))
         mujoco.mj_getState(self.model, self.data, physics, _STATE)
-        rngs = [g.bit_generator.state for g in (self.np_random, self._look_rng)]
         return pickle.dumps((physics, self.protocol.state(), self.task.state(), self.steps, self.success,
-                             rngs, self.look))
+                             self.np_random.bit_generator.state, self._look_seed))
 
     def set_state(self, state: bytes) -> dict[str, np.ndarray]:
         """Restores `get_state` and returns the observation. Only for states of this process family: it unpickles."""
-        physics, protocol, task, self.steps, self.success, rngs, self.look = pickle.loads(state)
+        physics, protocol, task, self.steps, self.success, rng, self._look_seed = pickle.loads(state)
+        self.np_random.bit_generator.state = rng
+        self.look = self._new_look()
         mujoco.mj_resetData(self.model, self.data)
         scene.dress(self.model, self.data, self.look, self._nominal)
         mujoco.mj_setState(self.model, self.data, physics, _STATE)
@@ -148,7 +151,4 @@ class RobotEnv(gym.Env):
         mujoco.mj_setState(self.model, self.data, physics, _STATE)  # forward touched the warm start
         self.protocol.restore(protocol)
         self.task.restore(task)
-        self._look_rng = np.random.default_rng()
-        for generator, saved in zip((self.np_random, self._look_rng), rngs):
-            generator.bit_generator.state = saved
         return self.observe()

@@ -67,9 +67,9 @@ class JointLimiter:
         dq = (np.asarray(wanted_rad, np.float64) - self.q_rad) / dt
         reach = lim.ddq_max_rad_s2 * dt
         dq = np.clip(dq, self.dq_rad_s - reach, self.dq_rad_s + reach)
-        # From speed v the stopping distance is v²/2a; half a period of slack makes the discrete stop fit too.
-        up = np.sqrt(2 * lim.ddq_max_rad_s2 * np.maximum(self.high - self.q_rad, 0) + (reach / 2) ** 2) - reach / 2
-        down = np.sqrt(2 * lim.ddq_max_rad_s2 * np.maximum(self.q_rad - self.low, 0) + (reach / 2) ** 2) - reach / 2
+        # Speed v may be kept for one period if v²/2a + v·dt fits into the room left; that condition reproduces itself.
+        room = lambda distance: np.sqrt(2 * lim.ddq_max_rad_s2 * np.maximum(distance, 0) + reach ** 2) - reach  # noqa: E731
+        up, down = room(self.high - self.q_rad), room(self.q_rad - self.low)
         dq = np.clip(dq, -np.minimum(lim.dq_max_rad_s, down), np.minimum(lim.dq_max_rad_s, up))
         q = np.clip(self.q_rad + dq * dt, self.low, self.high)
         self.dq_rad_s, self.q_rad = (q - self.q_rad) / dt, q

@@ -1,0 +1,194 @@
+"""franka_pick: determinism, protocol numbers, success rule, observation layout."""
+
+import gymnasium as gym
+import mujoco
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import envs
+from policies.experts import ScriptedPick
+
+NAMES = envs.names()
+
+
+def rollout(env, seed, steps, action_seed=0):
+    rng, out = np.random.default_rng(action_seed), []
+    obs, _ = env.reset(seed=seed)
+    for _ in range(steps):
+        out.append(obs)
+        obs, reward, *_ = env.step(rng.uniform(-1, 1, env.action_space.shape).astype(np.float32))
+    return out + [obs]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gymnasiums_checker_accepts(name):
+    check_env(envs.make(name, privileged=True), skip_render_check=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_stable_baselines3s_checker_accepts(name):
+    pytest.importorskip("stable_baselines3", reason="stable-baselines3 is an extra")
+    from stable_baselines3.common.env_checker import check_env as check
+
+    check(envs.make(name, render_mode="rgb_array"))
+
+
+def test_gymnasiums_registry_makes_it():
+    env = gym.make("toto_robot/FrankaPick-v0")
+    assert env.unwrapped.name == "franka_pick"
+    assert gym.make("toto_robot/FrankaPickPixMC-v0", render=False).unwrapped.name == "franka_pick_pixmc"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_seed_same_pixels_and_numbers(name):
+    first = rollout(envs.make(name, privileged=True), 7, 15)
+    second = rollout(envs.make(name, privileged=True), 7, 15)
+    for a, b in zip(first, second):
+        for key in a:
+            np.testing.assert_array_equal(a[key], b[key])
+    other = rollout(envs.make(name), 8, 1)
+    assert (other[0]["rgb"] != first[0]["rgb"]).any()
+
+
+def test_restored_state_continues_bit_for_bit():
+    a, b = envs.make("franka_pick", shift="all"), envs.make("franka_pick", shift="all")
+    rollout(a, 3, 12)
+    kept = a.get_state()
+    b.reset(seed=99)
+    b.set_state(kept)
+    rng = np.random.default_rng(1)
+    for action in rng.uniform(-1, 1, (12, 8)):
+        (x, rx, *_), (y, ry, *_) = a.step(action), b.step(action)
+        np.testing.assert_array_equal(x["rgb"], y["rgb"])
+        np.testing.assert_array_equal(x["proprio"], y["proprio"])
+        assert rx == ry
+
+
+def test_a_shift_changes_pixels_but_not_the_scene():
+    plain = envs.make("franka_pick", privileged=True).reset(seed=5)[0]
+    for shift in ("colour", "light", "camera", "noise", "all"):
+        moved = envs.make("franka_pick", privileged=True, shift=shift).reset(seed=5)[0]
+        assert (moved["rgb"] != plain["rgb"]).mean() > 0.05, shift
+        np.testing.assert_array_equal(moved["privileged"], plain["privileged"])
+
+
+def test_reset_covers_pixmcs_ranges():
+    env = envs.make("franka_pick", render=False, privileged=True)
+    pose = []
+    for seed in range(300):
+        env.reset(seed=seed)
+        cube = env.data.body("object")
+        pose.append([*cube.xpos[:2], np.arctan2(cube.xmat[3], cube.xmat[0])])
+    x, y, yaw = np.array(pose).T
+    assert 0.4 <= x.min() < 0.41 and 0.59 < x.max() <= 0.6
+    assert -0.2 <= y.min() < -0.18 and 0.18 < y.max() <= 0.2
+    assert yaw.min() < -3 and yaw.max() > 3
+
+
+def test_pixmc_protocol_numbers():
+    env = envs.make("franka_pick_pixmc", render=False, privileged=True)
+    assert env.control_hz == 60 and env.horizon == 500 and env.action_space.shape == (9,)
+    obs, _ = env.reset(seed=0)
+    assert obs["proprio"].shape == (18,) and obs["privileged"].shape == (34,)
+    before = env.protocol.target.copy()
+    env.step(np.ones(9))
+    moved = env.protocol.target - before
+    free = env.protocol.target < env.robot.scale_high  # a joint at its limit is clamped
+    np.testing.assert_allclose(moved[:7][free[:7]], 0.125)
+    assert (moved[7:] <= 0.0125 + 1e-12).all()
+    assert np.cos(np.arctan2(env.data.body("object").xmat[3], env.data.body("object").xmat[0])) > 0.999
+
+
+def test_pixmc_reward_is_the_published_formula():
+    task = envs.make("franka_pick_pixmc", render=False).task
+    tips, cube, action = np.array([[0.5, 0.03, 0.8], [0.5, -0.01, 0.8]]), np.array([0.5, 0, 0.81]), np.full(9, 0.5)
+    d = np.linalg.norm(tips - cube, axis=1)
+    expected = sum(0.08 / (0.04 + max(x, 0.02)) for x in d) + 2 + 1.28 / (0.04 + 0.01) + 2 - 0.01 * 9 * 0.25
+    assert task.reward(tips, cube, action) == pytest.approx(expected)
+    low = task.reward(tips, np.array([0.5, 0, 0.4225]), np.zeros(9))
+    assert low == pytest.approx(sum(0.08 / (0.04 + x) for x in np.linalg.norm(tips - [0.5, 0, 0.4225], axis=1)))
+
+
+@pytest.mark.parametrize("name,needed,ends", [("franka_pick", 10, True), ("franka_pick_pixmc", 10, False)])
+def test_success_needs_consecutive_steps_near_the_goal_height(name, needed, ends):
+    env = envs.make(name, render=False)
+    env.reset(seed=0)
+
+    def hold(z):
+        env.data.qpos[env.task.start + 2] = z
+        env.data.qvel[-6:] = 0
+        mujoco.mj_forward(env.model, env.data)
+        done = env.task.evaluate(env.data, np.zeros(env.action_space.shape))[1]
+        env.success = env.success or done
+        return done
+
+    assert not any(hold(0.75) for _ in range(needed - 1))
+    assert not hold(0.65) and not env.success  # the streak breaks
+    assert [hold(0.89) for _ in range(needed)] == [False] * (needed - 1) + [True]
+    _, _, terminated, _, info = env.step(np.zeros(env.action_space.shape))
+    assert info["success"] and terminated == ends
+
+
+def test_a_link_contact_ends_a_pixmc_episode():
+    env = envs.make("franka_pick_pixmc", render=False)
+    env.reset(seed=0)
+    env.data.qpos[1], env.data.qpos[3] = 1.2, -1.2  # elbow into the table
+    terminated = False
+    for _ in range(30):
+        terminated = terminated or env.step(np.zeros(9))[2]
+    assert terminated
+
+
+def test_commands_stay_inside_the_arms_speed_limits():
+    env = envs.make("franka_pick", render=False)
+    env.reset(seed=0)
+    last, rng = env.protocol.limiter.q_rad.copy(), np.random.default_rng(0)
+    for _ in range(60):
+        env.step(rng.choice([-1.0, 1.0], 8))
+        now = env.protocol.limiter.q_rad.copy()
+        assert (np.abs(now - last) <= env.robot.limits.dq_max_rad_s / 20 + 1e-9).all()
+        last = now
+
+
+def test_the_gripper_command_has_hysteresis():
+    env = envs.make("franka_pick", render=False)
+    env.reset(seed=0)
+    for command, opening in ((-1, False), (0.1, False), (0.3, True), (-0.1, True), (-0.3, False)):
+        env.step(np.array([0] * 7 + [command], np.float32))
+        assert env.protocol.opening is opening
+
+
+@pytest.mark.parametrize("call,words", [
+    (lambda: envs.make("franka_pik"), ["franka_pik", "franka_pick_pixmc"]),
+    (lambda: envs.make("franka_pick", shift="dark"), ["dark", "colour"]),
+    (lambda: envs.make("franka_pick", image_size=100), ["100", "multiple of 8"]),
+    (lambda: envs.make("franka_pick", render=False).step(np.zeros(3)), ["(8,)", "(3,)", "gripper"]),
+    (lambda: (e := envs.make("franka_pick", render=False), e.reset(seed=0), e.step(np.full(8, np.nan))), ["NaN"]),
+])
+def test_a_users_mistake_says_what_exists(call, words):
+    with pytest.raises(envs.EnvError) as error:
+        call()
+    assert all(word in str(error.value) for word in words) and error.value.exit_code == 2
+
+
+def test_the_panda_has_the_published_flange_pose():
+    """At q = (0, -π/4, 0, -3π/4, 0, π/2, π/4) Franka's ready pose puts the hand frame at (0.307, 0, 0.590)."""
+    env = envs.make("franka_pick", render=False)
+    env.data.qpos[:7] = (0, -np.pi / 4, 0, -3 * np.pi / 4, 0, np.pi / 2, np.pi / 4)
+    mujoco.mj_kinematics(env.model, env.data)
+    base, hand = env.data.body("base"), env.data.body("hand")
+    local = base.xmat.reshape(3, 3).T @ (hand.xpos - base.xpos)
+    np.testing.assert_allclose(local, [0.30689, 0, 0.590282], atol=1e-4)
+    np.testing.assert_allclose(hand.xmat.reshape(3, 3)[:, 2], [0, 0, -1], atol=1e-6)
+
+
+def test_the_scripted_expert_picks_on_every_seed_of_a_sample():
+    env, expert = envs.make("franka_pick", render=False), ScriptedPick()
+    for seed in range(1000, 1012):
+        env.reset(seed=seed)
+        for _ in range(env.horizon):
+            *_, terminated, truncated, info = env.step(expert.label(env))
+            if terminated or truncated:
+                break
+        assert info["success"], seed

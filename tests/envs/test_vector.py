@@ -1,0 +1,75 @@
+"""VectorEnv: the same numbers as single environments, whatever the number of workers."""
+
+import numpy as np
+import pytest
+
+import envs
+from policies.experts import ScriptedPick
+
+
+@pytest.fixture(scope="module")
+def vec():
+    with envs.VectorEnv("franka_pick", 3, workers=2, privileged=True, labeller=ScriptedPick()) as v:
+        yield v
+
+
+def test_slots_equal_single_environments(vec):
+    single = [envs.make("franka_pick", privileged=True) for _ in range(3)]
+    obs, alone = vec.reset([4, 5, 6]), [e.reset(seed=s)[0] for e, s in zip(single, (4, 5, 6))]
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        for i, one in enumerate(alone):
+            for key in ("rgb", "proprio", "privileged"):
+                np.testing.assert_array_equal(obs[key][i], one[key])
+            np.testing.assert_array_equal(obs["expert"][i], ScriptedPick().label(single[i]))
+        actions = rng.uniform(-1, 1, (3, 8)).astype(np.float32)
+        obs, reward, *_ = vec.step(actions)
+        results = [e.step(a) for e, a in zip(single, actions)]
+        alone = [r[0] for r in results]
+        np.testing.assert_array_equal(reward, [r[1] for r in results])
+
+
+def test_inactive_slots_stand_still(vec):
+    vec.reset([1, 2, 3])
+    before = vec.call(1, "data.time")
+    *_, info = vec.step(np.ones((3, 8), np.float32), active=[True, False, True])
+    assert vec.call(1, "data.time") == before
+    assert info["steps"].tolist() == [1, 0, 1]
+
+
+def test_resetting_one_slot_leaves_the_others(vec):
+    vec.reset([1, 2, 3])
+    obs, *_ = vec.step(np.zeros((3, 8), np.float32))
+    again = vec.reset([9], indices=[1])
+    np.testing.assert_array_equal(again["proprio"][[0, 2]], obs["proprio"][[0, 2]])
+    assert (again["proprio"][1] != obs["proprio"][1]).any()
+
+
+def test_saved_states_continue_bit_for_bit(vec):
+    vec.reset([1, 2, 3])
+    rng = np.random.default_rng(0)
+    actions = rng.uniform(-1, 1, (10, 3, 8)).astype(np.float32)
+    for a in actions[:5]:
+        vec.step(a)
+    states = vec.get_state()
+    first = [vec.step(a)[0] for a in actions[5:]]
+    vec.reset([7, 8, 9])
+    vec.set_state(states)
+    for a, was in zip(actions[5:], first):
+        now = vec.step(a)[0]
+        for key in was:
+            np.testing.assert_array_equal(now[key], was[key])
+
+
+def test_mistakes_are_said_and_workers_end():
+    with pytest.raises(envs.EnvError, match="there are"):
+        envs.VectorEnv("nothing", 1)
+    v = envs.VectorEnv("franka_pick", 2, workers=2, render=False)
+    processes = [p for p, *_ in v._workers]
+    with pytest.raises(envs.EnvError, match="one seed"):
+        v.reset([1])
+    with pytest.raises(envs.EnvError, match="takes actions"):
+        v.step(np.zeros((2, 3)))
+    v.close()
+    v.close()
+    assert not any(p.is_alive() for p in processes)
