@@ -99,7 +99,10 @@ class Block(nn.Module):
         self.res_path = nn.Sequential(layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.add(self.id_path(x), self.res_path(x), alpha=self.post_gain)
+        same, change = self.id_path(x), self.res_path(x)
+        if torch.is_grad_enabled():
+            return torch.add(same, change, alpha=self.post_gain)
+        return torch.add(same, change, alpha=self.post_gain, out=change)     # fresh pages cost more than the sum
 
 
 def group(widths: list[int], n_layers: int, kernels: tuple[int, ...], change: tuple[str, nn.Module] | None) -> nn.Sequential:

@@ -1,0 +1,99 @@
+"""A data-dependent start for the dVAE (ours; DALL·E starts from random codes and 1,500 times our steps).
+
+Gumbel-softmax from random codes uses some twenty codes after minutes on a CPU. So the same encoder and
+decoder first learn as a continuous VAE through a narrow bottleneck z = P·h + b, posterior N(z, I), whose
+prior weight is steered until z carries as many nats as a code can. Centroids e of z then become codes, in
+the official layout: the encoder's output convolution gets rows 2κ·e·P and biases 2κ·e·b - κ‖e‖², so its
+logits are -κ‖z - e‖² + const, and the decoder's input convolution gets a column E·e for each code.
+κ = 1/2 makes a sampled code stray as far as the noise that the decoder has learned to live with.
+"""
+import math
+
+import torch
+from torch import Tensor, nn
+
+from toto_robot.tokens.dvae import DVAE, Block
+
+KAPPA = 0.5
+
+
+class Bottleneck(nn.Module):
+    """P and b (`project`: encoder features to z), E (`expand`: z to the decoder's embedding)."""
+
+    def __init__(self, dvae: DVAE, dim: int):
+        super().__init__()
+        self.project = nn.Conv2d(8 * dvae.config.n_hid, dim, 1)
+        self.expand = nn.Conv2d(dim, dvae.config.n_init, 1)
+        self.register_buffer("log_weight", torch.tensor(math.log(1e-3)))
+
+    def prior_penalty(self, z: Tensor, steer: bool, target_nats: float) -> Tensor:
+        """‖z‖²/2 a token, the divergence of N(z, I) from N(0, I), times a weight that is steered here.
+
+        The capacity Σ ½·log(1 + var z_i) of a Gaussian channel is held at `target_nats`.
+        """
+        if steer:
+            with torch.no_grad():
+                nats = 0.5 * torch.log1p(z.var(dim=(0, 2, 3))).sum()
+                self.log_weight += 0.02 * (nats / target_nats - 1).clamp(-1, 1)
+        return self.log_weight.exp() * 0.5 * z.square().sum(1).mean()
+
+
+@torch.no_grad()
+def unit_gain_(module: nn.Module) -> list[nn.Parameter]:
+    """Scale the weights of every residual path by post_gain^(-1/4) and return them.
+
+    The path is homogeneous in its four convolutions, so it then starts at full strength; with a learning
+    rate scaled likewise it also learns at full speed. DALL·E's 1/64 gains need its 3 million updates.
+    """
+    scaled = []
+    for block in module.modules():
+        if isinstance(block, Block):
+            for layer in block.res_path:
+                if isinstance(layer, nn.Conv2d):
+                    layer.weight.mul_(block.post_gain ** -0.25)
+                    scaled.append(layer.weight)
+    return scaled
+
+
+@torch.no_grad()
+def write_codes(dvae: DVAE, bottleneck: Bottleneck, centroids: Tensor, kappa: float = KAPPA) -> None:
+    """Put centroids (V, d) into the official layout; argmax of the logits is then the nearest centroid."""
+    P, b = bottleneck.project.weight[:, :, 0, 0], bottleneck.project.bias
+    output, entry = dvae.encoder.blocks.output.conv, dvae.decoder.blocks.input
+    output.weight.copy_((2 * kappa * centroids @ P)[:, :, None, None])
+    output.bias.copy_(2 * kappa * centroids @ b - kappa * centroids.square().sum(1))
+    entry.weight.copy_((bottleneck.expand.weight[:, :, 0, 0] @ centroids.t())[:, :, None, None])
+    entry.bias.copy_(bottleneck.expand.bias)
+
+
+@torch.no_grad()
+def split_dead_codes(dvae: DVAE, features: Tensor, dead: Tensor, generator: torch.Generator) -> int:
+    """Give each dead code half of a busy one; returns how many were moved.
+
+    features (N, C) are recent encoder features. A dead code copies a busy code's weights and bias, plus a
+    step along h - m, where m is the mean feature of the busy code's tokens and h one of them drawn at
+    random: it wins the tokens on h's side of the plane half-way between m and h.
+    """
+    output, entry = dvae.encoder.blocks.output.conv, dvae.decoder.blocks.input
+    weight, bias = output.weight[:, :, 0, 0], output.bias
+    codes = torch.addmm(bias, features, weight.t()).argmax(1)
+    drawn = torch.randperm(len(codes), generator=generator)[:4 * len(dead)]     # busy codes are drawn more often
+    moved = 0
+    taken: set[int] = set()
+    for at in drawn.tolist():
+        if moved == len(dead):
+            break
+        busy, h = int(codes[at]), features[at]
+        members = features[codes == busy]
+        direction = h - members.mean(0)
+        length = float(direction.square().sum())
+        if busy in taken or len(members) < 4 or length < 1e-8:
+            continue
+        taken.add(busy)
+        new = int(dead[moved])
+        step = direction * (2.0 / length)
+        weight[new] = weight[busy] + step
+        bias[new] = bias[busy] - step @ (members.mean(0) + direction / 2)
+        entry.weight[:, new] = entry.weight[:, busy]
+        moved += 1
+    return moved
