@@ -1,0 +1,127 @@
+"""Which row comes when: a pure function of (seed, step).
+
+Rows are dealt in blocks. Each block holds exactly weight × block rows of each store, in an order of its
+own; within a store rows come in epochs, each a keyed permutation (a Feistel network), so every row is
+seen once before any is seen twice. Nothing needs saving but the step, and any world size reads the
+same rows. A store's order is keyed by its fingerprint: adding or moving another store leaves it alone.
+"""
+import hashlib
+from fractions import Fraction
+from math import lcm
+
+import numpy as np
+import torch
+
+from toto_robot.errors import UserError
+from toto_robot.tokens.store import TokenStore
+
+BLOCK_MAX = 10_000
+ROUNDS = 6
+
+
+def key_of(*parts) -> int:
+    """A 64-bit key from anything that prints the same everywhere."""
+    return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8], "little")
+
+
+def permute(index, n: int, key: int) -> np.ndarray:
+    """Where a keyed permutation of 0..n-1 sends each index; no table, any n up to 2**62.
+
+    A balanced Feistel network on the smallest even number of bits that holds n; what lands outside
+    0..n-1 is sent through again until it is inside.
+    """
+    index = np.atleast_1d(np.asarray(index, dtype=np.uint64))
+    if n < 1 or (len(index) and int(index.max()) >= n):
+        raise ValueError(f"expected indices in 0..{n - 1}")
+    half = np.uint64(max(1, ((n - 1).bit_length() + 1) // 2))
+    mask = np.uint64((1 << int(half)) - 1)
+    keys = [np.uint64(key_of(key, r) | 1) for r in range(ROUNDS)]
+
+    def once(x):
+        left, right = x >> half, x & mask
+        for k in keys:
+            left, right = right, left ^ (_mix(right, k) & mask)
+        return (left << half) | right
+
+    with np.errstate(over="ignore"):
+        out = once(index)
+        while (outside := out >= n).any():
+            out[outside] = once(out[outside])
+    return out.astype(np.int64)
+
+
+def _mix(x: np.ndarray, key: np.uint64) -> np.ndarray:
+    """splitmix64's finisher: every input bit reaches every output bit."""
+    x = (x + key) * np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+class Mixture:
+    """Stores (paths or TokenStore) mixed in the given proportions (any positive numbers)."""
+
+    def __init__(self, stores, weights=None, seed: int = 0):
+        self.stores = [s if isinstance(s, TokenStore) else TokenStore(s) for s in stores]
+        weights = [1] * len(self.stores) if weights is None else list(weights)
+        if not self.stores or len(weights) != len(self.stores):
+            raise UserError(f"expected one weight for each store, got {len(weights)} weights for {len(self.stores)} stores")
+        for store, weight in zip(self.stores, weights):
+            if not len(store):
+                raise UserError(f"{store.path} holds no rows; leave it out of the mixture")
+            if not weight > 0:
+                raise UserError(f"{store.path}: expected a weight above 0, got {weight}")
+        self._check_alike()
+        exact = [Fraction(str(weight)).limit_denominator(BLOCK_MAX) for weight in weights]
+        shares = [weight / sum(exact) for weight in exact]
+        self.block = lcm(*(share.denominator for share in shares))
+        if self.block > BLOCK_MAX:
+            raise UserError(f"weights {weights} need blocks of {self.block} rows (at most {BLOCK_MAX}); round them")
+        self.counts = [int(share * self.block) for share in shares]
+        self._ends = np.cumsum(self.counts)
+        self.seed = int(seed)
+
+    def _check_alike(self) -> None:
+        first = self.stores[0]
+        for store in self.stores[1:]:
+            if (store.tokenizer, store.frames, store.tokens_per_frame) != (first.tokenizer, first.frames, first.tokens_per_frame):
+                raise UserError(f"{store.path} and {first.path} were made by different tokenizers or with different "
+                                "rows; tokenize both with the same tokenizer")
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the rows, the proportions or the seed do."""
+        parts = [f"{store.fingerprint}:{count}" for store, count in zip(self.stores, self.counts)]
+        return hashlib.sha256("/".join([str(self.seed), *parts]).encode()).hexdigest()
+
+    def rows(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Store number and row in that store, int64 (count,) each, of global rows first..first+count-1."""
+        at = np.arange(first, first + count, dtype=np.int64)
+        which, row = np.empty(count, np.int64), np.empty(count, np.int64)
+        for block in np.unique(at // self.block):
+            here = at // self.block == block
+            slot = permute(at[here] % self.block, self.block, key_of(self.seed, "block", int(block)))
+            which[here] = np.searchsorted(self._ends, slot, side="right")
+            row[here] = block * np.take(self.counts, which[here]) + slot - np.take(self._ends - self.counts, which[here])
+        for s, store in enumerate(self.stores):
+            mine = np.flatnonzero(which == s)
+            epoch = row[mine] // len(store)
+            for e in np.unique(epoch):
+                of = mine[epoch == e]
+                row[of] = permute(row[of] % len(store), len(store), key_of(self.seed, store.fingerprint, int(e)))
+        return which, row
+
+    def batch(self, step: int, batch_size: int, rank: int = 0, world: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+        """Codes int64 (batch_size / world, F, S) and kinds int64 (batch_size / world,) of this rank.
+
+        `batch_size` counts the rows of all ranks together: ranks 0..world-1 side by side are the same batch
+        at any world size. Kinds: 0 a video, 1 sixteen images.
+        """
+        if batch_size % world or not 0 <= rank < world or step < 0:
+            raise UserError(f"expected a batch size divisible by the number of processes, got {batch_size} and {world} "
+                            f"(rank {rank}, step {step})")
+        mine = batch_size // world
+        which, row = self.rows(step * batch_size + rank * mine, mine)
+        codes = np.stack([self.stores[s][i] for s, i in zip(which, row)]).astype(np.int64)
+        kinds = np.array([self.stores[s].kinds[i] for s, i in zip(which, row)], dtype=np.int64)
+        return torch.from_numpy(codes), torch.from_numpy(kinds)
