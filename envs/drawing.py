@@ -1,5 +1,7 @@
 """Drawing frames. One GL context a process and a size, shared by every environment of the same kind."""
 
+import atexit
+
 import mujoco
 import numpy as np
 
@@ -56,4 +58,14 @@ def canvas(model: mujoco.MjModel, width: int, height: int) -> Canvas:
     key = (width, height, model.ntex, model.nmesh)
     if key not in _CANVASES:
         _CANVASES[key] = Canvas(model, width, height)
+        if len(_CANVASES) == 1:
+            atexit.register(_free)
     return _CANVASES[key]
+
+
+def _free() -> None:
+    """Contexts go before MuJoCo closes the display (it asks for that with its first context); else they complain."""
+    for each in _CANVASES.values():
+        each.context.free()
+        each.gl.free()
+    _CANVASES.clear()

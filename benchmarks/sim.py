@@ -1,0 +1,122 @@
+"""Environment steps a second with a 128 px wrist camera, beside robosuite's Lift in the same run.
+
+    python -m benchmarks.sim [seconds=5]
+
+Ours: franka_pick, one process and all cores, and without drawing (the floor that physics sets). Theirs: Lift with a
+Panda and one wrist camera at 128 px, as it comes and with its shadows and multisampling off (`make robosuite`).
+"""
+
+import os
+import sys
+import time
+
+import numpy as np
+
+import envs
+from benchmarks import machine
+
+
+def rate(step, seconds: float) -> float:
+    """Calls `step()` for about `seconds` after a warm-up; the median of five windows, calls a second."""
+    for _ in range(10):
+        step()
+    rates = []
+    for _ in range(5):
+        start, calls = time.perf_counter(), 0
+        while time.perf_counter() - start < seconds / 5:
+            step()
+            calls += 1
+        rates.append(calls / (time.perf_counter() - start))
+    return float(np.median(rates))
+
+
+def ours_single(name: str, seconds: float, render: bool = True) -> tuple[float, object]:
+    env = envs.make(name, render=render)
+    env.reset(seed=0)
+    rng = np.random.default_rng(0)
+
+    def step():
+        *_, terminated, truncated, _ = env.step(rng.uniform(-1, 1, env.action_space.shape))
+        if terminated or truncated:
+            env.reset()
+
+    return rate(step, seconds), env
+
+
+def ours_vector(name: str, seconds: float, workers: int, slots: int = 32) -> float:
+    with envs.VectorEnv(name, slots, workers=workers) as vec:
+        vec.reset(range(slots))
+        rng = np.random.default_rng(0)
+
+        def step():
+            _, _, terminated, truncated, _ = vec.step(rng.uniform(-1, 1, (slots, vec.action_dim)))
+            over = np.flatnonzero(terminated | truncated)
+            if len(over):
+                vec.reset(rng.integers(2 ** 31, size=len(over)), over)
+
+        return slots * rate(step, seconds)
+
+
+def robosuite_lift(seconds: float, shadows: bool) -> tuple[float, float, float]:
+    """(steps/s, control Hz, physics step in s)."""
+    import robosuite
+
+    env = robosuite.make("Lift", robots="Panda", has_renderer=False, has_offscreen_renderer=True, use_camera_obs=True,
+                         camera_names="robot0_eye_in_hand", camera_heights=128, camera_widths=128, horizon=10 ** 9)
+    if not shadows:
+        plain = env._initialize_sim
+
+        def without(xml_string=None):
+            text = xml_string or env.model.get_xml()
+            text = text.replace("<visual>", '<visual><quality shadowsize="0" offsamples="0"/>', 1)
+            plain(text)
+
+        env._initialize_sim = without
+    env.reset()
+    size, samples = env.sim.model._model.vis.quality.shadowsize, env.sim.model._model.vis.quality.offsamples
+    if not shadows and (size or samples):
+        raise RuntimeError(f"shadows are still on (shadowsize {size}, offsamples {samples})")
+    low, high = env.action_spec
+    rng = np.random.default_rng(0)
+    result = rate(lambda: env.step(rng.uniform(low, high)), seconds)
+    hz, dt = env.control_freq, env.sim.model._model.opt.timestep
+    env.close()
+    return result, hz, dt
+
+
+def main(seconds: float) -> None:
+    rows = []
+
+    def add(what, processes, steps_s, hz, dt):
+        rows.append({"environment": what, "processes": processes, "steps/s": round(steps_s, 1),
+                     "control Hz": round(hz, 1), "physics step ms": round(1000 * dt, 3),
+                     "simulated s/s": round(steps_s / hz, 1)})
+        print(rows[-1], file=sys.stderr, flush=True)
+
+    for name in envs.names():
+        speed, env = ours_single(name, seconds)
+        hz, dt = env.control_hz, env.protocol.physics_dt_s
+        add(name, 1, speed, hz, dt)
+        add(f"{name}, no drawing", 1, ours_single(name, seconds, render=False)[0], hz, dt)
+        add(name, os.cpu_count(), ours_vector(name, seconds, os.cpu_count()), hz, dt)
+    notes = "Median of five windows each."
+    try:
+        import robosuite  # noqa: F401
+
+        for shadows in (True, False):
+            speed, hz, dt = robosuite_lift(seconds, shadows)
+            add("robosuite Lift/Panda" + ("" if shadows else ", shadows off"), 1, speed, hz, dt)
+        ours = next(r["steps/s"] for r in rows if r["environment"] == "franka_pick" and r["processes"] == 1)
+        notes += f" franka_pick over robosuite with shadows off, one process each: {ours / rows[-1]['steps/s']:.1f}×."
+    except ImportError:
+        notes += " robosuite is not installed (`make robosuite`), so there is nothing to compare with."
+    facts = machine.facts("mujoco", "robosuite", "numpy")
+    path = machine.save("sim", "Simulation with a 128 px wrist camera", rows, facts, notes)
+    print(machine.table(rows), notes, f"written to {path}", sep="\n")
+
+
+if __name__ == "__main__":
+    arguments = dict(a.split("=", 1) for a in sys.argv[1:] if "=" in a)
+    if set(arguments) - {"seconds"} or len(arguments) != len(sys.argv) - 1:
+        sys.exit("usage: python -m benchmarks.sim [seconds=5]")
+    main(float(arguments.get("seconds", 5)))
