@@ -1,0 +1,119 @@
+"""What a policy sees besides proprioception: a frozen encoder's features, the privileged state, or nothing."""
+
+from dataclasses import dataclass
+from typing import Callable, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toto_robot.errors import UserError
+
+POOLINGS = ("mean", "attention", "grid")
+
+
+@dataclass
+class EncoderConfig:
+    """Which features a policy is trained on."""
+
+    name: str = "toto_tiny"
+    """An encoder's name (toto_tiny, toto_tiny_random, dvae_codes), a folder made by `export`, `none` for
+    proprioception only, or `privileged` for the simulator's true state."""
+    layer: int | None = None
+    """Which block's output is used, counted from 1; null is the encoder's own default. Blocks above it don't run."""
+    pooling: str = "grid"
+    """mean: the average token. attention: a learned query over the 4×4 grid of averages (paper Sec. 3.5).
+    grid: the 4×4 grid, flattened."""
+    dtype: str = "float32"
+    """The transformer's arithmetic: float32 or bfloat16."""
+
+    def __post_init__(self) -> None:
+        if self.pooling not in POOLINGS:
+            raise UserError(f"encoder.pooling={self.pooling!r}: expected one of {', '.join(POOLINGS)}.")
+        if self.layer is not None and self.layer < 1:
+            raise UserError(f"encoder.layer={self.layer}: layers count from 1; leave it out for the default.")
+
+
+class Features(Protocol):
+    """Turns an observation dict into features; the same numbers in training and when acting."""
+
+    config: EncoderConfig
+    shape: tuple[int, ...]
+    """One sample's feature shape: (D,), (16, D), or (0,) for proprioception only."""
+    fingerprint: str
+    """Identifies the weights and settings behind the numbers."""
+    needs: str | None
+    """The observation key it reads: "rgb", "privileged" or nothing."""
+    dtype: torch.dtype
+    """How features are kept in a data set."""
+
+    def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
+        """Features of N observations: (N, *shape) in `dtype`."""
+        ...
+
+
+class EncoderFeatures:
+    """Features of `obs["rgb"]` from a frozen encoder (DESIGN decision 14), rounded to float16 as they are stored."""
+
+    needs = "rgb"
+    dtype = torch.float16
+
+    def __init__(self, config: EncoderConfig, encoder: Callable[[Tensor], Tensor]):
+        self.config, self.encoder = config, encoder
+        self.shape = tuple(encoder.feature_shape)
+        self.fingerprint = str(encoder.fingerprint)
+
+    @torch.inference_mode()
+    def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
+        features = self.encoder(torch.from_numpy(np.ascontiguousarray(obs["rgb"])))
+        return features.float().clamp_(-65504, 65504).to("cpu", torch.float16)
+
+
+class PrivilegedFeatures:
+    """The simulator's true state: the ceiling of what a student of this size can learn."""
+
+    needs = "privileged"
+    dtype = torch.float32
+
+    def __init__(self, config: EncoderConfig, dim: int):
+        self.config, self.shape, self.fingerprint = config, (dim,), f"privileged-{dim}"
+
+    def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.array(obs["privileged"], np.float32))
+
+
+class NoFeatures:
+    """Nothing at all: the policy has proprioception only."""
+
+    needs = None
+    dtype = torch.float16
+    shape = (0,)
+    fingerprint = "none"
+
+    def __init__(self, config: EncoderConfig):
+        self.config = config
+
+    def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
+        return torch.zeros(len(obs["proprio"]), 0, dtype=torch.float16)
+
+
+def make_features(
+    config: EncoderConfig, *, privileged_dim: int = 0, device: str = "cpu", encoder: Callable | None = None
+) -> Features:
+    """The features that `config` names; `encoder` takes the place of the one that would be loaded.
+
+    Raises UserError when the name, the layer or the pooling does not exist.
+    """
+    if config.name == "none":
+        return NoFeatures(config)
+    if config.name == "privileged":
+        if not privileged_dim:
+            raise UserError("encoder=privileged: this environment gives no privileged state.")
+        return PrivilegedFeatures(config, privileged_dim)
+    if encoder is None:
+        from toto_robot import load_encoder
+
+        encoder = load_encoder(
+            config.name, layer=config.layer, pooling=config.pooling, dtype=config.dtype, device=device
+        )
+    return EncoderFeatures(config, encoder)

@@ -1,0 +1,199 @@
+"""A policy: frozen features and proprioception in, actions out. Saved to one folder as safetensors and YAML."""
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Callable
+
+import numpy as np
+import torch
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from policies.features import EncoderConfig, Features, make_features
+from policies.heads import Head, HeadConfig
+from policies.normalise import Normaliser
+from toto_robot.atomic import atomic_folder
+from toto_robot.errors import UserError
+
+WEIGHTS, CONFIG, FORMAT = "policy.safetensors", "policy.yaml", 1
+
+
+class PolicyNet(nn.Module):
+    """Everything that is saved: the statistics of features, proprioception and actions, and the head."""
+
+    def __init__(
+        self,
+        head: HeadConfig,
+        feature_shape: tuple[int, ...],
+        proprio_dim: int,
+        action_dim: int,
+        pooling: str,
+        binary: tuple[int, ...],
+    ):
+        super().__init__()
+        self.features = Normaliser(feature_shape)
+        self.proprio = Normaliser((proprio_dim,))
+        self.action = Normaliser((action_dim,), floor=0.1)
+        self.head = Head(head, feature_shape, proprio_dim, action_dim, pooling, binary)
+
+    def forward(self, features: Tensor, proprio: Tensor, head: nn.Module | None = None) -> Tensor:
+        """Raw features (B, *feature_shape) and proprioception (B, P) → the head's output (B, A)."""
+        return (head or self.head)(self.features(features.float()), self.proprio(proprio))
+
+    def to_action(self, output: Tensor) -> Tensor:
+        """The head's output (B, A) as actions in [-1, 1]; a binary one is its expected value, 2·sigmoid − 1."""
+        action = torch.where(self.head.is_binary, torch.tanh(output / 2), self.action.inverse(output))
+        return action.clamp(-1, 1)
+
+
+class Policy:
+    """A trained student. `act` takes the observation dict of N environments and gives (N, A) float32 in [-1, 1]."""
+
+    def __init__(self, net: PolicyNet, features: Features, env: str, head: HeadConfig, binary: tuple[int, ...]):
+        self.net, self.features, self.env = net.eval(), features, env
+        self.head_config, self.binary = head, tuple(binary)
+
+    @classmethod
+    def create(
+        cls,
+        features: Features,
+        env: str,
+        proprio_dim: int,
+        action_dim: int,
+        head: HeadConfig | None = None,
+        binary: tuple[int, ...] = (),
+    ) -> "Policy":
+        """An untrained policy; weights from torch's global generator. `binary` indices may count from the end."""
+        head = head or HeadConfig()
+        binary = tuple(sorted(i % action_dim for i in binary))
+        net = PolicyNet(head, features.shape, proprio_dim, action_dim, features.config.pooling, binary)
+        return cls(net, features, env, head, binary)
+
+    @property
+    def needs(self) -> str | None:
+        """The observation key it reads besides `proprio`."""
+        return self.features.needs
+
+    def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
+        """Actions (N, A), float32 in [-1, 1], for observations of N environments."""
+        return self.act_on(self.features(obs), torch.from_numpy(np.array(obs["proprio"], np.float32)))
+
+    @torch.inference_mode()
+    def act_on(self, features: Tensor, proprio: Tensor, head: nn.Module | None = None) -> np.ndarray:
+        """The same from features (N, *shape) computed before; `head` acts in place of the policy's own (an EMA)."""
+        return self.net.to_action(self.net(features, proprio, head)).numpy()
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the policy to `folder` (replaced as a whole, atomically)."""
+        data = save_tensors({k: v.contiguous() for k, v in self.net.state_dict().items()})
+        about = {
+            "format": FORMAT,
+            "env": self.env,
+            "proprio_dim": self.net.proprio.mean.numel(),
+            "action_dim": self.net.action.mean.numel(),
+            "binary_actions": list(self.binary),
+            "feature_shape": list(self.features.shape),
+            "encoder": dataclasses.asdict(self.features.config),
+            "encoder_fingerprint": self.features.fingerprint,
+            "head": dataclasses.asdict(self.head_config),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        with atomic_folder(folder) as temporary:
+            (temporary / WEIGHTS).write_bytes(data)
+            (temporary / CONFIG).write_text(yaml.safe_dump(about, sort_keys=False))
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str = "cpu", encoder: Callable | None = None) -> "Policy":
+        """Read a folder that `save` wrote; `encoder` takes the place of the one that the policy names.
+
+        Raises UserError naming the file for anything that is not a whole policy, and when the encoder at hand is
+        not the one that the policy was trained with.
+        """
+        folder = Path(folder)
+        about = _read_config(folder / CONFIG)
+        try:
+            head, config = HeadConfig(**about["head"]), EncoderConfig(**about["encoder"])
+            shape, dims = tuple(about["feature_shape"]), (about["proprio_dim"], about["action_dim"])
+            fingerprint, env, digest = about["encoder_fingerprint"], about["env"], about["sha256"]
+            binary = tuple(about["binary_actions"])
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{folder / CONFIG} is not a policy's description ({error}). Train it again.") from error
+        features = make_features(config, privileged_dim=(shape or (0,))[0], device=device, encoder=encoder)
+        if features.fingerprint != fingerprint or tuple(features.shape) != shape:
+            raise UserError(
+                f"The policy in {folder} was trained on encoder {config.name} with fingerprint {fingerprint} and "
+                f"features {shape}, but the encoder at hand has fingerprint {features.fingerprint} and features "
+                f"{tuple(features.shape)}. Train the policy again, or restore that encoder."
+            )
+        net = PolicyNet(head, shape, *dims, config.pooling, binary)
+        net.load_state_dict(_read_weights(folder / WEIGHTS, digest, net))
+        return cls(net, features, env, head, binary)
+
+
+class RandomPolicy:
+    """Uniform actions in [-1, 1]: the floor that any policy must beat."""
+
+    needs = None
+
+    def __init__(self, action_dim: int, seed: int = 0):
+        self.action_dim, self.rng = action_dim, np.random.default_rng(seed)
+
+    def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
+        return self.rng.uniform(-1, 1, (len(obs["proprio"]), self.action_dim)).astype(np.float32)
+
+
+class ExpertPolicy:
+    """Executes the label that the environment's expert gives to the state (`obs["expert"]`)."""
+
+    needs = "expert"
+
+    def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
+        return np.array(obs["expert"], np.float32)
+
+
+def load(path_or_name: str | Path, *, device: str = "cpu", encoder: Callable | None = None) -> Policy:
+    """Load a policy from its folder, from a run's folder, or from the name of a run in `runs/`.
+
+    Raises UserError listing the policies that exist when there is none at that place.
+    """
+    given = Path(path_or_name)
+    places = [given, given / "policy", Path("runs") / given / "policy"]
+    for place in places:
+        if (place / CONFIG).is_file():
+            return Policy.load(place, device=device, encoder=encoder)
+    exists = sorted(str(p.parent) for p in Path("runs").glob(f"*/policy/{CONFIG}"))
+    listing = ", ".join(exists) if exists else "no run has saved one yet"
+    raise UserError(
+        f"No policy at {str(given)!r}: expected a folder with {CONFIG} and {WEIGHTS}, or a run's folder or name. "
+        f"Policies in runs/: {listing}. `python -m toto_robot.train_dagger env=franka_pick` trains one."
+    )
+
+
+def _read_config(path: Path) -> dict:
+    try:
+        about = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path} can't be read as a policy's description: {error}.") from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        got = about.get("format") if isinstance(about, dict) else type(about).__name__
+        raise UserError(f"{path}: expected a policy of format {FORMAT}, got {got!r}. Train the policy again.")
+    return about
+
+
+def _read_weights(path: Path, digest: str, net: nn.Module) -> dict[str, Tensor]:
+    try:
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise UserError(f"{path} is not the file that its {CONFIG} describes (sha256 differs): copy it again.")
+        tensors = load_tensors(data)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} can't be read as a policy's weights: {error}. Copy it again or train again.") from error
+    wanted = {k: tuple(v.shape) for k, v in net.state_dict().items()}
+    if {k: tuple(v.shape) for k, v in tensors.items()} != wanted:
+        raise UserError(f"{path} holds tensors of another architecture than its {CONFIG} describes. Train it again.")
+    return tensors

@@ -1,0 +1,151 @@
+"""What a training run shows and logs: one screen (or plain lines), TensorBoard, JSON lines, a learning curve."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+
+class Progress:
+    """One screen on stderr while a run trains; a line for each round when stderr is not a terminal.
+
+    Call `begin` at the start of each round, `stepped` and `updated` within it, `end` with its metrics. Use as a
+    context manager. With `folder`, metrics go to `metrics.jsonl`, `tb/` and `learning_curve.png` in it.
+    """
+
+    def __init__(self, title: str, rounds: int, total_steps: int, folder: Path | None = None, console=None):
+        self.title, self.rounds, self.total_steps, self.folder = title, rounds, total_steps, folder
+        self.console = console or Console(stderr=True)
+        self.rows: list[dict] = []
+        self.round, self.steps, self.phase, self.updates = 0, 0, "starting", (0, 1)
+        self.train_seconds, self.seconds_at_start = 0.0, 0.0
+        self.began = time.perf_counter()
+        self.steps_at_start = 0
+        self._live: Live | None = None
+        self._board = None
+
+    def __enter__(self) -> "Progress":
+        if self.console.is_terminal:
+            self._live = Live(self, console=self.console, refresh_per_second=4, transient=False)
+            self._live.__enter__()
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self._live is not None:
+            self._live.__exit__(*error)
+        if self._board is not None:
+            self._board.close()
+
+    def resume(self, rows: list[dict], steps: int, train_seconds: float) -> None:
+        """Go on after the rounds in `rows`."""
+        self.rows, self.steps, self.train_seconds = list(rows), steps, train_seconds
+        self.steps_at_start, self.seconds_at_start = steps, train_seconds
+
+    def begin(self, round_: int, phase: str = "collecting") -> None:
+        """Round `round_` begins."""
+        self.round, self.phase, self.updates = round_, phase, (0, 1)
+
+    def stepped(self, steps: int) -> None:
+        """`steps` more environment steps were made."""
+        self.steps += steps
+
+    def updated(self, done: int, of: int) -> None:
+        """`done` of this round's `of` minibatches are done."""
+        self.phase, self.updates = "learning", (done, of)
+
+    def say(self, text: str) -> None:
+        """A line of its own above the screen."""
+        self.console.print(text, highlight=False)
+
+    def end(self, row: dict) -> None:
+        """A round is committed: log its metrics (a flat dict with `round`, `env_steps`, `loss`, ...)."""
+        self.rows.append(row)
+        self.train_seconds = row["train_seconds"]
+        if self.folder is not None:
+            with open(self.folder / "metrics.jsonl", "a") as log:
+                log.write(json.dumps(row) + "\n")
+            self._to_tensorboard(row)
+            learning_curve(self.rows, self.folder / "learning_curve.png", self.title)
+        if self._live is None:
+            print(self.line(row), file=sys.stderr, flush=True)
+
+    def line(self, row: dict) -> str:
+        """A round in one line."""
+        success = row.get("student_success")
+        shown = "–" if success is None else f"{100 * success:.0f} %"
+        watched = "" if row.get("eval_success") is None else f"  unseen seeds {100 * row['eval_success']:.0f} %"
+        return (
+            f"round {row['round'] + 1}/{self.rounds}  {row['env_steps']} steps  {row['steps_per_s']:.0f} steps/s  "
+            f"beta {row['beta']:.2f}  loss {row['loss']:.4f}  success {shown}{watched}  {self.left()} left"
+        )
+
+    def left(self) -> str:
+        """Time left, from the share of the environment steps that are done."""
+        done = self.steps - self.steps_at_start
+        if not done:
+            return "?"
+        spent = max(self.train_seconds - self.seconds_at_start, 1e-9) if self._live is None else self._spent()
+        seconds = spent * max(0, self.total_steps - self.steps) / done
+        return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+    def _spent(self) -> float:
+        return time.perf_counter() - self.began
+
+    def __rich__(self) -> Table:
+        grid = Table.grid(padding=(0, 2))
+        row = self.rows[-1] if self.rows else {}
+        success = row.get("student_success")
+        cells = {
+            "round": f"{min(self.round + 1, self.rounds)}/{self.rounds}  {self.phase}",
+            "environment steps": f"{self.steps:,} of {self.total_steps:,}",
+            "steps/s": f"{row['steps_per_s']:.0f}" if row else "–",
+            "loss": f"{row['loss']:.4f}" if row else "–",
+            "success so far": "–" if success is None else f"{100 * success:.0f} % of the student's newest episodes",
+            "time left": self.left(),
+        }
+        grid.add_row(f"[bold]{self.title}[/bold]", ProgressBar(total=self.total_steps, completed=self.steps, width=40))
+        for name, value in cells.items():
+            grid.add_row(name, value)
+        return grid
+
+    def _to_tensorboard(self, row: dict) -> None:
+        if self._board is None:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._board = SummaryWriter(str(self.folder / "tb"), purge_step=row["env_steps"])
+        for key, value in row.items():
+            if isinstance(value, (int, float)) and key != "env_steps":
+                self._board.add_scalar(key, value, row["env_steps"])
+        self._board.flush()
+
+
+def learning_curve(rows: list[dict], path: Path, title: str = "") -> None:
+    """Success and loss against environment steps, as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, (upper, lower) = plt.subplots(2, 1, figsize=(6, 6), sharex=True, layout="constrained")
+    for key, label, style in (
+        ("student_success", "training episodes that the student drove (newest 100)", "-"),
+        ("eval_success", "unseen seeds", "o-"),
+    ):
+        points = [(r["env_steps"], 100 * r[key]) for r in rows if r.get(key) is not None]
+        if points:
+            upper.plot(*zip(*points), style, label=label)
+            upper.legend(loc="lower right", fontsize=8)
+    upper.set(ylabel="success (%)", ylim=(-2, 102), title=title)
+    lower.plot([r["env_steps"] for r in rows], [r["loss"] for r in rows])
+    lower.set(ylabel="loss", xlabel="environment steps", yscale="log")
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+    temporary = path.with_suffix(".tmp.png")
+    figure.savefig(temporary, dpi=110)
+    plt.close(figure)
+    temporary.replace(path)

@@ -1,0 +1,118 @@
+"""Evaluation on a fixed list of seeds: each is run once and scored once, whatever its episode's length."""
+
+from dataclasses import dataclass, field
+from typing import Any, Callable, Protocol
+
+import numpy as np
+
+from policies.statistics import wilson95
+
+
+@dataclass
+class EnvConfig:
+    """Which environment, and what a policy must know about its actions."""
+
+    name: str = "franka_pick"
+    """The environment's name."""
+    binary_actions: list[int] = field(default_factory=list)
+    """Indices of actions that are open/close commands, from the end if negative: learned as a choice."""
+    workers: int = 2
+    """Processes that simulate."""
+
+
+class VectorEnv(Protocol):
+    """N environments without autoreset; `envs.VectorEnv` is one. See there for shapes."""
+
+    num_envs: int
+    action_dim: int
+    proprio_dim: int
+    privileged_dim: int
+    control_hz: float
+    horizon: int
+
+    def reset(self, seeds: list[int], indices: list[int] | None = None) -> dict[str, np.ndarray]: ...
+    def step(self, actions: np.ndarray, active: np.ndarray | None = None) -> tuple: ...
+    def get_state(self) -> list[bytes]: ...
+    def set_state(self, state: list[bytes]) -> dict[str, np.ndarray]: ...
+    def close(self) -> None: ...
+
+
+@dataclass
+class Episode:
+    """One scored episode."""
+
+    seed: int
+    success: bool
+    steps: int
+    reward: float
+
+
+class Watcher(Protocol):
+    """Sees every step of an evaluation; `policies.recorder.Recorder` makes a video of it."""
+
+    def see(self, vec: VectorEnv, slot: int, episode: int, obs: dict, done: bool, success: bool) -> None: ...
+
+
+def evaluate(
+    vec: VectorEnv,
+    act: Callable[[dict[str, np.ndarray]], np.ndarray],
+    seeds: list[int],
+    watcher: Watcher | None = None,
+    on_episode: Callable[[int], Any] = lambda done: None,
+) -> list[Episode]:
+    """Run `act` once on each of `seeds`, in the order of `seeds`; slots of `vec` that run out of seeds stand still.
+
+    Every seed is started and every started episode is finished, so short episodes are not favoured.
+    `on_episode(k)` is called when k are finished.
+    """
+    n = min(vec.num_envs, len(seeds))
+    episodes: list[Episode | None] = [None] * len(seeds)
+    running = np.full(vec.num_envs, -1)  # the index into `seeds` that each slot runs, -1 for none
+    running[:n] = np.arange(n)
+    rewards = np.zeros(vec.num_envs)
+    # Idle slots are reset too, so that no policy ever sees an observation that was never made.
+    obs = vec.reset([seeds[i] if i < n else seeds[0] for i in range(vec.num_envs)])
+    _show(watcher, vec, running, obs, np.zeros(vec.num_envs, bool), np.zeros(vec.num_envs, bool))
+    started = n
+    while (active := running >= 0).any():
+        obs, reward, terminated, truncated, info = vec.step(act(obs), active)
+        rewards += np.where(active, reward, 0)
+        done = active & (terminated | truncated)
+        _show(watcher, vec, running, obs, done, info["success"])
+        fresh: list[int] = []
+        for slot in np.flatnonzero(done):
+            index = running[slot]
+            episodes[index] = Episode(
+                seeds[index], bool(info["success"][slot]), int(info["steps"][slot]), float(rewards[slot])
+            )
+            rewards[slot], running[slot] = 0.0, -1
+            if started < len(seeds):
+                running[slot], started = started, started + 1
+                fresh.append(int(slot))
+        if fresh:
+            obs = vec.reset([seeds[running[slot]] for slot in fresh], fresh)
+            was_reset = np.full(vec.num_envs, -1)
+            was_reset[fresh] = running[fresh]
+            _show(watcher, vec, was_reset, obs, np.zeros(vec.num_envs, bool), np.zeros(vec.num_envs, bool))
+        if done.any():
+            on_episode(sum(e is not None for e in episodes))
+    assert all(e is not None for e in episodes)
+    return episodes  # type: ignore[return-value]
+
+
+def summarise(episodes: list[Episode]) -> dict:
+    """{episodes, successes, success, wilson95, mean_steps}: the keys that every evaluation reports."""
+    successes = sum(e.success for e in episodes)
+    return {
+        "episodes": len(episodes),
+        "successes": successes,
+        "success": successes / len(episodes),
+        "wilson95": list(wilson95(successes, len(episodes))),
+        "mean_steps": sum(e.steps for e in episodes) / len(episodes),
+    }
+
+
+def _show(watcher: Watcher | None, vec: VectorEnv, running: np.ndarray, obs: dict, done, success) -> None:
+    if watcher is not None:
+        for slot in np.flatnonzero(running >= 0):
+            watcher.see(vec, int(slot), int(running[slot]), obs, bool(done[slot]), bool(success[slot]))

@@ -1,0 +1,193 @@
+"""A whole training run: rounds of DAgger with checkpoints, then the policy, its evaluation and its video."""
+
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Callable
+
+import torch
+
+from policies import runs
+from policies.dagger import Collector, DaggerConfig, run_round, student_success
+from policies.dataset import Dataset, Shard
+from policies.features import EncoderConfig, make_features
+from policies.heads import HeadConfig
+from policies.learner import Learner, LearnerConfig
+from policies.policy import Policy
+from policies.progress import Progress
+from policies.recorder import Recorder
+from policies.rollout import EnvConfig, VectorEnv, evaluate, summarise
+from policies.seeds import evaluation_seeds, stream, watching_seeds
+from toto_robot.errors import UserError
+
+
+@dataclass
+class TrainConfig:
+    """Everything that decides the outcome of a training run."""
+
+    env: EnvConfig = field(default_factory=EnvConfig)
+    """The environment."""
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """The frozen features."""
+    policy: HeadConfig = field(default_factory=HeadConfig)
+    """The trained head."""
+    expert: str = "scripted"
+    """The expert that labels every visited state."""
+    dagger: DaggerConfig = field(default_factory=DaggerConfig)
+    """How data is collected."""
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    """How the student learns from it."""
+    seed: int = 0
+    """Seed of weights, minibatches, mixing and training episodes."""
+    episodes: int = 200
+    """Episodes of the final evaluation, on seeds that training can't reach; 0 for none."""
+    eval_seed: int = 12345
+    """Seed of the final evaluation's list of episodes (`evaluate seed=`)."""
+    run: str | None = None
+    """Name of the run's folder in runs/; null makes one of the environment and the time."""
+    resume: bool = False
+    """Go on with the newest unfinished run of an equal config."""
+    device: str = "cpu"
+    """Where the encoder runs: cpu or cuda."""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 0:
+            raise UserError(f"episodes={self.episodes}: expected 0 or more.")
+
+
+@dataclass
+class Trained:
+    """The outcome of `train`."""
+
+    policy: Policy
+    folder: Path
+    result: dict
+    """The keys of the JSON line."""
+
+
+def train(
+    cfg: TrainConfig,
+    make_vec: Callable[[TrainConfig], VectorEnv],
+    encoder: Callable | None = None,
+    progress: Callable[..., Progress] = Progress,
+) -> Trained:
+    """Train a policy with DAgger, save it to its run's folder, evaluate it on unseen seeds.
+
+    `make_vec(cfg)` gives the environments, with the expert's labels; `encoder` takes the place of the one that
+    `cfg.encoder` names. The result depends on `cfg` alone: a run that was killed and resumed ends with the same bits.
+    """
+    run = runs.resumable(cfg.run, cfg) if cfg.resume else None
+    vec = make_vec(cfg)
+    try:
+        policy = _new_policy(cfg, vec, encoder)
+        run = run or runs.start(cfg.run, cfg.env.name, cfg)
+        title = f"{cfg.env.name}, {cfg.encoder.name}, {run.name}"
+        with progress(title, cfg.dagger.rounds, cfg.dagger.total_steps, run.folder) as screen:
+            facts = _rounds(cfg, run, vec, policy, screen)
+            policy.save(run.folder / "policy")
+            result = _score(cfg, run, vec, policy, facts, screen)
+        run.finish(result, cfg.dagger.keep_data)
+        return Trained(policy, run.folder, result)
+    finally:
+        vec.close()
+
+
+def _new_policy(cfg: TrainConfig, vec: VectorEnv, encoder: Callable | None) -> Policy:
+    features = make_features(
+        cfg.encoder, privileged_dim=vec.privileged_dim, device=cfg.device, encoder=encoder
+    )
+    torch.manual_seed(stream(cfg.seed, "weights")[0])
+    return Policy.create(
+        features, cfg.env.name, vec.proprio_dim, vec.action_dim, cfg.policy, tuple(cfg.env.binary_actions)
+    )
+
+
+def _rounds(cfg: TrainConfig, run: runs.Run, vec: VectorEnv, policy: Policy, screen: Progress) -> dict:
+    """All rounds that are not committed yet. Returns the facts after the last one."""
+    learner = Learner(policy, cfg.learner, cfg.dagger.rounds, cfg.seed)
+    collector = Collector(vec, policy, cfg.dagger, cfg.seed)
+    shape, dtype = policy.features.shape, policy.features.dtype
+    data = Dataset(shape, vec.proprio_dim, vec.action_dim, cfg.dagger.total_steps, cfg.dagger.buffer_gb, dtype)
+    facts: dict = {"outcomes": [], "env_steps": 0, "train_seconds": 0.0}
+    done = run.rounds()
+    if done:
+        for tensors in run.data(done):
+            data.add(Shard(**tensors))
+        tensors, facts = run.state(done)
+        learner.restore({k[8:]: v for k, v in tensors.items() if k.startswith("learner.")})
+        if done < cfg.dagger.rounds:
+            collector.restore({k[10:]: v for k, v in tensors.items() if k.startswith("collector.")})
+    screen.resume(run.truncate_metrics(done), facts["env_steps"], facts["train_seconds"])
+    for round_ in range(done, cfg.dagger.rounds):
+        facts = _round(cfg, run, collector, learner, data, round_, facts, screen)
+    learner.finish()
+    return facts
+
+
+def _round(cfg, run, collector: Collector, learner: Learner, data: Dataset, round_: int, facts: dict, screen) -> dict:
+    """One round: collect, learn, commit, log."""
+    screen.begin(round_)
+    started = time.perf_counter()
+    collected, loss = run_round(collector, learner, data, round_, screen)
+    outcomes = facts["outcomes"] + [e.success for e, alone in zip(collected.episodes, collected.by_student) if alone]
+    seconds = time.perf_counter() - started
+    steps = cfg.dagger.steps(round_)
+    facts = {
+        "outcomes": outcomes,
+        "env_steps": facts["env_steps"] + steps,
+        "train_seconds": facts["train_seconds"] + seconds,
+    }
+    row = {
+        "round": round_,
+        "env_steps": facts["env_steps"],
+        "beta": cfg.dagger.beta(round_),
+        "loss": loss,
+        "lr": learner.lr(learner.done),
+        "samples": len(data),
+        "dropped": data.dropped,
+        "finished_episodes": len(collected.episodes),
+        "student_success": student_success(outcomes),
+        "steps_per_s": steps / seconds,
+        **{f"{k}_s": v for k, v in asdict(collected.seconds).items()},
+        "train_seconds": facts["train_seconds"],
+    }
+    state = {f"learner.{k}": v for k, v in learner.state().items()}
+    state |= {f"collector.{k}": v for k, v in collector.state().items()}
+    row["eval_success"] = _watch(cfg, collector, learner, round_, screen)
+    saving = time.perf_counter()
+    run.save_round(round_, vars(collected.shard), state, facts)
+    screen.end(row)
+    facts["train_seconds"] += time.perf_counter() - saving
+    return facts
+
+
+def _watch(cfg, collector: Collector, learner: Learner, round_: int, screen: Progress) -> float | None:
+    """Success on the watching seeds, when this round asks for it; the running episodes are put back afterwards."""
+    every = cfg.dagger.eval_every
+    if not every or ((round_ + 1) % every and round_ + 1 < cfg.dagger.rounds):
+        return None
+    screen.begin(round_, "evaluating")
+    vec, policy, state = collector.vec, collector.policy, collector.state()
+
+    def act(obs):
+        return policy.act_on(policy.features(obs), torch.from_numpy(obs["proprio"]), learner.average)
+
+    episodes = evaluate(vec, act, watching_seeds(cfg.seed, cfg.dagger.eval_episodes))
+    collector.restore(state)
+    return summarise(episodes)["success"]
+
+
+def _score(cfg: TrainConfig, run: runs.Run, vec: VectorEnv, policy: Policy, facts: dict, screen: Progress) -> dict:
+    """The final evaluation, the video, and the JSON line."""
+    result: dict = {"env": cfg.env.name, "policy": str(run.folder / "policy")}
+    if cfg.episodes:
+        screen.begin(cfg.dagger.rounds, "evaluating")
+        recorder = Recorder()
+        episodes = evaluate(vec, policy.act, evaluation_seeds(cfg.eval_seed, cfg.episodes), recorder)
+        recorder.save(run.folder / "rollouts.mp4", fps=vec.control_hz)
+        result |= summarise(episodes)
+    return result | {
+        "train_seconds": facts["train_seconds"],
+        "env_steps": facts["env_steps"],
+        "peak_memory_gb": runs.peak_memory_gb(),
+    }

@@ -1,0 +1,130 @@
+"""Evaluate a policy on a fixed list of seeds that training can't reach; each is run once and scored once.
+
+    python -m toto_robot.evaluate runs/franka_pick-20261120-120000 env=franka_pick episodes=200 seed=12345
+    python -m toto_robot.evaluate policy=expert env=franka_pick
+    python -m toto_robot.evaluate policy=runs/first/policy shift=colour video=shifted.mp4
+
+Prints a table, and last one JSON line: env, policy, episodes, successes, success, wilson95, mean_steps.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+import envs
+import policies
+from policies.labelling import make_labeller
+from policies.recorder import Recorder
+from policies.rollout import EnvConfig, evaluate, summarise
+from policies.seeds import evaluation_seeds
+from policies.statistics import summary_line
+from toto_robot import door
+from toto_robot.errors import UserError
+
+SHIFTS = ("colour", "light", "camera", "noise", "all")
+
+
+@dataclass
+class EvaluateConfig:
+    """What is evaluated, where, and how often."""
+
+    policy: str = "???"
+    """A policy's folder, a run's folder or name, `expert`, or `random`."""
+    env: EnvConfig = field(default_factory=EnvConfig)
+    """The environment."""
+    episodes: int = 200
+    """How many episodes; the first k seeds are the same whatever this is."""
+    seed: int = 12345
+    """Chooses the list of episode seeds."""
+    shift: str | None = None
+    """Changed appearance: colour, light, camera, noise or all; null for what training showed."""
+    expert: str = "scripted"
+    """Which expert `policy=expert` is."""
+    num_envs: int = 32
+    """Environments that run side by side; the result does not depend on it for a deterministic policy."""
+    video: str | None = None
+    """Where an MP4 of the first eight episodes goes; null for none."""
+    device: str = "cpu"
+    """Where the encoder runs: cpu or cuda."""
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1 or self.num_envs < 1:
+            raise UserError(f"expected episodes and num_envs >= 1, got {self.episodes} and {self.num_envs}.")
+        if self.shift is not None and self.shift not in SHIFTS:
+            raise UserError(f"shift={self.shift!r} does not exist. What exists: {', '.join(SHIFTS)}.")
+
+
+def main(cfg: EvaluateConfig) -> dict:
+    if cfg.env.name not in envs.names():
+        raise door.unknown("env", cfg.env.name, envs.names())
+    policy = _load(cfg)
+    vec = envs.VectorEnv(
+        cfg.env.name,
+        min(cfg.num_envs, cfg.episodes),
+        workers=cfg.env.workers,
+        privileged=policy is not None and policy.needs == "privileged",
+        render=bool(cfg.video) or (policy is not None and policy.needs == "rgb"),
+        labeller=make_labeller(cfg.expert) if cfg.policy == "expert" else None,
+        shift=cfg.shift,
+    )
+    try:
+        policy = policy or policies.RandomPolicy(vec.action_dim, cfg.seed)
+        _check(policy, vec, cfg)
+        recorder = Recorder() if cfg.video else None
+        episodes = evaluate(
+            vec,
+            policy.act,
+            evaluation_seeds(cfg.seed, cfg.episodes),
+            recorder,
+            lambda done: print(f"\r{done}/{cfg.episodes} episodes", end="", file=sys.stderr, flush=True),
+        )
+        print(file=sys.stderr)
+        if recorder is not None:
+            recorder.save(cfg.video, fps=vec.control_hz)
+    finally:
+        vec.close()
+    result = {"env": cfg.env.name, "policy": cfg.policy} | summarise(episodes)
+    _print_table(cfg, result)
+    return result
+
+
+def _load(cfg: EvaluateConfig):
+    if cfg.policy == "expert":
+        return policies.ExpertPolicy()
+    if cfg.policy == "random" and not Path("random").exists():
+        return None  # made once the number of actions is known
+    return policies.load(cfg.policy, device=cfg.device)
+
+
+def _check(policy, vec, cfg: EvaluateConfig) -> None:
+    """A policy of another robot or protocol can't run here; one of another task or look can."""
+    if isinstance(policy, policies.Policy):
+        trained = (policy.net.proprio.mean.numel(), policy.net.action.mean.numel())
+        if trained != (vec.proprio_dim, vec.action_dim):
+            raise UserError(
+                f"The policy {cfg.policy} was trained on {policy.env} with {trained[0]} joint values and {trained[1]} "
+                f"actions, but env={cfg.env.name} has {vec.proprio_dim} and {vec.action_dim}. Use env={policy.env}."
+            )
+
+
+def _print_table(cfg: EvaluateConfig, result: dict) -> None:
+    table = Table(title=summary_line(result["successes"], result["episodes"]), title_justify="left")
+    cells = {
+        "env": cfg.env.name,
+        "policy": cfg.policy,
+        "shift": cfg.shift or "none",
+        "seed": str(cfg.seed),
+        "episodes": str(result["episodes"]),
+        "mean steps": f"{result['mean_steps']:.1f}",
+    }
+    for name in cells:
+        table.add_column(name, overflow="fold")
+    table.add_row(*cells.values())
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160).print(table)
+
+
+if __name__ == "__main__":
+    door.run(main, EvaluateConfig, "evaluate", positional=("policy",))

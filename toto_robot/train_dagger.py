@@ -1,0 +1,43 @@
+"""Train a policy by DAgger: an expert labels every state that the student visits, on frozen features.
+
+    python -m toto_robot.train_dagger env=franka_pick
+    python -m toto_robot.train_dagger env=franka_pick encoder=dvae_codes encoder.pooling=attention seed=1
+    python -m toto_robot.train_dagger env=franka_pick run=first resume=true
+
+Everything goes to runs/<env>-<time>/ (run= names it): config.yaml, metrics.jsonl, tb/, learning_curve.png,
+rollouts.mp4, checkpoints/ and policy/. A run that was killed loses at most its current round: the same command with
+resume=true goes on and ends with the same policy, bit for bit. Last, the policy is evaluated on seeds that training
+can't reach; the last line on stdout is that result as JSON.
+"""
+
+import sys
+
+import envs
+from policies.labelling import make_labeller
+from policies.statistics import summary_line
+from policies.training import TrainConfig, train
+from toto_robot import door
+
+
+def make_vec(cfg: TrainConfig) -> envs.VectorEnv:
+    """The environments of a training run: labelled by the expert, rendered only when the features need it."""
+    return envs.VectorEnv(
+        cfg.env.name,
+        cfg.dagger.num_envs,
+        workers=cfg.env.workers,
+        privileged=cfg.encoder.name == "privileged",
+        render=cfg.encoder.name not in ("none", "privileged"),
+        labeller=make_labeller(cfg.expert),
+    )
+
+
+def main(cfg: TrainConfig) -> dict:
+    trained = train(cfg, make_vec)
+    if cfg.episodes:
+        print(summary_line(trained.result["successes"], trained.result["episodes"]), flush=True)
+    print(f"run: {trained.folder}", file=sys.stderr)
+    return trained.result
+
+
+if __name__ == "__main__":
+    door.run(main, TrainConfig, "train_dagger")
