@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 import yaml
@@ -197,7 +198,8 @@ class DVAE(nn.Module):
     def encode(self, frames) -> Tensor:
         """uint8 (B, H, W, 3), NumPy or torch, to codes int64 (B, S) in raster order, always in float32."""
         check_frames(frames)
-        frames = torch.as_tensor(frames)
+        if isinstance(frames, np.ndarray):
+            frames = torch.from_numpy(frames if frames.flags.writeable else frames.copy())
         if frames.ndim != 4 or frames.shape[1] % PATCH or frames.shape[2] % PATCH:
             raise UserError(f"expected frames (B, H, W, 3) with H and W multiples of {PATCH}, got {tuple(frames.shape)}")
         device = self.decoder.blocks.input.weight.device

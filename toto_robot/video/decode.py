@@ -4,6 +4,7 @@ PyAV (FFmpeg) decodes mp4, webm, mov, gif and what else FFmpeg knows. A video is
 to end, on one thread (run one process a core instead), and resized inside swscale. Frames carry
 their own timestamps, so variable frame rates need no special case.
 """
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -17,24 +18,38 @@ from toto_robot.errors import UserError
 from toto_robot.video.frames import check_frames, crop_picture
 
 VIDEO_SUFFIXES = (".mp4", ".gif", ".webm", ".mov", ".mkv", ".avi", ".m4v")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 class VideoError(UserError):
     """A video that can't be read or written; the message names the file and the remedy."""
 
 
-def find_videos(folder) -> list[Path]:
-    """Every video file under `folder`, sorted by its path inside it; UserError where there is none."""
-    root = Path(folder)
+def find_videos(folder, images: bool = False) -> list[Path]:
+    """Every video file (and picture, with `images`) under `folder`, sorted by its path; UserError for none."""
+    root, suffixes = Path(folder), VIDEO_SUFFIXES + (IMAGE_SUFFIXES if images else ())
     if root.is_file():
         return [root]
     if not root.is_dir():
-        raise UserError(f"no such folder: {root}; give a folder that holds videos ({', '.join(VIDEO_SUFFIXES)})")
-    found = sorted((p for p in root.rglob("*") if p.is_file() and p.suffix.lower() in VIDEO_SUFFIXES
+        raise UserError(f"no such folder: {root}; give a folder that holds videos ({', '.join(suffixes)})")
+    found = sorted((p for p in root.rglob("*") if p.is_file() and p.suffix.lower() in suffixes
                     and not p.name.startswith(".")), key=lambda p: p.relative_to(root).as_posix())
     if not found:
-        raise UserError(f"no videos in {root}; expected files that end in {', '.join(VIDEO_SUFFIXES)}")
+        raise UserError(f"no videos in {root}; expected files that end in {', '.join(suffixes)}")
     return found
+
+
+def split_held_out(videos: list[Path], share: float) -> tuple[list[Path], list[Path]]:
+    """(training, held out): whole videos, chosen by a hash of the file name, so that every command agrees.
+
+    At least one video is held out when share > 0 and there are two or more; none when share is 0.
+    """
+    if not 0 <= share < 1:
+        raise UserError(f"held_out: expected a share from 0 to below 1, got {share}")
+    count = 0 if share == 0 or len(videos) < 2 else max(1, round(share * len(videos)))
+    ranked = sorted(videos, key=lambda video: (hashlib.sha256(video.name.encode()).digest(), video))
+    held_out = set(ranked[:count])
+    return [v for v in videos if v not in held_out], [v for v in videos if v in held_out]
 
 
 def iter_frames(path, size: int = 128) -> Iterator[tuple[float, np.ndarray]]:
@@ -69,6 +84,11 @@ def read_frames(path, size: int = 128) -> tuple[np.ndarray, np.ndarray]:
     """The whole video: frames uint8 (N, size, size, 3) and times_s float64 (N,). Raises VideoError."""
     pairs = list(iter_frames(path, size))
     return np.stack([frame for _, frame in pairs]), np.array([time_s for time_s, _ in pairs])
+
+
+def read_image(path, size: int = 128) -> np.ndarray:
+    """One picture file (png, jpg, webp, bmp) as uint8 (size, size, 3). Raises VideoError."""
+    return next(iter_frames(path, size))[1]
 
 
 def write_video(path, frames, fps: float, crf: int = 18) -> Path:

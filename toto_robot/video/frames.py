@@ -27,6 +27,8 @@ def check_frames(frames, *, size: int | None = None, what: str = "frames") -> No
 def to_float01(frames) -> torch.Tensor:
     """uint8 (..., H, W, 3), NumPy or torch, to float32 (..., 3, H, W) in [0, 1]."""
     check_frames(frames)
+    if isinstance(frames, np.ndarray) and not frames.flags.writeable:
+        frames = frames.copy()                      # torch can't share memory that must not be written to
     x = torch.as_tensor(frames)
     return x.movedim(-1, -3).float().div_(255.0)
 
