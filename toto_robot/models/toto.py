@@ -7,6 +7,7 @@ Shapes: B batch, T sequence, D width, H heads, K head width, V vocabulary.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import torch
@@ -78,19 +79,20 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
 
 
-def rope_table(start: int, length: int, head_width: int, theta: float, like: Tensor) -> tuple[Tensor, Tensor]:
+def rope_table(start: int, length: int, head_width: int, theta: float, device=None) -> tuple[Tensor, Tensor]:
     """Cosines and sines (length, 1, K/2) of the rotary angles at positions start … start + length - 1.
 
-    The angles are computed in float32 whatever the model's dtype: bfloat16 can't tell position 4,000 from 4,001.
+    In float32 whatever the model's dtype: bfloat16 can't tell position 4,000 from 4,001.
     """
-    pairs = torch.arange(0, head_width, 2, dtype=torch.float32, device=like.device)
-    positions = torch.arange(start, start + length, dtype=torch.float32, device=like.device)
+    pairs = torch.arange(0, head_width, 2, dtype=torch.float32, device=device)
+    positions = torch.arange(start, start + length, dtype=torch.float32, device=device)
     angle = torch.outer(positions, theta ** (-pairs / head_width))[:, None, :]
-    return angle.cos().to(like.dtype), angle.sin().to(like.dtype)
+    return angle.cos(), angle.sin()
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn each pair (i, i + K/2) of x (B, T, H, K) by its position's angle: the rotate-half convention."""
+    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
     first, second = x.chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
@@ -238,6 +240,14 @@ class Toto(nn.Module):
         x_BTD = self._run(ids_BT, layer)
         return self.norm(x_BTD) if layer == self.config.layers else x_BTD
 
+    def every_hidden_state(self, ids_BT: Tensor) -> Iterator[Tensor]:
+        """`hidden_states` of layer 1, 2, … in turn, from a single pass."""
+        x_BTD = self.embed(ids_BT)
+        rope = rope_table(0, ids_BT.shape[1], self.config.head_width, self.config.rope_theta, x_BTD.device)
+        for i, block in enumerate(self.blocks, start=1):
+            x_BTD = block(x_BTD, rope)
+            yield self.norm(x_BTD) if i == self.config.layers else x_BTD
+
     def loss(self, ids_BT: Tensor, ignore: int = 0, reduction: str = "mean") -> Tensor:
         """Cross-entropy (nats a token) of each next token; targets equal to `ignore` (the pad id) don't count."""
         logits = self(ids_BT[:, :-1])
@@ -248,10 +258,8 @@ class Toto(nn.Module):
     def _run(self, ids_BT: Tensor, layers: int, cache: KVCache | None = None) -> Tensor:
         """The first `layers` blocks on the embedded ids."""
         x_BTD = self.embed(ids_BT)
-        if torch.is_autocast_enabled(x_BTD.device.type):
-            x_BTD = x_BTD.to(torch.get_autocast_dtype(x_BTD.device.type))
         start = cache.length if cache is not None else 0
-        rope = rope_table(start, ids_BT.shape[1], self.config.head_width, self.config.rope_theta, x_BTD)
+        rope = rope_table(start, ids_BT.shape[1], self.config.head_width, self.config.rope_theta, x_BTD.device)
         for block in self.blocks[:layers]:
             x_BTD = block(x_BTD, rope, cache)
         if cache is not None:
