@@ -53,7 +53,8 @@ class ScriptedPick:
             error = np.array(self.lift_point_m) - cube
             spin, stiff = self._upright(turn), 0.3
         else:
-            above = min(self.funnel_slope * max(lateral - self.funnel_m, 0.0), 0.12)
+            tilt = np.hypot(turn[0, 2], turn[1, 2]) if turn[2, 2] < 0 else 1.0
+            above = min(self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.4 * max(tilt - 0.1, 0.0), 0.15)
             error = offset + (0, 0, above)
             spin, stiff = self._upright(turn) + self._towards_face(turn, data.xmat[env.task.body].reshape(3, 3)), 1.0
         velocity = self._capped(self.gain_s * error, self.speed_m_s)
