@@ -55,27 +55,36 @@ class HeadConfig:
 class AttentionPool(nn.Module):
     """Softmax attention of learned queries over C cells (Sec. 3.5): (B, C, D) → (B, width).
 
-    Head h has its query q_h and its slice of W_k and W_v: softmax(q_h·(W_k x)_h / √K) (W_v x)_h, heads joined.
+    Head h has its query q_h and its slice of W_k and W_v: softmax(q_h·(W_k x)_h / √K) (W_v x)_h, heads joined. As a
+    query does not depend on x, q_h·(W_k x)_h is (W_k,hᵀ q_h)·x, and W_v is applied after the average: the same
+    function at C times fewer multiplications.
     """
 
     def __init__(self, cells: int, dim: int, width: int, heads: int, position_embedding: bool):
         super().__init__()
         self.heads, self.key_width = heads, width // heads
-        self.query = nn.Parameter(torch.randn(heads, self.key_width) * self.key_width**-0.5)
-        self.w_k = nn.Linear(dim, width, bias=False)
-        self.w_v = nn.Linear(dim, width)
-        self.position_k = nn.Parameter(torch.randn(cells, width) * 0.02) if position_embedding else None
-        self.position_v = nn.Parameter(torch.randn(cells, width) * 0.02) if position_embedding else None
+        self.query = nn.Parameter(torch.randn(heads, self.key_width))
+        self.w_k = nn.Parameter(torch.randn(heads, self.key_width, dim) * dim**-0.5)
+        self.w_v = nn.Parameter(torch.randn(heads, self.key_width, dim) * dim**-0.5)
+        self.bias = nn.Parameter(torch.zeros(width))
+        shape = (cells, heads, self.key_width)
+        self.position_k = nn.Parameter(torch.randn(shape) * 0.02) if position_embedding else None
+        self.position_v = nn.Parameter(torch.randn(shape) * 0.02) if position_embedding else None
 
     def forward(self, x: Tensor) -> Tensor:
-        keys, values = self.w_k(x), self.w_v(x)  # (B, C, H·K)
+        weights = self.attention(x)  # (B, C, H)
+        mean = torch.einsum("bch,bcd->bhd", weights, x)
+        out = torch.einsum("bhd,hkd->bhk", mean, self.w_v)
+        if self.position_v is not None:
+            out = out + torch.einsum("bch,chk->bhk", weights, self.position_v)
+        return out.flatten(1) + self.bias  # (B, H·K)
+
+    def attention(self, x: Tensor) -> Tensor:
+        """The attention weights (B, C, H) of x (B, C, D): they sum to 1 over the cells."""
+        scores = x @ torch.einsum("hk,hkd->dh", self.query, self.w_k)
         if self.position_k is not None:
-            keys, values = keys + self.position_k, values + self.position_v
-        b, c, _ = keys.shape
-        keys = keys.view(b, c, self.heads, self.key_width)
-        values = values.view(b, c, self.heads, self.key_width)
-        scores = torch.einsum("bchk,hk->bch", keys, self.query) * self.key_width**-0.5
-        return torch.einsum("bch,bchk->bhk", scores.softmax(dim=1), values).flatten(1)  # (B, H·K)
+            scores = scores + torch.einsum("hk,chk->ch", self.query, self.position_k)
+        return (scores * self.key_width**-0.5).softmax(dim=1)
 
 
 class Head(nn.Module):

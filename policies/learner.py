@@ -23,7 +23,7 @@ class LearnerConfig:
     """Minibatches after a round, averaged over the run."""
     updates_growth: float = 0.5
     """0: the same number after each round; 1: in proportion to the data so far. The total stays the same."""
-    batch_size: int = 512
+    batch_size: int = 256
     """Samples in a minibatch, drawn uniformly from all the data."""
     lr: float = 1e-3
     """AdamW's learning rate at its peak. It decays by a cosine over ALL rounds; a constant one costs success."""

@@ -26,6 +26,7 @@ class Progress:
         self.train_seconds, self.seconds_at_start = 0.0, 0.0
         self.began = time.perf_counter()
         self.steps_at_start = 0
+        self._drawn = self.began
         self._live: Live | None = None
         self._board = None
 
@@ -38,6 +39,7 @@ class Progress:
     def __exit__(self, *error) -> None:
         if self._live is not None:
             self._live.__exit__(*error)
+        self._draw()
         if self._board is not None:
             self._board.close()
 
@@ -70,7 +72,7 @@ class Progress:
             with open(self.folder / "metrics.jsonl", "a") as log:
                 log.write(json.dumps(row) + "\n")
             self._to_tensorboard(row)
-            learning_curve(self.rows, self.folder / "learning_curve.png", self.title)
+            self._draw(at_most_every_s=20)
         if self._live is None:
             print(self.line(row), file=sys.stderr, flush=True)
 
@@ -92,6 +94,12 @@ class Progress:
         spent = max(self.train_seconds - self.seconds_at_start, 1e-9) if self._live is None else self._spent()
         seconds = spent * max(0, self.total_steps - self.steps) / done
         return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+    def _draw(self, at_most_every_s: float = 0) -> None:
+        now = time.perf_counter()
+        if self.folder is not None and self.rows and now - self._drawn >= at_most_every_s:
+            learning_curve(self.rows, self.folder / "learning_curve.png", self.title)
+            self._drawn = time.perf_counter()
 
     def _spent(self) -> float:
         return time.perf_counter() - self.began

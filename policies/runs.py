@@ -13,7 +13,6 @@ import dataclasses
 import fcntl
 import json
 import os
-import shutil
 import time
 from pathlib import Path
 from typing import Any, Iterator
@@ -62,6 +61,11 @@ class Run:
         except OSError:
             self._lock.close()
             return False
+
+    def unlock(self) -> None:
+        """Let another process claim the run."""
+        if self._lock is not None:
+            self._lock.close()
 
     def save_round(self, round_: int, data: dict[str, Tensor], state: dict[str, Tensor], facts: dict) -> None:
         """Commit a round: its samples, everything the next round depends on, and what was measured."""
@@ -167,11 +171,6 @@ def peak_memory_gb() -> float:
     pid = os.getpid()
     children = [int(c) for t in Path(f"/proc/{pid}/task").glob("*") for c in (t / "children").read_text().split()]
     return sum(_peak_kb(p) for p in [pid, *children]) * 1024 / 1e9
-
-
-def free(run: Run) -> None:
-    """Delete a run's folder (for a run that failed before its first round)."""
-    shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def _peak_kb(pid: int) -> int:

@@ -49,10 +49,12 @@ class TrainConfig:
     """Go on with the newest unfinished run of an equal config."""
     device: str = "cpu"
     """Where the encoder runs: cpu or cuda."""
+    threads: int = 2
+    """Threads of PyTorch's arithmetic. Sums are split by it, so another number gives another (equally good) policy."""
 
     def __post_init__(self) -> None:
-        if self.episodes < 0:
-            raise UserError(f"episodes={self.episodes}: expected 0 or more.")
+        if self.episodes < 0 or self.threads < 1:
+            raise UserError(f"expected episodes >= 0 and threads >= 1, got {self.episodes} and {self.threads}.")
 
 
 @dataclass
@@ -76,6 +78,7 @@ def train(
     `make_vec(cfg)` gives the environments, with the expert's labels; `encoder` takes the place of the one that
     `cfg.encoder` names. The result depends on `cfg` alone: a run that was killed and resumed ends with the same bits.
     """
+    torch.set_num_threads(cfg.threads)
     run = runs.resumable(cfg.run, cfg) if cfg.resume else None
     vec = make_vec(cfg)
     try:
@@ -90,6 +93,8 @@ def train(
         return Trained(policy, run.folder, result)
     finally:
         vec.close()
+        if run is not None:
+            run.unlock()
 
 
 def _new_policy(cfg: TrainConfig, vec: VectorEnv, encoder: Callable | None) -> Policy:

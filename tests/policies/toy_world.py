@@ -1,0 +1,159 @@
+"""A small vector environment for tests: a point mass on an unstable plane must reach a dot and hold a switch there.
+
+It keeps the contract of `envs.VectorEnv` (no autoreset, `active`, exact `get_state`). The dot is seen only in the
+image, so a policy needs features; the plane pushes the point away from its centre, so that small errors of a student
+grow into states that an expert's own rollouts never visit (covariate shift).
+"""
+
+import pickle
+
+import numpy as np
+import torch
+
+SIZE = 32
+HORIZON = 40
+
+
+class ToyVec:
+    name, action_dim, proprio_dim, control_hz, horizon = "toy", 3, 4, 20.0, HORIZON
+
+    def __init__(self, num_envs, labelled=True, push=0.03):
+        self.num_envs, self.labelled, self.push, self.privileged_dim = num_envs, labelled, push, 2
+        self.slots = [_fresh(0) for _ in range(num_envs)]
+        self.log = []  # (slot, seed) of every reset
+        self.closed = False
+
+    def reset(self, seeds, indices=None):
+        indices = list(range(self.num_envs)) if indices is None else list(indices)
+        assert len(seeds) == len(indices)
+        for slot, seed in zip(indices, seeds):
+            self.slots[slot] = _fresh(int(seed))
+            self.log.append((slot, int(seed)))
+        return self._obs()
+
+    def step(self, actions, active=None):
+        assert actions.shape == (self.num_envs, self.action_dim) and np.isfinite(actions).all()
+        active = np.ones(self.num_envs, bool) if active is None else active
+        reward, done, late = np.zeros(self.num_envs), np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool)
+        for i in np.flatnonzero(active):
+            s = self.slots[i]
+            assert not s["over"], "a finished episode must not be stepped"
+            a = np.clip(actions[i].astype(np.float64), -1, 1)
+            s["v"] = 0.8 * s["v"] + 0.08 * a[:2] + self.push * s["x"]
+            s["x"] = np.clip(s["x"] + s["v"], -3, 3)
+            s["t"] += 1
+            near = np.linalg.norm(s["x"] - s["dot"]) < 0.12
+            s["held"] = s["held"] + 1 if near and a[2] > 0 else 0
+            s["success"] = s["success"] or s["held"] >= 5
+            reward[i] = -np.linalg.norm(s["x"] - s["dot"])
+            done[i] = s["success"]
+            late[i] = s["t"] >= HORIZON and not s["success"]
+            s["over"] = done[i] or late[i]
+        info = {
+            "success": np.array([s["success"] for s in self.slots]),
+            "steps": np.array([s["t"] for s in self.slots]),
+        }
+        return self._obs(), reward, done, late, info
+
+    def get_state(self):
+        return [pickle.dumps(s) for s in self.slots]
+
+    def set_state(self, states):
+        self.slots = [pickle.loads(s) for s in states]
+        return self._obs()
+
+    def render(self, i, camera="side", width=SIZE, height=SIZE):
+        return np.full((height, width, 3), 60, np.uint8)
+
+    def close(self):
+        self.closed = True
+
+    def _obs(self):
+        obs = {
+            "rgb": np.stack([_picture(s["dot"]) for s in self.slots]),
+            "proprio": np.stack([np.concatenate([s["x"], s["v"]]) for s in self.slots]).astype(np.float32),
+            "privileged": np.stack([s["dot"] for s in self.slots]).astype(np.float32),
+        }
+        if self.labelled:
+            obs["expert"] = np.stack([expert(s, self.push) for s in self.slots]).astype(np.float32)
+        return obs
+
+
+def expert(s, push=0.03):
+    """A damped pull to the dot that cancels the push; the switch is on near the dot."""
+    offset = s["dot"] - s["x"]
+    pull = (0.25 * offset - 0.75 * s["v"] - push * s["x"]) / 0.08
+    return np.append(np.clip(pull, -1, 1), 1.0 if np.linalg.norm(offset) < 0.12 else -1.0)
+
+
+def _fresh(seed):
+    rng = np.random.default_rng(seed)
+    return {
+        "x": rng.uniform(-0.3, 0.3, 2),
+        "v": np.zeros(2),
+        "dot": rng.uniform(-0.8, 0.8, 2),
+        "t": 0,
+        "held": 0,
+        "success": False,
+        "over": False,
+    }
+
+
+def _picture(dot):
+    grid = (np.arange(SIZE) + 0.5) / SIZE * 2.4 - 1.2
+    blob = np.exp(-((grid[None, :] - dot[0]) ** 2 + (grid[:, None] - dot[1]) ** 2) / (2 * 0.35**2))
+    return np.repeat((255 * blob).astype(np.uint8)[..., None], 3, 2)
+
+
+class ToyEncoder:
+    """Means of the 4×4 grid: features (B, 16, 3)."""
+
+    feature_shape, fingerprint = (16, 3), "toy-encoder-1"
+
+    def __init__(self):
+        self.frames = 0
+
+    def __call__(self, frames):
+        self.frames += len(frames)
+        b = len(frames)
+        cell = SIZE // 4
+        return frames.float().div(255).view(b, 4, cell, 4, cell, 3).mean((2, 4)).reshape(b, 16, 3)
+
+
+def small_config(**changes):
+    """A run that takes about a second on one core."""
+    from policies.dagger import DaggerConfig
+    from policies.heads import HeadConfig
+    from policies.learner import LearnerConfig
+    from policies.rollout import EnvConfig
+    from policies.training import TrainConfig
+
+    dagger = {"rounds": 4, "steps_per_round": 64, "first_round_steps": 128, "num_envs": 8, "beta_rounds": 2}
+    learner = {"updates_per_round": 20, "batch_size": 32, "warmup_updates": 5}
+    return TrainConfig(
+        env=EnvConfig("toy", [-1]),
+        policy=HeadConfig(32, 16, [32], "gelu", True),
+        dagger=DaggerConfig(**dagger | changes.pop("dagger", {})),
+        learner=LearnerConfig(**learner | changes.pop("learner", {})),
+        **{"episodes": 0, "threads": 1} | changes,
+    )
+
+
+def toy_vec(cfg):
+    return ToyVec(cfg.dagger.num_envs)
+
+
+if __name__ == "__main__":  # the kill test runs this file as a process: RUN_NAME resume|start SECONDS_PER_STEP
+    import sys
+    import time
+
+    from policies.training import train
+
+    class SlowVec(ToyVec):
+        def step(self, actions, active=None):
+            time.sleep(float(sys.argv[3]))
+            return super().step(actions, active)
+
+    torch.set_num_threads(1)
+    config = small_config(run=sys.argv[1], resume=sys.argv[2] == "resume", dagger={"rounds": 6})
+    train(config, lambda cfg: SlowVec(cfg.dagger.num_envs), ToyEncoder())
