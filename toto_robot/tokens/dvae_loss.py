@@ -34,6 +34,15 @@ def divergence_from_uniform(logits: Tensor) -> Tensor:
     return (log_q.exp() * log_q).sum(1).mean() + math.log(logits.shape[1])
 
 
+def usage_gap(logits: Tensor) -> Tensor:
+    """KL(mean over the batch's tokens of q ‖ uniform) in nats: 0 when all codes are equally likely overall (ours).
+
+    The divergence above also asks every single token to be undecided; this part of it only keeps codes in use.
+    """
+    mean = torch.softmax(logits, dim=1).mean(dim=(0, 2, 3))
+    return (mean * (mean + 1e-9).log()).sum() + math.log(logits.shape[1])
+
+
 def cosine(start: float, end: float, progress: float) -> float:
     """From start to end along half a cosine, for progress in [0, 1] (clipped)."""
     progress = min(1.0, max(0.0, progress))

@@ -5,7 +5,7 @@ decoder first learn as a continuous VAE through a narrow bottleneck z = P·h + b
 prior weight is steered until z carries as many nats as a code can. Centroids e of z then become codes, in
 the official layout: the encoder's output convolution gets rows 2κ·e·P and biases 2κ·e·b - κ‖e‖², so its
 logits are -κ‖z - e‖² + const, and the decoder's input convolution gets a column E·e for each code.
-κ = 1/2 makes a sampled code stray as far as the noise that the decoder has learned to live with.
+κ is chosen by the mean entropy of a token's posterior: sampled codes then stray to near neighbours only.
 """
 import math
 
@@ -13,8 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from toto_robot.tokens.dvae import DVAE, Block
-
-KAPPA = 0.5
 
 
 class Bottleneck(nn.Module):
@@ -56,7 +54,20 @@ def unit_gain_(module: nn.Module) -> list[nn.Parameter]:
 
 
 @torch.no_grad()
-def write_codes(dvae: DVAE, bottleneck: Bottleneck, centroids: Tensor, kappa: float = KAPPA) -> None:
+def choose_kappa(z: Tensor, centroids: Tensor, entropy_nats: float) -> float:
+    """κ at which softmax(-κ‖z - e‖²) over centroids (V, d) has this mean entropy over z (N, d); within 1 %."""
+    squared = torch.cdist(z, centroids).square()
+    low, high = 1e-4, 1e6
+    while high / low > 1.01:
+        middle = (low * high) ** 0.5
+        log_q = torch.log_softmax(-middle * squared, dim=1)
+        too_soft = float(-(log_q.exp() * log_q).sum(1).mean()) > entropy_nats
+        low, high = (middle, high) if too_soft else (low, middle)
+    return (low * high) ** 0.5
+
+
+@torch.no_grad()
+def write_codes(dvae: DVAE, bottleneck: Bottleneck, centroids: Tensor, kappa: float) -> None:
     """Put centroids (V, d) into the official layout; argmax of the logits is then the nearest centroid."""
     P, b = bottleneck.project.weight[:, :, 0, 0], bottleneck.project.bias
     output, entry = dvae.encoder.blocks.output.conv, dvae.decoder.blocks.input
@@ -67,8 +78,8 @@ def write_codes(dvae: DVAE, bottleneck: Bottleneck, centroids: Tensor, kappa: fl
 
 
 @torch.no_grad()
-def split_dead_codes(dvae: DVAE, features: Tensor, dead: Tensor, generator: torch.Generator) -> int:
-    """Give each dead code half of a busy one; returns how many were moved.
+def split_dead_codes(dvae: DVAE, features: Tensor, dead: Tensor, generator: torch.Generator) -> Tensor:
+    """Give each dead code half of a busy one; returns the codes that were moved.
 
     features (N, C) are recent encoder features. A dead code copies a busy code's weights and bias, plus a
     step along h - m, where m is the mean feature of the busy code's tokens and h one of them drawn at
@@ -96,4 +107,4 @@ def split_dead_codes(dvae: DVAE, features: Tensor, dead: Tensor, generator: torc
         bias[new] = bias[busy] - step @ (members.mean(0) + direction / 2)
         entry.weight[:, new] = entry.weight[:, busy]
         moved += 1
-    return moved
+    return dead[:moved]
