@@ -5,6 +5,7 @@ Shapes: B batch, F frames, S tokens a frame, T sequence, D width.
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -79,17 +80,32 @@ class Encoder:
     def features(self, codes: Tensor) -> Tensor:
         """Features, shaped as in `__call__`, of codes (B, S) or (B, F, S)."""
         codes = torch.as_tensor(codes).to(self.device, torch.long)
-        start = IMAGE_START if codes.ndim == 2 else VIDEO_START
-        codes = codes.flatten(1)
         if self.toto is None:
-            return pool(F.embedding(codes, self._codebook), self.pooling, self.grid)
-        at_once = max(1, MICRO_TOKENS.get(self.device.type, MICRO_TOKENS["cuda"]) // (codes.shape[1] + 1))
-        return torch.cat([self._some(part, start) for part in codes.split(at_once)])
+            return pool(F.embedding(codes.flatten(1), self._codebook), self.pooling, self.grid)
+        # the start token stands in front, and its feature is dropped
+        parts = []
+        for ids in self._micro_batches(codes):
+            parts.append(pool(self.toto.hidden_states(ids, self.layer)[:, 1:], self.pooling, self.grid))
+        return torch.cat(parts)
 
-    def _some(self, codes_BT: Tensor, start: int) -> Tensor:
-        """One micro-batch: the start token goes in front, and its feature is dropped."""
-        ids = F.pad(codes_BT + OFFSET, (1, 0), value=start)
-        return pool(self.toto.hidden_states(ids, self.layer)[:, 1:], self.pooling, self.grid)
+    @torch.inference_mode()
+    def every_layer(self, codes: Tensor) -> Tensor:
+        """The features of `features` for all layers at once: (layers, B, ...); the codebook counts as one layer."""
+        codes = torch.as_tensor(codes).to(self.device, torch.long)
+        if self.toto is None:
+            return self.features(codes)[None]
+        parts = []
+        for ids in self._micro_batches(codes):
+            states = self.toto.every_hidden_state(ids)
+            parts.append(torch.stack([pool(x[:, 1:], self.pooling, self.grid) for x in states]))
+        return torch.cat(parts, dim=1)
+
+    def _micro_batches(self, codes: Tensor) -> Iterator[Tensor]:
+        """Ids (b, 1 + T) of codes (B, S) or (B, F, S): start token first, a few rows at a time."""
+        start = IMAGE_START if codes.ndim == 2 else VIDEO_START
+        ids = F.pad(codes.flatten(1) + OFFSET, (1, 0), value=start)
+        at_once = MICRO_TOKENS.get(self.device.type, MICRO_TOKENS["cuda"]) // ids.shape[1]
+        yield from ids.split(max(1, at_once))
 
     def __repr__(self) -> str:
         what = f"layer {self.layer} of {self.num_layers}" if self.toto is not None else "codebook vectors"

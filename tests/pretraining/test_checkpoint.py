@@ -1,0 +1,108 @@
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from toto_robot.errors import UserError
+from toto_robot.models.toto import Toto, TotoConfig
+from toto_robot.pretraining.checkpoint import checkpoints, load_checkpoint, read_settings, save_checkpoint
+
+CONFIG = TotoConfig(vocab_size=9, width=8, layers=1, heads=1, intermediate=8)
+SETTINGS = {"lr": 0.1, "stores": ["a"]}
+
+
+def trained(steps=2, config=CONFIG):
+    torch.manual_seed(0)
+    model = Toto(config)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, fused=True)
+    for _ in range(steps):
+        step(model, optimizer)
+    return model, optimizer
+
+
+def step(model, optimizer):
+    model.loss(torch.tensor([[1, 5, 6, 7, 8]])).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def test_a_restored_state_goes_on_bit_for_bit(tmp_path):
+    model, optimizer = trained(3)
+    path = save_checkpoint(tmp_path, 3, model, optimizer, SETTINGS)
+    other, other_optimizer = trained(0)
+    assert load_checkpoint(path, other, other_optimizer, SETTINGS) == 3
+    for _ in range(2):
+        step(model, optimizer)
+        step(other, other_optimizer)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters()))
+    assert read_settings(path) == SETTINGS
+
+
+def test_the_last_two_are_kept(tmp_path):
+    model, optimizer = trained()
+    for number in (1, 2, 10, 100):
+        save_checkpoint(tmp_path, number, model, optimizer, SETTINGS)
+    assert [p.name for p in checkpoints(tmp_path)] == ["step-00000010.safetensors", "step-00000100.safetensors"]
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_other_settings_are_named(tmp_path):
+    model, optimizer = trained()
+    path = save_checkpoint(tmp_path, 1, model, optimizer, SETTINGS)
+    with pytest.raises(UserError, match=r"lr was 0.1 and is 0.2"):
+        load_checkpoint(path, model, optimizer, {**SETTINGS, "lr": 0.2})
+
+
+def test_another_models_checkpoint_is_refused(tmp_path):
+    path = save_checkpoint(tmp_path, 1, *trained(1, TotoConfig(vocab_size=9, width=4, layers=1, heads=1, intermediate=8)), SETTINGS)
+    with pytest.raises(UserError, match="does not fit the model"):
+        load_checkpoint(path, *trained(), SETTINGS)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(part=st.floats(0, 0.999))
+def test_a_checkpoint_cut_anywhere_gives_one_sentence_with_the_file_and_the_remedy(tmp_path, part):
+    model, optimizer = trained(1)
+    save_checkpoint(tmp_path, 1, model, optimizer, SETTINGS)
+    path = save_checkpoint(tmp_path, 2, model, optimizer, SETTINGS)
+    path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
+    with pytest.raises(UserError) as caught:
+        load_checkpoint(path, model, optimizer, SETTINGS)
+    assert str(path) in str(caught.value) and "delete it to go on from step-00000001" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=300))
+def test_any_bytes_are_refused_with_the_file_and_the_remedy(tmp_path, data):
+    path = tmp_path / "step-00000001.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="delete it to start again"):
+        load_checkpoint(path, *trained(), SETTINGS)
+
+
+class Bomb:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_is_refused_and_not_run(tmp_path):
+    path = tmp_path / "step-00000001.safetensors"
+    path.write_bytes(pickle.dumps(Bomb(tmp_path / "ran")))
+    with pytest.raises(UserError, match="not a checkpoint"):
+        load_checkpoint(path, *trained(), SETTINGS)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_safetensors_file_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "step-00000001.safetensors"
+    save_file({"a": torch.ones(2)}, path)
+    with pytest.raises(UserError, match="not a checkpoint of a pre-training run"):
+        load_checkpoint(path, *trained(), SETTINGS)

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from toto_robot.errors import UserError
+from toto_robot.pretraining.data import open_data, spread_rows
+from toto_robot.tokens.store import TokenStore
+
+
+def test_data_has_the_vocabulary_and_the_fingerprints_of_what_it_reads(config):
+    data = open_data(config())
+    assert data.vocab_size == 12 + 4
+    assert len(data.identity["stores"]) == 2 and len(data.identity["validation"]) == 1
+    codes, kinds = data.held_out
+    assert codes.shape == (2, 16, 16) and kinds.tolist() == [0, 0]
+
+
+def test_a_store_of_another_tokenizer_is_refused(config, make_store):
+    with pytest.raises(UserError, match="another tokenizer"):
+        open_data(config(validation=[str(make_store(tokenizer_fingerprint="0" * 64))]))
+
+
+def test_short_rows_longer_than_a_row_are_refused(config):
+    with pytest.raises(UserError, match="at most 16"):
+        open_data(config(short_frames=17))
+
+
+def test_no_stores_is_refused(config):
+    with pytest.raises(UserError, match="stores is empty"):
+        open_data(config(stores=[]))
+
+
+def test_held_out_rows_are_spread_over_all_stores(make_store):
+    stores = [TokenStore(make_store(5, seed=8)), TokenStore(make_store(5, kind="image", seed=9))]
+    codes, kinds = spread_rows(stores, 4)
+    assert kinds.tolist() == [0, 0, 1, 1]
+    assert np.array_equal(codes[0], stores[0][0]) and np.array_equal(codes[-1], stores[1][4])
+    assert len(spread_rows(stores, 100)[0]) == 10

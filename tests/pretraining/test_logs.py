@@ -1,0 +1,20 @@
+import json
+
+from toto_robot.pretraining.logs import LOG, RunLog, draw_loss, keep_lines, read_log
+
+
+def test_a_resumed_log_drops_the_lines_after_the_checkpoint_and_a_line_cut_short(tmp_path):
+    path = tmp_path / LOG
+    path.write_text("".join(json.dumps({"step": s, "loss": 1.0}) + "\n" for s in (1, 2, 3)) + '{"step": 4, "lo')
+    keep_lines(path, 2)
+    assert [line["step"] for line in read_log(path)] == [1, 2]
+    with RunLog(tmp_path, steps=5, start=2) as log:
+        log.advance(3, 0.5, 100)
+        log.write(3, {"loss": 0.5})
+    assert [line["step"] for line in read_log(path)] == [1, 2, 3]
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_the_loss_curve_is_a_png(tmp_path):
+    (tmp_path / LOG).write_text('{"step": 1, "loss": 3.0}\n{"step": 2, "loss": 2.0, "held_out": 2.5}\n')
+    assert draw_loss(tmp_path, uniform=3.5, short_steps=1).read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,148 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import toto_robot
+from toto_robot.errors import UserError
+from toto_robot.pretraining import loop
+from toto_robot.pretraining.checkpoint import checkpoints
+from toto_robot.pretraining.config import PretrainConfig
+from toto_robot.pretraining.data import open_data
+from toto_robot.pretraining.logs import read_log
+from toto_robot.pretraining.loop import pretrain, train_step
+
+
+def weights(out):
+    return load_file(Path(out) / "model" / "toto.safetensors")
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_run_learns_and_exports_an_encoder(config, tmp_path):
+    result = pretrain(config(out=str(tmp_path / "run"), steps=60, short_steps=20))
+    lines = read_log(tmp_path / "run" / "log.jsonl")
+    assert lines[0]["loss"] > 2.5 and result["held_out"] < 1.0 and result["held_out_frames"] < 1.8
+    encoder = toto_robot.load_encoder(tmp_path / "run" / "model")
+    assert encoder.num_layers == 2 and encoder.layer == 1 and encoder.dim == 16
+    assert (tmp_path / "run" / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(config, tmp_path, monkeypatch):
+    pretrain(config(out=str(tmp_path / "whole")))
+    real, calls = loop.train_step, []
+
+    def dies_at_the_sixth_step(*args):
+        calls.append(args[1])
+        if len(calls) == 6:
+            raise RuntimeError("power cut")
+        return real(*args)
+
+    monkeypatch.setattr(loop, "train_step", dies_at_the_sixth_step)
+    with pytest.raises(RuntimeError):
+        pretrain(config(out=str(tmp_path / "cut")))
+    monkeypatch.undo()
+    pretrain(config(out=str(tmp_path / "cut"), resume=True))
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    assert same(*(load_file(checkpoints(tmp_path / run / "resume")[-1]) for run in ("whole", "cut")))
+    logs = [[(x["step"], x["loss"]) for x in read_log(tmp_path / run / "log.jsonl")] for run in ("whole", "cut")]
+    assert logs[0] == logs[1]
+
+
+def start_door(settings, out, *more):
+    values = [f"{k}=[{','.join(v)}]" if isinstance(v, list) else f"{k}={v}" for k, v in settings.items()]
+    command = [sys.executable, "-m", "toto_robot.pretrain", *values, f"out={out}", *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition, process, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_the_door_stopped_by_a_signal_and_resumed_equals_an_uninterrupted_run(settings, tmp_path, number, code):
+    settings |= {"steps": 80, "checkpoint_every": 5, "validate_every": 1000}
+    process = start_door(settings, tmp_path / "cut")
+    wait_for(lambda: checkpoints(tmp_path / "cut" / "resume"), process)
+    os.kill(process.pid, number)
+    process.communicate()
+    assert process.returncode == code and not (tmp_path / "cut" / "model").exists()
+    resumed = start_door(settings, tmp_path / "cut", "resume=true")
+    printed, _ = resumed.communicate()
+    assert resumed.returncode == 0
+    whole = pretrain(PretrainConfig(**settings, out=str(tmp_path / "whole")))
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    assert json.loads(printed.splitlines()[-1])["held_out"] == whole["held_out"]
+
+
+def test_the_door_tells_a_mistake_in_one_sentence(settings, tmp_path):
+    process = start_door({**settings, "model": "huge"}, tmp_path / "x")
+    out, err = process.communicate()
+    assert process.returncode == 2 and out == "" and "tiny, base, large, 1b" in err and "Traceback" not in err
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change(config):
+    cfg = config()
+    data = open_data(cfg)
+    model, optimizer = loop.build(cfg, loop.preset("tiny", data.vocab_size, **cfg.changes()))
+    with torch.no_grad():
+        model.norm.weight[0] = torch.nan
+    before = [p.clone() for p in model.parameters()]
+    with pytest.raises(UserError, match="diverged"):
+        train_step(cfg, 0, model, optimizer, data)
+    assert all(torch.equal(a, b) or a.isnan().any() for a, b in zip(before, model.parameters()))
+
+
+def test_the_size_of_the_micro_batch_does_not_change_the_step(config):
+    results = []
+    for tokens in (100, 100_000):
+        cfg = config(micro_tokens=tokens, dtype="float32")
+        data = open_data(cfg)
+        model, optimizer = loop.build(cfg, loop.preset("tiny", data.vocab_size, **cfg.changes()))
+        values, count = train_step(cfg, 5, model, optimizer, data)
+        results.append((values["loss"], values["grad_norm"], count))
+    torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-5)
+
+
+def test_only_matrices_decay(config):
+    cfg = config()
+    _, optimizer = loop.build(cfg, loop.preset("tiny", 16, **cfg.changes()))
+    for group in optimizer.param_groups:
+        assert {p.ndim >= 2 for p in group["params"]} == {group["weight_decay"] > 0}
+
+
+def test_a_folder_with_a_run_is_not_overwritten_and_a_resume_needs_one(config, tmp_path):
+    cfg = config(out=str(tmp_path / "run"), steps=3)
+    pretrain(cfg)
+    with pytest.raises(UserError, match="resume=true"):
+        pretrain(cfg)
+    with pytest.raises(UserError, match="nothing to resume"):
+        pretrain(config(out=str(tmp_path / "new"), resume=True))
+
+
+def test_resume_without_a_folder_finds_the_newest_unfinished_run_with_equal_settings(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "RUNS", tmp_path / "runs")
+    with pytest.raises(UserError, match="no unfinished run"):
+        pretrain(config(resume=True))
+    monkeypatch.setattr(loop, "export", lambda *_: {})
+    for name, seed in (("toto-a", 0), ("toto-b", 1)):
+        pretrain(config(out=str(tmp_path / "runs" / name), seed=seed, steps=4))
+    monkeypatch.undo()
+    monkeypatch.setattr(loop, "RUNS", tmp_path / "runs")
+    assert pretrain(config(seed=0, steps=4, resume=True))["model"] == str(tmp_path / "runs" / "toto-a" / "model")
+    with pytest.raises(UserError, match="seed was 1 and is 5"):
+        pretrain(config(seed=5, steps=4, resume=True))

@@ -1,0 +1,126 @@
+"""Every setting of a pre-training run."""
+
+import math
+from dataclasses import asdict, dataclass, field
+
+from omegaconf import MISSING
+
+from toto_robot.errors import UserError
+from toto_robot.features.pooling import check_pooling
+
+BOOKKEEPING = ("resume", "out", "log_every", "checkpoint_every")
+"""Settings that may change when a run is resumed, because no weight depends on them."""
+
+
+@dataclass
+class PretrainConfig:
+    """Settings of `python -m toto_robot.pretrain`; the defaults are the paper's where it gives a number."""
+
+    stores: list[str] = MISSING
+    """Token stores to train on, made by `python -m toto_robot.tokenize`."""
+    weights: list[float] | None = None
+    """Share of each store, in any unit; by default equal."""
+    validation: list[str] = field(default_factory=list)
+    """Token stores of videos that are not in `stores`; the held-out loss comes from them."""
+    tokenizer: str = MISSING
+    """Folder of the dVAE that made the stores; it goes into the exported model folder."""
+    model: str = "tiny"
+    """Size of the transformer: tiny, base, large or 1b."""
+    width: int | None = None
+    """Replaces the size's width."""
+    heads: int | None = None
+    """Replaces the size's number of heads."""
+    layers: int | None = None
+    """Replaces the size's number of layers."""
+    intermediate: int | None = None
+    """Replaces the size's MLP width."""
+    rope_theta: float | None = None
+    """Replaces the size's rotary base."""
+    tied: bool | None = None
+    """Replaces whether the size's output head is its embedding matrix."""
+    steps: int = 2000
+    """Optimizer steps in all, the short ones included."""
+    batch_rows: int = 8
+    """Full rows (16 frames, 4,098 tokens) in a step."""
+    short_steps: int = 0
+    """First steps that see short rows instead. Per frame a short row costs about half the time of a full one on a
+    CPU (attention over 257 tokens instead of 4,098), and its frames come from as many different clips, so most of a
+    small budget is best spent on them; the full rows that follow teach motion."""
+    short_frames: int = 1
+    """Frames in a short row. 1 is `[image start] + 256 ids`, just what the encoder sees for a single frame."""
+    short_batch: int = 64
+    """Short rows in a step."""
+    micro_tokens: int = 4200
+    """Tokens that go through the model at once; a step adds up the gradients of as many passes as it needs."""
+    lr: float = 3e-4
+    """Peak learning rate (Sec. 3.2)."""
+    warmup_steps: int = 100
+    """Steps of linear warm-up (the paper: 2,000)."""
+    final_lr: float = 0.1
+    """Learning rate at the end of the cosine, as a part of `lr`."""
+    beta1: float = 0.9
+    """AdamW's first momentum."""
+    beta2: float = 0.95
+    """AdamW's second momentum."""
+    weight_decay: float = 0.1
+    """Decay of the matrices; the norms' weights have none."""
+    grad_clip: float = 1.0
+    """The gradient's largest norm."""
+    dtype: str = "bfloat16"
+    """bfloat16 (autocast; weights and optimizer stay float32) or float32."""
+    device: str = "cpu"
+    """Where it runs: cpu or cuda."""
+    threads: int | None = None
+    """CPU threads; by default all cores. Runs are equal bit for bit only at an equal number."""
+    seed: int = 0
+    """Seed of the weights and of the order of the data."""
+    validation_rows: int = 32
+    """Rows of the held-out loss, evenly spread over `validation`."""
+    validate_every: int = 200
+    """Steps between held-out losses."""
+    log_every: int = 10
+    """Steps between lines of the log."""
+    checkpoint_every: int = 100
+    """Steps between checkpoints; a killed run loses at most these. The last two are kept."""
+    layer: int | None = None
+    """Layer that the exported encoder uses by default; by default the middle one."""
+    pooling: str = "mean"
+    """Pooling that the exported encoder uses by default."""
+    out: str | None = None
+    """Folder of the run; by default runs/toto-MODEL-TIME."""
+    resume: bool = False
+    """Go on with the run in `out`, or with the newest unfinished run of equal settings under runs/."""
+
+    def __post_init__(self):
+        for name in ("steps", "batch_rows", "short_batch", "micro_tokens", "log_every", "checkpoint_every",
+                     "validate_every", "validation_rows"):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, but it is {getattr(self, name)}")
+        if not 0 <= self.short_steps <= self.steps:
+            raise UserError(f"short_steps must be from 0 to steps={self.steps}, but it is {self.short_steps}")
+        if not 0 <= self.warmup_steps:
+            raise UserError(f"warmup_steps must be at least 0, but it is {self.warmup_steps}")
+        if self.short_frames < 1:
+            raise UserError(f"short_frames must be at least 1, but it is {self.short_frames}")
+        for name in ("lr", "grad_clip"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"{name} must be above 0, but it is {getattr(self, name)}")
+        for name in ("beta1", "beta2", "final_lr"):
+            if not 0 <= getattr(self, name) <= 1 or (name != "final_lr" and getattr(self, name) == 1):
+                raise UserError(f"{name} must be from 0 to 1, but it is {getattr(self, name)}")
+        if self.weight_decay < 0:
+            raise UserError(f"weight_decay must be at least 0, but it is {self.weight_decay}")
+        if self.dtype not in ("bfloat16", "float32"):
+            raise UserError(f"dtype must be bfloat16 or float32, but it is {self.dtype!r}")
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f"threads must be at least 1, but it is {self.threads}")
+        check_pooling(self.pooling)
+
+    def changes(self) -> dict:
+        """The fields of the size that are replaced."""
+        names = ("width", "heads", "layers", "intermediate", "rope_theta", "tied")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def what_decides_the_weights(self) -> dict:
+        """The settings that a resumed run must share with the run that it goes on with."""
+        return {key: value for key, value in asdict(self).items() if key not in BOOKKEEPING}

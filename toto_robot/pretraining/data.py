@@ -1,0 +1,74 @@
+"""What a run reads: the mixture of its stores, the held-out rows, and the tokenizer that they share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toto_robot.errors import UserError
+from toto_robot.pretraining.config import PretrainConfig
+from toto_robot.tokens.dvae import DVAE
+from toto_robot.tokens.mixture import Mixture
+from toto_robot.tokens.special import vocab_with_special
+from toto_robot.tokens.store import TokenStore
+
+
+@dataclass
+class PretrainData:
+    """Everything that `pretrain` reads."""
+
+    mixture: Any
+    """`batch(step, batch_size)` → codes (B, F, S) and kinds (B,), a pure function of its arguments."""
+    held_out: tuple[Tensor, Tensor] | None
+    """Codes (N, F, S) and kinds (N,) of the validation rows."""
+    dvae: DVAE
+    """The tokenizer that made the codes."""
+    vocab_size: int
+    """V: codes and special tokens."""
+    identity: dict
+    """Fingerprints of all that is read; a resumed run must find the same."""
+    describe: str
+    """One phrase for the log."""
+
+
+def open_data(cfg: PretrainConfig) -> PretrainData:
+    """Open the stores, check that one tokenizer made them all, and read the held-out rows. Raises UserError."""
+    if not cfg.stores:
+        raise UserError("stores is empty; give at least one, for example stores=[data/tokens]")
+    training, held_out = [TokenStore(Path(p)) for p in cfg.stores], [TokenStore(Path(p)) for p in cfg.validation]
+    dvae = DVAE.load(Path(cfg.tokenizer))
+    made_by = dvae.fingerprint()
+    for path, store in zip([*cfg.stores, *cfg.validation], [*training, *held_out]):
+        if store.tokenizer != made_by:
+            raise UserError(
+                f"{path} was made by another tokenizer ({store.tokenizer[:12]}…) than {cfg.tokenizer} "
+                f"({made_by[:12]}…); tokenize its videos again with this one, or give the other one as tokenizer="
+            )
+        if not len(store):
+            raise UserError(f"{path} holds no rows; leave it out")
+        if cfg.short_frames > store.frames:
+            raise UserError(f"short_frames must be at most {store.frames}, the frames of a row in {path}")
+    rows = sum(len(store) for store in training)
+    return PretrainData(
+        mixture=Mixture(training, cfg.weights, cfg.seed),
+        held_out=spread_rows(held_out, cfg.validation_rows) if held_out else None,
+        dvae=dvae,
+        vocab_size=vocab_with_special(dvae.vocab_size),
+        identity={
+            "stores": [store.fingerprint for store in training],
+            "validation": [store.fingerprint for store in held_out],
+            "tokenizer": made_by,
+        },
+        describe=f"{rows:,} rows in {len(training)} stores",
+    )
+
+
+def spread_rows(stores: list, count: int) -> tuple[Tensor, Tensor]:
+    """Codes (N, F, S) and kinds (N,) of at most `count` rows, evenly spread over the stores laid end to end."""
+    places = [(store, i) for store in stores for i in range(len(store))]
+    chosen = [places[i] for i in np.unique(np.linspace(0, len(places) - 1, count).round().astype(int))]
+    codes = np.stack([store[i].astype(np.int64) for store, i in chosen])
+    return torch.from_numpy(codes), torch.tensor([store.kind(i) for store, i in chosen])

@@ -1,0 +1,116 @@
+"""What a run writes while it trains: progress on stderr, log.jsonl, TensorBoard, and the loss curve."""
+
+import json
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from toto_robot.atomic import atomic_write_bytes, atomic_write_text
+
+LOG = "log.jsonl"
+
+
+class RunLog:
+    """A context manager around the training loop. `step` counts the optimizer steps that are done."""
+
+    def __init__(self, out: Path, steps: int, start: int):
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.out = out
+        keep_lines(out / LOG, start)
+        self.file = open(out / LOG, "a", encoding="utf-8")
+        self.board = SummaryWriter(out / "tensorboard", purge_step=start + 1)
+        self.console = Console(stderr=True)
+        self.progress = Progress(
+            TextColumn("pretrain"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}  {task.fields[rate]:,.0f} tokens/s"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False, compact=True),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.progress.add_task("", total=steps, completed=start, loss=float("nan"), rate=0.0)
+        self.steps, self.start, self.began, self.tokens = steps, start, time.monotonic(), 0
+
+    def __enter__(self) -> "RunLog":
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.progress.stop()
+        self.file.close()
+        self.board.close()
+
+    def advance(self, step: int, loss: float, tokens: int) -> None:
+        """Show one more step in the progress bar."""
+        self.tokens += tokens
+        self.progress.update(self.task, completed=step, loss=loss, rate=self.rate)
+
+    @property
+    def rate(self) -> float:
+        """Tokens a second since the start of this process."""
+        return self.tokens / max(1e-9, time.monotonic() - self.began)
+
+    def write(self, step: int, values: dict) -> None:
+        """One line in the log and one point in each TensorBoard curve; on a pipe, one line on stderr."""
+        self.file.write(json.dumps({"step": step, **values}) + "\n")
+        self.file.flush()
+        for name, value in values.items():
+            self.board.add_scalar(name, value, step)
+        if not self.console.is_terminal:
+            left_s = (self.steps - step) * (time.monotonic() - self.began) / max(1, step - self.start)
+            shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+            self.console.print(f"step {step}/{self.steps}  {shown}  left {left_s / 60:.1f} min", highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """A line for the person who watches."""
+        self.console.print(text, highlight=False, soft_wrap=True)
+
+
+def keep_lines(path: Path, step: int) -> None:
+    """Drop the lines after `step`, which a killed run wrote after the checkpoint that it goes on from."""
+    if path.exists():
+        kept = [line for line in read_log(path) if line["step"] <= step]
+        atomic_write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def read_log(path: Path) -> list[dict]:
+    """The lines of a log; a last line that a kill cut short is left out."""
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+def draw_loss(out: Path, uniform: float, short_steps: int) -> Path:
+    """loss.png: training and held-out loss against the step; `uniform` is the loss of guessing, ln(codes)."""
+    import io
+
+    from matplotlib.figure import Figure
+
+    lines = read_log(out / LOG)
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for key, label, style in (("loss", "training", "-"), ("held_out", "held out, full rows", "o-"),
+                              ("held_out_frames", "held out, single frames", "s-")):  # fmt: skip
+        points = [(line["step"], line[key]) for line in lines if key in line]
+        if points:
+            axes.plot(*zip(*points), style, label=label, markersize=3, linewidth=1)
+    axes.axhline(uniform, color="grey", linestyle=":", label="guessing")
+    if short_steps:
+        axes.axvline(short_steps, color="grey", linewidth=0.8)
+        axes.text(short_steps, uniform, " full rows from here", va="bottom", fontsize=8)
+    axes.set(xlabel="optimizer step", ylabel="loss (nats per token)", title="Toto pre-training")
+    axes.legend(frameon=False)
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=120)
+    atomic_write_bytes(out / "loss.png", image.getvalue())
+    return out / "loss.png"

@@ -1,0 +1,97 @@
+"""Read the cube's position from frozen features, for every layer and pooling.
+
+    python -m toto_robot.probe data=probe.npz encoder=toto_tiny out=runs/probe
+
+`data` is an .npz with frames uint8 (N, 128, 128, 3), cube_in_hand_m float32 (N, 3) and episode int (N,). For each
+layer, ridge regression reads the position from the mean and from the flattened 4×4 grid, and a learned query reads
+it from the grid; a quarter of the episodes is held out. The same for random weights and for bare codes, unless
+controls=false. Writes probe.json, probe.md and probe.png to `out`.
+"""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from omegaconf import MISSING
+
+import toto_robot
+from toto_robot import door
+from toto_robot.errors import UserError
+from toto_robot.evaluation.probe import error_mm, load_probe_data, probe, split
+from toto_robot.evaluation.report import best, table, write_report
+
+
+@dataclass
+class ProbeConfig:
+    """Settings of `python -m toto_robot.probe`."""
+
+    data: str = MISSING
+    """The .npz with frames and positions."""
+    encoder: str = "toto_tiny"
+    """Name of an encoder, or a model folder."""
+    controls: bool = True
+    """Also probe the same architecture with random weights, and the codes without Toto."""
+    held_out: float = 0.25
+    """Part of the episodes that is held out."""
+    seed: int = 0
+    """Seed of the split and of the learned query."""
+    dtype: str = "bfloat16"
+    """The transformer's dtype: bfloat16 or float32."""
+    device: str = "cpu"
+    """Where the encoder runs: cpu or cuda."""
+    threads: int | None = None
+    """CPU threads; by default all cores."""
+    out: str = "runs/probe"
+    """Folder for the results."""
+
+    def __post_init__(self):
+        if not 0 < self.held_out < 1:
+            raise UserError(f"held_out must be between 0 and 1, but it is {self.held_out}")
+
+    def encoders(self) -> list[str]:
+        """The encoder and its controls."""
+        if not self.controls or self.encoder in ("dvae_codes", "toto_tiny_random"):
+            return [self.encoder]
+        if self.encoder == "toto_tiny":
+            return ["toto_tiny", "toto_tiny_random", "dvae_codes"]
+        return [self.encoder, f"{self.encoder}:random", f"{self.encoder}:codes"]
+
+
+def main(cfg: ProbeConfig) -> dict:
+    torch.set_num_threads(cfg.threads or os.cpu_count() or 1)
+    data = load_probe_data(cfg.data)
+    encoders = {
+        name: toto_robot.load_encoder(name, pooling="grid", dtype=cfg.dtype, device=cfg.device) for name in cfg.encoders()
+    }
+    scores = []
+    for name, encoder in encoders.items():
+        for score in probe(name, encoder, data, held_out=cfg.held_out, seed=cfg.seed):
+            scores.append(score)
+            print(f"{name} layer {score.layer} {score.pooling}: R² {score.r2:.3f}, {score.error_mm:.1f} mm", file=sys.stderr)
+    train, test = split(data.episode, cfg.held_out, cfg.seed)
+    truth = torch.from_numpy(data.cube_in_hand_m)
+    guess = error_mm(truth[train].mean(dim=0), truth[test])
+    facts = {
+        "frames": len(data.frames),
+        "episodes": len(set(data.episode.tolist())),
+        "held_out_frames": int(test.sum()),
+        "guess_mm": round(guess, 2),
+    }
+    write_report(Path(cfg.out), scores, facts)
+    print(table(scores), file=sys.stderr)
+    top = best([score for score in scores if score.encoder == cfg.encoder])
+    return {
+        **facts,
+        "encoder": cfg.encoder,
+        "best_layer": top.layer,
+        "best_pooling": top.pooling,
+        "r2": round(top.r2, 4),
+        "error_mm": round(top.error_mm, 2),
+        "out": cfg.out,
+    }
+
+
+if __name__ == "__main__":
+    door.run(main, ProbeConfig, "probe", positional=("data", "out"))
