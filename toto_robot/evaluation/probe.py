@@ -22,7 +22,7 @@ POOLINGS = ("mean", "attention", "grid")
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 """Penalties to choose from, as parts of the number of training frames."""
 QUERIES = 4
-STEPS, BATCH, LR = 600, 256, 3e-3
+STEPS, BATCH, LR = 600, 256, 1e-2
 """Training of the attention probe."""
 
 
@@ -163,7 +163,7 @@ class AttentionReadout(nn.Module):
 
     def __init__(self, cells: int, dim: int, outputs: int):
         super().__init__()
-        self.place = nn.Parameter(torch.zeros(cells, dim))
+        self.place = nn.Parameter(torch.randn(cells, dim) * 0.5)
         self.query = nn.Parameter(torch.randn(QUERIES, dim) * dim**-0.5)
         self.out = nn.Linear(QUERIES * dim, outputs)
 
