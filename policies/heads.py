@@ -116,7 +116,7 @@ class Head(nn.Module):
         elif has_feature:
             size = int(torch.tensor(feature_shape).prod())
             self.pool = nn.Sequential(nn.Flatten(1), nn.Linear(size, config.feature_width))
-        self.feature_norm = norm(config.feature_width)
+        self.feature_norm = norm(config.feature_width) if has_feature else nn.Identity()
         self.dropout = nn.Dropout(config.feature_dropout)
         self.proprio = nn.Sequential(nn.Linear(proprio_dim, config.proprio_width), norm(config.proprio_width))
         width = config.proprio_width + (config.feature_width if has_feature else 0)

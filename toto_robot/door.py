@@ -156,7 +156,7 @@ def _override(schema: type, key: str, value: str, sweep: bool) -> str:
         if wrong:
             raise unknown(f"{key}", wrong[0], options, f"Write {key}=NAME.")
         return f"{key}={value}"
-    if kind is str and not sweep and value not in ("null", "???"):
+    if kind is str and not sweep and value != "null":
         value = _quoted(value)
     if "." not in key and not group and group_options(key):
         key = f"++{PLAIN}.{key}"  # Hydra would read it as the choice of a group
@@ -204,8 +204,8 @@ def _settled(cfg: DictConfig) -> DictConfig:
     if PLAIN in cfg:
         with open_dict(cfg):
             values = cfg.pop(PLAIN)
-        for key, value in values.items():
-            cfg[key] = value
+        for key in values:
+            cfg[key] = "???" if OmegaConf.is_missing(values, key) else values[key]
     return cfg
 
 

@@ -58,8 +58,8 @@ def test_a_run_resumed_at_any_round_ends_with_the_same_bits_as_an_uninterrupted_
         again = train(small_config(run=name, resume=True, dagger={"keep_data": True}), toy_vec, ToyEncoder())
         assert weights_hash(again.folder) == weights_hash(whole.folder)
         for k in range(4):
-            a, b = (next(iter([f.read_bytes()])) for f in _data_files(whole.folder, again.folder, k))
-            assert a == b
+            ours, theirs = _data_files(whole.folder, again.folder, k)
+            assert ours.read_bytes() == theirs.read_bytes()
         rows = [json.loads(line) for line in (again.folder / "metrics.jsonl").read_text().splitlines()]
         assert [r["round"] for r in rows] == [0, 1, 2, 3]
 
@@ -167,12 +167,12 @@ def test_a_failed_start_leaves_no_run_behind():
 
 def test_dagger_beats_cloning_the_expert_where_errors_compound():
     def success(name, dagger):
-        shared = {"rounds": 8, "steps_per_round": 512, "first_round_steps": 512, "num_envs": 16}
-        learner = {"updates_per_round": 150, "batch_size": 128, "lr": 3e-3}
+        shared = {"rounds": 6, "steps_per_round": 256, "first_round_steps": 256, "num_envs": 16}
+        learner = {"updates_per_round": 100, "batch_size": 128, "lr": 3e-3}
         config = small_config(run=name, dagger=shared | dagger, learner=learner)
         policy = train(config, toy_vec, ToyEncoder()).policy
         return summarise(evaluate(ToyVec(20, labelled=False), policy.act, watching_seeds(9, 60)))["success"]
 
     cloned = success("bc", {"beta_schedule": "constant", "beta_decay": 1.0, "noise_std": 0.0})
     dagger = success("dagger", {})
-    assert dagger > cloned + 0.1 and dagger > 0.8
+    assert cloned < 0.7 and dagger > 0.9

@@ -1,8 +1,8 @@
-"""A small vector environment for tests: a point mass on an unstable plane must reach a dot and hold a switch there.
+"""A small vector environment for tests: a point mass that carries a pole must reach a dot and hold a switch there.
 
 It keeps the contract of `envs.VectorEnv` (no autoreset, `active`, exact `get_state`). The dot is seen only in the
-image, so a policy needs features; the plane pushes the point away from its centre, so that small errors of a student
-grow into states that an expert's own rollouts never visit (covariate shift).
+image, so a policy needs features. The pole falls over by itself; the expert keeps it upright exactly, so its own
+rollouts never show how to catch it, while a student's small errors grow (covariate shift).
 """
 
 import pickle
@@ -15,10 +15,12 @@ HORIZON = 40
 
 
 class ToyVec:
-    name, action_dim, proprio_dim, control_hz, horizon = "toy", 3, 4, 20.0, HORIZON
+    """Actions: acceleration (2), pull on the pole, switch. Proprioception: position (2), velocity (2), lean."""
 
-    def __init__(self, num_envs, labelled=True, push=0.03):
-        self.num_envs, self.labelled, self.push, self.privileged_dim = num_envs, labelled, push, 2
+    name, action_dim, proprio_dim, control_hz, horizon = "toy", 4, 5, 20.0, HORIZON
+
+    def __init__(self, num_envs, labelled=True):
+        self.num_envs, self.labelled, self.privileged_dim = num_envs, labelled, 2
         self.slots = [_fresh(0) for _ in range(num_envs)]
         self.log = []  # (slot, seed) of every reset
         self.closed = False
@@ -39,15 +41,17 @@ class ToyVec:
             s = self.slots[i]
             assert not s["over"], "a finished episode must not be stepped"
             a = np.clip(actions[i].astype(np.float64), -1, 1)
-            s["v"] = 0.8 * s["v"] + 0.08 * a[:2] + self.push * s["x"]
+            s["v"] = 0.8 * s["v"] + 0.08 * a[:2]
             s["x"] = np.clip(s["x"] + s["v"], -3, 3)
+            s["lean"] = 1.6 * s["lean"] + 0.1 * a[2] + 0.05 * a[0]
             s["t"] += 1
             near = np.linalg.norm(s["x"] - s["dot"]) < 0.12
-            s["held"] = s["held"] + 1 if near and a[2] > 0 else 0
+            s["held"] = s["held"] + 1 if near and a[3] > 0 else 0
             s["success"] = s["success"] or s["held"] >= 5
             reward[i] = -np.linalg.norm(s["x"] - s["dot"])
             done[i] = s["success"]
             late[i] = s["t"] >= HORIZON and not s["success"]
+            done[i] |= abs(s["lean"]) > 0.4  # it has fallen
             s["over"] = done[i] or late[i]
         info = {
             "success": np.array([s["success"] for s in self.slots]),
@@ -71,19 +75,19 @@ class ToyVec:
     def _obs(self):
         obs = {
             "rgb": np.stack([_picture(s["dot"]) for s in self.slots]),
-            "proprio": np.stack([np.concatenate([s["x"], s["v"]]) for s in self.slots]).astype(np.float32),
+            "proprio": np.stack([np.concatenate([s["x"], s["v"], [s["lean"]]]) for s in self.slots]).astype(np.float32),
             "privileged": np.stack([s["dot"] for s in self.slots]).astype(np.float32),
         }
         if self.labelled:
-            obs["expert"] = np.stack([expert(s, self.push) for s in self.slots]).astype(np.float32)
+            obs["expert"] = np.stack([expert(s) for s in self.slots]).astype(np.float32)
         return obs
 
 
-def expert(s, push=0.03):
-    """A damped pull to the dot that cancels the push; the switch is on near the dot."""
+def expert(s):
+    """A damped pull to the dot, the pole caught in one step where that can be, the switch on near the dot."""
     offset = s["dot"] - s["x"]
-    pull = (0.25 * offset - 0.75 * s["v"] - push * s["x"]) / 0.08
-    return np.append(np.clip(pull, -1, 1), 1.0 if np.linalg.norm(offset) < 0.12 else -1.0)
+    pull = np.clip((0.25 * offset - 0.75 * s["v"]) / 0.08, -1, 1)
+    return np.clip([*pull, -16 * s["lean"] - 0.5 * pull[0], 100 * (0.12 - np.linalg.norm(offset))], -1, 1)
 
 
 def _fresh(seed):
@@ -91,6 +95,7 @@ def _fresh(seed):
     return {
         "x": rng.uniform(-0.3, 0.3, 2),
         "v": np.zeros(2),
+        "lean": 0.0,
         "dot": rng.uniform(-0.8, 0.8, 2),
         "t": 0,
         "held": 0,

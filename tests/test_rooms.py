@@ -1,0 +1,94 @@
+"""The arrows between the rooms go one way (docs: rooms), and every shipped YAML composes."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from toto_robot import door
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("toto_robot", "envs", "policies", "demos", "deploy")
+ALLOWED = {
+    "toto_robot": set(),
+    "envs": set(),
+    "demos": {"envs"},
+    "policies": {"toto_robot", "envs", "demos"},
+    "deploy": {"toto_robot", "envs", "policies", "demos"},
+}
+DOORS_ELSEWHERE = {"demos/record.py", "demos/replay.py", "deploy/run_real.py"}
+
+
+def sources(room):
+    return sorted(p for p in (ROOT / room).rglob("*.py"))
+
+
+def is_door(path):
+    """A script that may import from every room."""
+    name = path.relative_to(ROOT).as_posix()
+    opens = '\nif __name__ == "__main__":\n    door.run(' in path.read_text()
+    in_lobby = path.parent == ROOT / "toto_robot" and opens
+    return in_lobby or name in DOORS_ELSEWHERE
+
+
+def imported(path):
+    """Dotted names of everything that `path` imports, wherever the import stands."""
+    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports between our files are absolute"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_from_the_rooms_it_may(room):
+    for path in sources(room):
+        if is_door(path):
+            continue
+        rooms = {name.split(".")[0] for name in imported(path)} & set(ROOMS)
+        assert rooms <= ALLOWED[room] | {room}, f"{path.relative_to(ROOT)} imports from {sorted(rooms - {room})}"
+
+
+def test_no_room_imports_a_door():
+    doors = {
+        ".".join(p.relative_to(ROOT).with_suffix("").parts) for room in ROOMS for p in sources(room) if is_door(p)
+    }
+    assert {"toto_robot.train_dagger", "toto_robot.evaluate"} <= doors
+    for room in ROOMS:
+        for path in sources(room):
+            assert not doors & set(imported(path)), f"{path.relative_to(ROOT)} imports a door"
+
+
+def test_no_module_is_called_utils_or_after_a_vendors_package():
+    names = {p.stem for room in ROOMS for p in sources(room)}
+    assert not names & {"utils", "util", "helpers", "common", "franky", "panda_py", "pylibfranka", "lerobot"}
+
+
+def test_files_read_in_one_sitting():
+    long = {p.relative_to(ROOT).as_posix(): n for r in ROOMS for p in sources(r) if (n := _lines(p)) > 360}
+    assert not long
+
+
+def _lines(path):
+    return len(path.read_text().splitlines())
+
+
+@pytest.mark.parametrize("name", ["train_dagger", "evaluate"])
+def test_every_choice_of_every_group_composes(name):
+    import toto_robot.evaluate
+    import toto_robot.train_dagger
+
+    schema = {
+        "train_dagger": toto_robot.train_dagger.TrainConfig,
+        "evaluate": toto_robot.evaluate.EvaluateConfig,
+    }[name]
+    base = ["policy=expert"] if name == "evaluate" else []
+    groups = ["env"] if name == "evaluate" else ["env", "encoder", "policy"]
+    for group in groups:
+        assert door.group_options(group)
+        for option in door.group_options(group):
+            cfg = door.compose(schema, name, [*base, f"{group}={option}"])
+            if group != "policy":
+                assert getattr(cfg, group).name == option
