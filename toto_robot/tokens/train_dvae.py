@@ -6,14 +6,18 @@ of the steps here, not their 3 million updates. Ours: the start in three phases 
   1 continuous  `start_share` of the steps through a bottleneck,
   2 codes       k-means on the bottleneck, written into the official layout,
   3 discrete    Gumbel-softmax, with dead codes re-seeded and a weight on the divergence of the batch's
-                mean posterior from uniform; 64-pixel crops (the model is fully convolutional), whole
-                frames for the last `full_share` of the steps.
+                mean posterior from uniform,
+  4 decoder     encoder frozen with every code in use (busy codes are split until none is idle), decoder trained
+                on hard codes, which is how it is used; no code can die here, and PSNR gains most.
+Training sees 64-pixel crops (the model is fully convolutional), and whole frames for the last `full_share` of the
+steps.
 Batches and noise depend on (seed, step) alone, so a killed run resumes from its last checkpoint.
 """
 import copy
 import hashlib
 import io
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -22,6 +26,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from toto_robot.atomic import atomic_write_bytes, atomic_write_text
 from toto_robot.errors import UserError
@@ -63,6 +68,8 @@ class TrainDVAEConfig:
     """Optimizer steps of all phases together."""
     start_share: float = 0.3
     """Share of the steps that train the continuous start."""
+    decoder_share: float = 0.35
+    """Share of the steps, at the end, that train the decoder alone on hard codes."""
     full_share: float = 0.05
     """Share of the steps, at the end, on whole frames (with as many pixels a batch)."""
     batch: int = 16
@@ -79,7 +86,7 @@ class TrainDVAEConfig:
     """Peak learning rate of both phases."""
     beta: float = 0.1
     """Final weight β of the divergence from uniform. DALL·E's 6.6 is for 8,192 codes and photographs."""
-    usage: float = 0.1
+    usage: float = 0.4
     """Weight of the divergence from uniform of a batch's mean posterior (ours: keeps codes in use)."""
     temperature_end: float = 1 / 16
     """Last relaxation temperature; the first is 1."""
@@ -104,11 +111,19 @@ class TrainDVAEConfig:
         for name in ("steps", "batch", "bottleneck", "reseed_every", "frames_every", "frames_max"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}: expected at least 1, got {getattr(self, name)}")
-        for name in ("start_share", "full_share", "more_share"):
+        for name in ("start_share", "decoder_share", "full_share", "more_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name}: expected a share from 0 to below 1, got {getattr(self, name)}")
         if not (self.lr > 0 and self.bottleneck_nats > 0 and self.start_entropy > 0 and 0 < self.temperature_end <= 1):
             raise UserError("lr, bottleneck_nats, start_entropy and temperature_end must be above 0 (the last at most 1)")
+
+        if self.start_share + self.decoder_share >= 1:
+            raise UserError(f"start_share + decoder_share: expected less than 1, got {self.start_share + self.decoder_share}")
+
+    @property
+    def decoder_from(self) -> int:
+        """The step at which the encoder is frozen."""
+        return max(self.start_steps + 1, self.steps - round(self.steps * self.decoder_share))
 
     @property
     def start_steps(self) -> int:
@@ -135,7 +150,7 @@ class DVAETrainer:
         self.optimizer = self._optimizer()
 
     def _optimizer(self) -> torch.optim.AdamW:
-        parameters = [*self.dvae.parameters(), *self.bottleneck.parameters()]
+        parameters = [p for p in (*self.dvae.parameters(), *self.bottleneck.parameters()) if p.requires_grad]
         gain = self.dvae.encoder.blocks.group_1.block_1.post_gain ** -0.25
         groups = [{"params": [p for p in parameters if (id(p) in self.scaled) == scaled],
                    "scale": gain if scaled else 1.0} for scaled in (True, False)]
@@ -151,8 +166,11 @@ class DVAETrainer:
         step, cfg = self.step, self.cfg
         if step == cfg.start_steps:
             self._write_codes()
+        if step == cfg.decoder_from:
+            self._freeze_encoder()
         noise = torch.Generator().manual_seed(cfg.seed * 1_000_003 + step + 500_000_009)
-        loss, values = (self._continuous if step < cfg.start_steps else self._discrete)(noise)
+        phase = self._continuous if step < cfg.start_steps else self._discrete if step < cfg.decoder_from else self._decoder
+        loss, values = phase(noise)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -161,7 +179,8 @@ class DVAETrainer:
         self.step += 1
         if self.step > cfg.start_steps:
             self._update_average()
-            values |= self._reseed()
+            if self.step < cfg.decoder_from:
+                values |= self._reseed()
         return values
 
     def _continuous(self, noise: torch.Generator) -> tuple[Tensor, dict]:
@@ -171,13 +190,13 @@ class DVAETrainer:
         z = self.bottleneck.project(self.dvae.encoder.features(x))
         sample = z + torch.randn(z.shape, generator=noise).to(z.device)
         nll = logit_laplace_nll(self.dvae.decoder.from_embedding(self.bottleneck.expand(sample)), x)
-        target = cfg.bottleneck_nats * float(np.log(self.dvae.vocab_size))
+        target = cfg.bottleneck_nats * math.log(self.dvae.vocab_size)
         loss = nll + self.bottleneck.prior_penalty(z, steer=self.step >= 50, target_nats=target)
         return loss, {"phase": "continuous", "nll": nll.detach(), "lr": rate}
 
     def _discrete(self, noise: torch.Generator) -> tuple[Tensor, dict]:
         cfg = self.cfg
-        done = (self.step - cfg.start_steps) / max(1, cfg.steps - cfg.start_steps)
+        done = (self.step - cfg.start_steps) / max(1, cfg.decoder_from - cfg.start_steps)
         warm = min(1, (self.step - cfg.start_steps + 1) / 50)
         rate = self._set_rate(cfg.lr * warm * cosine(1, 0.02, done))
         temperature, beta = cosine(1, cfg.temperature_end, done / 0.8), cosine(0, cfg.beta, done / 0.3)
@@ -191,6 +210,38 @@ class DVAETrainer:
         return loss, {"phase": "discrete", "nll": nll.detach(), "kl": kl.detach(), "usage_gap": gap.detach(),
                       "temperature": temperature, "lr": rate}
 
+    def _decoder(self, noise: torch.Generator) -> tuple[Tensor, dict]:
+        cfg = self.cfg
+        since, of = self.step - cfg.decoder_from, max(1, cfg.steps - cfg.decoder_from)
+        rate = self._set_rate(cfg.lr * 2 / 3 * min(1, (since + 1) / 50) * cosine(1, 0.02, since / of))
+        x = self._discrete_batch().to(cfg.device)
+        with torch.no_grad():
+            hard = one_hot(self.dvae.logits(x).argmax(1), self.dvae.vocab_size).movedim(-1, 1).float()
+        nll = logit_laplace_nll(self.dvae.decoder(hard), x)
+        return nll, {"phase": "decoder", "nll": nll, "lr": rate}
+
+    @torch.no_grad()
+    def _freeze_encoder(self) -> None:
+        """Phase 4: from the averaged weights, split busy codes until every code has tokens, then freeze the encoder."""
+        self.dvae.load_state_dict(self.average.state_dict())
+        draw = torch.Generator().manual_seed(self.cfg.seed + 4)
+        features, output = self._features(1200, salt=5), self.dvae.encoder.blocks.output.conv
+        for _ in range(12):
+            codes = torch.cat([torch.addmm(output.bias, part, output.weight[:, :, 0, 0].t()).argmax(1)
+                               for part in features.split(20_000)])
+            idle = (torch.bincount(codes, minlength=self.dvae.vocab_size) < 8).nonzero()[:, 0]
+            if not len(idle):
+                break
+            some = features[torch.randperm(len(features), generator=draw)[:40_000]]
+            split_dead_codes(self.dvae, some, idle, draw)
+        self.average.load_state_dict(self.dvae.state_dict())
+        self._train_decoder_only()
+
+    def _train_decoder_only(self) -> None:
+        for p in (*self.dvae.encoder.parameters(), *self.bottleneck.parameters()):
+            p.requires_grad_(False)
+        self.optimizer = self._optimizer()
+
     def _discrete_batch(self) -> Tensor:
         cfg = self.cfg
         if self.step < cfg.steps - round(cfg.steps * cfg.full_share):
@@ -198,20 +249,19 @@ class DVAETrainer:
         return self.pool.batch(self.step, max(1, cfg.batch * cfg.crop ** 2 // cfg.image_size ** 2), cfg.image_size)
 
     @torch.no_grad()
-    def _features(self, frames: int, salt: int) -> Tensor:
-        """Encoder features (frames · S, C) of whole training frames, drawn by (seed, step, salt)."""
-        parts = []
-        for i in range(0, frames, 4):
+    def _features(self, tokens_a_code: int, salt: int) -> Tensor:
+        """Encoder features (N, C) of whole training frames drawn by (seed, step, salt), N >= V · tokens_a_code."""
+        parts, frames = [], tokens_a_code * self.dvae.vocab_size / DVAE.grid(self.cfg.image_size)[0] ** 2
+        for i in range(0, math.ceil(frames), 4):
             x = self.pool.batch(self.step + salt * 10_000_019 + i * 97, 4, self.cfg.image_size).to(self.cfg.device)
             parts.append(self.dvae.encoder.features(x).movedim(1, -1).flatten(0, 2))
         return torch.cat(parts)
 
     @torch.no_grad()
     def _write_codes(self) -> None:
-        """Phase 2: k-means on the bottleneck of about 200,000 tokens, into encoder and decoder."""
+        """Phase 2: k-means on the bottleneck of 200 tokens a code, into encoder and decoder."""
         draw = torch.Generator().manual_seed(self.cfg.seed + 2)
-        tokens = max(8 * self.dvae.vocab_size, 200_000)
-        features = self._features(4 + tokens // DVAE.grid(self.cfg.image_size)[0] ** 2, salt=1)
+        features = self._features(200, salt=1)
         P, b = self.bottleneck.project.weight[:, :, 0, 0], self.bottleneck.project.bias
         z = torch.addmm(b, features, P.t()).cpu()
         centroids = kmeans(z, self.dvae.vocab_size, draw, iterations=20)
@@ -222,7 +272,7 @@ class DVAETrainer:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        since = self.step - self.cfg.start_steps
+        since = self.step - (self.cfg.decoder_from if self.step > self.cfg.decoder_from else self.cfg.start_steps)
         decay = min(self.cfg.average, (since + 1) / (since + 10))
         for mean, now in zip(self.average.parameters(), self.dvae.parameters()):
             mean.lerp_(now, 1 - decay)
@@ -235,9 +285,9 @@ class DVAETrainer:
             return {}
         dead = (self.counts == 0).nonzero()[:, 0]
         self.counts.zero_()
-        if not len(dead) or since > 0.8 * (cfg.steps - cfg.start_steps):
+        if not len(dead) or since > 0.8 * (cfg.decoder_from - cfg.start_steps):
             return {"dead": len(dead)}
-        moved = split_dead_codes(self.dvae, self._features(128, salt=3), dead, torch.Generator().manual_seed(self.step))
+        moved = split_dead_codes(self.dvae, self._features(32, salt=3), dead, torch.Generator().manual_seed(self.step))
         for name in ("encoder.blocks.output.conv.weight", "encoder.blocks.output.conv.bias", "decoder.blocks.input.weight"):
             now = self.dvae.get_parameter(name)
             rows = (slice(None), moved) if name.startswith("decoder") else (moved,)
@@ -267,6 +317,8 @@ class DVAETrainer:
         if found != identity:
             raise UserError(f"{path} belongs to a run with another config or other frames; give the same keys, "
                             "or start without resume=true")
+        if state["step"] > self.cfg.decoder_from:
+            self._train_decoder_only()
         for name in ("dvae", "average", "bottleneck", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
         self.step, self.counts = state["step"], state["counts"]
@@ -287,7 +339,7 @@ def train_dvae(cfg: TrainDVAEConfig, tell: Callable[[str], None] = lambda text: 
          f"{sum(len(r[2]) for r in read)} files left out")
     _run(trainer, out, identity, show)
     trainer.average.save(out)
-    scores = _score(trainer.average, out, {Path(folder).name: r for (folder, _), r in zip(folders, read)})
+    scores = _score(trainer.average, out, {Path(folder).name + "'" * i: r for i, ((folder, _), r) in enumerate(zip(folders, read))})
     scores |= {"out": str(out), "steps": cfg.steps, "seconds": round(time.monotonic() - began, 1),
                "left_out": [entry for r in read for entry in r[2]]}
     atomic_write_text(out / METRICS, json.dumps(scores, indent=1))

@@ -1,0 +1,133 @@
+"""Put a pre-trained model into toto_robot/weights/ under a name, with a model card that says what made it.
+
+    python -m toto_robot.publish model=data/toto_tiny/toto/model name=toto_tiny dvae_metrics=data/toto_tiny/dvae/metrics.json \
+        rendered=data/toto_tiny/clips videos=VIDEO_FOLDER layer=3 pooling=grid
+
+Every figure on the card is read from the files that the training commands wrote; every real clip is named with its
+sha256, and with the repository and licence that recipes/real_clips.yaml gives for it.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from safetensors.torch import load_file
+
+from toto_robot import door
+from toto_robot.atomic import atomic_write_text
+from toto_robot.errors import UserError
+from toto_robot.features.folder import TOKENIZER, TOTO, load_toto, read_folder, save_model
+from toto_robot.tokens.dvae import DVAE
+from toto_robot.video.decode import find_videos
+
+WEIGHTS = Path(__file__).parent / "weights"
+LICENCES = Path(__file__).parent.parent / "recipes" / "real_clips.yaml"
+LIMIT_MB = 16
+
+
+@dataclass
+class PublishConfig:
+    """Keys of `python -m toto_robot.publish`."""
+
+    model: str = ""
+    """Model folder that pre-training exported."""
+    name: str = ""
+    """Name to load it by."""
+    dvae_metrics: str = ""
+    """metrics.json of the tokenizer's training."""
+    rendered: str = ""
+    """Folder of the rendered clips that were used."""
+    videos: str = ""
+    """Folder of the real clips that were used, if any."""
+    layer: int = 0
+    """Default layer of the encoder; 0 keeps the model folder's."""
+    pooling: str = ""
+    """Default pooling; empty keeps the model folder's."""
+    recipe: str = "recipes/toto_tiny.sh"
+    """What makes it, for the card."""
+
+    def __post_init__(self):
+        for name in ("model", "name", "dvae_metrics", "rendered"):
+            if not getattr(self, name):
+                raise UserError(f"publish needs {name}=; see --help")
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def real_clips(folder: str) -> list[dict]:
+    """Name, sha256, repository and licence of each real clip; a clip of unknown licence is refused."""
+    if not folder:
+        return []
+    known, rows = yaml.safe_load(LICENCES.read_text()), []
+    for path in find_videos(folder):
+        source = next((known[part] for part in path.parts if part in known), None)
+        if source is None:
+            raise UserError(f"{path}: {LICENCES.name} gives no licence for it; add it there, or take the clip out")
+        rows.append({"file": path.name, **source, "sha256": sha256(path)})
+    return rows
+
+
+def card(cfg: PublishConfig, notes: dict, scores: dict, parameters: dict) -> str:
+    """MODEL_CARD.md."""
+    rendered = find_videos(cfg.rendered)
+    digest = hashlib.sha256("".join(sha256(p) for p in rendered).encode()).hexdigest()
+    sources = "\n".join(f"| {name} | {s['frames']} | {s['psnr']:.2f} | {s['psnr_block_mean']:.2f} | {100 * s['usage']:.1f} % |"
+                        for name, s in [("all", scores), *scores.get("sources", {}).items()])
+    clips = "\n".join(f"| {c['file']} | {c['repository']} | {c['licence']} | `{c['sha256'][:16]}…` |" for c in real_clips(cfg.videos))
+    facts = "\n".join(f"- {key}: {value}" for key, value in notes.items())
+    return f"""# {cfg.name}
+
+A small Toto (causal transformer over dVAE tokens of video frames) with its tokenizer, for frozen robot features.
+Made by `{cfg.recipe}`. Loads with `toto_robot.load_encoder("{cfg.name}")`.
+
+| part | parameters |
+|---|---|
+| Toto | {parameters[TOTO]:,} |
+| dVAE (encoder and decoder) | {parameters[TOKENIZER]:,} |
+
+## Pre-training
+{facts}
+
+## Tokenizer on held-out clips
+`block mean` is the same frame with every 8×8 block replaced by its mean colour (24 bits a block; a code has 10).
+
+| source | frames | PSNR dB | block mean dB | codes in use |
+|---|---|---|---|---|
+{sources}
+
+## Data
+Rendered: {len(rendered)} clips of the wrist camera (`python -m toto_robot.render`), sha256 of their sha256s
+`{digest[:16]}…`. {"Real clips:" if clips else "No real clips."}
+
+{"| file | repository | licence | sha256 |" + chr(10) + "|---|---|---|---|" + chr(10) + clips if clips else ""}
+
+## Use and limits
+Trained on a few minutes' worth of mostly rendered tabletop video on two CPU cores: good for the simulated tasks of this
+repository, not a general visual representation. Never trained on evaluation seeds. Licence: the repository's.
+"""
+
+
+def main(cfg: PublishConfig) -> dict:
+    """Copies the model folder with its new defaults and writes the card."""
+    folder = read_folder(Path(cfg.model))
+    toto, dvae = load_toto(folder), DVAE.load(folder.path)
+    layer, pooling = cfg.layer or folder.layer, cfg.pooling or folder.pooling
+    if not 1 <= layer <= folder.toto.layers:
+        raise UserError(f"layer={layer}: {cfg.model} has layers 1 to {folder.toto.layers}")
+    scores = json.loads(Path(cfg.dvae_metrics).read_text())
+    out = WEIGHTS / cfg.name
+    save_model(out, toto, dvae, layer=layer, pooling=pooling, image_size=folder.image_size, notes=folder.notes)
+    parameters = {name: sum(t.numel() for t in load_file(out / name).values()) for name in (TOTO, TOKENIZER)}
+    atomic_write_text(out / "MODEL_CARD.md", card(cfg, folder.notes, scores, parameters))
+    size = sum(p.stat().st_size for p in out.iterdir()) / 1e6
+    if size > LIMIT_MB:
+        raise UserError(f"{out} has {size:.1f} MB; embedded weights must stay within {LIMIT_MB} MB")
+    return {"out": str(out), "layer": layer, "pooling": pooling, "megabytes": round(size, 2)}
+
+
+if __name__ == "__main__":
+    door.run(main, PublishConfig, "publish", positional=("model", "name"))
