@@ -218,14 +218,14 @@ class DVAETrainer:
         with torch.no_grad():
             hard = one_hot(self.dvae.logits(x).argmax(1), self.dvae.vocab_size).movedim(-1, 1).float()
         nll = logit_laplace_nll(self.dvae.decoder(hard), x)
-        return nll, {"phase": "decoder", "nll": nll, "lr": rate}
+        return nll, {"phase": "decoder", "nll": nll.detach(), "lr": rate}
 
     @torch.no_grad()
     def _freeze_encoder(self) -> None:
         """Phase 4: from the averaged weights, split busy codes until every code has tokens, then freeze the encoder."""
         self.dvae.load_state_dict(self.average.state_dict())
         draw = torch.Generator().manual_seed(self.cfg.seed + 4)
-        features, output = self._features(1200, salt=5), self.dvae.encoder.blocks.output.conv
+        features, output = self._features(300, salt=5), self.dvae.encoder.blocks.output.conv
         for _ in range(12):
             codes = torch.cat([torch.addmm(output.bias, part, output.weight[:, :, 0, 0].t()).argmax(1)
                                for part in features.split(20_000)])

@@ -1,0 +1,160 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from toto_robot.errors import UserError
+from toto_robot.tokens.dvae import DVAE, map_pixels
+from toto_robot.tokens.dvae_frames import FramePool
+from toto_robot.tokens.dvae_loss import cosine, divergence_from_uniform, gumbel_softmax, logit_laplace_nll, usage_gap
+from toto_robot.tokens.dvae_report import block_means, evaluate_dvae, psnr_db
+from toto_robot.tokens.train_dvae import DVAETrainer, TrainDVAEConfig, train_dvae
+from toto_robot.video.decode import write_video
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def squares(count, seed=0, size=32):
+    """Grey squares on grey ground."""
+    rng = np.random.default_rng(seed)
+    frames = np.broadcast_to(rng.integers(0, 256, (count, 1, 1, 1), dtype=np.uint8), (count, size, size, 3)).copy()
+    for frame in frames:
+        y, x = rng.integers(0, size - 10, 2)
+        frame[y:y + 10, x:x + 10] = rng.integers(0, 256)
+    return frames
+
+
+CONFIG = dict(vocab_size=32, image_size=32, steps=12, batch=4, crop=16, reseed_every=3, full_share=0.2, bottleneck=4)
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("videos")
+    for i in range(4):
+        write_video(folder / f"{i}.mp4", squares(12, i), fps=10)
+    return str(folder)
+
+
+def test_the_likelihood_is_a_density_over_pixels():
+    """Integrated over y in (0, 1), the logit-Laplace density is 1."""
+    y = torch.linspace(1e-4, 1 - 1e-4, 200_001, dtype=torch.float64)
+    x = ((y - 0.1) / 0.8)[None, None, None]                  # logit_laplace_nll maps x to y
+    density = []
+    for chunk in x.split(20_000, dim=-1):
+        stats = torch.zeros(1, 6, 1, chunk.shape[-1], dtype=torch.float64)
+        stats[:, :3], stats[:, 3:] = 0.3, -0.5
+        density += [math.exp(-float(logit_laplace_nll(stats[..., i:i + 1], chunk[..., i:i + 1]))) for i in range(0, chunk.shape[-1], 100)]
+    assert sum(density) * float(y[100] - y[0]) == pytest.approx(1, abs=0.01)
+
+
+def test_the_likelihood_is_highest_at_the_true_pixel():
+    x = torch.full((1, 3, 2, 2), 0.7)
+    at = lambda mean: float(logit_laplace_nll(torch.cat([torch.full((1, 3, 2, 2), mean), torch.full((1, 3, 2, 2), -1.0)], 1), x))
+    true = float(torch.logit(map_pixels(torch.tensor(0.7))))
+    assert at(true) < at(true + 0.1) and at(true) < at(true - 0.1)
+
+
+def test_a_cold_sample_is_one_hot_and_follows_the_posterior():
+    draw = torch.Generator().manual_seed(0)
+    logits = torch.tensor([0.0, 1.0, 2.0])[None, :, None, None].expand(1, 3, 60, 60)
+    sample = gumbel_softmax(logits, 1e-3, torch.rand(logits.shape, generator=draw))
+    assert float((sample.max(1).values > 0.99).float().mean()) > 0.99
+    assert torch.allclose(sample.mean((0, 2, 3)), torch.softmax(logits[0, :, 0, 0], 0), atol=0.03)
+
+
+def test_divergences_are_zero_for_uniform_and_log_v_for_certain_posteriors():
+    assert float(divergence_from_uniform(torch.zeros(1, 8, 2, 2))) == pytest.approx(0, abs=1e-6)
+    certain = 100 * torch.nn.functional.one_hot(torch.arange(8), 8).t().reshape(1, 8, 2, 4).float()
+    assert float(divergence_from_uniform(certain)) == pytest.approx(math.log(8), abs=1e-4)
+    assert float(usage_gap(certain)) == pytest.approx(0, abs=1e-4)
+    assert float(usage_gap(certain[:, :, :1, :1].expand(1, 8, 2, 4))) == pytest.approx(math.log(8), abs=1e-4)
+
+
+def test_the_cosine_goes_from_start_to_end_and_stays_there():
+    assert cosine(1, 1 / 16, 0) == 1 and cosine(1, 1 / 16, 1) == cosine(1, 1 / 16, 3) == 1 / 16
+    assert cosine(0, 2, 0.5) == pytest.approx(1)
+
+
+def test_block_means_and_their_psnr_are_what_they_say():
+    frames = squares(2)
+    means = block_means(frames).numpy()
+    assert np.array_equal(means[:, :8, :8], np.broadcast_to(means[:, :1, :1], (2, 8, 8, 3)))
+    assert np.abs(means[0, 3, 12].astype(float) - frames[0, 0:8, 8:16].mean((0, 1))).max() <= 0.5
+    assert psnr_db(255.0 ** 2) == 0 and psnr_db(0) == float("inf")
+    flat = np.full((1, 16, 16, 3), 7, np.uint8)
+    assert evaluate_dvae(DVAETrainer(TrainDVAEConfig("v", "o", **CONFIG), None).dvae, flat)["psnr_block_mean"] == float("inf")
+
+
+def test_scores_count_codes_over_all_frames():
+    dvae = DVAETrainer(TrainDVAEConfig("v", "o", **CONFIG), None).dvae
+    frames = squares(9)
+    codes = dvae.encode(frames)
+    scores = evaluate_dvae(dvae, frames, batch=4)
+    assert scores["codes_used"] == len(codes.unique()) and scores["usage"] == len(codes.unique()) / 32
+    error = (dvae.decode(codes).float() - torch.from_numpy(frames).float()).square().mean()
+    assert scores["psnr"] == pytest.approx(psnr_db(float(error)), abs=1e-4)
+
+
+def test_batches_depend_on_seed_and_step_alone():
+    pool = FramePool([squares(20), squares(20, 1)], [0.5, 0.5], seed=3)
+    assert torch.equal(pool.batch(5, 4, 16), pool.batch(5, 4, 16))
+    assert not torch.equal(pool.batch(5, 4, 16), pool.batch(6, 4, 16))
+
+
+def test_training_learns_and_uses_its_codes():
+    cfg = TrainDVAEConfig("v", "o", **{**CONFIG, "steps": 200, "batch": 8})
+    trainer = DVAETrainer(cfg, FramePool([squares(200)], [1.0], 0))
+    values = [trainer.advance() for _ in range(cfg.steps)]
+    assert float(values[cfg.start_steps - 1]["nll"]) < float(values[0]["nll"])
+    frames = torch.from_numpy(squares(60, seed=9))
+    scores = evaluate_dvae(trainer.average, frames)
+    assert scores["usage"] > 0.5 and scores["psnr"] > psnr_db(float(frames.float().var()))
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    cfg, pool = TrainDVAEConfig("v", "o", **CONFIG), FramePool([squares(30)], [1.0], 0)
+    whole, half = DVAETrainer(cfg, pool), DVAETrainer(cfg, pool)
+    for _ in range(cfg.steps):
+        whole.advance()
+    for stop in (2, cfg.start_steps + 2, cfg.decoder_from, cfg.decoder_from + 2):         # in and between the phases
+        while half.step < stop:
+            half.advance()
+        half.save(tmp_path / "r.pt", "id")
+        half = DVAETrainer(cfg, pool)
+        half.load(tmp_path / "r.pt", "id")
+    while half.step < cfg.steps:
+        half.advance()
+    assert half.average.fingerprint() == whole.average.fingerprint()
+
+
+def test_the_command_saves_a_model_with_its_scores_and_picture(videos, tmp_path):
+    cfg = TrainDVAEConfig(videos, str(tmp_path / "out"), more=videos, held_out=0.25, **CONFIG)
+    scores = train_dvae(cfg)
+    assert DVAE.load(tmp_path / "out").vocab_size == 32
+    assert {"psnr", "psnr_block_mean", "codes_used", "usage", "perplexity"} <= set(scores) and scores["frames"] == 24
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "dvae.safetensors", "config.yaml", "log.jsonl", "metrics.json", "reconstructions.png"}
+
+
+def test_resuming_something_else_is_refused(videos, tmp_path):
+    cfg = TrainDVAEConfig(videos, str(tmp_path), **CONFIG)
+    with pytest.raises(UserError, match="nothing to resume"):
+        train_dvae(replace(cfg, resume=True))
+    trainer = DVAETrainer(cfg, None)
+    trainer.save(tmp_path / "resume.pt", "another")
+    with pytest.raises(UserError, match="another config"):
+        train_dvae(replace(cfg, resume=True))
+    (tmp_path / "resume.pt").write_bytes(b"foreign")
+    with pytest.raises(UserError, match="not a checkpoint"):
+        train_dvae(replace(cfg, resume=True))
+
+
+@pytest.mark.parametrize("wrong", [dict(crop=20), dict(steps=0), dict(start_share=1.0), dict(preset="huge"), dict(lr=0.0)])
+def test_impossible_keys_are_refused(wrong):
+    with pytest.raises(UserError):
+        TrainDVAEConfig("v", "o", **wrong)
