@@ -72,7 +72,6 @@ class Encoder:
                 f"an encoder takes frames (B, H, W, 3) or clips (B, F, H, W, 3), but got {tuple(frames.shape)}; "
                 "for one frame write frame[None]"
             )
-        frames = torch.as_tensor(frames)
         codes = self.dvae.encode(frames.reshape(-1, *frames.shape[-3:])).to(self.device)
         return codes.view(*frames.shape[:-3], -1)
 
