@@ -17,7 +17,7 @@ from toto_robot.pretraining.checkpoint import checkpoints
 from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.pretraining.data import open_data
 from toto_robot.pretraining.logs import read_log
-from toto_robot.pretraining.loop import pretrain, train_step
+from toto_robot.pretraining.loop import pretrain, rows_of_step, train_step
 
 
 def weights(out):
@@ -116,6 +116,15 @@ def test_the_size_of_the_micro_batch_does_not_change_the_step(config):
         values, count = train_step(cfg, 5, model, optimizer, data)
         results.append((values["loss"], values["grad_norm"], count))
     torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-5)
+
+
+def test_short_rows_come_first_and_stay_beside_the_full_rows(config):
+    cfg = config(stores=config().stores[:1])
+    data = open_data(cfg)
+    shapes = [[tuple(rows.shape) for rows in rows_of_step(cfg, step, data)] for step in (2, 3)]
+    assert shapes == [[(4, 17)], [(2, 258), (2, 17)]]
+    without = config(stores=cfg.stores, short_steps=0)
+    assert [tuple(rows.shape) for rows in rows_of_step(without, 3, data)] == [(2, 258)]
 
 
 def test_only_matrices_decay(config):

@@ -36,7 +36,7 @@ class Encoder:
         check_pooling(pooling)
         if dtype not in DTYPES:
             raise UserError(f"there is no encoder dtype {dtype!r}; the dtypes are {', '.join(DTYPES)}")
-        self.device = _device(device)
+        self.device = usable_device(device)
         self.dvae = dvae.requires_grad_(False).to(self.device, torch.float32).eval()
         self.pooling, self.dtype, self.image_size = pooling, dtype, image_size
         self.grid = dvae.grid(image_size)[0]
@@ -180,7 +180,8 @@ def _transformer(folder: ModelFolder, variant: str) -> tuple[Toto | None, dict]:
     return load_toto(folder), {"weights": folder.sha256[TOTO], "config": asdict(folder.toto)}
 
 
-def _device(name: str | torch.device) -> torch.device:
+def usable_device(name: str | torch.device) -> torch.device:
+    """The device called `name`, or a UserError if it isn't there."""
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

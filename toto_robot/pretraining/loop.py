@@ -15,6 +15,7 @@ from torch import Tensor
 
 from toto_robot.atomic import atomic_write_text
 from toto_robot.errors import UserError
+from toto_robot.features.encoder import usable_device
 from toto_robot.features.folder import save_model
 from toto_robot.models.presets import preset
 from toto_robot.models.toto import Toto
@@ -34,6 +35,7 @@ def pretrain(cfg: PretrainConfig) -> dict:
     Raises UserError for settings, stores or checkpoints that don't fit, and KeyboardInterrupt, after saving, when
     the user stops it.
     """
+    usable_device(cfg.device)
     torch.set_num_threads(cfg.threads or os.cpu_count() or 1)
     data = open_data(cfg)
     config = preset(cfg.model, data.vocab_size, **cfg.changes())
@@ -107,7 +109,9 @@ def rows_of_step(cfg: PretrainConfig, step: int, data: PretrainData) -> list[Ten
     """The ids of one step: a pure function of the settings and the step."""
     if step < cfg.short_steps:
         return short_rows(*data.mixture.batch(step, cfg.short_batch), cfg.short_frames, step)
-    return full_rows(*data.mixture.batch(step, cfg.batch_rows))
+    codes, kinds = data.mixture.batch(step, cfg.batch_rows)
+    added = short_rows(codes, kinds, cfg.short_frames, step) if cfg.short_steps else []
+    return full_rows(codes, kinds) + added
 
 
 @torch.inference_mode()
