@@ -24,9 +24,9 @@ SCHEDULES = ("linear", "exponential", "constant")
 class DaggerConfig:
     """How data is collected. The first round is always the expert's (beta = 1)."""
 
-    rounds: int = 20
+    rounds: int = 14
     """Rounds of collecting and learning."""
-    steps_per_round: int = 2048
+    steps_per_round: int = 1536
     """Environment steps in a round, over all slots."""
     first_round_steps: int = 4096
     """Environment steps of the first round: enough for the expert to finish an episode in each slot."""

@@ -1,5 +1,6 @@
 """A whole training run: rounds of DAgger with checkpoints, then the policy, its evaluation and its video."""
 
+import sys
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from policies import runs
 from policies.dagger import Collector, DaggerConfig, run_round, student_success
 from policies.dataset import Dataset, Shard
-from policies.features import EncoderConfig, make_features
+from policies.features import EncoderConfig, Features, make_features
 from policies.heads import HeadConfig
 from policies.learner import Learner, LearnerConfig
 from policies.policy import Policy
@@ -80,9 +81,13 @@ def train(
     """
     torch.set_num_threads(cfg.threads)
     run = runs.resumable(cfg.run, cfg) if cfg.resume else None
+    privileged = cfg.encoder.name == "privileged"
+    # An encoder that can't be loaded is found before any environment starts.
+    features = None if privileged else make_features(cfg.encoder, device=cfg.device, encoder=encoder)
     vec = make_vec(cfg)
     try:
-        policy = _new_policy(cfg, vec, encoder)
+        features = features or make_features(cfg.encoder, privileged_dim=vec.privileged_dim)
+        policy = _new_policy(cfg, vec, features)
         run = run or runs.start(cfg.run, cfg.env.name, cfg)
         title = f"{cfg.env.name}, {cfg.encoder.name}, {run.name}"
         with progress(title, cfg.dagger.rounds, cfg.dagger.total_steps, run.folder) as screen:
@@ -91,16 +96,17 @@ def train(
             result = _score(cfg, run, vec, policy, facts, screen)
         run.finish(result, cfg.dagger.keep_data)
         return Trained(policy, run.folder, result)
+    except KeyboardInterrupt:
+        if run is not None:
+            print(f"{run.rounds()} rounds are saved in {run.folder}; resume=true goes on from there.", file=sys.stderr)
+        raise
     finally:
         vec.close()
         if run is not None:
             run.unlock()
 
 
-def _new_policy(cfg: TrainConfig, vec: VectorEnv, encoder: Callable | None) -> Policy:
-    features = make_features(
-        cfg.encoder, privileged_dim=vec.privileged_dim, device=cfg.device, encoder=encoder
-    )
+def _new_policy(cfg: TrainConfig, vec: VectorEnv, features: Features) -> Policy:
     torch.manual_seed(stream(cfg.seed, "weights")[0])
     return Policy.create(
         features, cfg.env.name, vec.proprio_dim, vec.action_dim, cfg.policy, tuple(cfg.env.binary_actions)

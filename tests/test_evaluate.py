@@ -1,0 +1,40 @@
+import json
+
+import pytest
+
+from toto_robot import door
+from toto_robot.errors import UserError
+from toto_robot.evaluate import EvaluateConfig, main
+
+
+def run(capsys, *argv):
+    cfg = door.compose(EvaluateConfig, "evaluate", [*argv, "episodes=2", "num_envs=2", "env.workers=1"], ("policy",))
+    door.print_json(main(cfg))
+    return capsys.readouterr().out
+
+
+def test_the_expert_lifts_the_cube_and_the_json_line_has_exactly_the_promised_keys(capsys):
+    out = run(capsys, "expert", "env=franka_pick")
+    line = json.loads(out.splitlines()[-1])
+    assert list(line) == ["env", "policy", "episodes", "successes", "success", "wilson95", "mean_steps"]
+    assert (line["env"], line["policy"], line["successes"]) == ("franka_pick", "expert", 2)
+    assert "success 2/2 = 100.0 %" in out.splitlines()[0]
+
+
+def test_random_actions_run_under_a_shift_and_in_the_other_protocol(capsys):
+    line = json.loads(run(capsys, "policy=random", "env=franka_pick_pixmc", "shift=all").splitlines()[-1])
+    assert (line["env"], line["successes"]) == ("franka_pick_pixmc", 0)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ({"policy": "nowhere"}, "No policy at 'nowhere'"),
+        ({"policy": "random", "shift": "colr"}, "colour, light, camera, noise, all"),
+        ({"policy": "random", "episodes": 0}, "episodes"),
+        ({"policy": "expert", "expert": "oracle"}, "scripted"),
+    ],
+)
+def test_a_mistake_says_what_exists(argv, words):
+    with pytest.raises(UserError, match=words):
+        main(EvaluateConfig(**argv))

@@ -1,0 +1,85 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from toto_robot import door
+from toto_robot.train_dagger import TrainConfig, main
+
+TINY = [
+    "encoder=privileged",
+    "run=tiny",
+    "episodes=2",
+    "threads=1",
+    "dagger.rounds=2",
+    "dagger.num_envs=4",
+    "dagger.first_round_steps=160",
+    "dagger.steps_per_round=40",
+    "learner.updates_per_round=20",
+    "env.workers=1",
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The real door on the real environment, as a process."""
+    folder = tmp_path_factory.mktemp("work")
+    command = [sys.executable, "-m", "toto_robot.train_dagger", *TINY]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_the_door_ends_with_the_success_line_and_then_the_json_line(trained):
+    lines = trained[1].stdout.splitlines()
+    assert lines[-2].startswith("success ") and lines[-2].endswith("Wilson)")
+    keys = "env policy episodes successes success wilson95 mean_steps train_seconds env_steps peak_memory_gb"
+    assert list(json.loads(lines[-1])) == keys.split()
+
+
+def test_the_runs_folder_is_complete_and_its_video_plays(trained):
+    from toto_robot.video.decode import read_frames
+
+    run = trained[0] / "runs" / "tiny"
+    for name in ("config.yaml", "metrics.jsonl", "learning_curve.png", "tb", "policy/policy.yaml", "result.json"):
+        assert (run / name).exists()
+    frames, _ = read_frames(run / "rollouts.mp4")
+    assert len(frames) > 20
+    assert sorted(p.name for p in trained[0].iterdir()) == ["runs"]
+
+
+def test_evaluating_the_saved_policy_gives_the_runs_own_result(trained):
+    command = [sys.executable, "-m", "toto_robot.evaluate", "tiny", "episodes=2", "env.workers=1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=trained[0], timeout=300)
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (json.loads(text.splitlines()[-1]) for text in (done.stdout, trained[1].stdout))
+    same = ("env", "episodes", "successes", "success", "wilson95", "mean_steps")
+    assert [ours[k] for k in same] == [theirs[k] for k in same]
+
+
+def test_a_mistake_is_one_line_with_exit_code_two_and_leaves_no_run_behind(tmp_path):
+    command = [sys.executable, "-m", "toto_robot.train_dagger", "env=franka_pik"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and not done.stdout, done.stderr
+    assert "franka_pick, franka_pick_pixmc" in done.stderr and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["encoder=resnet"],
+        ["policy=transformer"],
+        ["encoder=none", "expert=oracle"],
+        ["encoder=none", "env.name=franka_fly"],
+        ["dagger.rounds=0"],
+        ["encoder.name=resnet50"],
+        ["encoder.pooling=max"],
+    ],
+)
+def test_every_mistake_is_the_users_and_leaves_no_run_behind(argv, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError) as error:
+        main(door.compose(TrainConfig, "train_dagger", argv))
+    assert error.value.exit_code == 2 and argv[-1].split("=")[1] in str(error.value)
+    assert not list(tmp_path.iterdir())
