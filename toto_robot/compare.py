@@ -1,0 +1,86 @@
+"""Learning curves of several runs in one picture, and their final scores in one table.
+
+    python -m toto_robot.compare 'runs=[runs/toto-0,runs/toto-1,runs/random-0]' out=docs/controls.png
+
+Runs whose names differ only in a trailing number (`toto-0`, `toto-1`) are seeds of one condition: their mean is the
+line and their range the band. The curve is the success that was evaluated during training (`dagger.eval_every`).
+"""
+
+import io
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import numpy as np  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+from toto_robot import door  # noqa: E402
+from toto_robot.atomic import atomic_write_bytes  # noqa: E402
+from toto_robot.errors import UserError  # noqa: E402
+
+
+@dataclass
+class CompareConfig:
+    """Keys of `python -m toto_robot.compare`."""
+
+    runs: list[str] = field(default_factory=list)
+    """Run folders."""
+    out: str = "comparison.png"
+    """Picture to write."""
+    title: str = ""
+    """Above the picture."""
+
+    def __post_init__(self):
+        if not self.runs:
+            raise UserError("compare needs runs=[FOLDER,...]")
+
+
+def curve(folder: str) -> tuple[list[int], list[float]]:
+    """(environment steps, success) of the evaluations during a run."""
+    path = Path(folder) / "metrics.jsonl"
+    if not path.is_file():
+        raise UserError(f"{folder} is not a run: it has no metrics.jsonl")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows = [row for row in rows if row.get("eval_success") is not None]
+    if not rows:
+        raise UserError(f"{folder} was not evaluated during training; run it with dagger.eval_every=2, say")
+    return [row["env_steps"] for row in rows], [row["eval_success"] for row in rows]
+
+
+def by_condition(runs: list[str]) -> dict[str, list[str]]:
+    """Run folders grouped by name without the trailing number."""
+    groups: dict[str, list[str]] = {}
+    for run in runs:
+        groups.setdefault(re.sub(r"[-_]?\d+$", "", Path(run).name) or Path(run).name, []).append(run)
+    return groups
+
+
+def main(cfg: CompareConfig) -> dict:
+    """Draws the picture and returns the last point of each condition."""
+    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
+    axes, last = figure.subplots(), {}
+    for name, folders in by_condition(cfg.runs).items():
+        curves = [curve(folder) for folder in folders]
+        if len({tuple(steps) for steps, _ in curves}) > 1:
+            raise UserError(f"the runs of {name} were evaluated at different steps; compare runs of one recipe")
+        steps, values = np.array(curves[0][0]), 100 * np.array([value for _, value in curves])
+        (line,) = axes.plot(steps, values.mean(0), marker="o", ms=3, label=f"{name} ({len(folders)} seed{'s' * (len(folders) > 1)})")
+        axes.fill_between(steps, values.min(0), values.max(0), color=line.get_color(), alpha=0.15, lw=0)
+        last[name] = {"seeds": len(folders), "steps": int(steps[-1]), "success": [round(v / 100, 4) for v in values[:, -1]]}
+    axes.set(xlabel="environment steps", ylabel="success, %", ylim=(-2, 102), title=cfg.title)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", fontsize=8)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    out = Path(cfg.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write_bytes(out, buffer.getvalue())
+    return {"out": str(out), "last": last}
+
+
+if __name__ == "__main__":
+    door.run(main, CompareConfig, "compare")
