@@ -132,6 +132,15 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     assert half.average.fingerprint() == whole.average.fingerprint()
 
 
+def test_bfloat16_trains_float32_weights_and_learns_as_float32_does():
+    nll = {}
+    for precision in ("float32", "bfloat16"):
+        trainer = DVAETrainer(TrainDVAEConfig("v", "o", precision=precision, **CONFIG), FramePool([squares(30)], [1.0], 0))
+        nll[precision] = [float(trainer.advance()["nll"]) for _ in range(12)]
+        assert all(p.dtype == torch.float32 for p in trainer.dvae.parameters())
+    assert np.allclose(nll["float32"][:4], nll["bfloat16"][:4], atol=0.1)       # before codes are chosen
+
+
 def test_the_command_saves_a_model_with_its_scores_and_picture(videos, tmp_path):
     cfg = TrainDVAEConfig(videos, str(tmp_path / "out"), more=videos, held_out=0.25, **CONFIG)
     scores = train_dvae(cfg)
@@ -154,7 +163,8 @@ def test_resuming_something_else_is_refused(videos, tmp_path):
         train_dvae(replace(cfg, resume=True))
 
 
-@pytest.mark.parametrize("wrong", [dict(crop=20), dict(steps=0), dict(start_share=1.0), dict(preset="huge"), dict(lr=0.0)])
+@pytest.mark.parametrize("wrong", [dict(crop=20), dict(steps=0), dict(start_share=1.0), dict(preset="huge"), dict(lr=0.0),
+                                   dict(precision="int8"), dict(start_share=0.6, decoder_share=0.5)])
 def test_impossible_keys_are_refused(wrong):
     with pytest.raises(UserError):
         TrainDVAEConfig("v", "o", **wrong)

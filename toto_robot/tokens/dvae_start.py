@@ -83,11 +83,14 @@ def split_dead_codes(dvae: DVAE, features: Tensor, dead: Tensor, generator: torc
 
     features (N, C) are recent encoder features. A dead code copies a busy code's weights and bias, plus a
     step along h - m, where m is the mean feature of the busy code's tokens and h one of them drawn at
-    random: it wins the tokens on h's side of the plane half-way between m and h.
+    random: it wins the tokens on h's side of the plane half-way between m and h. It leads at h by the
+    median lead that the busy code has there over the next best, so it takes little from other codes.
     """
     output, entry = dvae.encoder.blocks.output.conv, dvae.decoder.blocks.input
     weight, bias = output.weight[:, :, 0, 0], output.bias
-    codes = torch.addmm(bias, features, weight.t()).argmax(1)
+    top = [torch.addmm(bias, part, weight.t()).topk(2, dim=1) for part in features.split(16384)]
+    codes = torch.cat([t.indices[:, 0] for t in top])
+    lead = torch.cat([t.values[:, 0] - t.values[:, 1] for t in top])
     drawn = torch.randperm(len(codes), generator=generator)[:4 * len(dead)]     # busy codes are drawn more often
     moved = 0
     taken: set[int] = set()
@@ -102,7 +105,7 @@ def split_dead_codes(dvae: DVAE, features: Tensor, dead: Tensor, generator: torc
             continue
         taken.add(busy)
         new = int(dead[moved])
-        step = direction * (2.0 / length)
+        step = direction * (2.0 * float(lead[codes == busy].median()) / length)
         weight[new] = weight[busy] + step
         bias[new] = bias[busy] - step @ (members.mean(0) + direction / 2)
         entry.weight[:, new] = entry.weight[:, busy]
