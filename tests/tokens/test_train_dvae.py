@@ -107,13 +107,13 @@ def test_batches_depend_on_seed_and_step_alone():
 
 
 def test_training_learns_and_uses_its_codes():
-    cfg = TrainDVAEConfig("v", "o", **{**CONFIG, "steps": 200, "batch": 8})
+    cfg = TrainDVAEConfig("v", "o", **{**CONFIG, "steps": 120, "batch": 8, "crop": 32})
     trainer = DVAETrainer(cfg, FramePool([squares(200)], [1.0], 0))
     values = [trainer.advance() for _ in range(cfg.steps)]
     assert float(values[cfg.start_steps - 1]["nll"]) < float(values[0]["nll"])
     frames = torch.from_numpy(squares(60, seed=9))
     scores = evaluate_dvae(trainer.average, frames)
-    assert scores["usage"] > 0.5 and scores["psnr"] > psnr_db(float(frames.float().var()))
+    assert scores["usage"] > 0.9 and scores["psnr"] > psnr_db(float(frames.float().var())) + 3
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
