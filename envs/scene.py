@@ -30,7 +30,7 @@ _HEAD = """<mujoco model="{name}">
   <light name="lamp" directional="false" pos="0 0 2" dir="0 0 -1" castshadow="false" cutoff="85" exponent="0.1"
          attenuation="1 0 0" specular="0.1 0.1 0.1"/>
   <geom name="floor" type="plane" size="2.5 2.5 0.1" material="floor" contype="2" conaffinity="5"/>
-  <camera name="side" pos="0.42 -1.05 0.98" xyaxes="1 0.05 0 -0.02 0.42 0.9" fovy="48"/>
+  <camera name="side" pos="0.55 -1.35 0.95" xyaxes="0.997 -0.081 0 0.025 0.302 0.953" fovy="46"/>
   <body name="base" pos="{base_pos}" quat="{base_quat}">{robot}</body>
   {distractors}
   {task}
