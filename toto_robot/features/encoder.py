@@ -114,7 +114,7 @@ class Encoder:
 def load_encoder(
     name_or_folder: str | Path = "toto_tiny",
     layer: int | None = None,
-    pooling: str | None = "mean",
+    pooling: str | None = None,
     dtype: str = "float32",
     device: str = "cpu",
 ) -> Encoder:

@@ -1,0 +1,28 @@
+"""Filming: labelled frames agree with the simulator, and mistakes are said."""
+
+import numpy as np
+import pytest
+
+from toto_robot.errors import UserError
+from toto_robot.render import RenderConfig, main
+
+
+def test_labels_are_where_the_cube_is_and_the_seed_decides(tmp_path):
+    made = [main(RenderConfig(out=str(tmp_path / f"{i}.npz"), labels=True, clips=2, frames=6, keep_every=2, looks=["nominal"],
+                              seed=4)) for i in range(2)]
+    assert made[0]["frames"] == 6 and made[0]["episodes"] == 2
+    first, second = (np.load(tmp_path / f"{i}.npz") for i in range(2))
+    for key in ("frames", "cube_in_hand_m", "episode"):
+        np.testing.assert_array_equal(first[key], second[key])
+    assert first["frames"].shape == (6, 128, 128, 3) and first["episode"].tolist() == [0, 0, 0, 1, 1, 1]
+    depth = first["cube_in_hand_m"][:, 2]  # the hand starts 0.3 m above the table, looking down
+    assert (0.15 < depth).all() and (depth < 0.45).all()
+
+
+@pytest.mark.parametrize("keys,words", [
+    ({}, "out="), ({"out": "x", "looks": ["dark"]}, "nominal"), ({"out": "x", "labels": True}, ".npz"),
+    ({"out": "x", "clips": 0}, "at least 1"),
+])
+def test_a_users_mistake_is_one_sentence(keys, words):
+    with pytest.raises(UserError, match=words):
+        RenderConfig(**keys)
