@@ -32,7 +32,7 @@ if [ -n "$VIDEOS" ]; then
 fi
 if [ ! -e "$WORK/toto/model/config.yaml" ]; then
     $PY -m toto_robot.pretrain "stores=[$STORES]" "weights=[$SHARES]" "validation=[$WORK/tokens_val]" tokenizer="$WORK/dvae" \
-        model=tiny out="$WORK/toto" short_steps="$(steps 1500)" steps="$(steps 1620)" short_batch=64 batch_rows=2 lr=1e-3 \
+        model=tiny out="$WORK/toto" short_steps="$(steps 900)" steps="$(steps 960)" short_batch=32 batch_rows=2 lr=1.5e-3 \
         $([ -e "$WORK/toto" ] && echo resume=true)
 fi
 $PY -m toto_robot.publish "$WORK/toto/model" toto_tiny dvae_metrics="$WORK/dvae/metrics.json" rendered="$WORK/clips" \
