@@ -24,7 +24,7 @@ SCHEDULES = ("linear", "exponential", "constant")
 class DaggerConfig:
     """How data is collected. The first round is always the expert's (beta = 1)."""
 
-    rounds: int = 14
+    rounds: int = 10
     """Rounds of collecting and learning."""
     steps_per_round: int = 1536
     """Environment steps in a round, over all slots."""

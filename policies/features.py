@@ -1,15 +1,17 @@
 """What a policy sees besides proprioception: a frozen encoder's features, the privileged state, or nothing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from policies.parallel import ParallelEncoder
 from toto_robot.errors import UserError
 
 POOLINGS = ("mean", "attention", "grid")
+DTYPES = ("auto", "float32", "bfloat16")
 
 
 @dataclass
@@ -24,12 +26,15 @@ class EncoderConfig:
     pooling: str = "grid"
     """mean: the average token. attention: a learned query over the 4×4 grid of averages (paper Sec. 3.5).
     grid: the 4×4 grid, flattened."""
-    dtype: str = "float32"
-    """The transformer's arithmetic: float32 or bfloat16."""
+    dtype: str = "auto"
+    """The transformer's arithmetic: float32, bfloat16, or auto: bfloat16 where the processor has instructions for it.
+    A policy's folder keeps the one that was used."""
 
     def __post_init__(self) -> None:
         if self.pooling not in POOLINGS:
             raise UserError(f"encoder.pooling={self.pooling!r}: expected one of {', '.join(POOLINGS)}.")
+        if self.dtype not in DTYPES:
+            raise UserError(f"encoder.dtype={self.dtype!r}: expected one of {', '.join(DTYPES)}.")
         if self.layer is not None and self.layer < 1:
             raise UserError(f"encoder.layer={self.layer}: layers count from 1; leave it out for the default.")
 
@@ -51,6 +56,10 @@ class Features(Protocol):
         """Features of N observations: (N, *shape) in `dtype`."""
         ...
 
+    def close(self) -> None:
+        """Frees what the features hold; nothing works afterwards."""
+        ...
+
 
 class EncoderFeatures:
     """Features of `obs["rgb"]` from a frozen encoder (DESIGN decision 14), rounded to float16 as they are stored."""
@@ -62,6 +71,10 @@ class EncoderFeatures:
         self.config, self.encoder = config, encoder
         self.shape = tuple(encoder.feature_shape)
         self.fingerprint = str(encoder.fingerprint)
+
+    def close(self) -> None:
+        """Ends the encoder's processes, if it has any."""
+        getattr(self.encoder, "close", lambda: None)()
 
     @torch.inference_mode()
     def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
@@ -81,6 +94,9 @@ class PrivilegedFeatures:
     def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
         return torch.from_numpy(np.array(obs["privileged"], np.float32))
 
+    def close(self) -> None:
+        pass
+
 
 class NoFeatures:
     """Nothing at all: the policy has proprioception only."""
@@ -96,11 +112,17 @@ class NoFeatures:
     def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
         return torch.zeros(len(obs["proprio"]), 0, dtype=torch.float16)
 
+    def close(self) -> None:
+        pass
+
 
 def make_features(
-    config: EncoderConfig, *, privileged_dim: int = 0, device: str = "cpu", encoder: Callable | None = None
+    config: EncoderConfig, *, privileged_dim: int = 0, device: str = "cpu", encoder: Callable | None = None,
+    processes: int = 1,
 ) -> Features:
     """The features that `config` names; `encoder` takes the place of the one that would be loaded.
+
+    On a CPU, `processes` above 1 encode side by side; call `close` on the features to end them.
 
     Raises UserError when the name, the layer or the pooling does not exist.
     """
@@ -113,7 +135,20 @@ def make_features(
     if encoder is None:
         from toto_robot import load_encoder
 
-        encoder = load_encoder(
-            config.name, layer=config.layer, pooling=config.pooling, dtype=config.dtype, device=device
+        if config.dtype == "auto":
+            config = replace(config, dtype="bfloat16" if has_bfloat16(device) else "float32")
+        options = dict(
+            name_or_folder=config.name, layer=config.layer, pooling=config.pooling, dtype=config.dtype, device=device
         )
+        encoder = load_encoder(**options)
+        if device == "cpu" and processes > 1:
+            encoder = ParallelEncoder(encoder, options, processes)
     return EncoderFeatures(config, encoder)
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether `device` multiplies bfloat16 matrices in hardware."""
+    if device != "cpu":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    has = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return bool(has() or getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())

@@ -87,6 +87,10 @@ class Policy:
         """The same from features (N, *shape) computed before; `head` acts in place of the policy's own (an EMA)."""
         return self.net.to_action(self.net(features, proprio, head)).numpy()
 
+    def close(self) -> None:
+        """Ends the encoder's processes, if it has any."""
+        self.features.close()
+
     def save(self, folder: str | Path) -> Path:
         """Write the policy to `folder` (replaced as a whole, atomically)."""
         data = save_tensors({k: v.contiguous() for k, v in self.net.state_dict().items()})
@@ -108,7 +112,9 @@ class Policy:
         return Path(folder)
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str = "cpu", encoder: Callable | None = None) -> "Policy":
+    def load(
+        cls, folder: str | Path, *, device: str = "cpu", encoder: Callable | None = None, processes: int = 1
+    ) -> "Policy":
         """Read a folder that `save` wrote; `encoder` takes the place of the one that the policy names.
 
         Raises UserError naming the file for anything that is not a whole policy, and when the encoder at hand is
@@ -123,7 +129,7 @@ class Policy:
             binary = tuple(about["binary_actions"])
         except (KeyError, TypeError) as error:
             raise UserError(f"{folder / CONFIG} is not a policy's description ({error}). Train it again.") from error
-        features = make_features(config, privileged_dim=(shape or (0,))[0], device=device, encoder=encoder)
+        features = make_features(config, privileged_dim=(shape or (0,))[0], device=device, encoder=encoder, processes=processes)
         if features.fingerprint != fingerprint or tuple(features.shape) != shape:
             raise UserError(
                 f"The policy in {folder} was trained on encoder {config.name} with fingerprint {fingerprint} and "
@@ -140,6 +146,9 @@ class RandomPolicy:
 
     needs = None
 
+    def close(self) -> None:
+        pass
+
     def __init__(self, action_dim: int, seed: int = 0):
         self.action_dim, self.rng = action_dim, np.random.default_rng(seed)
 
@@ -152,12 +161,19 @@ class ExpertPolicy:
 
     needs = "expert"
 
+    def close(self) -> None:
+        pass
+
     def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
         return np.array(obs["expert"], np.float32)
 
 
-def load(path_or_name: str | Path, *, device: str = "cpu", encoder: Callable | None = None) -> Policy:
+def load(
+    path_or_name: str | Path, *, device: str = "cpu", encoder: Callable | None = None, processes: int = 1
+) -> Policy:
     """Load a policy from its folder, from a run's folder, or from the name of a run in `runs/`.
+
+    On a CPU, `processes` above 1 encode side by side (for many environments at once); end them with `close()`.
 
     Raises UserError listing the policies that exist when there is none at that place.
     """
@@ -165,7 +181,7 @@ def load(path_or_name: str | Path, *, device: str = "cpu", encoder: Callable | N
     places = [given, given / "policy", Path("runs") / given / "policy"]
     for place in places:
         if (place / CONFIG).is_file():
-            return Policy.load(place, device=device, encoder=encoder)
+            return Policy.load(place, device=device, encoder=encoder, processes=processes)
     exists = sorted(str(p.parent) for p in Path("runs").glob(f"*/policy/{CONFIG}"))
     listing = ", ".join(exists) if exists else "no run has saved one yet"
     raise UserError(

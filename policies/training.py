@@ -50,6 +50,8 @@ class TrainConfig:
     """Go on with the newest unfinished run of an equal config."""
     device: str = "cpu"
     """Where the encoder runs: cpu or cuda."""
+    encode_processes: int = 2
+    """Processes that encode frames on a CPU, one thread each."""
     threads: int = 2
     """Threads of PyTorch's arithmetic. Sums are split by it, so another number gives another (equally good) policy."""
 
@@ -83,7 +85,9 @@ def train(
     run = runs.resumable(cfg.run, cfg) if cfg.resume else None
     privileged = cfg.encoder.name == "privileged"
     # An encoder that can't be loaded is found before any environment starts.
-    features = None if privileged else make_features(cfg.encoder, device=cfg.device, encoder=encoder)
+    features = None if privileged else make_features(
+        cfg.encoder, device=cfg.device, encoder=encoder, processes=cfg.encode_processes
+    )
     vec = make_vec(cfg)
     try:
         features = features or make_features(cfg.encoder, privileged_dim=vec.privileged_dim)
@@ -102,6 +106,8 @@ def train(
         raise
     finally:
         vec.close()
+        if features is not None:
+            features.close()
         if run is not None:
             run.unlock()
 

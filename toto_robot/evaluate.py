@@ -47,6 +47,8 @@ class EvaluateConfig:
     """Environments that run side by side; the result does not depend on it for a deterministic policy."""
     video: str | None = None
     """Where an MP4 of the first eight episodes goes; null for none."""
+    encode_processes: int = 2
+    """Processes that encode frames on a CPU, one thread each."""
     device: str = "cpu"
     """Where the encoder runs: cpu or cuda."""
 
@@ -86,6 +88,8 @@ def main(cfg: EvaluateConfig) -> dict:
             recorder.save(cfg.video, fps=vec.control_hz)
     finally:
         vec.close()
+        if policy is not None:
+            policy.close()
     result = {"env": cfg.env.name, "policy": cfg.policy} | summarise(episodes)
     _print_table(cfg, result)
     return result
@@ -96,7 +100,7 @@ def _load(cfg: EvaluateConfig):
         return policies.ExpertPolicy()
     if cfg.policy == "random" and not Path("random").exists():
         return None  # made once the number of actions is known
-    return policies.load(cfg.policy, device=cfg.device)
+    return policies.load(cfg.policy, device=cfg.device, processes=cfg.encode_processes)
 
 
 def _check(policy, vec, cfg: EvaluateConfig) -> None:

@@ -63,7 +63,7 @@ def real_clips(folder: str) -> list[dict]:
     if not folder:
         return []
     known, rows = yaml.safe_load(LICENCES.read_text()), []
-    for path in find_videos(folder):
+    for path in find_videos(folder, images=True):
         source = next((known[part] for part in path.parts if part in known), None)
         if source is None:
             raise UserError(f"{path}: {LICENCES.name} gives no licence for it; add it there, or take the clip out")

@@ -17,6 +17,7 @@ from toto_robot.pretraining.checkpoint import checkpoints
 from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.pretraining.data import open_data
 from toto_robot.pretraining.logs import read_log
+from toto_robot.pretraining.replicas import Replicas
 from toto_robot.pretraining.loop import pretrain, rows_of_step, train_step
 
 
@@ -103,7 +104,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(config):
         model.norm.weight[0] = torch.nan
     before = [p.clone() for p in model.parameters()]
     with pytest.raises(UserError, match="diverged"):
-        train_step(cfg, 0, model, optimizer, data)
+        train_step(cfg, 0, Replicas(model, 1), optimizer, data)
     assert all(torch.equal(a, b) or a.isnan().any() for a, b in zip(before, model.parameters()))
 
 
@@ -113,7 +114,7 @@ def test_the_size_of_the_micro_batch_does_not_change_the_step(config):
         cfg = config(micro_tokens=tokens, dtype="float32")
         data = open_data(cfg)
         model, optimizer = loop.build(cfg, loop.preset("tiny", data.vocab_size, **cfg.changes()))
-        values, count = train_step(cfg, 5, model, optimizer, data)
+        values, count = train_step(cfg, 5, Replicas(model, 1), optimizer, data)
         results.append((values["loss"], values["grad_norm"], count))
     torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-5)
 
@@ -155,3 +156,18 @@ def test_resume_without_a_folder_finds_the_newest_unfinished_run_with_equal_sett
     assert pretrain(config(seed=0, steps=4, resume=True))["model"] == str(tmp_path / "runs" / "toto-a" / "model")
     with pytest.raises(UserError, match="seed was 1 and is 5"):
         pretrain(config(seed=5, steps=4, resume=True))
+
+
+def test_replicas_add_up_to_one_model_and_share_its_weights(config):
+    cfg = config(batch_rows=4, micro_tokens=1)
+    results = []
+    for count in (1, 3):
+        data = open_data(cfg)
+        model, optimizer = loop.build(cfg, loop.preset("tiny", 16, **cfg.changes()))
+        replicas = Replicas(model, count)
+        for step in (5, 6):
+            values, _ = train_step(cfg, step, replicas, optimizer, data)
+        replicas.close()
+        results.append((values["loss"], values["grad_norm"]))
+        assert all(a.data_ptr() == b.data_ptr() for twin in replicas.models for a, b in zip(twin.parameters(), model.parameters()))
+    torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-5)

@@ -74,7 +74,7 @@ class PretrainConfig:
     device: str = "cpu"
     """Where it runs: cpu or cuda."""
     threads: int | None = None
-    """CPU threads; by default all cores. Runs are equal bit for bit only at an equal number."""
+    """CPU cores, each with whole micro-batches; by default all. Runs are equal bit for bit only at an equal number."""
     seed: int = 0
     """Seed of the weights and of the order of the data."""
     validation_rows: int = 32

@@ -23,6 +23,7 @@ from toto_robot.pretraining.checkpoint import check_settings, checkpoints, load_
 from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.pretraining.data import PretrainData, open_data
 from toto_robot.pretraining.logs import RunLog, draw_loss
+from toto_robot.pretraining.replicas import Replicas
 from toto_robot.pretraining.rows import full_rows, micro_batches, short_rows, targets
 from toto_robot.pretraining.schedule import learning_rate
 
@@ -36,14 +37,16 @@ def pretrain(cfg: PretrainConfig) -> dict:
     the user stops it.
     """
     usable_device(cfg.device)
-    torch.set_num_threads(cfg.threads or os.cpu_count() or 1)
+    cores = cfg.threads or os.cpu_count() or 1
+    torch.set_num_threads(1 if cfg.device == "cpu" else cores)
     data = open_data(cfg)
     config = preset(cfg.model, data.vocab_size, **cfg.changes())
     settings = {**cfg.what_decides_the_weights(), **data.identity, "toto": config.to_dict()}
-    settings["threads"] = torch.get_num_threads()
+    settings["threads"] = cores
     settings = yaml.safe_load(yaml.safe_dump(settings))  # tuples and numbers as they will be read back
     out = run_folder(cfg, settings)
     model, optimizer = build(cfg, config)
+    replicas = Replicas(model, cores if cfg.device == "cpu" else 1)
     start = 0
     if cfg.resume and checkpoints(out / "resume"):
         start = load_checkpoint(checkpoints(out / "resume")[-1], model, optimizer, settings)
@@ -53,7 +56,7 @@ def pretrain(cfg: PretrainConfig) -> dict:
     with RunLog(out, cfg.steps, start) as log, stop_requests() as stop:
         log.say(f"{model.num_parameters:,} parameters, {data.describe}, run {out}" + (f", from step {start}" if start else ""))
         for step in range(start, cfg.steps):
-            values, tokens = train_step(cfg, step, model, optimizer, data)
+            values, tokens = train_step(cfg, step, replicas, optimizer, data)
             done = step + 1
             log.advance(done, values["loss"], tokens)
             if done % cfg.validate_every == 0 or done == cfg.steps:
@@ -79,20 +82,23 @@ def build(cfg: PretrainConfig, config) -> tuple[Toto, torch.optim.AdamW]:
     return model, torch.optim.AdamW(groups, lr=cfg.lr, betas=(cfg.beta1, cfg.beta2), fused=True)
 
 
-def train_step(cfg: PretrainConfig, step: int, model: Toto, optimizer, data: PretrainData) -> tuple[dict, int]:
+def train_step(cfg: PretrainConfig, step: int, replicas: Replicas, optimizer, data: PretrainData) -> tuple[dict, int]:
     """One optimizer step; returns loss, gradient norm and learning rate, and the tokens that it read.
 
     Raises UserError, and leaves the weights as they were, when the loss or the gradient is not finite.
     """
     rows = rows_of_step(cfg, step, data)
     rate = learning_rate(step, peak=cfg.lr, warmup_steps=cfg.warmup_steps, steps=cfg.steps, final=cfg.final_lr)
-    count, loss = targets(rows), 0.0
-    for ids in micro_batches(rows, cfg.micro_tokens):
+    count = targets(rows)
+
+    def work(model: Toto, ids: Tensor) -> float:
         with autocast(cfg):
             part = model.loss(ids.to(cfg.device), reduction="sum") / count
         part.backward()
-        loss += part.item()
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), cfg.grad_clip).item()
+        return part.item()
+
+    loss = replicas.each(work, list(micro_batches(rows, cfg.micro_tokens)))
+    norm = torch.nn.utils.clip_grad_norm_(replicas.models[0].parameters(), cfg.grad_clip).item()
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise UserError(
             f"the loss of step {step + 1} is {loss} and its gradient norm {norm}: training has diverged; the last "
