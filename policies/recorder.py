@@ -1,9 +1,12 @@
 """A video of the first eight evaluation rollouts: 2 rows of 4, the wrist's view beside a view from the side."""
 
+import io
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from toto_robot.atomic import atomic_write_bytes
 from toto_robot.video.decode import write_video
 
 ROWS, COLUMNS, SIZE, BORDER = 2, 4, 128, 6
@@ -40,10 +43,19 @@ class Recorder:
             [np.concatenate([np.concatenate([t[i] for t in row], 1) for row in rows], 0) for i in range(length + 20)]
         )
 
+    def sheet(self, episodes: int = 3, moments: int = 5) -> np.ndarray:
+        """A still picture: `moments` tiles, evenly spaced in time, of each of the first `episodes` rollouts."""
+        shown = [f for f in self.frames if f][:episodes]
+        rows = [[f[round(i * (len(f) - 1) / (moments - 1))] for i in range(moments)] for f in shown]
+        return np.concatenate([np.concatenate(row, 1) for row in rows], 0)
+
     def save(self, path: str | Path, fps: float) -> None:
-        """Write the video as an MP4; nothing is written when no episode was shown."""
+        """Write the video as an MP4, and the sheet beside it as a PNG; nothing when no episode was shown."""
         if any(self.frames):
             write_video(path, self.video(), fps)
+            buffer = io.BytesIO()
+            Image.fromarray(self.sheet()).save(buffer, "PNG")
+            atomic_write_bytes(Path(path).with_suffix(".png"), buffer.getvalue())
 
 
 def _tile(left: np.ndarray, right: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:

@@ -48,7 +48,7 @@ def test_dagger_trains_saves_and_is_scored(model, work, monkeypatch, capsys):
         "dagger.steps_per_round=32", "learner.updates_per_round=4", "episodes=2", "run=arrow"])
     result = train_dagger.main(cfg)
     run = work / "runs" / "arrow"
-    for name in ("policy", "metrics.jsonl", "learning_curve.png", "rollouts.mp4", "config.yaml"):
+    for name in ("policy", "metrics.jsonl", "learning_curve.png", "rollouts.mp4", "rollouts.png", "config.yaml"):
         assert (run / name).exists(), name
     assert result["episodes"] == 2 and 0 <= result["success"] <= 1 and result["env_steps"] == 64
     policy = policies.load(run)
