@@ -107,7 +107,7 @@ Rendered: {len(rendered)} clips of the wrist camera (`python -m toto_robot.rende
 
 ## Use and limits
 Trained on a few minutes' worth of mostly rendered tabletop video on two CPU cores: good for the simulated tasks of this
-repository, not a general visual representation. Never trained on evaluation seeds. Licence: the repository's.
+repository, not a general visual representation. Never trained on evaluation seeds. Licence: Apache-2.0.
 """
 
 
