@@ -105,7 +105,7 @@ def test_the_description_says_which_encoder_and_which_environment(tmp_path):
     new().save(tmp_path / "p")
     about = yaml.safe_load((tmp_path / "p" / "policy.yaml").read_text())
     assert about["env"] == "toy" and about["encoder_fingerprint"] == "toy-encoder-1"
-    assert about["encoder"] == {"name": "toy", "layer": None, "pooling": "attention", "dtype": "float32"}
+    assert about["encoder"] == {"name": "toy", "layer": None, "pooling": "attention", "dtype": "auto"}
 
 
 def test_privileged_features_need_an_environment_that_has_them():
