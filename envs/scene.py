@@ -55,8 +55,8 @@ def compose(robot: Robot, task, protocol) -> mujoco.MjModel:
     return mujoco.MjModel.from_xml_string(text)
 
 
-def dress(model: mujoco.MjModel, data: mujoco.MjData, look: Appearance, nominal: dict) -> list[int]:
-    """Writes an appearance into `model`; returns the ids of textures whose pixels changed."""
+def dress(model: mujoco.MjModel, data: mujoco.MjData, look: Appearance, nominal: dict) -> None:
+    """Writes an appearance into `model`; the canvas uploads textures that changed."""
     paint = lambda name, rgb: model.geom_rgba.__setitem__(model.geom(name).id, (*rgb, 1.0))  # noqa: E731
     for name, rgb in (("floor", look.floor_rgb), ("table", look.table_rgb), ("object", look.object_rgb)):
         paint(name, rgb)
@@ -76,8 +76,8 @@ def dress(model: mujoco.MjModel, data: mujoco.MjData, look: Appearance, nominal:
             geom = model.geom(f"distractor{i}").id
             model.geom_size[geom], model.geom_rbound[geom] = half, half * 3 ** 0.5
             model.geom_rgba[geom] = (*rgb, 1.0)
-    return [i for i, name in enumerate(("table", "floor"))
-            if _texture(model, model.texture(name).id, getattr(look, f"{name}_texture"))]
+    for name in ("table", "floor"):
+        _texture(model, model.texture(name).id, getattr(look, f"{name}_texture"))
 
 
 def _light(model, look):
@@ -98,14 +98,10 @@ def _camera(model, look, nominal):
     model.cam_fovy[camera] = nominal["wrist_fovy"] * look.fovy_scale
 
 
-def _texture(model, texture: int, pixels) -> bool:
+def _texture(model, texture: int, pixels) -> None:
     start = model.tex_adr[texture]
     size = model.tex_height[texture] * model.tex_width[texture] * model.tex_nchannel[texture]
-    new = np.full(size, 255, np.uint8) if pixels is None else np.ascontiguousarray(pixels, np.uint8).reshape(-1)
-    if np.array_equal(model.tex_data[start:start + size], new):
-        return False
-    model.tex_data[start:start + size] = new
-    return True
+    model.tex_data[start:start + size] = 255 if pixels is None else np.asarray(pixels, np.uint8).reshape(-1)
 
 
 def nominal_parts(model: mujoco.MjModel, robot: Robot, table_z_m: float) -> dict:

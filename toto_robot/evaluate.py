@@ -16,6 +16,7 @@ from rich.table import Table
 
 import envs
 import policies
+from envs.appearance import SHIFTS
 from policies.labelling import make_labeller
 from policies.recorder import Recorder
 from policies.rollout import EnvConfig, evaluate, summarise
@@ -23,8 +24,6 @@ from policies.seeds import evaluation_seeds
 from policies.statistics import summary_line
 from toto_robot import door
 from toto_robot.errors import UserError
-
-SHIFTS = ("colour", "light", "camera", "noise", "all")
 
 
 @dataclass
