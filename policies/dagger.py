@@ -24,11 +24,11 @@ SCHEDULES = ("linear", "exponential", "constant")
 class DaggerConfig:
     """How data is collected. The first round is always the expert's (beta = 1)."""
 
-    rounds: int = 10
+    rounds: int = 9
     """Rounds of collecting and learning."""
-    steps_per_round: int = 1536
+    steps_per_round: int = 1024
     """Environment steps in a round, over all slots."""
-    first_round_steps: int = 4096
+    first_round_steps: int = 2048
     """Environment steps of the first round: enough for the expert to finish an episode in each slot."""
     num_envs: int = 32
     """Environments that run side by side."""
@@ -46,7 +46,8 @@ class DaggerConfig:
     buffer_gb: float = 4.0
     """Memory for the aggregated data; when it is full, the oldest samples are dropped first."""
     eval_every: int = 0
-    """Rounds between evaluations for the learning curve; 0 for none. Not counted as training time."""
+    """Evaluate after the first round, after every `eval_every`-th one from there and after the last, for the learning
+    curve; 0 for none. Not counted as training time."""
     eval_episodes: int = 50
     """Episodes of each of these evaluations, on seeds apart from the final one's."""
     keep_data: bool = False

@@ -181,7 +181,7 @@ def _round(cfg, run, collector: Collector, learner: Learner, data: Dataset, roun
 def _watch(cfg, collector: Collector, learner: Learner, round_: int, screen: Progress) -> float | None:
     """Success on the watching seeds, when this round asks for it; the running episodes are put back afterwards."""
     every = cfg.dagger.eval_every
-    if not every or ((round_ + 1) % every and round_ + 1 < cfg.dagger.rounds):
+    if not every or (round_ % every and round_ + 1 < cfg.dagger.rounds):
         return None
     screen.begin(round_, "evaluating")
     vec, policy, state = collector.vec, collector.policy, collector.state()

@@ -19,7 +19,7 @@ from omegaconf import MISSING
 import toto_robot
 from toto_robot import door
 from toto_robot.errors import UserError
-from toto_robot.evaluation.probe import error_mm, load_probe_data, probe, split
+from toto_robot.evaluation.probe import codes_of, error_mm, load_probe_data, probe, split
 from toto_robot.evaluation.report import best, table, write_report
 
 
@@ -65,9 +65,12 @@ def main(cfg: ProbeConfig) -> dict:
     encoders = {
         name: toto_robot.load_encoder(name, pooling="grid", dtype=cfg.dtype, device=cfg.device) for name in cfg.encoders()
     }
-    scores = []
+    scores, codes = [], {}
     for name, encoder in encoders.items():
-        for score in probe(name, encoder, data, held_out=cfg.held_out, seed=cfg.seed):
+        tokenizer = encoder.dvae.fingerprint()
+        if tokenizer not in codes:
+            codes[tokenizer] = codes_of(encoder, data.frames)
+        for score in probe(name, encoder, data, codes=codes[tokenizer], held_out=cfg.held_out, seed=cfg.seed):
             scores.append(score)
             print(f"{name} layer {score.layer} {score.pooling}: R² {score.r2:.3f}, {score.error_mm:.1f} mm", file=sys.stderr)
     train, test = split(data.episode, cfg.held_out, cfg.seed)

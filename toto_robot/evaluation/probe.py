@@ -90,12 +90,22 @@ def split(episode: np.ndarray, part: float, seed: int) -> tuple[np.ndarray, np.n
     return ~held_out, held_out
 
 
-def probe(name: str, encoder: Encoder, data: ProbeData, *, held_out: float = 0.25, seed: int = 0) -> Iterator[Score]:
-    """Scores for every layer and pooling. `encoder` must pool to a grid: the mean of its cells is the mean."""
+def codes_of(encoder: Encoder, frames: np.ndarray) -> Tensor:
+    """Token codes int64 (N, S) of frames uint8 (N, H, W, 3), some at a time."""
+    return torch.cat([encoder.codes(frames[i : i + 64]) for i in range(0, len(frames), 64)])
+
+
+def probe(
+    name: str, encoder: Encoder, data: ProbeData, *, codes: Tensor | None = None, held_out: float = 0.25, seed: int = 0
+) -> Iterator[Score]:
+    """Scores for every layer and pooling. `encoder` must pool to a grid: the mean of its cells is the mean.
+
+    `codes` (N, S) are the frames' token codes, for encoders that share a tokenizer; None computes them.
+    """
     if encoder.pooling != "grid":
         raise ValueError(f"a probe needs an encoder with pooling grid, but this one has {encoder.pooling}")
-    chunks = range(0, len(data.frames), 64)
-    grids = torch.cat([encoder.every_layer(encoder.codes(data.frames[i : i + 64])).cpu() for i in chunks], dim=1)
+    codes = codes_of(encoder, data.frames) if codes is None else codes
+    grids = torch.cat([encoder.every_layer(part).cpu() for part in codes.split(64)], dim=1)
     train, test = (torch.from_numpy(mask) for mask in split(data.episode, held_out, seed))
     inner_train, inner_test = (torch.from_numpy(m) for m in split(data.episode[train.numpy()], held_out, seed + 1))
     target = torch.from_numpy(data.cube_in_hand_m)
