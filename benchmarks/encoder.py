@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from benchmarks import machine
-from toto_robot.features.encoder import DTYPES, Encoder
+from toto_robot.features.encoder import Encoder
+from toto_robot.precision import DTYPES
 from toto_robot.models.flops import tokenizer_flops, toto_flops
 from toto_robot.models.presets import preset
 from toto_robot.models.toto import Toto

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from policies.parallel import ParallelEncoder
 from toto_robot.errors import UserError
+from toto_robot.precision import DTYPES, choose_dtype
 
 POOLINGS = ("mean", "attention", "grid")
-DTYPES = ("auto", "float32", "bfloat16")
 
 
 @dataclass
@@ -33,8 +33,8 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         if self.pooling not in POOLINGS:
             raise UserError(f"encoder.pooling={self.pooling!r}: expected one of {', '.join(POOLINGS)}.")
-        if self.dtype not in DTYPES:
-            raise UserError(f"encoder.dtype={self.dtype!r}: expected one of {', '.join(DTYPES)}.")
+        if self.dtype not in ("auto", *DTYPES):
+            raise UserError(f"encoder.dtype={self.dtype!r}: expected one of auto, {', '.join(DTYPES)}.")
         if self.layer is not None and self.layer < 1:
             raise UserError(f"encoder.layer={self.layer}: layers count from 1; leave it out for the default.")
 
@@ -135,8 +135,7 @@ def make_features(
     if encoder is None:
         from toto_robot import load_encoder
 
-        if config.dtype == "auto":
-            config = replace(config, dtype="bfloat16" if has_bfloat16(device) else "float32")
+        config = replace(config, dtype=choose_dtype(config.dtype, device))
         options = dict(
             name_or_folder=config.name, layer=config.layer, pooling=config.pooling, dtype=config.dtype, device=device
         )
@@ -144,11 +143,3 @@ def make_features(
         if device == "cpu" and processes > 1:
             encoder = ParallelEncoder(encoder, options, processes)
     return EncoderFeatures(config, encoder)
-
-
-def has_bfloat16(device: str) -> bool:
-    """Whether `device` multiplies bfloat16 matrices in hardware."""
-    if device != "cpu":
-        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-    has = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return bool(has() or getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())

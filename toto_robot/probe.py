@@ -37,8 +37,8 @@ class ProbeConfig:
     """Part of the episodes that is held out."""
     seed: int = 0
     """Seed of the split and of the learned query."""
-    dtype: str = "bfloat16"
-    """The transformer's dtype: bfloat16 or float32."""
+    dtype: str = "auto"
+    """The transformer's dtype: bfloat16, float32, or auto: bfloat16 where the processor multiplies it."""
     device: str = "cpu"
     """Where the encoder runs: cpu or cuda."""
     threads: int | None = None

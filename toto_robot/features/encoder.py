@@ -17,12 +17,12 @@ from toto_robot.errors import UserError
 from toto_robot.features.folder import TOTO, ModelFolder, load_toto, read_folder
 from toto_robot.features.pooling import check_pooling, feature_shape, pool
 from toto_robot.models.toto import Toto
+from toto_robot.precision import DTYPES, choose_dtype
 from toto_robot.tokens.dvae import DVAE
 from toto_robot.tokens.special import IMAGE_START, OFFSET, VIDEO_START
 from toto_robot.video.frames import check_frames
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 RANDOM_SEED = 0
 """Seed of the weights of a random encoder."""
 MICRO_TOKENS = {"cpu": 2048, "cuda": 65536}
@@ -34,8 +34,7 @@ class Encoder:
 
     def __init__(self, dvae: DVAE, toto: Toto | None, *, layer, pooling, dtype, device, image_size, identity):
         check_pooling(pooling)
-        if dtype not in DTYPES:
-            raise UserError(f"there is no encoder dtype {dtype!r}; the dtypes are {', '.join(DTYPES)}")
+        dtype = choose_dtype(dtype, device)
         self.device = usable_device(device)
         self.dvae = dvae.requires_grad_(False).to(self.device, torch.float32).eval()
         self.pooling, self.dtype, self.image_size = pooling, dtype, image_size
@@ -124,8 +123,9 @@ def load_encoder(
     seed; `dvae_codes`, the codebook vectors of the codes without Toto. Or a model folder made by `pretrain`;
     FOLDER:random and FOLDER:codes are the same two controls for it.
     `layer` counts from 1 (the model's default if None); the layers above are not computed. `pooling` is mean,
-    attention, grid or none (None: the model's default). `dtype` (float32 or bfloat16) is the transformer's; the
-    tokenizer is always float32. Raises UserError listing what exists.
+    attention, grid or none (None: the model's default). `dtype` (float32, bfloat16, or auto: bfloat16 where the
+    processor multiplies it) is the transformer's; the tokenizer is always float32. Raises UserError listing what
+    exists.
     """
     folder, variant = find_encoder(name_or_folder)
     found = read_folder(folder)

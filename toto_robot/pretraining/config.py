@@ -7,6 +7,7 @@ from omegaconf import MISSING
 
 from toto_robot.errors import UserError
 from toto_robot.features.pooling import check_pooling
+from toto_robot.precision import DTYPES
 
 BOOKKEEPING = ("resume", "out", "log_every", "checkpoint_every")
 """Settings that may change when a run is resumed, because no weight depends on them."""
@@ -69,8 +70,9 @@ class PretrainConfig:
     """Decay of the matrices; the norms' weights have none."""
     grad_clip: float = 1.0
     """The gradient's largest norm."""
-    dtype: str = "bfloat16"
-    """bfloat16 (autocast; weights and optimizer stay float32) or float32."""
+    dtype: str = "auto"
+    """bfloat16 (autocast; weights and optimizer stay float32), float32, or auto: bfloat16 where the processor
+    multiplies it."""
     device: str = "cpu"
     """Where it runs: cpu or cuda."""
     threads: int | None = None
@@ -113,8 +115,8 @@ class PretrainConfig:
                 raise UserError(f"{name} must be from 0 to 1, but it is {getattr(self, name)}")
         if self.weight_decay < 0:
             raise UserError(f"weight_decay must be at least 0, but it is {self.weight_decay}")
-        if self.dtype not in ("bfloat16", "float32"):
-            raise UserError(f"dtype must be bfloat16 or float32, but it is {self.dtype!r}")
+        if self.dtype not in ("auto", *DTYPES):
+            raise UserError(f"dtype must be auto, bfloat16 or float32, but it is {self.dtype!r}")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads must be at least 1, but it is {self.threads}")
         check_pooling(self.pooling)

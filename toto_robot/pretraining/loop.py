@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from toto_robot.features.encoder import usable_device
 from toto_robot.features.folder import save_model
 from toto_robot.models.presets import preset
 from toto_robot.models.toto import Toto
+from toto_robot.precision import choose_dtype
 from toto_robot.pretraining.checkpoint import check_settings, checkpoints, load_checkpoint, read_settings, save_checkpoint
 from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.pretraining.data import PretrainData, open_data
@@ -37,6 +38,7 @@ def pretrain(cfg: PretrainConfig) -> dict:
     the user stops it.
     """
     usable_device(cfg.device)
+    cfg = replace(cfg, dtype=choose_dtype(cfg.dtype, cfg.device))
     cores = cfg.threads or os.cpu_count() or 1
     torch.set_num_threads(1 if cfg.device == "cpu" else cores)
     data = open_data(cfg)
