@@ -24,11 +24,11 @@ SCHEDULES = ("linear", "exponential", "constant")
 class DaggerConfig:
     """How data is collected. The first round is always the expert's (beta = 1)."""
 
-    rounds: int = 9
+    rounds: int = 10
     """Rounds of collecting and learning."""
-    steps_per_round: int = 1024
+    steps_per_round: int = 1536
     """Environment steps in a round, over all slots."""
-    first_round_steps: int = 2048
+    first_round_steps: int = 4096
     """Environment steps of the first round: enough for the expert to finish an episode in each slot."""
     num_envs: int = 32
     """Environments that run side by side."""

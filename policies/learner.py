@@ -19,7 +19,7 @@ from toto_robot.errors import UserError
 class LearnerConfig:
     """How the student learns after each round."""
 
-    updates_per_round: int = 1000
+    updates_per_round: int = 1200
     """Minibatches after a round, averaged over the run."""
     updates_growth: float = 0.5
     """0: the same number after each round; 1: in proportion to the data so far. The total stays the same."""
