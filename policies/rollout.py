@@ -60,7 +60,8 @@ def evaluate(
     watcher: Watcher | None = None,
     on_episode: Callable[[int], Any] = lambda done: None,
 ) -> list[Episode]:
-    """Run `act` once on each of `seeds`, in the order of `seeds`; slots of `vec` that run out of seeds stand still.
+    """Run `act` once on each of `seeds`, in the order of `seeds`; slots of `vec` that run out of seeds stand still,
+    and `act` doesn't get their observations.
 
     Every seed is started and every started episode is finished, so short episodes are not favoured.
     `on_episode(k)` is called when k are finished.
@@ -70,12 +71,13 @@ def evaluate(
     running = np.full(vec.num_envs, -1)  # the index into `seeds` that each slot runs, -1 for none
     running[:n] = np.arange(n)
     rewards = np.zeros(vec.num_envs)
-    # Idle slots are reset too, so that no policy ever sees an observation that was never made.
+    # Idle slots are reset too: a vectorised environment starts whole.
     obs = vec.reset([seeds[i] if i < n else seeds[0] for i in range(vec.num_envs)])
     _show(watcher, vec, running, obs, np.zeros(vec.num_envs, bool), np.zeros(vec.num_envs, bool))
-    started = n
+    started, actions = n, np.zeros((vec.num_envs, vec.action_dim), np.float32)
     while (active := running >= 0).any():
-        obs, reward, terminated, truncated, info = vec.step(act(obs), active)
+        actions[active] = act({key: value[active] for key, value in obs.items()})
+        obs, reward, terminated, truncated, info = vec.step(actions, active)
         rewards += np.where(active, reward, 0)
         done = active & (terminated | truncated)
         _show(watcher, vec, running, obs, done, info["success"])

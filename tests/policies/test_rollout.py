@@ -23,6 +23,17 @@ def test_each_seed_is_run_once_and_scored_once_whatever_the_slots(slots, count):
     assert counts[-1] == count
 
 
+def test_only_running_episodes_are_acted_on():
+    asked, seeds = [], evaluation_seeds(7, 5)
+
+    def act(obs):
+        asked.append(len(obs["expert"]))
+        return ExpertPolicy().act(obs)
+
+    episodes = evaluate(ToyVec(4), act, seeds)
+    assert sum(asked) == sum(e.steps for e in episodes)
+
+
 def test_scores_do_not_depend_on_the_number_of_slots():
     seeds = evaluation_seeds(1, 13)
     one, many = (evaluate(ToyVec(n), ExpertPolicy().act, seeds) for n in (1, 5))
