@@ -17,7 +17,7 @@ import torch
 from benchmarks import machine
 from toto_robot.features.encoder import Encoder
 from toto_robot.precision import DTYPES
-from toto_robot.models.flops import tokenizer_flops, toto_flops
+from toto_robot.models.flops import forward_flops, tokenizer_flops
 from toto_robot.models.presets import preset
 from toto_robot.models.toto import Toto
 from toto_robot.tokens.dvae import DVAE
@@ -67,7 +67,7 @@ def measure(size: str, seconds: float, rates: dict[str, float]) -> list[dict]:
         if dtype == "float32":
             name, cost = f"tokenizer ({SIZES[size]} dVAE)", tokenizer_flops(encoder.dvae, 128)
             parts[name] = (cost, lambda: encoder.codes(frames), lambda: encoder.codes(frames[:1]))
-        cost = toto_flops(encoder.toto.config, 1 + codes.shape[1], layer=encoder.layer)
+        cost = forward_flops(encoder.toto.config, 1 + codes.shape[1], layer=encoder.layer)
         name = f"Toto, {encoder.layer} of {encoder.num_layers} layers"
         parts[name] = (cost, lambda: encoder.features(codes), lambda: encoder.features(codes[:1]))
         for name, (cost, batch, one) in parts.items():
