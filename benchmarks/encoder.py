@@ -17,10 +17,10 @@ import torch
 
 from benchmarks import machine
 from toto_robot.features.encoder import Encoder
-from toto_robot.precision import DTYPES, has_bfloat16
-from toto_robot.models.flops import tokenizer_flops, toto_flops
+from toto_robot.models.flops import forward_flops, tokenizer_flops
 from toto_robot.models.presets import preset
 from toto_robot.models.toto import Toto
+from toto_robot.precision import DTYPES, has_bfloat16
 from toto_robot.tokens.dvae import DVAE
 from toto_robot.tokens.dvae import preset as dvae_preset
 from toto_robot.tokens.special import vocab_with_special
@@ -68,7 +68,7 @@ def measure(size: str, seconds: float, rates: dict[str, float]) -> list[dict]:
         if dtype == "float32":
             name, cost = f"tokenizer ({SIZES[size]} dVAE)", tokenizer_flops(encoder.dvae, 128)
             parts[name] = (cost, lambda: encoder.codes(frames), lambda: encoder.codes(frames[:1]))
-        cost = toto_flops(encoder.toto.config, 1 + codes.shape[1], layer=encoder.layer)
+        cost = forward_flops(encoder.toto.config, 1 + codes.shape[1], layer=encoder.layer)
         name = f"Toto, {encoder.layer} of {encoder.num_layers} layers"
         parts[name] = (cost, lambda: encoder.features(codes), lambda: encoder.features(codes[:1]))
         for name, (cost, batch, one) in parts.items():

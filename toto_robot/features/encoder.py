@@ -6,7 +6,6 @@ Shapes: B batch, F frames, S tokens a frame, T sequence, D width.
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -16,7 +15,8 @@ from torch import Tensor
 from toto_robot.errors import UserError
 from toto_robot.features.folder import TOTO, ModelFolder, load_toto, read_folder
 from toto_robot.features.pooling import check_pooling, feature_shape, pool
-from toto_robot.models.toto import Toto
+from toto_robot.models.causal import CausalModel
+from toto_robot.models.presets import build
 from toto_robot.precision import DTYPES, choose_dtype
 from toto_robot.tokens.dvae import DVAE
 from toto_robot.tokens.special import IMAGE_START, OFFSET, VIDEO_START
@@ -32,7 +32,7 @@ MICRO_TOKENS = {"cpu": 2048, "cuda": 65536}
 class Encoder:
     """Frames in, features out; nothing in it learns. Made by `load_encoder`."""
 
-    def __init__(self, dvae: DVAE, toto: Toto | None, *, layer, pooling, dtype, device, image_size, identity):
+    def __init__(self, dvae: DVAE, toto: CausalModel | None, *, layer, pooling, dtype, device, image_size, identity):
         check_pooling(pooling)
         dtype = choose_dtype(dtype, device)
         self.device = usable_device(device)
@@ -169,15 +169,15 @@ def find_encoder(name_or_folder: str | Path) -> tuple[Path, str]:
     )
 
 
-def _transformer(folder: ModelFolder, variant: str) -> tuple[Toto | None, dict]:
+def _transformer(folder: ModelFolder, variant: str) -> tuple[CausalModel | None, dict]:
     """The transformer of a variant, and what tells it from any other."""
     if variant == "codes":
         return None, {"codes": True}
     if variant == "random":
-        toto = Toto(folder.toto)
+        toto = build(folder.toto)
         toto.init_weights(torch.Generator().manual_seed(RANDOM_SEED))
-        return toto, {"random": RANDOM_SEED, "config": asdict(folder.toto)}
-    return load_toto(folder), {"weights": folder.sha256[TOTO], "config": asdict(folder.toto)}
+        return toto, {"random": RANDOM_SEED, "config": folder.toto.to_dict()}
+    return load_toto(folder), {"weights": folder.sha256[TOTO], "config": folder.toto.to_dict()}
 
 
 def usable_device(name: str | torch.device) -> torch.device:

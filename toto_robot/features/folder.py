@@ -1,7 +1,7 @@
 """A model folder: what `pretrain` exports, what is shipped, and what `load_encoder` reads.
 
 config.yaml        fields of Toto and of the dVAE, default layer and pooling, sha256 of both weight files
-toto.safetensors   the transformer
+toto.safetensors   Toto, or whichever architecture config.yaml names
 dvae.safetensors   its tokenizer
 """
 
@@ -16,7 +16,8 @@ from safetensors.torch import load, save
 
 from toto_robot.atomic import atomic_folder
 from toto_robot.errors import UserError
-from toto_robot.models.toto import Toto, TotoConfig
+from toto_robot.models.causal import CausalModel
+from toto_robot.models.presets import ModelConfig, build, read_config
 from toto_robot.tokens.dvae import DVAE
 
 CONFIG, TOTO, TOKENIZER = "config.yaml", "toto.safetensors", "dvae.safetensors"
@@ -29,8 +30,8 @@ class ModelFolder:
 
     path: Path
     """Where it is."""
-    toto: TotoConfig
-    """The transformer's shape."""
+    toto: ModelConfig
+    """The shape of the sequence model, of whichever architecture."""
     layer: int
     """The layer that features come from unless another is asked for."""
     pooling: str
@@ -44,7 +45,14 @@ class ModelFolder:
 
 
 def save_model(
-    path: Path, toto: Toto, dvae: DVAE, *, layer: int, pooling: str, image_size: int = 128, notes: dict | None = None
+    path: Path,
+    toto: CausalModel,
+    dvae: DVAE,
+    *,
+    layer: int,
+    pooling: str,
+    image_size: int = 128,
+    notes: dict | None = None,
 ) -> None:
     """Write a model folder, atomically; weights in float32."""
     config = {
@@ -76,7 +84,7 @@ def read_folder(path: Path) -> ModelFolder:
         config = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
         found = ModelFolder(
             path=path,
-            toto=TotoConfig(**config["toto"]),
+            toto=read_config(config["toto"]),
             layer=int(config["layer"]),
             pooling=str(config["pooling"]),
             image_size=int(config["image_size"]),
@@ -91,8 +99,8 @@ def read_folder(path: Path) -> ModelFolder:
     return found
 
 
-def load_toto(folder: ModelFolder) -> Toto:
-    """The transformer of a model folder, in float32, in evaluation mode. Runs no code from the file."""
+def load_toto(folder: ModelFolder) -> CausalModel:
+    """The sequence model of a model folder, in float32, in evaluation mode. Runs no code from the file."""
     file = folder.path / TOTO
     data = file.read_bytes()
     found, expected = hashlib.sha256(data).hexdigest(), folder.sha256[TOTO]
@@ -102,7 +110,7 @@ def load_toto(folder: ModelFolder) -> Toto:
             f"got {found[:12]}… ({len(data):,} bytes); {AGAIN}"
         )
     with torch.device("meta"):
-        model = Toto(folder.toto)
+        model = build(folder.toto)
     try:
         model.load_state_dict(load(data), strict=True, assign=True)
     except (SafetensorError, RuntimeError) as error:

@@ -1,25 +1,56 @@
-"""How many floating-point operations a frame needs: the one count behind every printed share of a machine's rate."""
+"""How many floating-point operations a sequence needs: the one count behind every printed share of a machine's rate."""
 
 import copy
 
 import torch
 from torch import nn
 
-from toto_robot.models.toto import TotoConfig
+from toto_robot.models.gpt2 import GPT2Config
+from toto_robot.models.mamba import MambaConfig
+from toto_robot.models.presets import ModelConfig
 
 
-def toto_flops(config: TotoConfig, tokens: int, *, layer: int | None = None, head: bool = False) -> int:
+def forward_flops(
+    config: ModelConfig, tokens: int, *, layer: int | None = None, head: bool = False, causal: bool = True
+) -> int:
     """Multiply-adds × 2 of one forward pass over a sequence of `tokens`, up to block `layer` (default: all).
 
-    Counts the matrix products: the weights, and the query-key and weight-value products of causal attention at
-    their causal half, T·(T+1)/2 pairs. Norms, rotations, softmax and the embedding look-up are not counted.
-    `head` adds the output head. A training step costs three forward passes.
+    Counts the products with weights, and what mixes positions (`mixing_flops`). Norms, biases, rotations, gates,
+    softmax and the look-up of embeddings are not counted. `head` adds the output head.
     """
     layers = config.layers if layer is None else layer
-    weights = 4 * config.width**2 + 3 * config.width * config.intermediate
-    pairs = tokens * (tokens + 1) // 2
-    block = 2 * tokens * weights + 2 * 2 * pairs * config.width
-    return layers * block + (2 * tokens * config.width * config.vocab_size if head else 0)
+    block = 2 * tokens * block_weights(config) + mixing_flops(config, tokens, causal)
+    ends = 2 * tokens * config.width * config.vocab_size
+    return layers * block + ends * (head + getattr(config, "patches", False))
+
+
+def training_flops_per_token(config: ModelConfig, tokens: int, *, causal: bool) -> float:
+    """Three forward passes' worth, the usual 6·N + 12·layers·D·T for `causal=False`, N without the embeddings.
+
+    That convention (PaLM's) counts the full square of attention scores; `causal=True` counts the half that is used,
+    which is what a fused kernel computes. A Mamba has no attention, and both are the same.
+    """
+    return 3 * forward_flops(config, tokens, head=True, causal=causal) / tokens
+
+
+def block_weights(config: ModelConfig) -> int:
+    """Weights of one block that multiply each token."""
+    if isinstance(config, MambaConfig):
+        E, N, R = config.inner, config.state, config.rank
+        return E * (3 * config.width + config.conv + 2 * R + 2 * N)
+    return 4 * config.width**2 + (2 if isinstance(config, GPT2Config) else 3) * config.width * config.intermediate
+
+
+def mixing_flops(config: ModelConfig, tokens: int, causal: bool = True) -> int:
+    """What one block does between positions.
+
+    Attention: the query-key and the weight-value products, at their causal half T·(T+1)/2 or at all T². Mamba, for
+    each of E·N states and position: Δ·A, Δx·B, the product and sum of the recurrence, and the product and sum of h·C.
+    """
+    if isinstance(config, MambaConfig):
+        return 6 * tokens * config.inner * config.state
+    pairs = tokens * (tokens + 1) // 2 if causal else tokens**2
+    return 2 * 2 * pairs * config.width
 
 
 def tokenizer_flops(dvae: nn.Module, image_size: int) -> int:

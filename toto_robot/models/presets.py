@@ -1,23 +1,81 @@
-"""The named sizes of Toto.
+"""The architectures, and their named sizes.
 
-base, large and 1b have the paper's widths, heads and depths (Table 1). It doesn't give the MLP's width; these are
-the ones that match its parameter counts (120M, 280M, 1.1B): 4·D for base and large, 5632 for 1b. tiny is ours, small
-enough to train and to run on two CPU cores.
+Toto's base, large and 1b have the paper's widths, heads and depths (Table 1). It doesn't give the MLP's width; these
+are the ones that match its parameter counts when the V·D matrix is counted once (tied): 119.6M, 276.9M and 1,147M,
+which it rounds to 120M, 280M and 1.1B. (The compute of its Table 4 is 276.9M times the images of 400 epochs, too.)
+tiny is ours, small enough to train and to run on two CPU cores.
+
+a1 to a6 are the sizes of the scaling law (Sec. 4.8, tuned with muP at the width of a1). The paper's own table isn't
+public; ours grow linearly in width and depth with the same heads, as its text says, by the steps that fit the compute
+of the first point of each of its curves (2.6e13, 1.1e14, 2.8e14, 5.8e14 and, for a6, 2.3e15 MACs, in ratios of 4.2,
+10.8, 22 and 88 to a1's): with VQGAN's 16,384 codes ours are 4.0, 11, 24 and 76.
+
+GPT-2 and Mamba have Toto's widths and heads, and as many blocks as match its parameters of the same name within 2 %
+(at any vocabulary, since the V·D matrices are equal). GPT-2 is compared with fixed positions, as in the paper; tiny
+Mamba has half the usual state, because ten usual blocks are too few and eleven too many.
 """
 
+from dataclasses import fields
+
 from toto_robot.errors import UserError
-from toto_robot.models.toto import TotoConfig
+from toto_robot.models.causal import CausalModel
+from toto_robot.models.gpt2 import GPT2, GPT2Config
+from toto_robot.models.mamba import Mamba, MambaConfig
+from toto_robot.models.toto import Toto, TotoConfig
+
+ARCHITECTURES = {"toto": (TotoConfig, Toto), "gpt2": (GPT2Config, GPT2), "mamba": (MambaConfig, Mamba)}
+ModelConfig = TotoConfig | GPT2Config | MambaConfig
 
 PRESETS = {
-    "tiny": {"width": 192, "heads": 3, "layers": 6, "intermediate": 512},
-    "base": {"width": 768, "heads": 12, "layers": 12, "intermediate": 3072},
-    "large": {"width": 1024, "heads": 16, "layers": 16, "intermediate": 4096},
-    "1b": {"width": 2048, "heads": 16, "layers": 22, "intermediate": 5632},
+    "toto": {
+        "tiny": {"width": 192, "heads": 3, "layers": 6, "intermediate": 512},
+        "base": {"width": 768, "heads": 12, "layers": 12, "intermediate": 3072},
+        "large": {"width": 1024, "heads": 16, "layers": 16, "intermediate": 4096},
+        "1b": {"width": 2048, "heads": 16, "layers": 22, "intermediate": 5632},
+        **{
+            f"a{n}": {"width": 256 * n, "heads": 8, "layers": 2 * n, "intermediate": 1024 * n, "mup_base_width": 256}
+            for n in range(1, 7)
+        },
+    },
+    "gpt2": {
+        "tiny": {"width": 192, "heads": 3, "layers": 6, "intermediate": 768, "positions": "sincos"},
+        "base": {"width": 768, "heads": 12, "layers": 16, "intermediate": 3072, "positions": "sincos"},
+        "large": {"width": 1024, "heads": 16, "layers": 21, "intermediate": 4096, "positions": "sincos"},
+        "1b": {"width": 2048, "heads": 16, "layers": 22, "intermediate": 8192, "positions": "sincos"},
+    },
+    "mamba": {
+        "tiny": {"width": 192, "layers": 11, "state": 8},
+        "base": {"width": 768, "layers": 30},
+        "large": {"width": 1024, "layers": 40},
+        "1b": {"width": 2048, "layers": 43},
+    },
 }
 
 
-def preset(name: str, vocab_size: int, **changes) -> TotoConfig:
+def preset(name: str, vocab_size: int, architecture: str = "toto", **changes) -> ModelConfig:
     """The configuration called `name` for a vocabulary (codes + 4 special tokens), with any field replaced."""
-    if name not in PRESETS:
-        raise UserError(f"there is no Toto size {name!r}; the sizes are {', '.join(PRESETS)}")
-    return TotoConfig(vocab_size=vocab_size, **{**PRESETS[name], **changes})
+    config_class, _ = _known(architecture)
+    sizes, known = PRESETS[architecture], [field.name for field in fields(config_class)]
+    if name not in sizes:
+        raise UserError(f"there is no {architecture} size {name!r}; the sizes are {', '.join(sizes)}")
+    if unknown := [field for field in changes if field not in known]:
+        raise UserError(f"{architecture} has no {unknown[0]}; its settings are {', '.join(known)}")
+    return config_class(vocab_size=vocab_size, **{**sizes[name], **changes})
+
+
+def read_config(values: dict) -> ModelConfig:
+    """The configuration that `to_dict` turned into plain values; without an architecture it is Toto's."""
+    values = dict(values)
+    return _known(values.pop("architecture", "toto"))[0](**values)
+
+
+def build(config: dict | ModelConfig) -> CausalModel:
+    """A fresh model of the configuration's architecture."""
+    config = read_config(config) if isinstance(config, dict) else config
+    return next(model for config_class, model in ARCHITECTURES.values() if isinstance(config, config_class))(config)
+
+
+def _known(architecture: str) -> tuple[type, type]:
+    if architecture not in ARCHITECTURES:
+        raise UserError(f"there is no architecture {architecture!r}; the architectures are {', '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[architecture]

@@ -6,15 +6,17 @@ up: on a CPU two large products are faster than five small ones.
 Shapes: B batch, T sequence, D width, H heads, K head width, V vocabulary.
 """
 
-import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+import copy
+from dataclasses import asdict, dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from toto_robot.errors import UserError
+from toto_robot.models.attention import KVCache, attend
+from toto_robot.models.causal import CausalModel, RMSNorm, check_fields, check_heads
+from toto_robot.models.mup import attention_scale
 
 
 @dataclass(frozen=True)
@@ -40,43 +42,31 @@ class TotoConfig:
     init_std: float = 0.02
     """Standard deviation of the initial weights; what writes to the residual stream gets it / sqrt(2·layers)."""
 
+    mup_base_width: int | None = None
+    """Width whose learning rate, decay and initial weights these are, scaled to this one by muP (`mup.py`);
+    None: used as they are."""
+    patches: bool = False
+    """Whether it reads and predicts patches, vectors of `vocab_size` values, in place of ids (Table 3)."""
+
     def __post_init__(self):
-        for name in ("vocab_size", "width", "layers", "heads", "intermediate"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"Toto's {name} must be a whole number ≥ 1, but it is {value!r}")
-        if self.width % self.heads or (self.width // self.heads) % 2:
-            raise UserError(
-                f"Toto's width must divide into heads of even width, but it is {self.width} over {self.heads} heads"
-            )
-        for name in ("rope_theta", "norm_eps", "init_std"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-                raise UserError(f"Toto's {name} must be a number above 0, but it is {value!r}")
+        whole = ("vocab_size", "width", "layers", "heads", "intermediate")
+        whole += ("mup_base_width",) if self.mup_base_width is not None else ()
+        check_fields("Toto", self, whole, ("rope_theta", "norm_eps", "init_std"))
+        check_heads("Toto", self)
+        if self.patches and self.tied:
+            raise UserError("Toto's head can't be its embedding matrix when it reads patches; set tied to false")
 
     @property
     def head_width(self) -> int:
         return self.width // self.heads
 
     def to_dict(self) -> dict:
-        """Plain values for YAML; `TotoConfig(**fields)` reads them back."""
-        return asdict(self)
+        """Plain values for YAML; `presets.read_config` reads them back.
 
-
-SHORT = 512
-"""Longest sequence for `attend_in_halves`."""
-
-
-class RMSNorm(nn.Module):
-    """x / sqrt(mean(x²) + eps) · weight, with the mean taken in float32."""
-
-    def __init__(self, width: int, eps: float):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+        What wasn't there in the first models is left out where it is off, so that their fingerprints stay.
+        """
+        later = ("mup_base_width", "patches")
+        return {name: value for name, value in asdict(self).items() if value or name not in later}
 
 
 def rope_table(start: int, length: int, head_width: int, theta: float, device=None) -> tuple[Tensor, Tensor]:
@@ -97,31 +87,13 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 
-class KVCache:
-    """Keys and values (layers, B, H, capacity, K) of what a model has read so far, for generation."""
-
-    def __init__(self, config: TotoConfig, batch: int, capacity: int, like: Tensor):
-        shape = (config.layers, batch, config.heads, capacity, config.head_width)
-        self.keys = torch.empty(shape, dtype=like.dtype, device=like.device)
-        self.values = torch.empty_like(self.keys)
-        self.length = 0
-
-    def append(self, layer: int, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
-        """Store new keys and values of one layer; returns all of them so far. `length` moves after the last layer."""
-        end = self.length + k_BHTK.shape[2]
-        if end > self.keys.shape[3]:
-            raise ValueError(f"the cache holds {self.keys.shape[3]} positions, but {end} are needed")
-        self.keys[layer][:, :, self.length : end] = k_BHTK
-        self.values[layer][:, :, self.length : end] = v_BHTK
-        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
-
-
 class Attention(nn.Module):
     """Causal multi-head self-attention with rotary positions."""
 
     def __init__(self, config: TotoConfig, layer: int):
         super().__init__()
         self.heads, self.head_width, self.layer = config.heads, config.head_width, layer
+        self.scale = attention_scale(config)
         self.qkv = nn.Linear(config.width, 3 * config.width, bias=False)
         self.out = nn.Linear(config.width, config.width, bias=False)
 
@@ -133,38 +105,8 @@ class Attention(nn.Module):
         v = qkv[:, :, 2 * self.heads :].transpose(1, 2)
         if cache is not None:
             k, v = cache.append(self.layer, k, v)
-        y_BHTK = attend(q, k, v)
+        y_BHTK = attend(q, k, v, self.scale)
         return self.out(y_BHTK.transpose(1, 2).reshape(B, T, D))
-
-
-def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention of q (B, H, T, K) over k, v (B, H, T_all, K); q holds the last T of T_all positions."""
-    T, T_all = q.shape[2], k.shape[2]
-    if T == T_all:
-        if T <= SHORT and q.dtype == torch.bfloat16 and q.device.type == "cpu":
-            return attend_in_halves(q, k, v)
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    if T == 1:
-        return F.scaled_dot_product_attention(q, k, v)
-    mask = torch.ones(T, T_all, dtype=torch.bool, device=q.device).tril(diagonal=T_all - T)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-
-
-def attend_in_halves(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Causal attention from plain products, the early half of the queries on the early half of the keys only.
-
-    For a frame (257 tokens) in bfloat16 on a CPU this takes about half the time of PyTorch's fused attention, and a
-    third with gradients (8 frames, 3 heads of 64: 4.0 against 7.4 ms of one core, and with the backward pass 10.8
-    against 30.8 ms; at 4,098 tokens there is no gain). The scores are rounded to bfloat16.
-    """
-    B, H, T, K = q.shape
-    q, k, v = (x.reshape(B * H, T, K) for x in (q, k, v))
-    halves, middle = [], (T + 1) // 2
-    for low, high in ((0, middle), (middle, T)):
-        later = torch.full((high - low, high), -torch.inf, dtype=q.dtype).triu_(low + 1)
-        scores = torch.baddbmm(later, q[:, low:high], k[:, :high].transpose(1, 2), alpha=K**-0.5)
-        halves.append(torch.bmm(scores.softmax(dim=-1), v[:, :high]))
-    return torch.cat(halves, dim=1).view(B, H, T, K)
 
 
 class SwiGLU(nn.Module):
@@ -195,122 +137,55 @@ class Block(nn.Module):
         return x_BTD + self.mlp(self.mlp_norm(x_BTD))
 
 
-class Toto(nn.Module):
-    """The model: ids in, logits or the hidden state of any layer out."""
+class Toto(CausalModel):
+    """The model: ids, or patches, in; logits, the next patch, or the hidden state of any layer out."""
+
+    residual_writes = ("attention.out.weight", "mlp.down.weight")
 
     def __init__(self, config: TotoConfig):
         super().__init__()
         self.config = config
-        self.embed = nn.Embedding(config.vocab_size, config.width)
+        if config.patches:
+            self.embed = nn.Linear(config.vocab_size, config.width, bias=False)
+        else:
+            self.embed = nn.Embedding(config.vocab_size, config.width)
         self.blocks = nn.ModuleList(Block(config, i) for i in range(config.layers))
         self.norm = RMSNorm(config.width, config.norm_eps)
         self.head = None if config.tied else nn.Linear(config.width, config.vocab_size, bias=False)
         self.init_weights()
 
-    def init_weights(self, generator: torch.Generator | None = None) -> None:
-        """Draw fresh weights; the same generator state gives the same weights."""
-        std, residual_std = self.config.init_std, self.config.init_std / math.sqrt(2 * self.config.layers)
-        for name, parameter in self.named_parameters():
-            if parameter.ndim < 2:
-                nn.init.ones_(parameter)
-            else:
-                writes_to_residual = name.endswith(("attention.out.weight", "mlp.down.weight"))
-                nn.init.normal_(parameter, std=residual_std if writes_to_residual else std, generator=generator)
-
-    @property
-    def num_parameters(self) -> int:
-        return sum(p.numel() for p in self.parameters())
-
-    def forward(self, ids_BT: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Logits (B, T, V) for the token after each position; a cache is read and extended."""
-        return self.logits(self._run(ids_BT, self.config.layers, cache))
-
-    def logits(self, x_BTD: Tensor) -> Tensor:
-        """Final norm and output head on the last block's output."""
-        return F.linear(self.norm(x_BTD), self.embed.weight if self.head is None else self.head.weight)
-
-    def hidden_states(self, ids_BT: Tensor, layer: int) -> Tensor:
-        """The residual stream (B, T, D) after block `layer` (1 … layers); the blocks above are not run.
-
-        As in Hugging Face's `LlamaModel(output_hidden_states=True).hidden_states[layer]`, a middle layer is not
-        normalised, and the last one has passed the final norm.
-        """
-        if not 1 <= layer <= self.config.layers:
-            raise UserError(f"layer must be from 1 to {self.config.layers} for this model, but it is {layer}")
-        x_BTD = self._run(ids_BT, layer)
-        return self.norm(x_BTD) if layer == self.config.layers else x_BTD
-
-    def every_hidden_state(self, ids_BT: Tensor) -> Iterator[Tensor]:
-        """`hidden_states` of layer 1, 2, … in turn, from a single pass."""
+    def begin(self, ids_BT: Tensor, position: int) -> tuple[Tensor, tuple]:
         x_BTD = self.embed(ids_BT)
-        rope = rope_table(0, ids_BT.shape[1], self.config.head_width, self.config.rope_theta, x_BTD.device)
-        for i, block in enumerate(self.blocks, start=1):
-            x_BTD = block(x_BTD, rope)
-            yield self.norm(x_BTD) if i == self.config.layers else x_BTD
+        rope = rope_table(position, x_BTD.shape[1], self.config.head_width, self.config.rope_theta, x_BTD.device)
+        return x_BTD, (rope,)
+
+    def new_cache(self, batch: int, capacity: int) -> KVCache:
+        """An empty cache for `capacity` positions."""
+        if self.config.patches:
+            raise UserError("Toto can't generate patches: it predicts them without their mean and contrast; use ids")
+        return KVCache(self.config, batch, capacity, self.embed.weight)
 
     def loss(self, ids_BT: Tensor, ignore: int = 0, reduction: str = "mean") -> Tensor:
-        """Cross-entropy (nats a token) of each next token; targets equal to `ignore` (the pad id) don't count."""
-        logits = self(ids_BT[:, :-1])
-        return F.cross_entropy(
-            logits.flatten(0, 1).float(), ids_BT[:, 1:].flatten(), ignore_index=ignore, reduction=reduction
-        )
-
-    def _run(self, ids_BT: Tensor, layers: int, cache: KVCache | None = None) -> Tensor:
-        """The first `layers` blocks on the embedded ids."""
-        x_BTD = self.embed(ids_BT)
-        start = cache.length if cache is not None else 0
-        rope = rope_table(start, ids_BT.shape[1], self.config.head_width, self.config.rope_theta, x_BTD.device)
-        for block in self.blocks[:layers]:
-            x_BTD = block(x_BTD, rope, cache)
-        if cache is not None:
-            cache.length += ids_BT.shape[1]
-        return x_BTD
-
-    @torch.inference_mode()
-    def generate(
-        self,
-        ids_BT: Tensor,
-        steps: int,
-        *,
-        temperature: float = 1.0,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """Append `steps` tokens to ids (B, T) → (B, T + steps); temperature 0 takes the likeliest token each time."""
-        B, T = ids_BT.shape
-        cache = KVCache(self.config, B, T + steps, self.embed.weight)
-        out, new = [ids_BT], ids_BT
-        for _ in range(steps):
-            x_BTD = self._run(new, self.config.layers, cache)
-            new = sample(self.logits(x_BTD[:, -1]), temperature, top_k, top_p, generator)[:, None]
-            out.append(new)
-        return torch.cat(out, dim=1)
+        """As in `CausalModel`; of patches (B, T, V), the mean squared error of each next one, normalised."""
+        if not self.config.patches:
+            return super().loss(ids_BT, ignore, reduction)
+        squares = (self(ids_BT[:, :-1]).float() - normalise_patches(ids_BT[:, 1:])).square().mean(dim=-1)
+        return squares.sum() if reduction == "sum" else squares.mean()
 
 
-def sample(
-    logits_BV: Tensor,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Draw ids (B,) from logits (B, V).
+def normalise_patches(patches: Tensor) -> Tensor:
+    """Patches (..., V) minus their mean over their standard deviation, the targets of MAE and AIM, in float32."""
+    patches = patches.float()
+    variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
+    return (patches - mean) * (variance + 1e-6).rsqrt()
 
-    `top_k` keeps the k likeliest tokens; `top_p` the fewest likeliest ones whose probabilities reach p.
+
+def with_rope_theta(model: Toto, rope_theta: float) -> Toto:
+    """A copy of a trained model whose rotary base is `rope_theta`.
+
+    For going on at a finer grid: 50,000 for 32×32 tokens a frame after 10,000 for 16×16 (Table 4).
     """
-    if temperature < 0 or (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
-        raise UserError(
-            "sampling needs temperature ≥ 0, top_k ≥ 1 and 0 < top_p ≤ 1, but got "
-            f"temperature={temperature}, top_k={top_k}, top_p={top_p}"
-        )
-    if temperature == 0:
-        return logits_BV.argmax(dim=-1)
-    ordered, order = (logits_BV.float() / temperature).sort(dim=-1, descending=True)
-    probability = ordered.softmax(dim=-1)
-    if top_k is not None:
-        probability[:, top_k:] = 0
-    if top_p is not None:
-        reached_before = probability.cumsum(dim=-1) - probability
-        probability[reached_before >= top_p * probability.sum(dim=-1, keepdim=True)] = 0
-    return order.gather(1, torch.multinomial(probability, 1, generator=generator)).squeeze(1)
+    config = replace(model.config, rope_theta=rope_theta)
+    model = copy.deepcopy(model)
+    model.config = config
+    return model

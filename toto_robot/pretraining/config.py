@@ -26,7 +26,9 @@ class PretrainConfig:
     tokenizer: str = MISSING
     """Folder of the dVAE that made the stores; it goes into the exported model folder."""
     model: str = "tiny"
-    """Size of the transformer: tiny, base, large or 1b."""
+    """Size: tiny, base, large or 1b; of Toto also a1 to a6 (`models/presets.py`)."""
+    architecture: str = "toto"
+    """toto, gpt2 or mamba."""
     width: int | None = None
     """Replaces the size's width."""
     heads: int | None = None
@@ -39,6 +41,8 @@ class PretrainConfig:
     """Replaces the size's rotary base."""
     tied: bool | None = None
     """Replaces whether the size's output head is its embedding matrix."""
+    mup_base_width: int | None = None
+    """Replaces the size's width of muP: the width at which `lr` and `weight_decay` were tuned (`models/mup.py`)."""
     steps: int = 2000
     """Optimizer steps in all, the short ones included."""
     batch_rows: int = 8
@@ -123,7 +127,7 @@ class PretrainConfig:
 
     def changes(self) -> dict:
         """The fields of the size that are replaced."""
-        names = ("width", "heads", "layers", "intermediate", "rope_theta", "tied")
+        names = ("width", "heads", "layers", "intermediate", "rope_theta", "tied", "mup_base_width")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     def what_decides_the_weights(self) -> dict:

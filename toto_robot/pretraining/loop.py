@@ -17,8 +17,9 @@ from toto_robot.atomic import atomic_write_text
 from toto_robot.errors import UserError
 from toto_robot.features.encoder import usable_device
 from toto_robot.features.folder import save_model
-from toto_robot.models.presets import preset
-from toto_robot.models.toto import Toto
+from toto_robot.models.causal import CausalModel
+from toto_robot.models.mup import parameter_groups
+from toto_robot.models.presets import build as build_model, preset
 from toto_robot.precision import choose_dtype
 from toto_robot.pretraining.checkpoint import check_settings, checkpoints, load_checkpoint, read_settings, save_checkpoint
 from toto_robot.pretraining.config import PretrainConfig
@@ -42,7 +43,7 @@ def pretrain(cfg: PretrainConfig) -> dict:
     cores = cfg.threads or os.cpu_count() or 1
     torch.set_num_threads(1 if cfg.device == "cpu" else cores)
     data = open_data(cfg)
-    config = preset(cfg.model, data.vocab_size, **cfg.changes())
+    config = preset(cfg.model, data.vocab_size, cfg.architecture, **cfg.changes())
     settings = {**cfg.what_decides_the_weights(), **data.identity, "toto": config.to_dict()}
     settings["threads"] = cores
     settings = yaml.safe_load(yaml.safe_dump(settings))  # tuples and numbers as they will be read back
@@ -73,14 +74,12 @@ def pretrain(cfg: PretrainConfig) -> dict:
     return export(cfg, out, model, data, time.monotonic() - began)
 
 
-def build(cfg: PretrainConfig, config) -> tuple[Toto, torch.optim.AdamW]:
+def build(cfg: PretrainConfig, config) -> tuple[CausalModel, torch.optim.AdamW]:
     """A fresh model on its device, and AdamW that decays matrices but not the norms' weights."""
-    model = Toto(config)
+    model = build_model(config)
     model.init_weights(torch.Generator().manual_seed(cfg.seed))
     model.to(cfg.device)
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    norms = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": cfg.weight_decay}, {"params": norms, "weight_decay": 0.0}]
+    groups = parameter_groups(model, cfg.lr, cfg.weight_decay)
     return model, torch.optim.AdamW(groups, lr=cfg.lr, betas=(cfg.beta1, cfg.beta2), fused=True)
 
 
@@ -93,7 +92,7 @@ def train_step(cfg: PretrainConfig, step: int, replicas: Replicas, optimizer, da
     rate = learning_rate(step, peak=cfg.lr, warmup_steps=cfg.warmup_steps, steps=cfg.steps, final=cfg.final_lr)
     count = targets(rows)
 
-    def work(model: Toto, ids: Tensor) -> float:
+    def work(model: CausalModel, ids: Tensor) -> float:
         with autocast(cfg):
             part = model.loss(ids.to(cfg.device), reduction="sum") / count
         part.backward()
@@ -107,7 +106,7 @@ def train_step(cfg: PretrainConfig, step: int, replicas: Replicas, optimizer, da
             f"checkpoint is from before it. Start again with a smaller lr (now {cfg.lr:g}) or a longer warmup_steps"
         )
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["lr_scale"]
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return {"loss": loss, "grad_norm": norm, "lr": rate}, count
@@ -123,7 +122,7 @@ def rows_of_step(cfg: PretrainConfig, step: int, data: PretrainData) -> list[Ten
 
 
 @torch.inference_mode()
-def held_out(cfg: PretrainConfig, model: Toto, data: PretrainData) -> dict:
+def held_out(cfg: PretrainConfig, model: CausalModel, data: PretrainData) -> dict:
     """Losses (nats a token) of the validation rows: whole, and their single frames as the encoder sees them."""
     if data.held_out is None:
         return {}
@@ -138,7 +137,7 @@ def held_out(cfg: PretrainConfig, model: Toto, data: PretrainData) -> dict:
     return losses
 
 
-def export(cfg: PretrainConfig, out: Path, model: Toto, data: PretrainData, seconds: float) -> dict:
+def export(cfg: PretrainConfig, out: Path, model: CausalModel, data: PretrainData, seconds: float) -> dict:
     """Write out/model and out/loss.png; returns the numbers of the run."""
     losses = held_out(cfg, model, data)
     layer = cfg.layer or (model.config.layers + 1) // 2

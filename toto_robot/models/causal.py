@@ -1,0 +1,183 @@
+"""What Toto, GPT-2 and Mamba share: reading ids, stopping at a layer, the loss, generation.
+
+Shapes: B batch, T sequence, D width, V vocabulary.
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from toto_robot.errors import UserError
+from toto_robot.models.mup import init_scale, width_ratio
+
+
+class CausalModel(nn.Module):
+    """Ids in, logits or the hidden state of any layer out.
+
+    A model gives `config`, `embed`, `blocks` (called with x (B, T, D), what `begin` returned besides x, and the
+    cache), `norm`, `head` (None: the embedding matrix), `begin` and `new_cache`; its parameters whose names end in
+    `residual_writes` write to the residual stream.
+    """
+
+    residual_writes: tuple[str, ...]
+    recompute = False
+
+    def begin(self, ids_BT: Tensor, position: int) -> tuple[Tensor, tuple]:
+        """x (B, T, D) in front of the first block, and what every block gets besides; the ids start at `position`."""
+        return self.embed(ids_BT), ()
+
+    def init_weights(self, generator: torch.Generator | None = None) -> None:
+        """Draw fresh weights; the same generator state gives the same weights."""
+        std, residual_std = self.config.init_std, self.config.init_std / math.sqrt(2 * self.config.layers)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim < 2:
+                nn.init.constant_(parameter, 1.0 if name.endswith("norm.weight") else 0.0)
+            else:
+                chosen = residual_std if name.endswith(self.residual_writes) else std
+                scale = init_scale(self.config, name, parameter)
+                nn.init.normal_(parameter, std=chosen * scale, generator=generator)
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(p.numel() for p in self.parameters())
+
+    def checkpoint_blocks(self, on: bool = True) -> None:
+        """Keep only each block's input for the backward pass, and run the block again there.
+
+        Same gradients bit for bit, about a third more compute, and the activations of one block instead of all.
+        """
+        self.recompute = on
+
+    def forward(self, ids_BT: Tensor, cache=None) -> Tensor:
+        """Logits (B, T, V) for the token after each position; a cache is read and extended."""
+        return self.logits(self._run(ids_BT, self.config.layers, cache))
+
+    def logits(self, x_BTD: Tensor) -> Tensor:
+        """Final norm and output head on the last block's output."""
+        x_BTD, ratio = self.norm(x_BTD), width_ratio(self.config)
+        if ratio != 1:
+            x_BTD = x_BTD / ratio
+        return F.linear(x_BTD, self.embed.weight if self.head is None else self.head.weight)
+
+    def hidden_states(self, ids_BT: Tensor, layer: int) -> Tensor:
+        """The residual stream (B, T, D) after block `layer` (1 … layers); the blocks above are not run.
+
+        As in Hugging Face's `LlamaModel(output_hidden_states=True).hidden_states[layer]`, a middle layer is not
+        normalised, and the last one has passed the final norm.
+        """
+        if not 1 <= layer <= self.config.layers:
+            raise UserError(f"layer must be from 1 to {self.config.layers} for this model, but it is {layer}")
+        x_BTD = self._run(ids_BT, layer)
+        return self.norm(x_BTD) if layer == self.config.layers else x_BTD
+
+    def every_hidden_state(self, ids_BT: Tensor) -> Iterator[Tensor]:
+        """`hidden_states` of layer 1, 2, … in turn, from a single pass."""
+        x_BTD, shared = self.begin(ids_BT, 0)
+        for i, block in enumerate(self.blocks, start=1):
+            x_BTD = block(x_BTD, *shared)
+            yield self.norm(x_BTD) if i == self.config.layers else x_BTD
+
+    def loss(self, ids_BT: Tensor, ignore: int = 0, reduction: str = "mean") -> Tensor:
+        """Cross-entropy (nats a token) of each next token; targets equal to `ignore` (the pad id) don't count."""
+        logits = self(ids_BT[:, :-1])
+        return F.cross_entropy(
+            logits.flatten(0, 1).float(), ids_BT[:, 1:].flatten(), ignore_index=ignore, reduction=reduction
+        )
+
+    def _run(self, ids_BT: Tensor, layers: int, cache=None) -> Tensor:
+        """The first `layers` blocks on the embedded ids."""
+        x_BTD, shared = self.begin(ids_BT, cache.length if cache is not None else 0)
+        again = self.recompute and cache is None and torch.is_grad_enabled()
+        for block in self.blocks[:layers]:
+            if again:
+                x_BTD = checkpoint(block, x_BTD, *shared, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x_BTD = block(x_BTD, *shared, cache)
+        if cache is not None:
+            cache.length += ids_BT.shape[1]
+        return x_BTD
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        ids_BT: Tensor,
+        steps: int,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Append `steps` tokens to ids (B, T) → (B, T + steps); temperature 0 takes the likeliest token each time."""
+        B, T = ids_BT.shape[:2]
+        cache = self.new_cache(B, T + steps)
+        out, new = [ids_BT], ids_BT
+        for _ in range(steps):
+            x_BTD = self._run(new, self.config.layers, cache)
+            new = sample(self.logits(x_BTD[:, -1]), temperature, top_k, top_p, generator)[:, None]
+            out.append(new)
+        return torch.cat(out, dim=1)
+
+
+class RMSNorm(nn.Module):
+    """x / sqrt(mean(x²) + eps) · weight, with the mean taken in float32."""
+
+    def __init__(self, width: int, eps: float):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+
+
+def sample(
+    logits_BV: Tensor,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draw ids (B,) from logits (B, V).
+
+    `top_k` keeps the k likeliest tokens; `top_p` the fewest likeliest ones whose probabilities reach p.
+    """
+    if temperature < 0 or (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
+        raise UserError(
+            "sampling needs temperature ≥ 0, top_k ≥ 1 and 0 < top_p ≤ 1, but got "
+            f"temperature={temperature}, top_k={top_k}, top_p={top_p}"
+        )
+    if temperature == 0:
+        return logits_BV.argmax(dim=-1)
+    ordered, order = (logits_BV.float() / temperature).sort(dim=-1, descending=True)
+    probability = ordered.softmax(dim=-1)
+    if top_k is not None:
+        probability[:, top_k:] = 0
+    if top_p is not None:
+        reached_before = probability.cumsum(dim=-1) - probability
+        probability[reached_before >= top_p * probability.sum(dim=-1, keepdim=True)] = 0
+    return order.gather(1, torch.multinomial(probability, 1, generator=generator)).squeeze(1)
+
+
+def check_fields(model: str, config, whole: tuple[str, ...], positive: tuple[str, ...]) -> None:
+    """UserError unless the fields `whole` are whole numbers ≥ 1 and the fields `positive` numbers above 0."""
+    for name in whole:
+        value = getattr(config, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise UserError(f"{model}'s {name} must be a whole number ≥ 1, but it is {value!r}")
+    for name in positive:
+        value = getattr(config, name)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+            raise UserError(f"{model}'s {name} must be a number above 0, but it is {value!r}")
+
+
+def check_heads(model: str, config) -> None:
+    """UserError unless the width divides into heads of even width."""
+    if config.width % config.heads or (config.width // config.heads) % 2:
+        raise UserError(
+            f"{model}'s width must divide into heads of even width, but it is {config.width} over {config.heads} heads"
+        )
