@@ -10,7 +10,7 @@ def test_a_resumed_log_drops_the_lines_after_the_checkpoint_and_a_line_cut_short
     keep_lines(path, 2)
     assert [line["step"] for line in read_log(path)] == [1, 2]
     with RunLog(tmp_path, PretrainConfig(stores=["a"], tokenizer="b", steps=5), 2) as log:
-        log.advance(3, 0.5, 100)
+        log.advance(3, 0.5, 100, 1e6)
         log.write(3, {"loss": 0.5})
     assert [line["step"] for line in read_log(path)] == [1, 2, 3]
     assert list((tmp_path / "tensorboard").iterdir())

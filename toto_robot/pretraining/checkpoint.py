@@ -1,6 +1,6 @@
 """Checkpoints to resume from: one folder a step, written whole or not at all, the last two kept.
 
-    step-00000100/run.json            format, step, settings, the files and their sizes
+    step-00000100/run.json            format, step, tokens, settings, the files and their sizes
     step-00000100/shard-*.safetensors weights and AdamW's two averages, by torch.distributed.checkpoint
 
 Any number of processes can read what any number wrote. The order of the data and the learning rate are functions of
@@ -32,9 +32,12 @@ HOW_MANY = ("threads", "world")
 
 
 def save_checkpoint(
-    folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict, group: Group
+    folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict, group: Group, tokens: int = 0
 ) -> Path:
-    """Write the state after `step` steps into `folder` and delete all but the last two. Every process must call it."""
+    """Write the state after `step` steps (and `tokens` tokens) and delete all but the last two of `folder`.
+
+    Every process must call it.
+    """
     path, unfinished = folder / f"step-{step:08d}", folder / f".step-{step:08d}.tmp"
     if group.first:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -46,7 +49,7 @@ def save_checkpoint(
     group.wait()
     if group.first:
         files = {file.name: file.stat().st_size for file in sorted(unfinished.iterdir())}
-        header = {"format": FORMAT, "step": step, "settings": settings, "files": files}
+        header = {"format": FORMAT, "step": step, "tokens": tokens, "settings": settings, "files": files}
         atomic_write_text(unfinished / RUN, json.dumps(header, indent=1))
         for file in unfinished.iterdir():
             _to_disk(file)
@@ -65,8 +68,8 @@ def checkpoints(folder: Path) -> list[Path]:
 
 def load_checkpoint(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict, group: Group
-) -> int:
-    """Put a checkpoint into `model` and `optimizer` and return its step. Runs no code from the files.
+) -> tuple[int, int]:
+    """Put a checkpoint into `model` and `optimizer`; returns its step and tokens. Runs no code from the files.
 
     Raises UserError for files that are truncated, missing or foreign, or that were written under other settings.
     """
@@ -90,7 +93,7 @@ def load_checkpoint(
     except dcp.CheckpointException as error:  # not an Exception; its text is a traceback
         reason = " ".join(str(next(iter(error.failures.values()))[0]).split())
         raise UserError(f"{path} does not fit the model ({reason}); {_remedy(path)}") from error
-    return header["step"]
+    return header["step"], header["tokens"]
 
 
 def check_settings(path: Path, then: dict, now: dict) -> None:
@@ -131,7 +134,8 @@ def _header(path: Path) -> dict:
         header = json.loads((path / RUN).read_text(encoding="utf-8"))
         if header["format"] != FORMAT:
             raise KeyError("format")
-        return {"step": int(header["step"]), "settings": dict(header["settings"]), "files": dict(header["files"])}
+        numbers = {name: int(header[name]) for name in ("step", "tokens")}
+        return {**numbers, "settings": dict(header["settings"]), "files": dict(header["files"])}
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{path} is not a checkpoint of a pre-training run, or a damaged one ({reason}); {_remedy(path)}") from error

@@ -28,6 +28,10 @@ class PretrainData:
     """The tokenizer that made the codes."""
     vocab_size: int
     """V: codes and special tokens."""
+    frames: int
+    """F: frames of a row."""
+    tokens: int
+    """S: tokens of a frame."""
     identity: dict
     """Fingerprints of all that is read; a resumed run must find the same."""
     describe: str
@@ -57,6 +61,8 @@ def open_data(cfg: PretrainConfig) -> PretrainData:
         held_out=named_rows(held_out, cfg.validation_rows),
         dvae=dvae,
         vocab_size=vocab_with_special(dvae.vocab_size),
+        frames=training[0].frames,
+        tokens=training[0].tokens_per_frame,
         identity={
             "stores": [store.fingerprint for store in training],
             "validation": [store.fingerprint for store in held_out],

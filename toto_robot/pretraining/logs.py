@@ -14,13 +14,13 @@ from toto_robot.atomic import atomic_write_bytes, atomic_write_text
 from toto_robot.errors import UserError
 from toto_robot.pretraining.config import PretrainConfig
 
-LOG = "log.jsonl"
+LOG, RESULT = "log.jsonl", "result.json"
 
 
 class RunLog:
     """A context manager around the training loop. `step` counts the optimizer steps that are done."""
 
-    def __init__(self, out: Path, cfg: PretrainConfig, start: int):
+    def __init__(self, out: Path, cfg: PretrainConfig, start: int, tokens: int = 0):
         from torch.utils.tensorboard import SummaryWriter
 
         self.out, steps = out, cfg.steps
@@ -41,7 +41,8 @@ class RunLog:
             disable=not self.console.is_terminal,
         )
         self.task = self.progress.add_task("", total=steps, completed=start, loss=float("nan"), rate=0.0)
-        self.steps, self.start, self.began, self.tokens = steps, start, time.monotonic(), 0
+        self.steps, self.start, self.began = steps, start, time.monotonic()
+        self.tokens, self.tokens_before, self.flops = tokens, tokens, 0.0
 
     def __enter__(self) -> "RunLog":
         self.progress.start()
@@ -54,15 +55,20 @@ class RunLog:
         if self.wandb:
             self.wandb.finish()
 
-    def advance(self, step: int, loss: float, tokens: int) -> None:
-        """Show one more step in the progress bar."""
-        self.tokens += tokens
+    def advance(self, step: int, loss: float, tokens: int, flops: float) -> None:
+        """Show one more step, of so many tokens and floating-point operations, in the progress bar."""
+        self.tokens, self.flops = self.tokens + tokens, self.flops + flops
         self.progress.update(self.task, completed=step, loss=loss, rate=self.rate)
 
     @property
     def rate(self) -> float:
         """Tokens a second since the start of this process."""
-        return self.tokens / max(1e-9, time.monotonic() - self.began)
+        return (self.tokens - self.tokens_before) / max(1e-9, time.monotonic() - self.began)
+
+    @property
+    def flop_rate(self) -> float:
+        """Floating-point operations a second since the start of this process."""
+        return self.flops / max(1e-9, time.monotonic() - self.began)
 
     def write(self, step: int, values: dict) -> None:
         """One line in the log and one point in each TensorBoard curve; on a pipe, one line on stderr."""
@@ -85,13 +91,13 @@ class RunLog:
 class NoLog:
     """The log of a process that is not the first."""
 
-    rate = 0.0
+    rate = flop_rate = 0.0
 
     def __enter__(self) -> "NoLog":
         return self
 
     def __exit__(self, *_) -> None: ...
-    def advance(self, step: int, loss: float, tokens: int) -> None: ...
+    def advance(self, step: int, loss: float, tokens: int, flops: float) -> None: ...
     def write(self, step: int, values: dict) -> None: ...
     def say(self, text: str) -> None: ...
 

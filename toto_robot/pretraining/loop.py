@@ -1,5 +1,6 @@
 """Pre-training from start to end: open, train, checkpoint, resume, export."""
 
+import json
 import math
 import os
 import signal
@@ -16,6 +17,7 @@ from toto_robot.atomic import atomic_write_text
 from toto_robot.errors import UserError
 from toto_robot.features.encoder import usable_device
 from toto_robot.features.folder import save_model
+from toto_robot.models.flops import training_flops_per_token
 from toto_robot.models.presets import preset
 from toto_robot.precision import choose_dtype
 from toto_robot.pretraining.checkpoint import check_settings, checkpoints, load_checkpoint, read_settings, same_run, save_checkpoint
@@ -23,7 +25,9 @@ from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.pretraining.data import PretrainData, open_data
 from toto_robot.pretraining.distributed import Group, process_group
 from toto_robot.pretraining.held_out import held_out, loss_by_frame
-from toto_robot.pretraining.logs import NoLog, RunLog, draw_loss, draw_loss_by_frame
+from toto_robot.pretraining.logs import RESULT, NoLog, RunLog, draw_loss, draw_loss_by_frame
+from toto_robot.pretraining.peak import peak_flops
+from toto_robot.pretraining.rows import longest
 from toto_robot.pretraining.trainer import Trainer
 
 RUNS = Path("runs")
@@ -50,33 +54,41 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
     settings = yaml.safe_load(yaml.safe_dump(settings))  # tuples and numbers as they will be read back
     out = Path(group.tell(str(run_folder(cfg, settings)) if group.first else None))
     trainer = Trainer(cfg, config, group)
-    start = 0
+    start, tokens = 0, 0
     if cfg.resume and checkpoints(out / "resume"):
-        start = load_checkpoint(checkpoints(out / "resume")[-1], trainer.model, trainer.optimizer, settings, group)
+        start, tokens = load_checkpoint(checkpoints(out / "resume")[-1], trainer.model, trainer.optimizer, settings, group)
     if group.first:
         out.mkdir(parents=True, exist_ok=True)
         atomic_write_text(out / "config.yaml", yaml.safe_dump(asdict(cfg), sort_keys=False))
+    peak = group.world * peak_flops(group.device, cfg.dtype) if group.first else 1.0
     began = time.monotonic()
-    with RunLog(out, cfg, start) if group.first else NoLog() as log, stop_requests() as asked_here:
+    with RunLog(out, cfg, start, tokens) if group.first else NoLog() as log, stop_requests() as asked_here:
         log.say(f"{trainer.model.num_parameters:,} parameters, {data.describe}, run {out}" + (f", from step {start}" if start else ""))
         for step in range(start, cfg.steps):
-            values, tokens = trainer.step(step, data)
-            done = step + 1
-            log.advance(done, values["loss"], tokens)
+            values, read = trainer.step(step, data)
+            done, tokens = step + 1, tokens + read
+            log.advance(done, values["loss"], read, read * flops_per_token(trainer, data, step))
             if done % cfg.validate_every == 0 or done == cfg.steps:
                 values |= held_out(trainer, data)
             if done % cfg.log_every == 0 or len(values) > 3 or done == cfg.steps:
-                log.write(done, {**values, "tokens_per_s": log.rate})
+                log.write(done, {**values, "tokens": tokens, "tokens_per_s": log.rate, "mfu": log.flop_rate / peak})
             stop = group.total(float(asked_here()))[0] > 0
             if done % cfg.checkpoint_every == 0 or done == cfg.steps or stop:
-                save_checkpoint(out / "resume", done, trainer.model, trainer.optimizer, settings, group)
+                save_checkpoint(out / "resume", done, trainer.model, trainer.optimizer, settings, group, tokens)
             if stop:
                 log.say(f"stopped at step {done}; the same command with out={out} resume=true goes on")
                 raise KeyboardInterrupt
-    return export(trainer, out, data, time.monotonic() - began)
+    return export(trainer, out, data, tokens, time.monotonic() - began)
 
 
-def export(trainer: Trainer, out: Path, data: PretrainData, seconds: float) -> dict:
+def flops_per_token(trainer: Trainer, data: PretrainData, step: int) -> float:
+    """Of training on the rows of a step, with the half of the attention scores that causality leaves."""
+    short = trainer.cfg.short_frames * (data.tokens + 1)
+    length = short if step < trainer.cfg.short_steps else longest(data.frames, data.tokens)
+    return training_flops_per_token(trainer.model.config, length, causal=True)
+
+
+def export(trainer: Trainer, out: Path, data: PretrainData, tokens: int, seconds: float) -> dict:
     """Write out/model, out/loss.png and out/loss_by_frame.png; returns the numbers of the run."""
     cfg, losses, by_frame = trainer.cfg, held_out(trainer, data), loss_by_frame(trainer, data)
     model = trainer.whole_model()
@@ -84,6 +96,8 @@ def export(trainer: Trainer, out: Path, data: PretrainData, seconds: float) -> d
         "model": str(out / "model"),
         "parameters": model.num_parameters,
         "steps": cfg.steps,
+        "tokens": tokens,
+        "flops_per_token": flops_per_token(trainer, data, cfg.steps),
         "seconds": round(seconds, 1),
         "curve": str(out / "loss.png"),
         **{name: round(value, 4) for name, value in losses.items()},
@@ -94,6 +108,7 @@ def export(trainer: Trainer, out: Path, data: PretrainData, seconds: float) -> d
         notes = {"steps": cfg.steps, "short_steps": cfg.short_steps, "stores": data.identity["stores"], **losses}
         save_model(out / "model", model, data.dvae, layer=layer, pooling=cfg.pooling, notes=notes)
         draw_loss(out, math.log(model.config.vocab_size), cfg.short_steps)
+        atomic_write_text(out / RESULT, json.dumps(result, indent=1))
         if by_frame:
             draw_loss_by_frame(out, by_frame)
     trainer.close()
