@@ -78,8 +78,11 @@ def compose(schema: type, name: str, argv: list[str], positional: tuple[str, ...
 
 
 def print_json(result: dict | None) -> None:
-    """Print `result` as one line of strict JSON on stdout (NumPy scalars and paths allowed; nan becomes null)."""
-    if result is not None:
+    """Print `result` as one line of strict JSON on stdout (NumPy scalars and paths allowed; nan becomes null).
+
+    Under torchrun the first process prints for all.
+    """
+    if result is not None and os.environ.get("RANK", "0") == "0":
         print(json.dumps(_plain(result), allow_nan=False), flush=True)
 
 

@@ -5,14 +5,24 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
 
 from toto_robot.errors import UserError
 from toto_robot.models.toto import Toto, TotoConfig
-from toto_robot.pretraining.checkpoint import checkpoints, load_checkpoint, read_settings, save_checkpoint
+from toto_robot.pretraining import checkpoint
+from toto_robot.pretraining.checkpoint import checkpoints, read_settings
+from toto_robot.pretraining.distributed import Group
 
 CONFIG = TotoConfig(vocab_size=9, width=8, layers=1, heads=1, intermediate=8)
 SETTINGS = {"lr": 0.1, "stores": ["a"]}
+ALONE = Group("cpu", "none")
+
+
+def save_checkpoint(*args):
+    return checkpoint.save_checkpoint(*args, ALONE)
+
+
+def load_checkpoint(*args):
+    return checkpoint.load_checkpoint(*args, ALONE)
 
 
 def trained(steps=2, config=CONFIG):
@@ -34,7 +44,7 @@ def test_a_restored_state_goes_on_bit_for_bit(tmp_path):
     model, optimizer = trained(3)
     path = save_checkpoint(tmp_path, 3, model, optimizer, SETTINGS)
     other, other_optimizer = trained(0)
-    assert load_checkpoint(path, other, other_optimizer, SETTINGS) == 3
+    assert load_checkpoint(path, other, other_optimizer, SETTINGS) == (3, 0)
     for _ in range(2):
         step(model, optimizer)
         step(other, other_optimizer)
@@ -46,7 +56,7 @@ def test_the_last_two_are_kept(tmp_path):
     model, optimizer = trained()
     for number in (1, 2, 10, 100):
         save_checkpoint(tmp_path, number, model, optimizer, SETTINGS)
-    assert [p.name for p in checkpoints(tmp_path)] == ["step-00000010.safetensors", "step-00000100.safetensors"]
+    assert [p.name for p in checkpoints(tmp_path)] == ["step-00000010", "step-00000100"]
     assert not list(tmp_path.glob(".*"))
 
 
@@ -63,13 +73,18 @@ def test_another_models_checkpoint_is_refused(tmp_path):
         load_checkpoint(path, *trained(), SETTINGS)
 
 
+def shard(path):
+    return next(path.glob("*.safetensors"))
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(part=st.floats(0, 0.999))
-def test_a_checkpoint_cut_anywhere_gives_one_sentence_with_the_file_and_the_remedy(tmp_path, part):
+@given(part=st.floats(0, 0.999), which=st.sampled_from([shard, lambda path: path / "run.json"]))
+def test_a_checkpoint_cut_anywhere_gives_one_sentence_with_the_file_and_the_remedy(tmp_path, part, which):
     model, optimizer = trained(1)
     save_checkpoint(tmp_path, 1, model, optimizer, SETTINGS)
     path = save_checkpoint(tmp_path, 2, model, optimizer, SETTINGS)
-    path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
+    file = which(path)
+    file.write_bytes(file.read_bytes()[: int(part * file.stat().st_size)])
     with pytest.raises(UserError) as caught:
         load_checkpoint(path, model, optimizer, SETTINGS)
     assert str(path) in str(caught.value) and "delete it to go on from step-00000001" in str(caught.value)
@@ -79,9 +94,17 @@ def test_a_checkpoint_cut_anywhere_gives_one_sentence_with_the_file_and_the_reme
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=300))
 def test_any_bytes_are_refused_with_the_file_and_the_remedy(tmp_path, data):
-    path = tmp_path / "step-00000001.safetensors"
-    path.write_bytes(data)
+    path = tmp_path / "step-00000001"
+    path.mkdir(exist_ok=True)
+    (path / "run.json").write_bytes(data)
     with pytest.raises(UserError, match="delete it to start again"):
+        load_checkpoint(path, *trained(), SETTINGS)
+
+
+def test_a_shard_is_missing(tmp_path):
+    path = save_checkpoint(tmp_path, 1, *trained(1), SETTINGS)
+    shard(path).unlink()
+    with pytest.raises(UserError, match="truncated: expected"):
         load_checkpoint(path, *trained(), SETTINGS)
 
 
@@ -93,16 +116,10 @@ class Bomb:
         return Path.touch, (self.path,)
 
 
-def test_a_pickle_is_refused_and_not_run(tmp_path):
-    path = tmp_path / "step-00000001.safetensors"
-    path.write_bytes(pickle.dumps(Bomb(tmp_path / "ran")))
-    with pytest.raises(UserError, match="not a checkpoint"):
+def test_a_pickle_of_the_right_size_is_refused_and_not_run(tmp_path):
+    path = save_checkpoint(tmp_path, 1, *trained(1), SETTINGS)
+    file, size = shard(path), shard(path).stat().st_size
+    file.write_bytes(pickle.dumps(Bomb(tmp_path / "ran")).ljust(size, b"."))
+    with pytest.raises(UserError, match="is damaged"):
         load_checkpoint(path, *trained(), SETTINGS)
     assert not (tmp_path / "ran").exists()
-
-
-def test_a_safetensors_file_of_something_else_is_refused(tmp_path):
-    path = tmp_path / "step-00000001.safetensors"
-    save_file({"a": torch.ones(2)}, path)
-    with pytest.raises(UserError, match="not a checkpoint of a pre-training run"):
-        load_checkpoint(path, *trained(), SETTINGS)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from toto_robot.errors import UserError
-from toto_robot.pretraining.data import open_data, spread_rows
+from toto_robot.pretraining.data import named_rows, open_data
 from toto_robot.tokens.store import TokenStore
 
 
@@ -10,7 +10,7 @@ def test_data_has_the_vocabulary_and_the_fingerprints_of_what_it_reads(config):
     data = open_data(config())
     assert data.vocab_size == 12 + 4
     assert len(data.identity["stores"]) == 2 and len(data.identity["validation"]) == 1
-    codes, kinds = data.held_out
+    ((codes, kinds),) = data.held_out.values()
     assert codes.shape == (2, 16, 16) and kinds.tolist() == [0, 0]
 
 
@@ -29,9 +29,16 @@ def test_no_stores_is_refused(config):
         open_data(config(stores=[]))
 
 
-def test_held_out_rows_are_spread_over_all_stores(make_store):
+def test_held_out_rows_are_spread_over_each_store(make_store):
     stores = [TokenStore(make_store(5, seed=8)), TokenStore(make_store(5, kind="image", seed=9))]
-    codes, kinds = spread_rows(stores, 4)
-    assert kinds.tolist() == [0, 0, 1, 1]
-    assert np.array_equal(codes[0], stores[0][0]) and np.array_equal(codes[-1], stores[1][4])
-    assert len(spread_rows(stores, 100)[0]) == 10
+    rows = named_rows(stores, 4)
+    assert list(rows) == [store.path.name for store in stores]
+    assert [kinds.tolist() for _, kinds in rows.values()] == [[0, 0], [1, 1]]
+    for store, (codes, _) in zip(stores, rows.values()):
+        assert np.array_equal(codes[0], store[0]) and np.array_equal(codes[-1], store[4])
+    assert sum(len(codes) for codes, _ in named_rows(stores, 100).values()) == 10
+
+
+def test_stores_of_equal_names_are_told_apart(make_store):
+    path = make_store(2, seed=8)
+    assert list(named_rows([TokenStore(path), TokenStore(path)], 2)) == [path.name, f"{path.name}_2"]

@@ -1,5 +1,6 @@
 import json
 
+from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.pretraining.logs import LOG, RunLog, draw_loss, keep_lines, read_log
 
 
@@ -8,8 +9,8 @@ def test_a_resumed_log_drops_the_lines_after_the_checkpoint_and_a_line_cut_short
     path.write_text("".join(json.dumps({"step": s, "loss": 1.0}) + "\n" for s in (1, 2, 3)) + '{"step": 4, "lo')
     keep_lines(path, 2)
     assert [line["step"] for line in read_log(path)] == [1, 2]
-    with RunLog(tmp_path, steps=5, start=2) as log:
-        log.advance(3, 0.5, 100)
+    with RunLog(tmp_path, PretrainConfig(stores=["a"], tokenizer="b", steps=5), 2) as log:
+        log.advance(3, 0.5, 100, 1e6)
         log.write(3, {"loss": 0.5})
     assert [line["step"] for line in read_log(path)] == [1, 2, 3]
     assert list((tmp_path / "tensorboard").iterdir())

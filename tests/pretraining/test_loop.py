@@ -17,12 +17,23 @@ from toto_robot.pretraining.checkpoint import checkpoints
 from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.pretraining.data import open_data
 from toto_robot.pretraining.logs import read_log
-from toto_robot.pretraining.replicas import Replicas
-from toto_robot.pretraining.loop import pretrain, rows_of_step, train_step
+from toto_robot.models.presets import preset
+from toto_robot.pretraining.distributed import Group
+from toto_robot.pretraining.loop import pretrain
+from toto_robot.pretraining.trainer import Trainer, batches_of_step
 
 
 def weights(out):
     return load_file(Path(out) / "model" / "toto.safetensors")
+
+
+def trainer(cfg, data):
+    return Trainer(cfg, preset("tiny", data.vocab_size, **cfg.changes()), Group("cpu", "none"))
+
+
+def state(run):
+    (file,) = checkpoints(run / "resume")[-1].glob("*.safetensors")
+    return load_file(file)
 
 
 def same(a, b):
@@ -40,21 +51,21 @@ def test_a_run_learns_and_exports_an_encoder(config, tmp_path):
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(config, tmp_path, monkeypatch):
     pretrain(config(out=str(tmp_path / "whole")))
-    real, calls = loop.train_step, []
+    real, calls = Trainer.step, []
 
-    def dies_at_the_sixth_step(*args):
-        calls.append(args[1])
+    def dies_at_the_sixth_step(self, *args):
+        calls.append(args[0])
         if len(calls) == 6:
             raise RuntimeError("power cut")
-        return real(*args)
+        return real(self, *args)
 
-    monkeypatch.setattr(loop, "train_step", dies_at_the_sixth_step)
+    monkeypatch.setattr(Trainer, "step", dies_at_the_sixth_step)
     with pytest.raises(RuntimeError):
         pretrain(config(out=str(tmp_path / "cut")))
     monkeypatch.undo()
     pretrain(config(out=str(tmp_path / "cut"), resume=True))
     assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
-    assert same(*(load_file(checkpoints(tmp_path / run / "resume")[-1]) for run in ("whole", "cut")))
+    assert same(*(state(tmp_path / run) for run in ("whole", "cut")))
     logs = [[(x["step"], x["loss"]) for x in read_log(tmp_path / run / "log.jsonl")] for run in ("whole", "cut")]
     assert logs[0] == logs[1]
 
@@ -99,13 +110,13 @@ def test_the_door_tells_a_mistake_in_one_sentence(settings, tmp_path):
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change(config):
     cfg = config()
     data = open_data(cfg)
-    model, optimizer = loop.build(cfg, loop.preset("tiny", data.vocab_size, **cfg.changes()))
+    made = trainer(cfg, data)
     with torch.no_grad():
-        model.norm.weight[0] = torch.nan
-    before = [p.clone() for p in model.parameters()]
+        made.model.norm.weight[0] = torch.nan
+    before = [p.clone() for p in made.model.parameters()]
     with pytest.raises(UserError, match="diverged"):
-        train_step(cfg, 0, Replicas(model, 1), optimizer, data)
-    assert all(torch.equal(a, b) or a.isnan().any() for a, b in zip(before, model.parameters()))
+        made.step(0, data)
+    assert all(torch.equal(a, b) or a.isnan().any() for a, b in zip(before, made.model.parameters()))
 
 
 def test_the_size_of_the_micro_batch_does_not_change_the_step(config):
@@ -113,25 +124,24 @@ def test_the_size_of_the_micro_batch_does_not_change_the_step(config):
     for tokens in (100, 100_000):
         cfg = config(micro_tokens=tokens, dtype="float32")
         data = open_data(cfg)
-        model, optimizer = loop.build(cfg, loop.preset("tiny", data.vocab_size, **cfg.changes()))
-        values, count = train_step(cfg, 5, Replicas(model, 1), optimizer, data)
+        values, count = trainer(cfg, data).step(5, data)
         results.append((values["loss"], values["grad_norm"], count))
     torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-5)
 
 
 def test_short_rows_come_first_and_stay_beside_the_full_rows(config):
-    cfg = config(stores=config().stores[:1])
+    cfg = config(stores=config().stores[:1], micro_tokens=600)
     data = open_data(cfg)
-    shapes = [[tuple(rows.shape) for rows in rows_of_step(cfg, step, data)] for step in (2, 3)]
-    assert shapes == [[(4, 17)], [(2, 258), (2, 17)]]
-    without = config(stores=cfg.stores, short_steps=0)
-    assert [tuple(rows.shape) for rows in rows_of_step(without, 3, data)] == [(2, 258)]
+    def shapes(cfg, step):
+        return [tuple(ids.shape) for ids in batches_of_step(cfg, step, data, Group("cpu", "none"))[0]]
+
+    assert [shapes(cfg, step) for step in (2, 3)] == [[(4, 17)], [(2, 258), (2, 17)]]
+    assert shapes(config(stores=cfg.stores, short_steps=0, micro_tokens=600), 3) == [(2, 258)]
 
 
 def test_only_matrices_decay(config):
     cfg = config()
-    _, optimizer = loop.build(cfg, loop.preset("tiny", 16, **cfg.changes()))
-    for group in optimizer.param_groups:
+    for group in trainer(cfg, open_data(cfg)).optimizer.param_groups:
         assert {p.ndim >= 2 for p in group["params"]} == {group["weight_decay"] > 0}
 
 
@@ -159,15 +169,27 @@ def test_resume_without_a_folder_finds_the_newest_unfinished_run_with_equal_sett
 
 
 def test_replicas_add_up_to_one_model_and_share_its_weights(config):
-    cfg = config(batch_rows=4, micro_tokens=1)
     results = []
     for count in (1, 3):
+        cfg = config(batch_rows=4, micro_tokens=1, threads=count)
         data = open_data(cfg)
-        model, optimizer = loop.build(cfg, loop.preset("tiny", 16, **cfg.changes()))
-        replicas = Replicas(model, count)
+        made = trainer(cfg, data)
         for step in (5, 6):
-            values, _ = train_step(cfg, step, replicas, optimizer, data)
-        replicas.close()
+            values, _ = made.step(step, data)
         results.append((values["loss"], values["grad_norm"]))
-        assert all(a.data_ptr() == b.data_ptr() for twin in replicas.models for a, b in zip(twin.parameters(), model.parameters()))
+        twins = made.replicas.models
+        assert len(twins) == count
+        assert all(a.data_ptr() == b.data_ptr() for twin in twins for a, b in zip(twin.parameters(), made.model.parameters()))
+        made.close()
     torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-5)
+
+
+def test_each_source_has_its_held_out_loss_and_each_frame_its_own(config, make_store, tmp_path):
+    stores = [str(make_store(3, seed=2)), str(make_store(3, seed=3))]
+    cfg = config(out=str(tmp_path / "run"), steps=4, validation=stores)
+    result = pretrain(cfg)
+    names = [f"held_out/{Path(store).name}" for store in stores]
+    assert result["held_out"] == pytest.approx(sum(result[name] for name in names) / 2, abs=1e-3)
+    assert len(result["loss_by_frame"]) == 16
+    assert sum(result["loss_by_frame"]) / 16 == pytest.approx(result["held_out"], abs=0.05)
+    assert (tmp_path / "run" / "loss_by_frame.png").read_bytes().startswith(b"\x89PNG")

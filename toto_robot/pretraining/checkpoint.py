@@ -1,73 +1,104 @@
-"""Checkpoints to resume from: one safetensors file a step, written atomically, the last two kept.
+"""Checkpoints to resume from: one folder a step, written whole or not at all, the last two kept.
 
-A file holds the weights, AdamW's two averages and, in its header, the step and the settings. The order of the data
-and the learning rate are functions of the step, so nothing else is needed for a bit-exact continuation.
+    step-00000100/run.json            format, step, tokens, settings, the files and their sizes
+    step-00000100/shard-*.safetensors weights and AdamW's two averages, by torch.distributed.checkpoint
+
+Any number of processes can read what any number wrote. The order of the data and the learning rate are functions of
+the step, so nothing else is needed for a continuation: bit for bit at an equal number of processes and cores.
 """
 
 import json
+import os
+import shutil
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+import torch.distributed.checkpoint as dcp
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 
-from toto_robot.atomic import atomic_write_bytes
+from toto_robot.atomic import atomic_write_text
 from toto_robot.errors import UserError
+from toto_robot.pretraining.distributed import Group
 
 KEEP = 2
-FORMAT = "toto_robot.resume/1"
+FORMAT = "toto_robot.resume/2"
+RUN = "run.json"
 MOMENTS = ("exp_avg", "exp_avg_sq")
+HOW_MANY = ("threads", "world")
+"""Settings that a resumed run may change: its result then differs by rounding."""
 
 
-def save_checkpoint(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict) -> Path:
-    """Write the state after `step` steps into `folder` and delete all but the last two checkpoints."""
-    tensors = {}
-    for name, parameter in model.named_parameters():
-        tensors[f"model.{name}"] = parameter.detach()
-        for moment in MOMENTS:
-            tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"format": FORMAT, "step": str(step), "settings": json.dumps(settings, sort_keys=True)}
-    path = folder / f"step-{step:08d}.safetensors"
-    atomic_write_bytes(path, save(tensors, metadata=header))
-    for old in checkpoints(folder)[:-KEEP]:
-        old.unlink()
+def save_checkpoint(
+    folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict, group: Group, tokens: int = 0
+) -> Path:
+    """Write the state after `step` steps (and `tokens` tokens) and delete all but the last two of `folder`.
+
+    Every process must call it.
+    """
+    path, unfinished = folder / f"step-{step:08d}", folder / f".step-{step:08d}.tmp"
+    if group.first:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+    group.wait()
+    with _quiet():
+        writer = dcp.HuggingFaceStorageWriter(str(unfinished), save_distributed=True)
+        dcp.save(_tensors(model, optimizer), storage_writer=writer, no_dist=group.world == 1)
+    group.wait()
+    if group.first:
+        files = {file.name: file.stat().st_size for file in sorted(unfinished.iterdir())}
+        header = {"format": FORMAT, "step": step, "tokens": tokens, "settings": settings, "files": files}
+        atomic_write_text(unfinished / RUN, json.dumps(header, indent=1))
+        for file in unfinished.iterdir():
+            _to_disk(file)
+        shutil.rmtree(path, ignore_errors=True)
+        unfinished.rename(path)
+        for old in checkpoints(folder)[:-KEEP]:
+            shutil.rmtree(old)
+    group.wait()
     return path
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in `folder`, oldest first."""
-    return sorted(folder.glob("step-*.safetensors"))
+    return sorted(folder.glob("step-*"))
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict) -> int:
-    """Put a checkpoint into `model` and `optimizer` and return its step. Runs no code from the file.
+def load_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict, group: Group
+) -> tuple[int, int]:
+    """Put a checkpoint into `model` and `optimizer`; returns its step and tokens. Runs no code from the files.
 
-    Raises UserError for a file that is truncated or foreign, or that was written under other settings.
+    Raises UserError for files that are truncated, missing or foreign, or that were written under other settings.
     """
-    header, tensors = _read(path)
-    check_settings(path, json.loads(header["settings"]), settings)
-    parameters = dict(model.named_parameters())
-    expected = {f"{part}.{name}": p.shape for name, p in parameters.items() for part in ("model", *MOMENTS)}
-    found = {name: tensor.shape for name, tensor in tensors.items()}
-    if found != expected:
-        wrong = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+    header = _header(path)
+    check_settings(path, header["settings"], settings)
+    for parameter in model.parameters():
+        device = parameter.device if optimizer.defaults["fused"] else "cpu"
+        optimizer.state[parameter] = {
+            "step": torch.tensor(float(header["step"]), device=device),
+            **{moment: torch.zeros_like(parameter) for moment in MOMENTS},
+        }
+    tensors = _tensors(model, optimizer)
+    found = _check_files(path, header["files"])
+    expected = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if found.keys() != expected.keys():
+        wrong = sorted(found.keys() ^ expected.keys())
         raise UserError(f"{path} does not fit the model: {wrong[0]} and {len(wrong) - 1} others differ; {_remedy(path)}")
-    step = int(header["step"])
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(tensors[f"model.{name}"])
-            optimizer.state[parameter] = {
-                "step": torch.tensor(float(step), device=parameter.device if optimizer.defaults["fused"] else "cpu"),
-                **{moment: tensors[f"{moment}.{name}"].to(parameter.device) for moment in MOMENTS},
-            }
-    return step
+    try:
+        with _quiet():
+            dcp.load(tensors, storage_reader=dcp.HuggingFaceStorageReader(str(path)), no_dist=group.world == 1)
+    except dcp.CheckpointException as error:  # not an Exception; its text is a traceback
+        reason = " ".join(str(next(iter(error.failures.values()))[0]).split())
+        raise UserError(f"{path} does not fit the model ({reason}); {_remedy(path)}") from error
+    return header["step"], header["tokens"]
 
 
 def check_settings(path: Path, then: dict, now: dict) -> None:
     """Raise UserError naming what differs between a checkpoint's settings and this run's."""
-    differ = [f"{k} was {then.get(k)!r} and is {now.get(k)!r}" for k in sorted({*then, *now}) if then.get(k) != now.get(k)]
+    differ = [f"{name} was {then.get(name)!r} and is {now.get(name)!r}" for name in _different(then, now)]
     if differ:
         raise UserError(
             f"{path} was written under other settings ({'; '.join(differ)}); "
@@ -75,23 +106,71 @@ def check_settings(path: Path, then: dict, now: dict) -> None:
         )
 
 
+def same_run(then: dict, now: dict) -> bool:
+    """Whether a run under the settings `now` may go on with one under `then`."""
+    return not _different(then, now)
+
+
+def _different(then: dict, now: dict) -> list[str]:
+    return [name for name in sorted({*then, *now} - set(HOW_MANY)) if then.get(name) != now.get(name)]
+
+
 def read_settings(path: Path) -> dict:
-    """The settings in a checkpoint's header."""
-    return json.loads(_read(path, tensors=False)[0]["settings"])
+    """The settings that a checkpoint was written under."""
+    return _header(path)["settings"]
 
 
-def _read(path: Path, tensors: bool = True) -> tuple[dict, dict]:
+def _tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    tensors = {}
+    for name, parameter in model.named_parameters():
+        tensors[f"model.{name}"] = parameter.detach()
+        for moment in MOMENTS:
+            tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
+    return tensors
+
+
+def _header(path: Path) -> dict:
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            if header.get("format") != FORMAT or not {"step", "settings"} <= header.keys():
-                raise UserError(f"{path} is not a checkpoint of a pre-training run; {_remedy(path)}")
-            json.loads(header["settings"])
-            int(header["step"])
-            return header, {name: file.get_tensor(name) for name in file.keys()} if tensors else {}
-    except (SafetensorError, OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        header = json.loads((path / RUN).read_text(encoding="utf-8"))
+        if header["format"] != FORMAT:
+            raise KeyError("format")
+        numbers = {name: int(header[name]) for name in ("step", "tokens")}
+        return {**numbers, "settings": dict(header["settings"]), "files": dict(header["files"])}
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} is truncated or not a checkpoint ({reason}); {_remedy(path)}") from error
+        raise UserError(f"{path} is not a checkpoint of a pre-training run, or a damaged one ({reason}); {_remedy(path)}") from error
+
+
+def _check_files(path: Path, files: dict) -> dict[str, tuple]:
+    """Names in the shards; UserError for a file that is missing or isn't what was written."""
+    names: dict[str, tuple] = {}
+    for file, size in files.items():
+        found = (path / file).stat().st_size if (path / file).is_file() else 0
+        if found != size:
+            raise UserError(f"{path / file} is truncated: expected {size} bytes, found {found}; {_remedy(path)}")
+        try:
+            with safe_open(path / file, framework="pt") as shard:
+                names |= {name: () for name in shard.keys()}
+        except (SafetensorError, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{path / file} is damaged ({reason}); {_remedy(path)}") from error
+    return names
+
+
+def _to_disk(file: Path) -> None:
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _quiet():
+    """Without the warning that a run of one process is a run of one process."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield
 
 
 def _remedy(path: Path) -> str:

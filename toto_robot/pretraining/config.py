@@ -7,9 +7,11 @@ from omegaconf import MISSING
 
 from toto_robot.errors import UserError
 from toto_robot.features.pooling import check_pooling
+from toto_robot.pretraining.distributed import STRATEGIES
 from toto_robot.precision import DTYPES
 
-BOOKKEEPING = ("resume", "out", "log_every", "checkpoint_every")
+BOOKKEEPING = ("resume", "out", "log_every", "checkpoint_every", "parallel", "wandb", "device", "compile",
+               "checkpoint_activations")
 """Settings that may change when a run is resumed, because no weight depends on them."""
 
 
@@ -79,8 +81,16 @@ class PretrainConfig:
     multiplies it."""
     device: str = "cpu"
     """Where it runs: cpu or cuda."""
+    parallel: str = "auto"
+    """How the processes of torchrun work together: ddp (whole weights in each), fsdp (split), none, or auto: ddp
+    under torchrun."""
+    compile: str = "auto"
+    """torch.compile of each block: true, false, or auto: on CUDA (on a CPU it gains 4 % and costs 19 s at the start)."""
+    checkpoint_activations: bool = False
+    """Compute each block again in the backward pass instead of keeping its activations."""
     threads: int | None = None
-    """CPU cores, each with whole micro-batches; by default all. Runs are equal bit for bit only at an equal number."""
+    """CPU cores, each with whole micro-batches; by default all. Runs are equal bit for bit only at an equal number
+    of cores and processes. Under torchrun each process has one."""
     seed: int = 0
     """Seed of the weights and of the order of the data."""
     validation_rows: int = 32
@@ -95,6 +105,8 @@ class PretrainConfig:
     """Layer that the exported encoder uses by default; by default the middle one."""
     pooling: str = "mean"
     """Pooling that the exported encoder uses by default."""
+    wandb: str | None = None
+    """Project of Weights & Biases to log to as well (pip install wandb)."""
     out: str | None = None
     """Folder of the run; by default runs/toto-MODEL-TIME."""
     resume: bool = False
@@ -123,6 +135,10 @@ class PretrainConfig:
             raise UserError(f"dtype must be auto, bfloat16 or float32, but it is {self.dtype!r}")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads must be at least 1, but it is {self.threads}")
+        if self.compile not in ("auto", "true", "false"):
+            raise UserError(f"compile must be auto, true or false, but it is {self.compile!r}")
+        if self.parallel not in STRATEGIES:
+            raise UserError(f"parallel must be one of {', '.join(STRATEGIES)}, but it is {self.parallel!r}")
         check_pooling(self.pooling)
 
     def changes(self) -> dict:

@@ -22,12 +22,16 @@ class PretrainData:
 
     mixture: Any
     """`batch(step, batch_size)` → codes (B, F, S) and kinds (B,), a pure function of its arguments."""
-    held_out: tuple[Tensor, Tensor] | None
-    """Codes (N, F, S) and kinds (N,) of the validation rows."""
+    held_out: dict[str, tuple[Tensor, Tensor]]
+    """Codes (N, F, S) and kinds (N,) of the validation rows of each store, by its folder's name."""
     dvae: DVAE
     """The tokenizer that made the codes."""
     vocab_size: int
     """V: codes and special tokens."""
+    frames: int
+    """F: frames of a row."""
+    tokens: int
+    """S: tokens of a frame."""
     identity: dict
     """Fingerprints of all that is read; a resumed run must find the same."""
     describe: str
@@ -54,9 +58,11 @@ def open_data(cfg: PretrainConfig) -> PretrainData:
     rows = sum(len(store) for store in training)
     return PretrainData(
         mixture=Mixture(training, cfg.weights, cfg.seed),
-        held_out=spread_rows(held_out, cfg.validation_rows) if held_out else None,
+        held_out=named_rows(held_out, cfg.validation_rows),
         dvae=dvae,
         vocab_size=vocab_with_special(dvae.vocab_size),
+        frames=training[0].frames,
+        tokens=training[0].tokens_per_frame,
         identity={
             "stores": [store.fingerprint for store in training],
             "validation": [store.fingerprint for store in held_out],
@@ -66,9 +72,15 @@ def open_data(cfg: PretrainConfig) -> PretrainData:
     )
 
 
-def spread_rows(stores: list, count: int) -> tuple[Tensor, Tensor]:
-    """Codes (N, F, S) and kinds (N,) of at most `count` rows, evenly spread over the stores laid end to end."""
-    places = [(store, i) for store in stores for i in range(len(store))]
-    chosen = [places[i] for i in np.unique(np.linspace(0, len(places) - 1, count).round().astype(int))]
-    codes = np.stack([store[i].astype(np.int64) for store, i in chosen])
-    return torch.from_numpy(codes), torch.tensor([store.kind(i) for store, i in chosen])
+def named_rows(stores: list[TokenStore], count: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """About `count` rows in all, evenly spread over each store, by the stores' folder names (numbered if equal)."""
+    rows: dict[str, tuple[Tensor, Tensor]] = {}
+    for store in stores:
+        name, number = store.path.resolve().name, 2
+        while name in rows:
+            name, number = f"{store.path.resolve().name}_{number}", number + 1
+        share = max(1, round(count * len(store) / sum(len(s) for s in stores)))
+        chosen = np.unique(np.linspace(0, len(store) - 1, share).round().astype(int))
+        codes = np.stack([store[int(i)].astype(np.int64) for i in chosen])
+        rows[name] = torch.from_numpy(codes), torch.tensor([store.kind(int(i)) for i in chosen])
+    return rows

@@ -3,54 +3,55 @@
 A video's row is [video start] + 16·256 ids + [end]; a row of images 16 times ([image start] + 256 ids) + [end].
 """
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
-from toto_robot.tokens.special import END, IMAGE, IMAGE_START, OFFSET, VIDEO_START
+from toto_robot.tokens.special import END, IMAGE, IMAGE_START, OFFSET, PAD, VIDEO_START
 
 
 def full_rows(codes_BFS: Tensor, kinds_B: Tensor) -> list[Tensor]:
-    """Rows (B', T) of ids, one tensor for each kind that occurs, as the two kinds differ in length."""
-    ids = codes_BFS.long() + OFFSET
-    is_image = kinds_B == IMAGE
-    rows = []
-    if (~is_image).any():
-        video = ids[~is_image].flatten(1)
-        rows.append(torch.cat((video.new_full((len(video), 1), VIDEO_START), video, _end(video)), dim=1))
-    if is_image.any():
-        images = ids[is_image]
-        started = torch.cat((images.new_full((*images.shape[:2], 1), IMAGE_START), images), dim=2).flatten(1)
-        rows.append(torch.cat((started, _end(started)), dim=1))
-    return rows
+    """A row (T,) of ids for each item; the two kinds differ in length."""
+    return [torch.cat((_body(frames, kind), frames.new_tensor([END]))) for frames, kind in zip(_ids(codes_BFS), kinds_B)]
 
 
-def short_rows(codes_BFS: Tensor, kinds_B: Tensor, frames: int, step: int) -> list[Tensor]:
-    """One short row of `frames` frames from each row; which of its frames changes with the step.
+def short_rows(codes_BFS: Tensor, kinds_B: Tensor, frames: int, step: int, first: int = 0) -> list[Tensor]:
+    """One short row of `frames` frames from each item; which of its frames changes with the step.
 
     A single frame is [image start] + S ids; several frames of a video are [video start] + frames·S ids, of
-    images ([image start] + S ids) each. Nothing ends here, so there is no end token.
+    images ([image start] + S ids) each. Nothing ends here, so there is no end token. `first` is the place of the
+    first item in the step's whole batch, of which another process may hold a part.
     """
-    B, F, S = codes_BFS.shape
-    first = (torch.arange(B) * 5 + step * 7) % (F - frames + 1)
-    take = first[:, None] + torch.arange(frames)
-    some = codes_BFS[torch.arange(B)[:, None], take]
-    if frames == 1:
-        kinds_B = torch.full_like(kinds_B, IMAGE)
-    return [rows[:, :-1] for rows in full_rows(some, kinds_B)]
+    B, F, _ = codes_BFS.shape
+    start = ((first + torch.arange(B)) * 5 + step * 7) % (F - frames + 1)
+    some = codes_BFS[torch.arange(B)[:, None], start[:, None] + torch.arange(frames)]
+    return [_body(part, IMAGE if frames == 1 else kind) for part, kind in zip(_ids(some), kinds_B)]
 
 
-def micro_batches(rows: list[Tensor], tokens: int) -> Iterator[Tensor]:
-    """The rows in parts of at most `tokens` tokens, and of at least one row."""
-    for same_length in rows:
-        yield from same_length.split(max(1, tokens // same_length.shape[1]))
+def longest(frames: int, tokens: int) -> int:
+    """Tokens of the longest full row of `frames` frames: the one of images."""
+    return frames * (tokens + 1) + 1
+
+
+def micro_batches(rows: list[Tensor], tokens: int, length: int) -> list[Tensor]:
+    """The rows side by side, as many as fit into `tokens` tokens at `length` each, and at least one: (b, T) with pads.
+
+    How many there are depends on the number of rows and not on their kinds, so it is the same in every process.
+    """
+    at_once = max(1, tokens // length)
+    parts = [rows[i : i + at_once] for i in range(0, len(rows), at_once)]
+    return [torch.nn.utils.rnn.pad_sequence(part, batch_first=True, padding_value=PAD) for part in parts]
 
 
 def targets(rows: list[Tensor]) -> int:
     """Tokens that are predicted: all but each row's first."""
-    return sum(part.shape[0] * (part.shape[1] - 1) for part in rows)
+    return sum(len(row) - 1 for row in rows)
 
 
-def _end(rows: Tensor) -> Tensor:
-    return rows.new_full((len(rows), 1), END)
+def _ids(codes_BFS: Tensor) -> Tensor:
+    return codes_BFS.long() + OFFSET
+
+
+def _body(ids_FS: Tensor, kind: int) -> Tensor:
+    if kind == IMAGE:
+        return torch.nn.functional.pad(ids_FS, (1, 0), value=IMAGE_START).flatten()
+    return torch.cat((ids_FS.new_tensor([VIDEO_START]), ids_FS.flatten()))

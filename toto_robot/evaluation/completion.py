@@ -1,0 +1,90 @@
+"""Completing a clip: the first frames are given, the rest is predicted token by token (Sec. 3.3)."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from toto_robot.atomic import atomic_write_bytes
+from toto_robot.errors import UserError
+from toto_robot.tokens.special import OFFSET, VIDEO_START
+from toto_robot.video.decode import read_frames, write_video
+from toto_robot.video.sampling import SPACING_S, clip_indices
+
+GAP = 4
+"""Pixels between the pictures of the sheet."""
+
+
+@dataclass
+class Completion:
+    """One clip beside its continuations; all uint8 (F, H, W, 3)."""
+
+    truth: np.ndarray
+    """The frames of the video."""
+    tokens: np.ndarray
+    """The same frames through the tokenizer and back: the best that a prediction can look."""
+    predicted: list[np.ndarray]
+    """For each sample the given frames, through the tokenizer, then the predicted ones."""
+    given: int
+    """Frames that the model saw."""
+    accuracy: float
+    """Share of predicted codes that are the true ones, in the mean over samples."""
+
+
+def load_clip(path: str | Path, frames: int, size: int, start_s: float) -> np.ndarray:
+    """`frames` frames uint8 (F, size, size, 3) from `start_s` on, spaced as in training. Raises UserError."""
+    pictures, times_s = read_frames(path, size)
+    late = times_s >= start_s
+    if late.sum() < frames:
+        raise UserError(
+            f"{path} has {int(late.sum())} frames after start_s={start_s:g} ({len(times_s)} in all, {times_s[-1]:.1f} s), "
+            f"but {frames} are needed; choose an earlier start or fewer frames"
+        )
+    return pictures[late][clip_indices(times_s[late], frames=frames, spacing_s=SPACING_S)[0]]
+
+
+@torch.inference_mode()
+def complete(encoder, clip: np.ndarray, given: int, *, samples: int, temperature: float, top_p: float, seed: int) -> Completion:
+    """Continue `clip` (F, H, W, 3) from its first `given` frames, `samples` times; temperature 0 takes the likeliest."""
+    codes = encoder.codes(clip)
+    frames, tokens = codes.shape
+    if not 1 <= given < frames:
+        raise UserError(f"frames must be from 1 to {frames - 1}, so that something is left to predict, but it is {given}")
+    start = torch.full((samples, 1), VIDEO_START, device=codes.device)
+    prompt = torch.cat((start, (codes[:given].flatten() + OFFSET).expand(samples, -1)), dim=1)
+    out = encoder.toto.generate(
+        prompt, (frames - given) * tokens, temperature=temperature, top_p=top_p, lowest=OFFSET,
+        generator=torch.Generator(codes.device).manual_seed(seed),
+    )  # fmt: skip
+    made = (out[:, 1:] - OFFSET).view(samples, frames, tokens)
+    return Completion(
+        truth=clip,
+        tokens=_pixels(encoder, codes),
+        predicted=[_pixels(encoder, sample) for sample in made],
+        given=given,
+        accuracy=(made[:, given:] == codes[given:]).double().mean().item(),
+    )
+
+
+def _pixels(encoder, codes: Tensor) -> np.ndarray:
+    return encoder.dvae.decode(codes).cpu().numpy()
+
+
+def save_completion(done: Completion, path: Path) -> tuple[Path, Path]:
+    """PATH.mp4 with truth, tokens and predictions side by side, and PATH.png with one of them a row."""
+    rows = [done.truth, done.tokens, *done.predicted]
+    video = write_video(path.with_suffix(".mp4"), np.concatenate(rows, axis=2), fps=1 / SPACING_S)
+    frames, height, width, _ = done.truth.shape
+    sheet = np.full((len(rows) * (height + GAP) - GAP, frames * (width + GAP) + GAP, 3), 255, np.uint8)
+    for y, row in enumerate(rows):
+        for x, frame in enumerate(row):
+            left = x * (width + GAP) + (2 * GAP if x >= done.given else 0)
+            sheet[y * (height + GAP) : y * (height + GAP) + height, left : left + width] = frame
+    image = io.BytesIO()
+    Image.fromarray(sheet).save(image, "PNG")
+    atomic_write_bytes(path.with_suffix(".png"), image.getvalue())
+    return video, path.with_suffix(".png")

@@ -1,0 +1,70 @@
+"""Complete a clip: some frames are given, Toto predicts the rest.
+
+    python -m toto_robot.generate video.mp4 frames=4 [encoder=runs/toto/model] [out=completed]
+
+Writes OUT.mp4 (truth, the truth through the tokenizer, and the predictions, side by side) and OUT.png (one of them a
+row, a gap where the prediction begins).
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import MISSING
+
+import toto_robot
+from toto_robot import door
+from toto_robot.errors import UserError
+from toto_robot.evaluation.completion import complete, load_clip, save_completion
+
+
+@dataclass
+class GenerateConfig:
+    """Settings of `python -m toto_robot.generate`."""
+
+    clip: str = MISSING
+    """The video to continue."""
+    frames: int = 4
+    """Frames that are given."""
+    total: int = 16
+    """Frames in all; 16 is what a row of training holds."""
+    start_s: float = 0.0
+    """Where in the video the clip begins."""
+    samples: int = 2
+    """Predictions to draw."""
+    temperature: float = 1.0
+    """Divides the logits; 0 takes the likeliest token each time."""
+    top_p: float = 0.9
+    """Draws from the fewest likeliest tokens whose probabilities reach this."""
+    encoder: str = "toto_tiny"
+    """Name of an encoder, or a model folder."""
+    seed: int = 0
+    """Seed of the draws."""
+    dtype: str = "auto"
+    """bfloat16, float32, or auto: bfloat16 where the processor multiplies it."""
+    device: str = "cpu"
+    """Where the model runs: cpu or cuda."""
+    out: str = "completed"
+    """Files to write, without the suffix."""
+
+    def __post_init__(self):
+        if self.samples < 1 or self.total < 2:
+            raise UserError(f"samples must be at least 1 and total at least 2, got {self.samples} and {self.total}")
+        if self.start_s < 0:
+            raise UserError(f"start_s must be at least 0, but it is {self.start_s}")
+
+
+def main(cfg: GenerateConfig) -> dict:
+    encoder = toto_robot.load_encoder(cfg.encoder, dtype=cfg.dtype, device=cfg.device)
+    if encoder.toto is None:
+        raise UserError(f"{cfg.encoder} has no Toto to predict with; give a model folder or toto_tiny")
+    clip = load_clip(cfg.clip, cfg.total, encoder.image_size, cfg.start_s)
+    done = complete(
+        encoder, clip, cfg.frames, samples=cfg.samples, temperature=cfg.temperature, top_p=cfg.top_p, seed=cfg.seed
+    )
+    video, picture = save_completion(done, Path(cfg.out))
+    return {"video": str(video), "picture": str(picture), "given": cfg.frames, "predicted": cfg.total - cfg.frames,
+            "token_accuracy": round(done.accuracy, 4)}  # fmt: skip
+
+
+if __name__ == "__main__":
+    door.run(main, GenerateConfig, "generate", positional=("clip",))

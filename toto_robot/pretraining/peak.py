@@ -1,0 +1,41 @@
+"""The rate that a device's matrix products can reach, which a run's own rate is a share of (MFU)."""
+
+import time
+
+import torch
+
+DENSE_BFLOAT16 = {
+    "B200": 2250e12, "H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "GH200": 989e12, "A100": 312e12,
+    "L40S": 362e12, "L4": 121e12, "A10": 125e12, "RTX 4090": 165e12, "RTX 3090": 71e12,
+}  # fmt: skip
+"""FLOP/s without sparsity, by a part of the device's name: the vendors' figures. The longest part that fits counts."""
+MATRIX = 1024
+
+
+def peak_flops(device: str, dtype: str) -> float:
+    """FLOP/s of one device in `dtype`: the vendor's figure for a known GPU in bfloat16, else what a matrix product reaches."""
+    if device.startswith("cuda") and dtype == "bfloat16":
+        known = known_peak(torch.cuda.get_device_name(device))
+        if known:
+            return known
+    return measured_peak(device, dtype)
+
+
+def known_peak(name: str) -> float | None:
+    """The figure for a GPU called `name`; None for one that isn't listed."""
+    parts = [part for part in DENSE_BFLOAT16 if part in name]
+    return DENSE_BFLOAT16[max(parts, key=len)] if parts else None
+
+
+def measured_peak(device: str, dtype: str, budget_s: float = 0.3) -> float:
+    """Best FLOP/s of square matrix products within about `budget_s` seconds, with all the threads that torch has."""
+    size = 8 * MATRIX if device.startswith("cuda") else MATRIX
+    a, b = (torch.randn(size, size, device=device).to(getattr(torch, dtype)) for _ in range(2))
+    best, end = 0.0, time.perf_counter() + budget_s
+    while time.perf_counter() < end or not best:
+        start = time.perf_counter()
+        a @ b
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+        best = max(best, 2 * size**3 / (time.perf_counter() - start))
+    return best
