@@ -21,7 +21,7 @@ from toto_robot.video.frames import check_frames, crop_picture
 from toto_robot.video.items import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Item, media
 
 SLACK_S = 1e-3           # a frame belongs to a span when it starts within this much of its ends
-LOCAL_ONLY = {"protocol_whitelist": "file"}    # a playlist in a video's clothes must not reach for the network
+ALONE = {"protocol_whitelist": "none"}         # a playlist in a video's clothes must not reach for other files or hosts
 
 
 class VideoError(UserError):
@@ -62,7 +62,7 @@ def iter_frames(path, size: int = 128) -> Iterator[tuple[float, np.ndarray]]:
     item = path if isinstance(path, Item) else Item(str(path), "video", 0, 0, str(path))
     last_s = None
     try:
-        with av.open(item.open(), options=LOCAL_ONLY, metadata_errors="replace") as container:
+        with item.open() as file, av.open(file, options=ALONE, metadata_errors="replace") as container:
             if not container.streams.video:
                 raise VideoError(f"{item.where} holds no video stream; remove it from the folder or replace it")
             stream = container.streams.video[0]

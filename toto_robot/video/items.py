@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 VIDEO_SUFFIXES = (".mp4", ".gif", ".webm", ".mov", ".mkv", ".avi", ".m4v")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -30,11 +31,12 @@ class Item:
     span_s: tuple[float, float] | None = None
     """The part of the video that it is, [from, to) in seconds."""
 
-    def open(self) -> str | BytesIO:
-        """What FFmpeg reads: the file's path, or a tar member's bytes. Raises OSError."""
+    def open(self) -> BinaryIO:
+        """Its bytes; a tar member's are held in memory. Raises OSError."""
+        file = open(self.path, "rb")
         if self.offset is None:
-            return self.path
-        with open(self.path, "rb") as file:
+            return file
+        with file:
             file.seek(self.offset)
             data = file.read(self.size)
         if len(data) < self.size:
