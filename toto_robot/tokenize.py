@@ -2,25 +2,61 @@
 
     python -m toto_robot.tokenize VIDEO_FOLDER STORE tokenizer=toto_tiny
     python -m toto_robot.tokenize VIDEO_FOLDER STORE_VAL tokenizer=FOLDER part=held_out
+    python -m toto_robot.tokenize source=kinetics:K600 out=STORE
+    torchrun --nproc-per-node=8 -m toto_robot.tokenize source=EGO4D out=STORE
+    python -m toto_robot.tokenize verify STORE
 
-Every video under the folder is decoded, scaled to the shortest side and cropped, cut into clips of 16 frames
-0.133 s apart, and encoded by the dVAE; pictures fill rows by sixteens. A file that does not decode, or is
-too short, is left out, named on stderr and recorded in the store with its reason. A killed job goes on where it
-stopped when the same command is given again; a finished one costs nothing to repeat.
+Every video of the source is decoded, scaled to the shortest side and cropped, cut into clips of 16 frames
+0.133 s apart, and encoded by the dVAE; pictures fill rows by sixteens. A source is any folder of videos, or a data
+set in its own layout: ImageNet, Kinetics, Ego4D, EPIC-Kitchens, HowTo100M, WebDataset tars, LeRobot.
+
+A file that does not decode, crashes its decoder, or is too short, is left out, named on stderr and recorded in the
+store with its reason; files that a data set lists and doesn't hold go to missing.jsonl beside it. A killed job goes on
+where it stopped when the same command is given again; a finished one costs nothing to repeat. `verify` reads a
+store back and names each shard that is not what was written (exit code 1).
 """
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from toto_robot import door
+from toto_robot.errors import UserError
 from toto_robot.tokens.build import TokenizeConfig, build_store
+from toto_robot.tokens.store import damage_report, damaged_shards, read_index
+
+
+class Incomplete(UserError):
+    """The work is done, and not all of it is as it should be."""
+
+    exit_code = 1
 
 
 def main(cfg: TokenizeConfig) -> dict:
     """Build or complete the store; returns rows, files, files left out, and the store's fingerprint."""
-    columns = (TextColumn("tokenizing"), BarColumn(), MofNCompleteColumn(), TextColumn("shards"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        job = bar.add_task("", total=None)
-        return build_store(cfg, lambda done, total: bar.update(job, completed=done, total=total))
+    if cfg.source == "verify":
+        return verify(cfg.out)
+    columns = (TextColumn("tokenizing"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        job = bar.add_task("starting", total=None)
+        result = build_store(cfg, lambda p: bar.update(
+            job, completed=p.bytes, total=p.of_bytes,
+            description=f"{p.shards}/{p.of_shards} shards, {p.frames_per_s:.1f} frames/s"))
+    failed = result.get("failed", 0) + result.get("missing", 0)
+    if cfg.strict and failed:
+        door.print_json(result)
+        raise Incomplete(f"{failed} files could not be read or are missing ({cfg.out} names them); mend or remove them, "
+                         "or leave out strict=true")
+    return result
+
+
+def verify(store: str) -> dict:
+    """Check every shard of a store against its index; Incomplete names each damaged one."""
+    shards, damaged = len(read_index(store)["shards"]), damaged_shards(store)
+    result = {"store": store, "shards": shards, "damaged": damaged}
+    if damaged:
+        door.print_json(result)
+        raise Incomplete(damage_report(store, damaged))
+    return result
 
 
 if __name__ == "__main__":

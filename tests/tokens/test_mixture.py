@@ -139,3 +139,21 @@ def test_fingerprints_follow_the_rows(tmp_path):
     same, again = TokenStore(make_store(tmp_path / "a", 5)), TokenStore(make_store(tmp_path / "b", 5))
     assert same.fingerprint == again.fingerprint != TokenStore(make_store(tmp_path / "c", 5, 1)).fingerprint
     assert json.loads((tmp_path / "a" / "store.json").read_text())["rows"] == 5
+
+
+@pytest.mark.parametrize("kinds, counts", [
+    (["imagenet", "kinetics", "ego4d", "howto100m"], [2, 1, 1, 6]),
+    (["howto100m", "imagenet"], [3, 1]),
+    (["imagenet", "kinetics", "kinetics"], [4, 1, 1]),
+    (["imagenet", "folder"], [1, 1]),
+    ([None, "howto100m"], [1, 1])])
+def test_the_papers_data_sets_are_mixed_as_in_the_paper_and_others_equally(tmp_path, kinds, counts):
+    paths = [make_store(tmp_path / str(i), 5 + i, kind="video") for i in range(len(kinds))]
+    for path, kind in zip(paths, kinds):
+        index = json.loads((path / "store.json").read_text())
+        (path / "store.json").write_text(json.dumps({**index, "source": {"kind": kind} if kind else {}}))
+    mixture = Mixture(paths)
+    assert mixture.counts == counts and mixture.block == sum(counts)
+    which = np.concatenate([mixture.rows(step * 12, 12)[0] for step in range(mixture.block)])
+    assert np.array_equal(np.bincount(which), 12 * np.array(counts))
+    assert Mixture(paths, [1] * len(kinds)).counts == [1] * len(kinds)

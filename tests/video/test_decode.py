@@ -1,9 +1,13 @@
+from fractions import Fraction
+
+import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from toto_robot.errors import UserError
 from toto_robot.video.decode import VideoError, find_videos, read_frames, read_image, split_held_out, write_video
+from toto_robot.video.frames import resize_center_crop
 
 
 def ramp(count=20, size=64):
@@ -79,3 +83,88 @@ def test_the_held_out_split_depends_on_names_only(tmp_path):
     moved = [tmp_path / "elsewhere" / v.name for v in reversed(videos)]
     assert {v.name for v in split_held_out(moved, 0.1)[1]} == {v.name for v in held_out}
     assert split_held_out(videos, 0)[1] == [] and split_held_out(videos[:1], 0.5)[1] == []
+
+
+def test_rotated_video_and_pictures_come_upright(tmp_path):
+    corner = np.zeros((48, 64, 3), np.uint8)
+    corner[:16, :16] = 255                              # bright at the top left of what the sensor saw
+    for degrees, row, column in ((0, 0, 0), (90, 1, 0), (180, 1, 1), (-90, 0, 1)):
+        path = tmp_path / f"{degrees}.mp4"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=30)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            stream.set_display_rotation(degrees)        # counter-clockwise
+            for _ in range(2):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(corner, format="rgb24")))
+            container.mux(stream.encode())
+        frame = read_frames(path, 32)[0][0]
+        assert np.array_equal(frame[[0, -1]][:, [0, -1]].mean(-1) > 60, np.array([[(r, c) == (row, column) for c in (0, 1)] for r in (0, 1)]))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_pictures_orientation_is_followed_as_pillow_does(tmp_path, orientation):
+    noise = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    picture = Image.fromarray(noise)
+    exif = picture.getexif()
+    exif[0x0112] = orientation
+    picture.save(tmp_path / "a.jpg", exif=exif, quality=95, subsampling=0)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.jpg")).convert("RGB"))
+    got = read_image(tmp_path / "a.jpg", 24)
+    assert np.abs(got.astype(int) - resize_center_crop(upright, 24)).mean() < 4
+
+
+def test_variable_frame_rates_keep_their_timestamps(tmp_path):
+    times_s = np.concatenate([np.arange(10) / 30, 0.5 + np.arange(5) / 7, [2.0, 2.03]])
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=30, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 90000)
+        for time_s, pixels in zip(times_s, ramp(len(times_s))):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = round(time_s * 90000), Fraction(1, 90000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    frames, got_s = read_frames(tmp_path / "a.mp4", 32)
+    assert np.allclose(got_s, times_s, atol=1e-3)
+    assert np.abs(frames.mean((1, 2, 3)) - np.arange(len(times_s)) * 10).max() < 4
+
+
+def test_a_long_last_frame_is_no_damage(tmp_path):
+    pictures = [Image.fromarray(f) for f in ramp(4)]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=[100, 100, 100, 5000])
+    assert len(read_frames(tmp_path / "a.gif", 32)[0]) == 4
+
+
+@pytest.mark.parametrize("container, codec, options", [("webm", "libvpx-vp9", {}), ("matroska", "libx264", {}),
+                                                       ("mp4", "libx264", {"movflags": "faststart"})])
+def test_a_video_that_breaks_off_is_told_from_a_short_one(tmp_path, container, codec, options):
+    path = tmp_path / f"a.{container.replace('matroska', 'mkv')}"
+    noise = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
+    with av.open(str(path), "w", format=container, options=options) as file:
+        stream = file.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        stream.options = {"cpu-used": "8", "deadline": "realtime"} if codec == "libvpx-vp9" else {"preset": "ultrafast"}
+        for pixels in noise:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        file.mux(stream.encode())
+    assert len(read_frames(path, 32)[0]) == 40
+    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    with pytest.raises(VideoError, match=f"{path.name} (breaks off|does not decode) after"):
+        read_frames(path, 32)
+
+
+def test_half_a_picture_and_a_video_named_like_one_are_refused(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "a.jpg")
+    (tmp_path / "half.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:2000])
+    write_video(tmp_path / "v.mp4", ramp(), fps=20).rename(tmp_path / "v.jpg")
+    for name, says in (("half.jpg", "does not decode"), ("v.jpg", "holds a video"), ("none.jpg", "no such video")):
+        with pytest.raises(VideoError, match=f"{name}.*{says}" if says != "no such video" else says):
+            read_image(tmp_path / name)
+
+
+def test_a_playlist_dressed_as_a_video_reaches_for_nothing(tmp_path):
+    write_video(tmp_path / "secret.mp4", ramp(), fps=20)
+    for name, text in (("hls.mp4", "#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n"), ("concat.mp4", "ffconcat version 1.0\nfile secret.mp4\n")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(VideoError, match=name):
+            read_frames(tmp_path / name)

@@ -1,4 +1,4 @@
-"""Videos to a token store: one idempotent task for each shard, run by a local pool.
+"""Videos to a token store: one idempotent task for each shard, shared out among processes.
 
 A shard's name holds a hash of what goes into it (files with size and time, sampling, tokenizer). A finished
 shard is never made again; a killed job goes on where it stopped. A file that can't be used is
@@ -10,30 +10,36 @@ import os
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
-from multiprocessing import get_context
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
-import numpy as np
-import torch
-
+from toto_robot.atomic import atomic_write_text
 from toto_robot.errors import UserError
 from toto_robot.tokens.dvae import DVAE
-from toto_robot.tokens.store import read_shard_rows, write_index, write_shard
-from toto_robot.video.decode import IMAGE_SUFFIXES, VideoError, find_videos, iter_frames, read_image, split_held_out
-from toto_robot.video.sampling import FRAMES, SPACING_S, TooShort, clip_indices
+from toto_robot.tokens.executors import Step, run_local, run_ray
+from toto_robot.tokens.shards import ShardTask
+from toto_robot.tokens.store import has_shard, write_index
+from toto_robot.video.datasets import SPLITS
+from toto_robot.video.decode import split_held_out
+from toto_robot.video.items import Item, Source
+from toto_robot.video.sampling import FRAMES, SPACING_S
+from toto_robot.video.sources import open_source
 
 EMBEDDED = Path(__file__).parent.parent / "weights"
-SEGMENT = 4096           # frames of a long video held in memory at a time (200 MB at 128 px)
 PARTS = ("all", "train", "held_out")
+EXECUTORS = ("local", "ray")
+MISSING = "missing.jsonl"
+NAMED = 20               # files left out that are named on stderr; the store names them all
 
 
 @dataclass
 class TokenizeConfig:
     source: str = "???"
-    """Folder with videos (mp4, gif, webm, mov, mkv, avi) and pictures (png, jpg), searched to any depth; or one file."""
+    """A folder of videos (mp4, gif, webm, mov, mkv, avi) and pictures (png, jpg) at any depth, one file, or a data set,
+    whose layout is found by looking; KIND:FOLDER forces one of imagenet, kinetics, ego4d, epic, howto100m, webdataset,
+    lerobot, folder."""
     out: str = "???"
     """Folder of the token store."""
     tokenizer: str = "toto_tiny"
@@ -46,18 +52,28 @@ class TokenizeConfig:
     """Seconds between the frames of a clip: stride 4 at 30 fps (Sec. 3.1)."""
     hop_s: float = FRAMES * SPACING_S
     """Seconds from one clip's start to the next one's. Smaller than a clip's length: clips overlap."""
+    split: str = "train"
+    """train, val, test or all: the official split, for data sets that have one (ImageNet, Kinetics)."""
+    camera: str = ""
+    """Which camera of a LeRobot data set, for example observation.images.wrist; empty: each of them."""
     part: str = "all"
     """all, train or held_out: which side of the held-out split to tokenize."""
     held_out: float = 0.05
     """Share of the videos on the held-out side (whole videos, by a hash of their file name; as in train_dvae)."""
     files_per_shard: int = 64
     """Files in one shard, the unit of work that a killed job repeats."""
+    executor: str = "local"
+    """local: processes of this machine; under torchrun each rank makes its share of the shards, and the last one to
+    finish writes the index. ray: the Ray cluster of RAY_ADDRESS, or one started here (pip install 'toto_robot[ray]')."""
     workers: int = 0
-    """Processes, one thread each; 0 means as many as there are cores."""
+    """Processes, one thread each; 0 means as many as there are cores (for each rank, its part of them)."""
+    strict: bool = False
+    """Exit with 1 where a file could not be read or is missing. The store is finished all the same."""
 
     def __post_init__(self):
-        if self.part not in PARTS:
-            raise UserError(f"part: expected one of {', '.join(PARTS)}, got {self.part!r}")
+        for name, choices in (("part", PARTS), ("split", (*SPLITS, "all")), ("executor", EXECUTORS)):
+            if getattr(self, name) not in choices:
+                raise UserError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
         for name in ("frames", "files_per_shard"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}: expected at least 1, got {getattr(self, name)}")
@@ -67,20 +83,6 @@ class TokenizeConfig:
         if self.workers < 0:
             raise UserError(f"workers: expected 0 (all cores) or more, got {self.workers}")
         DVAE.grid(self.image_size)
-
-
-@dataclass(frozen=True)
-class ShardTask:
-    name: str
-    store: str
-    root: str
-    files: tuple[str, ...]
-    """Relative to root."""
-    tokenizer: str
-    image_size: int
-    frames: int
-    spacing_s: float
-    hop_s: float
 
 
 def tokenizer_folder(name: str) -> Path:
@@ -93,120 +95,121 @@ def tokenizer_folder(name: str) -> Path:
                     f"embedded ones ({', '.join(embedded) or 'none is installed'})")
 
 
-def build_store(cfg: TokenizeConfig, progress: Callable[[int, int], None] = lambda done, total: None) -> dict:
+@dataclass
+class Progress:
+    """How far a job is; of a resumed one, only what is done now."""
+
+    shards: int
+    """Finished, those of earlier runs included."""
+    of_shards: int
+    bytes: int
+    """Of source files, gone through now."""
+    of_bytes: int
+    frames: int = 0
+    """Encoded now."""
+    start_s: float = field(default_factory=time.monotonic)
+
+    def add(self, step: Step) -> None:
+        self.shards, self.bytes, self.frames = self.shards + step.shards, self.bytes + step.bytes, self.frames + step.frames
+
+    @property
+    def frames_per_s(self) -> float:
+        return self.frames / max(1e-9, time.monotonic() - self.start_s)
+
+
+def build_store(cfg: TokenizeConfig, tell: Callable[[Progress], None] = lambda progress: None) -> dict:
     """Make (or complete) the store and return its summary; UserError when not one row came out."""
     folder = tokenizer_folder(cfg.tokenizer)
     dvae = DVAE.load(folder)
     out, tokens = Path(cfg.out), DVAE.grid(cfg.image_size)[0] ** 2
     described = {"frames": cfg.frames, "tokens_per_frame": tokens, "vocab_size": dvae.vocab_size,
                  "tokenizer": dvae.fingerprint(), "image_size": cfg.image_size, "spacing_s": cfg.spacing_s, "hop_s": cfg.hop_s}
-    tasks = plan(cfg, folder, described)
+    source = open_source(cfg.source, cfg.split, cfg.camera)
+    tasks = plan(cfg, source, folder, described)
     (out / "shards").mkdir(parents=True, exist_ok=True)
-    waiting = [task for task in tasks if read_shard_rows(out, task.name) is None]
-    for done, _ in enumerate(_run(waiting, cfg.workers), start=len(tasks) - len(waiting) + 1):
-        progress(done, len(tasks))
-    fingerprint = write_index(out, described, [task.name for task in tasks])
-    _remove_stale(out, {task.name for task in tasks})
-    return _summary(out, fingerprint, tasks, made=len(waiting))
+    rank, world = _rank_and_world(cfg.executor)
+    mine = [task for task in tasks if int(task.name[-12:], 16) % world == rank]
+    waiting = [task for task in mine if not has_shard(out, task.name)]
+    progress = Progress(len(mine) - len(waiting), len(mine), 0, sum(item.size for task in waiting for item in task.items))
+    tell(progress)
+    for step in _run(waiting, cfg):
+        progress.add(step)
+        tell(progress)
+    made = {"store": str(out), "shards": len(tasks), "shards_made_now": len(waiting),
+            "frames_per_s": round(progress.frames_per_s, 1)}
+    if unfinished := sum(not has_shard(out, task.name) for task in tasks):
+        return {**made, "rank": rank, "shards_of_other_ranks_to_come": unfinished}
+    origin = {"kind": source.kind, "path": source.path, "hash": source.hash, "files": sum(len(t.items) for t in tasks),
+              "missing": len(source.missing), "part": cfg.part, "split": cfg.split, "camera": cfg.camera}
+    _write_missing(out, source.missing)
+    index = write_index(out, described, [task.name for task in tasks], origin)
+    _remove_stale(out, {task.name for task in tasks}, alone=world == 1)
+    return made | _summary(index, source)
 
 
-def plan(cfg: TokenizeConfig, folder: Path, described: dict) -> list[ShardTask]:
-    """The shard tasks of a source folder, videos first, then pictures in hashed order (a row mixes folders)."""
-    source = Path(cfg.source)
-    files = find_videos(source, images=True)
-    root = source if source.is_dir() else source.parent
+def _run(tasks: list[ShardTask], cfg: TokenizeConfig) -> Iterator[Step]:
+    if cfg.executor == "ray":
+        return run_ray(tasks) if tasks else iter(())
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return run_local(tasks, cfg.workers or max(1, (os.cpu_count() or 1) // here))
+
+
+def _rank_and_world(executor: str) -> tuple[int, int]:
+    """torchrun's (or a batch system's) RANK and WORLD_SIZE; the ranks need no connection, only the same file system."""
+    rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
+    if executor != "local":
+        return 0, 1
+    if not 0 <= rank < world:
+        raise UserError(f"expected RANK from 0 to below WORLD_SIZE, got RANK={rank} and WORLD_SIZE={world}")
+    return rank, world
+
+
+def plan(cfg: TokenizeConfig, source: Source, folder: Path, described: dict) -> list[ShardTask]:
+    """The shard tasks of a source, videos first, then pictures in hashed order (a row mixes folders)."""
+    items = source.items
     if cfg.part != "all":
-        files = split_held_out(files, cfg.held_out)[PARTS.index(cfg.part) - 1]
-    if not files:
-        raise UserError(f"{source}: part={cfg.part} is empty; give more videos or another held_out share than {cfg.held_out}")
-    pictures = [f for f in files if f.suffix.lower() in IMAGE_SUFFIXES]
-    pictures.sort(key=lambda f: hashlib.sha256(f.relative_to(root).as_posix().encode()).digest())
-    videos = [f for f in files if f.suffix.lower() not in IMAGE_SUFFIXES]
-    chunks = [videos[i:i + cfg.files_per_shard] for i in range(0, len(videos), cfg.files_per_shard)]
-    step = cfg.frames * cfg.files_per_shard
-    chunks += [pictures[i:i + step] for i in range(0, len(pictures), step)]
-    tasks = []
-    for i, chunk in enumerate(chunks):
-        stats = [(f.relative_to(root).as_posix(), f.stat().st_size, f.stat().st_mtime_ns) for f in chunk]
-        key = hashlib.sha256(json.dumps([described, stats], sort_keys=True).encode()).hexdigest()[:12]
-        tasks.append(ShardTask(f"{i:05d}-{key}", str(cfg.out), str(root), tuple(s[0] for s in stats), str(folder),
-                               cfg.image_size, cfg.frames, cfg.spacing_s, cfg.hop_s))
-    return tasks
+        side = split_held_out([PurePosixPath(item.name) for item in items], cfg.held_out)[PARTS.index(cfg.part) - 1]
+        wanted = {path.as_posix() for path in side}
+        items = [item for item in items if PurePosixPath(item.name).as_posix() in wanted]
+    if not items:
+        raise UserError(f"{cfg.source}: part={cfg.part} is empty; give more videos or another held_out share than {cfg.held_out}")
+    videos, pictures = ([item for item in items if item.kind == kind] for kind in ("video", "image"))
+    pictures.sort(key=lambda item: hashlib.sha256(item.name.encode()).digest())
+    chunks = [chunk for group, step in ((videos, cfg.files_per_shard), (pictures, cfg.frames * cfg.files_per_shard))
+              for i in range(0, len(group), step) if (chunk := group[i:i + step])]
+    return [ShardTask(f"{i:05d}-{_key(described, chunk)}", str(cfg.out), tuple(chunk), str(folder), cfg.image_size, cfg.frames,
+                      cfg.spacing_s, cfg.hop_s) for i, chunk in enumerate(chunks)]
 
 
-def _run(tasks: list[ShardTask], workers: int) -> Iterator[str]:
-    workers = min(workers or os.cpu_count() or 1, len(tasks))
-    if workers <= 1:
-        yield from map(make_shard, tasks)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        yield from pool.map(make_shard, tasks)
+def _key(described: dict, items: list[Item]) -> str:
+    stats = [(i.name, i.size, i.stamp, *(i.span_s or ())) for i in items]
+    return hashlib.sha256(json.dumps([described, stats], sort_keys=True).encode()).hexdigest()[:12]
 
 
-def make_shard(task: ShardTask) -> str:
-    """Tokenize the files of one shard and write it; returns its name."""
-    dvae = DVAE.load(task.tokenizer)
-    codes, rows, left_out, pictures = [], [], [], []
-    for name in task.files:
-        path = Path(task.root) / name
-        try:
-            if path.suffix.lower() in IMAGE_SUFFIXES:
-                pictures.append((name, read_image(path, task.image_size)))
-            else:
-                made = list(video_rows(dvae, path, name, task))
-                codes += [c for c, _ in made]
-                rows += [row for _, row in made]
-        except (VideoError, TooShort) as error:
-            left_out.append({"source": name, "reason": str(error)})
-        if len(pictures) == task.frames:
-            codes.append(dvae.encode(np.stack([p for _, p in pictures])).numpy().astype(np.uint16))
-            rows.append({"source": [n for n, _ in pictures], "kind": "image", "first_s": 0.0, "last_s": 0.0})
-            pictures = []
-    left_out += [{"source": n, "reason": f"fewer than {task.frames} pictures were left for a row"} for n, _ in pictures]
-    shape = (0, task.frames, DVAE.grid(task.image_size)[0] ** 2)
-    write_shard(Path(task.store), task.name, np.stack(codes) if codes else np.zeros(shape, np.uint16), rows, left_out)
-    return task.name
+def _write_missing(out: Path, missing: list[dict]) -> None:
+    """One line for each file that the source lists and doesn't hold (up to millions: kept out of the index)."""
+    if missing:
+        atomic_write_text(out / MISSING, "".join(json.dumps(entry) + "\n" for entry in missing))
+    else:
+        (out / MISSING).unlink(missing_ok=True)
 
 
-def video_rows(dvae: DVAE, path: Path, name: str, task: ShardTask) -> Iterator[tuple[np.ndarray, dict]]:
-    """Codes uint16 (F, S) and a description of each clip of one video. Raises VideoError or TooShort."""
-    for number, (frames, times_s) in enumerate(_segments(path, task.image_size)):
-        if number and times_s[-1] - times_s[0] < (task.frames - 1) * task.spacing_s:
-            return                                     # the short rest of a long video
-        clips = clip_indices(times_s, frames=task.frames, spacing_s=task.spacing_s, hop_s=task.hop_s)
-        used, where = np.unique(clips, return_inverse=True)      # overlapping clips share their frames
-        codes = dvae.encode(frames[used]).numpy().astype(np.uint16)
-        for clip, at in zip(clips, where.reshape(clips.shape)):
-            yield codes[at], {"source": name, "kind": "video", "first_s": round(float(times_s[clip[0]]), 4),
-                              "last_s": round(float(times_s[clip[-1]]), 4)}
-
-
-def _segments(path: Path, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    frames, times_s = [], []
-    for time_s, frame in iter_frames(path, size):
-        if len(frames) == SEGMENT:
-            yield np.stack(frames), np.array(times_s)
-            frames, times_s = [], []
-        frames.append(frame)
-        times_s.append(time_s)
-    yield np.stack(frames), np.array(times_s)
-
-
-def _remove_stale(out: Path, keep: set[str]) -> None:
+def _remove_stale(out: Path, keep: set[str], alone: bool) -> None:
     """Delete shards of an earlier plan and what a killed job left under temporary names."""
     for folder in (out / "shards").iterdir():
         if folder.name not in keep and re.fullmatch(r"\.?\d{5}-[0-9a-f]{12}(\..*)?", folder.name):
             shutil.rmtree(folder, ignore_errors=True)
+    for file in out.glob(".*.tmp") if alone else ():      # another rank may be writing the same index right now
+        file.unlink(missing_ok=True)
 
 
-def _summary(out: Path, fingerprint: str, tasks: list[ShardTask], made: int) -> dict:
-    found = [read_shard_rows(out, task.name) for task in tasks]
-    left_out = [entry for shard in found for entry in shard["left_out"]]
-    rows = sum(shard["shape"][0] for shard in found)
-    for entry in left_out[:20]:
+def _summary(index: dict, source: Source) -> dict:
+    left_out = index["left_out"]
+    for entry in [*left_out, *source.missing][:NAMED]:
         print(f"left out: {entry['source']}: {entry['reason']}", file=sys.stderr)
-    if not rows:
+    if not index["rows"]:
         first = left_out[0]
         raise UserError(f"not one row came out of {len(left_out)} files; the first, {first['source']}: {first['reason']}")
-    return {"store": str(out), "rows": rows, "files": sum(len(task.files) for task in tasks), "left_out": len(left_out),
-            "shards": len(tasks), "shards_made_now": made, "fingerprint": fingerprint}
+    failed = sum(entry.get("failed", False) for entry in left_out)
+    return {"rows": index["rows"], "source": source.kind, "files": index["source"]["files"], "left_out": len(left_out),
+            "failed": failed, "missing": len(source.missing), "fingerprint": index["fingerprint"]}

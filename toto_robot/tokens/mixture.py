@@ -15,6 +15,7 @@ import torch
 from toto_robot.errors import UserError
 from toto_robot.tokens.store import TokenStore
 
+PAPER_PERCENT = {"imagenet": 20, "kinetics": 10, "ego4d": 10, "howto100m": 60}       # of a batch, Sec. 3.3
 BLOCK_MAX = 10_000
 ROUNDS = 6
 
@@ -58,12 +59,23 @@ def _mix(x: np.ndarray, key: np.uint64) -> np.ndarray:
     return x ^ (x >> np.uint64(31))
 
 
+def default_weights(stores: list[TokenStore]) -> list:
+    """The paper's proportions (of those present) where every store holds one of its four data sets, else all equal.
+
+    Stores of one data set share its part equally.
+    """
+    kinds = [store.source.get("kind") for store in stores]
+    if set(kinds) <= set(PAPER_PERCENT):
+        return [Fraction(PAPER_PERCENT[kind], kinds.count(kind)) for kind in kinds]
+    return [1] * len(stores)
+
+
 class Mixture:
-    """Stores (paths or TokenStore) mixed in the given proportions (any positive numbers)."""
+    """Stores (paths or TokenStore) mixed in the given proportions (any positive numbers; None: `default_weights`)."""
 
     def __init__(self, stores, weights=None, seed: int = 0):
         self.stores = [s if isinstance(s, TokenStore) else TokenStore(s) for s in stores]
-        weights = [1] * len(self.stores) if weights is None else list(weights)
+        weights = default_weights(self.stores) if weights is None else list(weights)
         if not self.stores or len(weights) != len(self.stores):
             raise UserError(f"expected one weight for each store, got {len(weights)} weights for {len(self.stores)} stores")
         for store, weight in zip(self.stores, weights):

@@ -1,7 +1,8 @@
 """The token store: rows of codes on disk, read by memory map.
 
 STORE/
-  store.json                one index: what tokenizer, how the rows were cut, the shards, a fingerprint
+  store.json                one index: what tokenizer, how the rows were cut, the shards, a fingerprint; the source,
+                            its row counts, and each file that was left out with its reason
   shards/NAME/codes.u16     raw little-endian uint16 (rows, F, S)
   shards/NAME/rows.json     for each row: source, kind, first and last time in seconds
 A shard folder appears whole (a rename) or not at all, so its presence is its completion marker.
@@ -32,6 +33,11 @@ def write_shard(store: Path, name: str, codes: np.ndarray, rows: list[dict], lef
             "sha256": hashlib.sha256(data).hexdigest(), "shape": list(codes.shape), "rows": rows, "left_out": left_out}))
 
 
+def has_shard(store: Path, name: str) -> bool:
+    """Whether the shard is finished (its folder appears at once)."""
+    return (Path(store) / "shards" / name / ROWS).is_file()
+
+
 def read_shard_rows(store: Path, name: str) -> dict | None:
     """What `write_shard` wrote beside the codes, or None where the shard isn't finished."""
     path = Path(store) / "shards" / name / ROWS
@@ -43,42 +49,84 @@ def read_shard_rows(store: Path, name: str) -> dict | None:
         raise UserError(f"{path} is damaged ({error}); delete the folder {path.parent} and build again") from error
 
 
-def write_index(store: Path, described: dict, names: list[str]) -> str:
-    """Write store.json over the named finished shards (empty ones dropped); returns the fingerprint."""
-    shards, left_out = [], []
+def write_index(store: Path, described: dict, names: list[str], source: dict | None = None) -> dict:
+    """Write store.json over the named finished shards (empty ones dropped); returns it.
+
+    `source` says where the rows come from (`kind` is what a mixture's default proportions go by). It gets the
+    rows' count of each kind and is no part of the fingerprint, which follows from the rows and how they were cut.
+    """
+    shards, left_out, counts = [], [], dict.fromkeys(KINDS, 0)
     for name in names:
         found = read_shard_rows(store, name)
         left_out += found["left_out"]
-        if found["shape"][0]:
-            shards.append({"name": name, "rows": found["shape"][0], "sha256": found["sha256"]})
+        kinds = {row["kind"] for row in found["rows"]}
+        for kind in kinds:
+            counts[kind] += sum(row["kind"] == kind for row in found["rows"])
+        if kinds:
+            alike = {"kind": kinds.pop()} if len(kinds) == 1 else {}
+            shards.append({"name": name, "rows": found["shape"][0], "sha256": found["sha256"], **alike})
     identity = {"format": FORMAT, **described, "shards": [s["sha256"] for s in shards]}
     fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    index = {"format": FORMAT, **described, "rows": sum(s["rows"] for s in shards),
-             "fingerprint": fingerprint, "shards": shards, "left_out": left_out}
+    index = {"format": FORMAT, **described, "rows": sum(s["rows"] for s in shards), "fingerprint": fingerprint,
+             "source": {**(source or {}), "rows": counts}, "shards": shards, "left_out": left_out}
     atomic_write_text(Path(store) / INDEX, json.dumps(index, indent=1))
-    return fingerprint
+    return index
+
+
+def read_index(store: Path) -> dict:
+    """store.json of a finished store. UserError where there is none, or it is damaged or of another format."""
+    path = Path(store) / INDEX
+    try:
+        index = json.loads(path.read_text())
+        if index["format"] != FORMAT:
+            raise UserError(f"{store} has store format {index['format']}, this version reads {FORMAT}; build it again")
+        for key in ("fingerprint", "frames", "tokens_per_frame", "vocab_size", "tokenizer", "left_out", "shards"):
+            index[key]
+        return index
+    except FileNotFoundError:
+        raise UserError(f"no token store in {store} ({INDEX} is missing); "
+                        "make one with `python -m toto_robot.tokenize VIDEOS STORE`") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, NotADirectoryError) as error:
+        raise UserError(f"{path} is damaged ({type(error).__name__}: {error}); build the store again") from error
+
+
+def damaged_shards(store: Path) -> list[dict]:
+    """Read every byte and compare it with the index: name and reason of each shard that is not what was written."""
+    index, damaged = read_index(store), []
+    for shard in index["shards"]:
+        folder = Path(store) / "shards" / shard["name"]
+        try:
+            data = (folder / CODES).read_bytes()
+            described = json.loads((folder / ROWS).read_bytes())
+            codes = np.frombuffer(data, "<u2", count=len(data) // 2)
+            whole = [shard["rows"], index["frames"], index["tokens_per_frame"]]
+            if len(data) != 2 * int(np.prod(whole)):
+                reason = f"{CODES}: expected {2 * int(np.prod(whole))} bytes, found {len(data)}"
+            elif hashlib.sha256(data).hexdigest() != shard["sha256"]:
+                reason = f"{CODES}: sha256 differs"
+            elif codes.size and int(codes.max()) >= index["vocab_size"]:
+                reason = f"holds code {int(codes.max())}, and its tokenizer has {index['vocab_size']}"
+            elif len(described["rows"]) != shard["rows"] or described["sha256"] != shard["sha256"]:
+                reason = f"{ROWS} describes other rows"
+            else:
+                continue
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = f"can't be read ({type(error).__name__}: {error})"
+        damaged.append({"shard": shard["name"], "reason": reason})
+    return damaged
 
 
 class TokenStore:
     """Rows of a finished store. `store[i]` is uint16 (F, S), read straight from the memory map."""
 
     def __init__(self, path):
-        self.path = Path(path)
-        try:
-            index = json.loads((self.path / INDEX).read_text())
-            version = index["format"]
-            if version != FORMAT:
-                raise UserError(f"{self.path} has store format {version}, this version reads {FORMAT}; build it again")
-            self.fingerprint: str = index["fingerprint"]
-            self.frames, self.tokens_per_frame = index["frames"], index["tokens_per_frame"]
-            self.vocab_size, self.tokenizer = index["vocab_size"], index["tokenizer"]
-            self.left_out: list[dict] = index["left_out"]
-            self._shards = index["shards"]
-        except FileNotFoundError:
-            raise UserError(f"no token store in {self.path} ({INDEX} is missing); "
-                            "make one with `python -m toto_robot.tokenize VIDEOS STORE`") from None
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, NotADirectoryError) as error:
-            raise UserError(f"{self.path / INDEX} is damaged ({type(error).__name__}: {error}); build the store again") from error
+        self.path, index = Path(path), read_index(Path(path))
+        self.fingerprint: str = index["fingerprint"]
+        self.frames, self.tokens_per_frame = index["frames"], index["tokens_per_frame"]
+        self.vocab_size, self.tokenizer = index["vocab_size"], index["tokenizer"]
+        self.left_out: list[dict] = index["left_out"]
+        self.source: dict = index.get("source", {})      # stores made before sources had kinds have none
+        self._shards = index["shards"]
         self._maps = [self._open(shard) for shard in self._shards]
         self._ends = np.cumsum([shard["rows"] for shard in self._shards], dtype=np.int64)
         self._rows: dict[int, list[dict]] = {}
@@ -121,8 +169,10 @@ class TokenStore:
     def kinds(self) -> np.ndarray:
         """uint8 (rows,): 0 a video clip, 1 sixteen images."""
         if self._kinds is None:
-            self._kinds = np.array([KINDS.index(row["kind"]) for s in range(len(self._shards))
-                                    for row in self._shard_rows(s)], dtype=np.uint8)
+            self._kinds = np.concatenate([np.zeros(0, np.uint8), *(
+                np.full(shard["rows"], KINDS.index(shard["kind"]), np.uint8) if "kind" in shard else
+                np.array([KINDS.index(row["kind"]) for row in self._shard_rows(s)], np.uint8)
+                for s, shard in enumerate(self._shards))])
         return self._kinds
 
     def kind(self, i: int) -> int:
@@ -130,10 +180,13 @@ class TokenStore:
         return int(self.kinds[int(i)])
 
     def verify(self) -> None:
-        """Read every byte and compare with the index; UserError names the first damaged shard."""
-        for shard, codes in zip(self._shards, self._maps):
-            if hashlib.sha256(codes.tobytes()).hexdigest() != shard["sha256"]:
-                folder = self.path / "shards" / shard["name"]
-                raise UserError(f"{folder} is damaged (sha256 differs); delete it and run the same tokenize command again")
-            if codes.size and int(codes.max()) >= self.vocab_size:
-                raise UserError(f"{self.path} holds code {int(codes.max())}, and its tokenizer has {self.vocab_size}")
+        """Read every byte and compare with the index; UserError names each damaged shard."""
+        if damaged := damaged_shards(self.path):
+            raise UserError(damage_report(self.path, damaged))
+
+
+def damage_report(store: Path, damaged: list[dict]) -> str:
+    """One sentence that names each damaged shard and says how to mend the store."""
+    said = "; ".join(f"{d['shard']} ({d['reason']})" for d in damaged)
+    return (f"{len(damaged)} damaged in {store}: {said}; delete these folders from {Path(store) / 'shards'} and run the "
+            "same tokenize command again")

@@ -2,23 +2,26 @@
 
 PyAV (FFmpeg) decodes mp4, webm, mov, gif and what else FFmpeg knows. A video is read once from start
 to end, on one thread (run one process a core instead), and resized inside swscale. Frames carry
-their own timestamps, so variable frame rates need no special case.
+their own timestamps, so variable frame rates need no special case; rotated video comes upright. A file
+that breaks off, or breaks the decoder, is a VideoError with its name and the reason, never fewer frames.
 """
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import av
 import numpy as np
 
 from toto_robot.errors import UserError
 from toto_robot.video.frames import check_frames, crop_picture
+from toto_robot.video.items import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Item, media
 
-VIDEO_SUFFIXES = (".mp4", ".gif", ".webm", ".mov", ".mkv", ".avi", ".m4v")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+SLACK_S = 1e-3           # a frame belongs to a span when it starts within this much of its ends
+ALONE = {"protocol_whitelist": "none"}         # a playlist in a video's clothes must not reach for other files or hosts
 
 
 class VideoError(UserError):
@@ -32,14 +35,13 @@ def find_videos(folder, images: bool = False) -> list[Path]:
         return [root]
     if not root.is_dir():
         raise UserError(f"no such folder: {root}; give a folder that holds videos ({', '.join(suffixes)})")
-    found = sorted((p for p in root.rglob("*") if p.is_file() and p.suffix.lower() in suffixes
-                    and not p.name.startswith(".")), key=lambda p: p.relative_to(root).as_posix())
+    found = [root / item.name for item in media(root, ("video", "image") if images else ("video",))]
     if not found:
         raise UserError(f"no videos in {root}; expected files that end in {', '.join(suffixes)}")
     return found
 
 
-def split_held_out(videos: list[Path], share: float) -> tuple[list[Path], list[Path]]:
+def split_held_out(videos: list[PurePath], share: float) -> tuple[list[PurePath], list[PurePath]]:
     """(training, held out): whole videos, chosen by a hash of the file name, so that every command agrees.
 
     At least one video is held out when share > 0 and there are two or more; none when share is 0.
@@ -53,31 +55,63 @@ def split_held_out(videos: list[Path], share: float) -> tuple[list[Path], list[P
 
 
 def iter_frames(path, size: int = 128) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield (time_s, uint8 (size, size, 3)) in order of time. Times start at 0 and never go back."""
-    path = Path(path)
-    if not path.is_file():
-        raise VideoError(f"no such video: {path}; check the path")
-    last_s, first_s = -1.0, None
+    """Yield (time_s, uint8 (size, size, 3)) of a file or an Item in order of time. Times start at 0 and never go back.
+
+    Raises VideoError for whatever keeps the video from being read from its start to its declared end.
+    """
+    item = path if isinstance(path, Item) else Item(str(path), "video", 0, 0, str(path))
+    last_s = None
     try:
-        with av.open(str(path)) as container:
+        with item.open() as file, av.open(file, options=ALONE, metadata_errors="replace") as container:
             if not container.streams.video:
-                raise VideoError(f"{path} holds no video stream; remove it from the folder or replace it")
+                raise VideoError(f"{item.where} holds no video stream; remove it from the folder or replace it")
             stream = container.streams.video[0]
             stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-            rate_hz = float(stream.average_rate or 30)
-            for picture in container.decode(stream):
-                time_s = picture.time if picture.time is not None else last_s + 1 / rate_hz
-                first_s = time_s if first_s is None else first_s
-                if time_s - first_s <= last_s:      # a repeated or missing timestamp: one frame later
-                    time_s = first_s + last_s + 1 / rate_hz
-                last_s = time_s - first_s
+            if item.kind == "image":               # FFmpeg would paint the missing part of a JPEG grey
+                stream.codec_context.options = {"err_detect": "explode"}
+            frame_s = float(1 / stream.average_rate) if stream.average_rate else 1 / 30
+            for time_s, picture in _pictures(container, stream, item.span_s):
+                if last_s is None:
+                    first_s, last_s = time_s or 0.0, 0.0
+                else:                               # a repeated or missing timestamp: one frame later
+                    later_s = None if time_s is None else time_s - first_s
+                    last_s = later_s if later_s is not None and later_s > last_s else last_s + frame_s
+                shown_s = float(picture.duration * picture.time_base) if picture.duration else frame_s
                 yield last_s, crop_picture(picture, size)
-    except av.error.FFmpegError as error:
-        reason = (error.strerror or str(error)).strip()
-        where = f"after {last_s:.2f} s" if first_s is not None else "at its start"
-        raise VideoError(f"{path} does not decode {where} ({reason}); re-encode it or remove it") from error
-    if first_s is None:
-        raise VideoError(f"{path} holds no frames; re-encode it or remove it")
+            wanted_s = item.span_s[1] - item.span_s[0] if item.span_s else _declared_s(container, stream)
+            if last_s is not None and wanted_s - last_s - shown_s > max(1.0, 0.05 * wanted_s):
+                raise VideoError(f"{item.where} breaks off after {last_s:.2f} of {wanted_s:.2f} s; download it again or remove it")
+    except FileNotFoundError as error:
+        raise VideoError(f"no such video: {item.where}; check the path") from error
+    except VideoError:
+        raise
+    except (av.error.FFmpegError, OSError, ValueError, ArithmeticError, MemoryError) as error:
+        reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).strip()
+        at = "at its start" if last_s is None else f"after {last_s:.2f} s"
+        raise VideoError(f"{item.where} does not decode {at} ({reason}); re-encode it or remove it") from error
+    if last_s is None:
+        raise VideoError(f"{item.where} holds no frames; re-encode it or remove it")
+
+
+def _pictures(container, stream, span_s: tuple[float, float] | None) -> Iterator[tuple[float | None, av.VideoFrame]]:
+    """The decoded pictures of a stream (or of a span of it) with their own times, which may be missing."""
+    if span_s and span_s[0] > 0:
+        container.seek(int(span_s[0] / stream.time_base), stream=stream)       # the keyframe before it
+    for picture in container.decode(stream):
+        if span_s and picture.time is not None:
+            if picture.time < span_s[0] - SLACK_S:
+                continue
+            if picture.time >= span_s[1] - SLACK_S:
+                return
+        yield picture.time, picture
+
+
+def _declared_s(container, stream) -> float:
+    """How long the video says that it is; 0 where it doesn't. Matroska cut short reads without any other sign."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    tag = re.match(r"(\d+):(\d+):(\d+(\.\d*)?)", stream.metadata.get("DURATION", ""))
+    return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3]) if tag else (container.duration or 0) / 1e6
 
 
 def read_frames(path, size: int = 128) -> tuple[np.ndarray, np.ndarray]:
@@ -87,8 +121,13 @@ def read_frames(path, size: int = 128) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_image(path, size: int = 128) -> np.ndarray:
-    """One picture file (png, jpg, webp, bmp) as uint8 (size, size, 3). Raises VideoError."""
-    return next(iter_frames(path, size))[1]
+    """One picture (a file or an Item: png, jpg, webp, bmp) as uint8 (size, size, 3). Raises VideoError."""
+    item = path if isinstance(path, Item) else Item(str(path), "image", 0, 0, str(path))
+    frames = iter_frames(item, size)
+    picture = next(frames)[1]
+    if next(frames, None) is not None:
+        raise VideoError(f"{item.where} is named like a picture and holds a video; give it a video's suffix or remove it")
+    return picture
 
 
 def write_video(path, frames, fps: float, crf: int = 18) -> Path:

@@ -49,9 +49,12 @@ def resize_center_crop(frame: np.ndarray, size: int = 128) -> np.ndarray:
 
 
 def crop_picture(picture: av.VideoFrame, size: int) -> np.ndarray:
-    """A decoded picture of any pixel format to uint8 RGB (size, size, 3); resized inside swscale."""
+    """A decoded picture of any pixel format to uint8 RGB (size, size, 3), upright; resized inside swscale.
+
+    Phones store video as the sensor lies and a rotation beside it. The crop is square, so it is turned last.
+    """
     scale = size / min(picture.width, picture.height)
     width, height = max(size, round(picture.width * scale)), max(size, round(picture.height * scale))
     rgb = picture.reformat(width=width, height=height, format="rgb24", interpolation="LANCZOS").to_ndarray()
     top, left = (height - size) // 2, (width - size) // 2
-    return np.ascontiguousarray(rgb[top:top + size, left:left + size])
+    return np.ascontiguousarray(np.rot90(rgb[top:top + size, left:left + size], round(picture.rotation / 90)))

@@ -1,0 +1,55 @@
+"""Videos and pictures inside WebDataset tars, read where they lie: nothing is extracted and nothing unpickled."""
+import tarfile
+from pathlib import Path
+
+from toto_robot.errors import UserError
+from toto_robot.video.items import Item, kind_of
+
+TAR = "*.[tT][aA][rR]"
+BLOCK = tarfile.BLOCKSIZE
+
+
+def looks(root: Path, names: list[str]) -> str | None:
+    """A tar at the top of the folder."""
+    return next((path.name for path in sorted(root.glob(TAR))), None)
+
+
+def webdataset(root: Path, **_) -> tuple[list[Item], list[dict]]:
+    """The media members of a .tar, or of every .tar in a folder; a tar that breaks off gives what comes before.
+
+    Members of other suffixes (.json, .cls, .pkl, .pyd, ...) are skipped unread, and so are links and sparse files.
+    Of members with one name the last counts, as in tar itself.
+    """
+    tars = [root] if root.is_file() else sorted(root.glob(TAR))
+    base = root.parent if root.is_file() else root
+    items, broken = {}, []
+    for path in tars:
+        try:
+            items.update(_members(path, path.relative_to(base).as_posix(), broken))
+        except OSError as error:
+            raise UserError(f"{path} can't be read ({error}); check the file") from error
+    return [items[name] for name in sorted(items)], broken
+
+
+def _members(path: Path, label: str, broken: list[dict]) -> dict[str, Item]:
+    stat, found = path.stat(), {}
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                kind = kind_of(member.name)
+                if kind and member.isreg() and member.sparse is None:
+                    name = f"{label}/{member.name}"
+                    found[name] = Item(name, kind, member.size, stat.st_mtime_ns, str(path), offset=member.offset_data)
+                tar.members = []                       # a tar of a million members must not stay in memory
+            tar.fileobj.seek(tar.offset)
+            if any(tar.fileobj.read(BLOCK)):           # tarfile takes a header that it can't read for the end
+                raise tarfile.ReadError(f"byte {tar.offset} is no header")
+    except tarfile.TarError as error:
+        why = "compressed tars can't be read in place, unpack it with gunzip" if _packed(path) else "download it again"
+        broken.append({"source": label, "reason": f"the tar breaks off or is none ({error}); {why}"})
+    return found
+
+
+def _packed(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"))

@@ -1,0 +1,84 @@
+"""The camera videos of a LeRobot data set: one file an episode (2.0, 2.1), or spans of shared files (3.0).
+
+Only meta/info.json and, for 3.0, meta/episodes/**.parquet are read. An episode is one item, so a row of the token
+store never runs from one episode into the next.
+"""
+import json
+from pathlib import Path, PurePosixPath
+
+from toto_robot.errors import UserError
+from toto_robot.video.items import Item
+
+INFO = "meta/info.json"
+
+
+def looks(root: Path, names: list[str]) -> str | None:
+    """Its info file."""
+    return INFO if (root / INFO).is_file() else None
+
+
+def lerobot(root: Path, *, camera: str, **_) -> tuple[list[Item], list[dict]]:
+    """Each episode of each camera (or of the one named `camera`), and the episodes whose file is missing."""
+    try:
+        info = json.loads((root / INFO).read_text())
+        version, template, features = str(info["codebase_version"]), info["video_path"], dict(info["features"])
+        cameras = [key for key, feature in features.items() if feature["dtype"] == "video"]
+        total, chunk = int(info["total_episodes"]), int(info.get("chunks_size", 1000))
+    except FileNotFoundError:
+        raise UserError(f"no {INFO} in {root}; expected the folder of a LeRobot data set") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{root / INFO} is not a LeRobot info file ({type(error).__name__}: {error})") from error
+    if not cameras:
+        raise UserError(f"{root} stores no video (its features: {', '.join(features)}); pictures inside Parquet are not read")
+    if camera and camera not in cameras:
+        raise UserError(f"camera={camera}: {root} has {', '.join(cameras)}; give one of them, or nothing for all")
+    chosen = [camera] if camera else cameras
+    if version.startswith("v3"):
+        places = _shared_files(root, chosen)
+    elif version.startswith("v2"):
+        places = [(key, e, {"episode_chunk": e // chunk, "episode_index": e}, None) for key in chosen for e in range(total)]
+    else:
+        raise UserError(f"{root} is LeRobot version {version}; what exists here: v2.0, v2.1 and v3.0")
+    return _items(root, template, places)
+
+
+def _shared_files(root: Path, cameras: list[str]) -> list[tuple]:
+    """(camera, episode, fields of the path, span in seconds) of every episode in version 3.0."""
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise UserError(f"{root} is a LeRobot 3.0 data set, whose episodes are listed in Parquet: pip install pyarrow") from None
+    from pyarrow import ArrowException
+
+    places = []
+    for path in sorted(root.glob("meta/episodes/**/*.parquet")):
+        parts = ("chunk_index", "file_index", "from_timestamp", "to_timestamp")
+        columns = ["episode_index"] + [f"videos/{key}/{part}" for key in cameras for part in parts]
+        try:
+            table = parquet.read_table(path, columns=columns).to_pydict()
+            for key in cameras:
+                rows = zip(table["episode_index"], *(table[f"videos/{key}/{part}"] for part in parts), strict=True)
+                places += [(key, e, {"chunk_index": c, "file_index": f}, (float(a), float(b))) for e, c, f, a, b in rows]
+        except (ArrowException, KeyError, TypeError, ValueError, OSError) as error:
+            raise UserError(f"{path} is not a list of LeRobot episodes ({type(error).__name__}: {error})") from error
+    return places
+
+
+def _items(root: Path, template: str, places: list[tuple]) -> tuple[list[Item], list[dict]]:
+    items, missing = [], []
+    for key, episode, fields, span_s in places:
+        try:
+            relative = PurePosixPath(template.format(video_key=key, **fields))
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise UserError(f"{root / INFO}: video_path {template!r} has a field that isn't known ({error})") from error
+        if relative.is_absolute() or ".." in relative.parts:
+            raise UserError(f"{root / INFO}: video_path {template!r} leads out of the data set")
+        # The last part is the episode for every camera, so that all of them fall on one side of the held-out split.
+        name = f"{relative}/episode_{episode:06d}" if span_s else str(relative)
+        path = root / relative
+        if path.is_file():
+            stat = path.stat()
+            items.append(Item(name, "video", stat.st_size, stat.st_mtime_ns, str(path), span_s=span_s))
+        else:
+            missing.append({"source": name, "reason": f"{INFO} promises it, and there is no {path}"})
+    return sorted(items, key=lambda item: item.name), missing

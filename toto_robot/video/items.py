@@ -1,0 +1,113 @@
+"""What a source of video is made of: items that any process can open, in an order that never changes."""
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+VIDEO_SUFFIXES = (".mp4", ".gif", ".webm", ".mov", ".mkv", ".avi", ".m4v")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One video or picture: a file, a member of an uncompressed tar, or a span of a file that holds many."""
+
+    name: str
+    """Path-like and unique in its source; its last part decides the side of the held-out split."""
+    kind: str
+    """video or image."""
+    size: int
+    """Bytes."""
+    stamp: int
+    """When the file on disk last changed, in nanoseconds."""
+    path: str
+    """The file on disk that holds it."""
+    offset: int | None = None
+    """Byte at which it begins in a tar."""
+    span_s: tuple[float, float] | None = None
+    """The part of the video that it is, [from, to) in seconds."""
+
+    def open(self) -> BinaryIO:
+        """Its bytes; a tar member's are held in memory. Raises OSError."""
+        file = open(self.path, "rb")
+        if self.offset is None:
+            return file
+        with file:
+            file.seek(self.offset)
+            data = file.read(self.size)
+        if len(data) < self.size:
+            raise OSError(f"the tar ends {self.size - len(data)} bytes too early")
+        return BytesIO(data)
+
+    @property
+    def where(self) -> str:
+        """The file, for messages; with the item's own name where the file holds several."""
+        return self.path if self.offset is None and self.span_s is None else f"{self.name} (in {self.path})"
+
+
+@dataclass(frozen=True)
+class Source:
+    """The items of one data set, sorted by name, and what its own lists promise and the disk doesn't hold."""
+
+    kind: str
+    """A key of `sources.LAYOUTS`."""
+    path: str
+    items: list[Item]
+    missing: list[dict]
+    """For each: source (what is missing) and reason."""
+
+    @property
+    def hash(self) -> str:
+        """sha256 of every item's name, kind, size and span: the same wherever the folder lies, whenever copied."""
+        digest = hashlib.sha256()
+        for item in self.items:
+            digest.update(json.dumps([item.name, item.kind, item.size, item.span_s]).encode())
+        return digest.hexdigest()
+
+
+def kind_of(name: str) -> str | None:
+    """video, image or None, by the suffix."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return "video" if suffix in VIDEO_SUFFIXES else "image" if suffix in IMAGE_SUFFIXES else None
+
+
+def walk(root: Path) -> Iterator[os.DirEntry]:
+    """Every file under `root` in a fixed order; hidden files are left out, linked folders followed once."""
+    seen = set()
+
+    def visit(folder: str) -> Iterator[os.DirEntry]:
+        here = os.stat(folder)
+        if (here.st_dev, here.st_ino) in seen:
+            return
+        seen.add((here.st_dev, here.st_ino))
+        with os.scandir(folder) as entries:
+            ordered = sorted(entries, key=lambda entry: entry.name)
+        for entry in ordered:
+            if entry.is_dir():
+                yield from visit(entry.path)
+            elif entry.is_file() and not entry.name.startswith("."):
+                yield entry
+
+    return visit(str(root))
+
+
+def media(root: Path, kinds: tuple[str, ...], below: Path | None = None) -> list[Item]:
+    """The videos and (or) pictures in `below`, a folder in `root`, named relative to `root` and sorted by name."""
+    found = []
+    for entry in walk(below or root):
+        kind = kind_of(entry.name)
+        if kind in kinds:
+            stat = entry.stat()
+            name = Path(entry.path).relative_to(root).as_posix()
+            found.append(Item(name, kind, stat.st_size, stat.st_mtime_ns, entry.path))
+    return sorted(found, key=lambda item: item.name)
+
+
+def one_file(path: Path) -> Item:
+    """A single file as an item; OSError where there is none."""
+    stat = path.stat()
+    return Item(path.name, kind_of(path.name) or "video", stat.st_size, stat.st_mtime_ns, str(path))
