@@ -20,12 +20,12 @@ import numpy as np
 import torch
 
 from toto_robot.errors import UserError
-from toto_robot.tokens.dvae import DVAE
+from toto_robot.tokens.base import Tokenizer, token_grid
 from toto_robot.tokens.store import read_shard_rows, write_index, write_shard
+from toto_robot.tokens.tokenizer import find_tokenizer, load_tokenizer
 from toto_robot.video.decode import IMAGE_SUFFIXES, VideoError, find_videos, iter_frames, read_image, split_held_out
 from toto_robot.video.sampling import FRAMES, SPACING_S, TooShort, clip_indices
 
-EMBEDDED = Path(__file__).parent.parent / "weights"
 SEGMENT = 4096           # frames of a long video held in memory at a time (200 MB at 128 px)
 PARTS = ("all", "train", "held_out")
 
@@ -37,7 +37,7 @@ class TokenizeConfig:
     out: str = "???"
     """Folder of the token store."""
     tokenizer: str = "toto_tiny"
-    """An embedded encoder's name, or a folder with dvae.safetensors and config.yaml."""
+    """An embedded encoder's name, a folder of train_dvae, or a published file (encoder.pkl, a VQGAN's .ckpt)."""
     image_size: int = 128
     """Pixels: the shortest side is scaled to this, then the centre is cropped."""
     frames: int = FRAMES
@@ -66,7 +66,7 @@ class TokenizeConfig:
                 raise UserError(f"{name}: expected a number of seconds above 0, got {getattr(self, name)}")
         if self.workers < 0:
             raise UserError(f"workers: expected 0 (all cores) or more, got {self.workers}")
-        DVAE.grid(self.image_size)
+        token_grid(self.image_size, patch=8)           # the finest there is; a coarser tokenizer asks for more
 
 
 @dataclass(frozen=True)
@@ -83,21 +83,11 @@ class ShardTask:
     hop_s: float
 
 
-def tokenizer_folder(name: str) -> Path:
-    """The folder of an embedded tokenizer or a folder given as it is; UserError lists the embedded ones."""
-    for folder in (EMBEDDED / name, Path(name)):
-        if (folder / "dvae.safetensors").is_file():
-            return folder
-    embedded = sorted(p.parent.name for p in EMBEDDED.glob("*/dvae.safetensors"))
-    raise UserError(f"no tokenizer {name!r}: expected a folder with dvae.safetensors and config.yaml, or one of the "
-                    f"embedded ones ({', '.join(embedded) or 'none is installed'})")
-
-
 def build_store(cfg: TokenizeConfig, progress: Callable[[int, int], None] = lambda done, total: None) -> dict:
     """Make (or complete) the store and return its summary; UserError when not one row came out."""
-    folder = tokenizer_folder(cfg.tokenizer)
-    dvae = DVAE.load(folder)
-    out, tokens = Path(cfg.out), DVAE.grid(cfg.image_size)[0] ** 2
+    folder = find_tokenizer(cfg.tokenizer)
+    dvae = load_tokenizer(folder)
+    out, tokens = Path(cfg.out), dvae.grid(cfg.image_size)[0] ** 2
     described = {"frames": cfg.frames, "tokens_per_frame": tokens, "vocab_size": dvae.vocab_size,
                  "tokenizer": dvae.fingerprint(), "image_size": cfg.image_size, "spacing_s": cfg.spacing_s, "hop_s": cfg.hop_s}
     tasks = plan(cfg, folder, described)
@@ -145,7 +135,7 @@ def _run(tasks: list[ShardTask], workers: int) -> Iterator[str]:
 
 def make_shard(task: ShardTask) -> str:
     """Tokenize the files of one shard and write it; returns its name."""
-    dvae = DVAE.load(task.tokenizer)
+    dvae = load_tokenizer(task.tokenizer)
     codes, rows, left_out, pictures = [], [], [], []
     for name in task.files:
         path = Path(task.root) / name
@@ -163,12 +153,12 @@ def make_shard(task: ShardTask) -> str:
             rows.append({"source": [n for n, _ in pictures], "kind": "image", "first_s": 0.0, "last_s": 0.0})
             pictures = []
     left_out += [{"source": n, "reason": f"fewer than {task.frames} pictures were left for a row"} for n, _ in pictures]
-    shape = (0, task.frames, DVAE.grid(task.image_size)[0] ** 2)
+    shape = (0, task.frames, dvae.grid(task.image_size)[0] ** 2)
     write_shard(Path(task.store), task.name, np.stack(codes) if codes else np.zeros(shape, np.uint16), rows, left_out)
     return task.name
 
 
-def video_rows(dvae: DVAE, path: Path, name: str, task: ShardTask) -> Iterator[tuple[np.ndarray, dict]]:
+def video_rows(dvae: Tokenizer, path: Path, name: str, task: ShardTask) -> Iterator[tuple[np.ndarray, dict]]:
     """Codes uint16 (F, S) and a description of each clip of one video. Raises VideoError or TooShort."""
     for number, (frames, times_s) in enumerate(_segments(path, task.image_size)):
         if number and times_s[-1] - times_s[0] < (task.frames - 1) * task.spacing_s:
