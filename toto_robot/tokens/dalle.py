@@ -10,7 +10,7 @@ from torch import Tensor
 
 from toto_robot.errors import UserError
 from toto_robot.tokens.dvae import DVAE, DVAEConfig
-from toto_robot.tokens.foreign import read_weights
+from toto_robot.tokens.foreign import read_weights, reason
 
 HALVES = ("encoder", "decoder")
 RENAMED = ((r"\.group\.block_", ".block_"), (r"\.path\.conv_", ".conv_"), (r"\.w$", ".weight"), (r"\.b$", ".bias"))
@@ -36,8 +36,7 @@ def dalle_from(weights: dict[str, Tensor], file: Path) -> DVAE:
         state = {f"{half}.{name}": tensor for half, part in halves.items() for name, tensor in part.items()}
         return DVAE.of(config, state)
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise UserError(f"{file} looks like DALL·E's dVAE but is none: "
-                        f"{type(error).__name__}: {str(error)[-200:].strip()}; download it again") from error
+        raise UserError(f"{file} looks like DALL·E's dVAE but is none ({reason(error)}); download it again") from error
 
 
 def _halves(weights: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:

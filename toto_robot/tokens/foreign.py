@@ -62,11 +62,15 @@ def read_weights(path: Path, wanted: Callable[[str], bool] = lambda name: True) 
     except Refused as error:
         raise UserError(f"{path} {error}; expected weights from PyTorch, Lightning or safetensors") from error
     except Exception as error:      # whatever a damaged file drives a reader to; MemoryError is one of them
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} is truncated or damaged ({type(error).__name__}: {reason}); download it again") from error
+        raise UserError(f"{path} is truncated or damaged ({reason(error)}); download it again") from error
     if not found:
         raise UserError(f"{path} holds no weights of a tokenizer; expected a state dict")
     return found
+
+
+def reason(error: Exception) -> str:
+    """An exception's type and the beginning of what it says, on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:240]}"
 
 
 class Refused(ValueError):

@@ -11,6 +11,7 @@ import yaml
 from torch import Tensor
 
 from toto_robot.errors import UserError
+from toto_robot.tokens.foreign import reason
 from toto_robot.tokens.vqgan import VQGAN, VQGANConfig
 
 FIXED = {"double_z": False, "in_channels": 3, "out_ch": 3, "resamp_with_conv": True, "give_pre_end": False,
@@ -32,8 +33,7 @@ def vqgan_from(weights: dict[str, Tensor], file: Path) -> VQGAN:
         config = config_of_weights(state)
         model = VQGAN.of(config, state)
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise UserError(f"{file} looks like a VQGAN but is none ({type(error).__name__}: {str(error)[-200:].strip()}); "
-                        "download it again") from error
+        raise UserError(f"{file} looks like a VQGAN but is none ({reason(error)}); download it again") from error
     if path := find_yaml(file):
         said = config_of_yaml(path)
         wrong = [f"{f.name} {getattr(said, f.name)} (the weights: {getattr(config, f.name)})"
@@ -74,9 +74,8 @@ def config_of_yaml(path: Path) -> VQGANConfig:
             attention=tuple(i for i, size in enumerate(sizes) if size in network["attn_resolutions"]),
             gumbel=str(model.get("target")).endswith("GumbelVQ"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} does not describe a VQGAN ({type(error).__name__}: {reason}); expected the authors' YAML "
-                        "with model.params.ddconfig") from error
+        raise UserError(f"{path} does not describe a VQGAN ({reason(error)}); expected the authors' YAML with "
+                        "model.params.ddconfig") from error
     other = {**{k: v for k, v in network.items() if v != FIXED.get(k, v)}, **({"remap": 1} if params.get("remap") else {})}
     if other:
         raise UserError(f"{path} sets {', '.join(other)}, and this VQGAN has only the values of the published models: "
