@@ -18,8 +18,9 @@ from toto_robot.features.pooling import check_pooling, feature_shape, pool
 from toto_robot.models.causal import CausalModel
 from toto_robot.models.presets import build
 from toto_robot.precision import DTYPES, choose_dtype
-from toto_robot.tokens.dvae import DVAE
+from toto_robot.tokens.base import Tokenizer
 from toto_robot.tokens.special import IMAGE_START, OFFSET, VIDEO_START
+from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.video.frames import check_frames
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -32,7 +33,7 @@ MICRO_TOKENS = {"cpu": 2048, "cuda": 65536}
 class Encoder:
     """Frames in, features out; nothing in it learns. Made by `load_encoder`."""
 
-    def __init__(self, dvae: DVAE, toto: CausalModel | None, *, layer, pooling, dtype, device, image_size, identity):
+    def __init__(self, dvae: Tokenizer, toto: CausalModel | None, *, layer, pooling, dtype, device, image_size, identity):
         check_pooling(pooling)
         dtype = choose_dtype(dtype, device)
         self.device = usable_device(device)
@@ -129,7 +130,7 @@ def load_encoder(
     """
     folder, variant = find_encoder(name_or_folder)
     found = read_folder(folder)
-    dvae = DVAE.load(folder)
+    dvae = load_tokenizer(folder)
     toto, identity = _transformer(found, variant)
     if toto is None and layer not in (None, 0):
         raise UserError(f"{name_or_folder} has no transformer, so it has no layer {layer}; leave layer out")

@@ -1,12 +1,12 @@
 """A model folder: what `pretrain` exports, what is shipped, and what `load_encoder` reads.
 
-config.yaml        fields of Toto and of the dVAE, default layer and pooling, sha256 of both weight files
+config.yaml        fields of Toto and of its tokenizer, default layer and pooling, sha256 of both weight files
 toto.safetensors   Toto, or whichever architecture config.yaml names
-dvae.safetensors   its tokenizer
+dvae.safetensors   its tokenizer, here a dVAE; vqgan.safetensors for a VQGAN
 """
 
 import hashlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -18,7 +18,8 @@ from toto_robot.atomic import atomic_folder
 from toto_robot.errors import UserError
 from toto_robot.models.causal import CausalModel
 from toto_robot.models.presets import ModelConfig, build, read_config
-from toto_robot.tokens.dvae import DVAE
+from toto_robot.tokens.base import Tokenizer, weight_name
+from toto_robot.tokens.tokenizer import kind_in
 
 CONFIG, TOTO, TOKENIZER = "config.yaml", "toto.safetensors", "dvae.safetensors"
 AGAIN = "copy the folder again, or export it again with `python -m toto_robot.pretrain`"
@@ -47,7 +48,7 @@ class ModelFolder:
 def save_model(
     path: Path,
     toto: CausalModel,
-    dvae: DVAE,
+    dvae: Tokenizer,
     *,
     layer: int,
     pooling: str,
@@ -57,7 +58,7 @@ def save_model(
     """Write a model folder, atomically; weights in float32."""
     config = {
         "toto": toto.config.to_dict(),
-        "dvae": asdict(dvae.config),
+        **dvae.described(),
         "layer": layer,
         "pooling": pooling,
         "image_size": image_size,
@@ -65,7 +66,7 @@ def save_model(
         "notes": notes or {},
     }
     with atomic_folder(path) as folder:
-        for name, model in ((TOTO, toto), (TOKENIZER, dvae)):
+        for name, model in ((TOTO, toto), (weight_name(dvae.kind), dvae)):
             data = save({key: value.detach().float().cpu().contiguous() for key, value in model.state_dict().items()})
             config["sha256"][name] = hashlib.sha256(data).hexdigest()
             (folder / name).write_bytes(data)
@@ -74,11 +75,12 @@ def save_model(
 
 def read_folder(path: Path) -> ModelFolder:
     """Read and check config.yaml; UserError says what is missing or wrong in it, and the remedy."""
-    for name in (CONFIG, TOTO, TOKENIZER):
+    tokenizer = weight_name(kind_in(path) or "dvae")
+    for name in (CONFIG, TOTO, tokenizer):
         if not (path / name).is_file():
             exists = ", ".join(sorted(p.name for p in path.iterdir())) or "nothing" if path.is_dir() else "no folder"
             raise UserError(
-                f"{path} is not a model folder: expected {CONFIG}, {TOTO} and {TOKENIZER}, found {exists}; {AGAIN}"
+                f"{path} is not a model folder: expected {CONFIG}, {TOTO} and {tokenizer}, found {exists}; {AGAIN}"
             )
     try:
         config = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
@@ -88,7 +90,7 @@ def read_folder(path: Path) -> ModelFolder:
             layer=int(config["layer"]),
             pooling=str(config["pooling"]),
             image_size=int(config["image_size"]),
-            sha256={name: str(config["sha256"][name]) for name in (TOTO, TOKENIZER)},
+            sha256={name: str(config["sha256"][name]) for name in (TOTO, tokenizer)},
             notes=config.get("notes") or {},
         )
     except KeyError as error:

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from toto_robot.errors import UserError
 from toto_robot.pretraining.config import PretrainConfig
-from toto_robot.tokens.dvae import DVAE
+from toto_robot.tokens.base import Tokenizer
 from toto_robot.tokens.mixture import Mixture
 from toto_robot.tokens.special import vocab_with_special
 from toto_robot.tokens.store import TokenStore
+from toto_robot.tokens.tokenizer import load_tokenizer
 
 
 @dataclass
@@ -24,7 +25,7 @@ class PretrainData:
     """`batch(step, batch_size)` → codes (B, F, S) and kinds (B,), a pure function of its arguments."""
     held_out: dict[str, tuple[Tensor, Tensor]]
     """Codes (N, F, S) and kinds (N,) of the validation rows of each store, by its folder's name."""
-    dvae: DVAE
+    dvae: Tokenizer
     """The tokenizer that made the codes."""
     vocab_size: int
     """V: codes and special tokens."""
@@ -43,7 +44,7 @@ def open_data(cfg: PretrainConfig) -> PretrainData:
     if not cfg.stores:
         raise UserError("stores is empty; give at least one, for example stores=[data/tokens]")
     training, held_out = [TokenStore(Path(p)) for p in cfg.stores], [TokenStore(Path(p)) for p in cfg.validation]
-    dvae = DVAE.load(Path(cfg.tokenizer))
+    dvae = load_tokenizer(cfg.tokenizer)
     made_by = dvae.fingerprint()
     for path, store in zip([*cfg.stores, *cfg.validation], [*training, *held_out]):
         if store.tokenizer != made_by:

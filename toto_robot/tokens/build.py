@@ -17,17 +17,17 @@ from pathlib import Path, PurePosixPath
 
 from toto_robot.atomic import atomic_write_text
 from toto_robot.errors import UserError
-from toto_robot.tokens.dvae import DVAE
+from toto_robot.tokens.base import token_grid
 from toto_robot.tokens.executors import Step, run_local, run_ray
 from toto_robot.tokens.shards import ShardTask
 from toto_robot.tokens.store import has_shard, write_index
+from toto_robot.tokens.tokenizer import find_tokenizer, load_tokenizer
 from toto_robot.video.datasets import SPLITS
 from toto_robot.video.decode import split_held_out
 from toto_robot.video.items import Item, Source
 from toto_robot.video.sampling import FRAMES, SPACING_S
 from toto_robot.video.sources import open_source
 
-EMBEDDED = Path(__file__).parent.parent / "weights"
 PARTS = ("all", "train", "held_out")
 EXECUTORS = ("local", "ray")
 MISSING = "missing.jsonl"
@@ -43,7 +43,7 @@ class TokenizeConfig:
     out: str = "???"
     """Folder of the token store."""
     tokenizer: str = "toto_tiny"
-    """An embedded encoder's name, or a folder with dvae.safetensors and config.yaml."""
+    """An embedded encoder's name, a folder of train_dvae, or a published file (encoder.pkl, a VQGAN's .ckpt)."""
     image_size: int = 128
     """Pixels: the shortest side is scaled to this, then the centre is cropped."""
     frames: int = FRAMES
@@ -82,17 +82,7 @@ class TokenizeConfig:
                 raise UserError(f"{name}: expected a number of seconds above 0, got {getattr(self, name)}")
         if self.workers < 0:
             raise UserError(f"workers: expected 0 (all cores) or more, got {self.workers}")
-        DVAE.grid(self.image_size)
-
-
-def tokenizer_folder(name: str) -> Path:
-    """The folder of an embedded tokenizer or a folder given as it is; UserError lists the embedded ones."""
-    for folder in (EMBEDDED / name, Path(name)):
-        if (folder / "dvae.safetensors").is_file():
-            return folder
-    embedded = sorted(p.parent.name for p in EMBEDDED.glob("*/dvae.safetensors"))
-    raise UserError(f"no tokenizer {name!r}: expected a folder with dvae.safetensors and config.yaml, or one of the "
-                    f"embedded ones ({', '.join(embedded) or 'none is installed'})")
+        token_grid(self.image_size, patch=8)           # the finest there is; a coarser tokenizer asks for more
 
 
 @dataclass
@@ -119,9 +109,9 @@ class Progress:
 
 def build_store(cfg: TokenizeConfig, tell: Callable[[Progress], None] = lambda progress: None) -> dict:
     """Make (or complete) the store and return its summary; UserError when not one row came out."""
-    folder = tokenizer_folder(cfg.tokenizer)
-    dvae = DVAE.load(folder)
-    out, tokens = Path(cfg.out), DVAE.grid(cfg.image_size)[0] ** 2
+    folder = find_tokenizer(cfg.tokenizer)
+    dvae = load_tokenizer(folder)
+    out, tokens = Path(cfg.out), dvae.grid(cfg.image_size)[0] ** 2
     described = {"frames": cfg.frames, "tokens_per_frame": tokens, "vocab_size": dvae.vocab_size,
                  "tokenizer": dvae.fingerprint(), "image_size": cfg.image_size, "spacing_s": cfg.spacing_s, "hop_s": cfg.hop_s}
     source = open_source(cfg.source, cfg.split, cfg.camera)

@@ -3,30 +3,19 @@
 Layout, initialisation and state-dict names follow github.com/openai/DALL-E, with `.w`/`.b` called
 `.weight`/`.bias`. Codes are the argmax of the encoder's logits, in raster order; no noise at use.
 """
-import hashlib
-import json
 from collections import OrderedDict
-from dataclasses import asdict, dataclass, fields
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, fields
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-import yaml
-from safetensors.torch import load as load_safetensors
-from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
-from toto_robot.atomic import atomic_write_bytes, atomic_write_text
 from toto_robot.errors import UserError
-from toto_robot.video.frames import check_frames, to_float01, to_uint8
+from toto_robot.tokens.base import Tokenizer, token_grid
 
 PIXEL_EPS = 0.1          # logit-Laplace: pixels live in [0.1, 0.9]
 PATCH = 8                # pixels on the side of a token
 GROUPS = 4
-ENCODE_CHUNK = 4         # frames at a time: activations stay in cache (3x faster on a CPU than 32 at a time)
-WEIGHTS, CONFIG = "dvae.safetensors", "config.yaml"
 
 
 @dataclass(frozen=True)
@@ -36,7 +25,7 @@ class DVAEConfig:
     n_hid: int = 256
     """Encoder channels at full resolution; 2, 4 and 8 times as many at 1/2, 1/4 and 1/8."""
     decoder_hid: int = 256
-    """Decoder channels at full resolution, widened likewise."""
+    """Decoder channels at full resolution, widened likewise. 0: no decoder (a file that holds an encoder only)."""
     n_init: int = 128
     """Width of a code's embedding: output channels of the decoder's input convolution."""
     n_blk_per_group: int = 2
@@ -45,8 +34,9 @@ class DVAEConfig:
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise UserError(f"dvae.{field.name}: expected a whole number of at least 1, got {value!r}")
+            least = 0 if field.name == "decoder_hid" else 1
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise UserError(f"dvae.{field.name}: expected a whole number of at least {least}, got {value!r}")
         for name in ("n_hid", "decoder_hid"):
             if getattr(self, name) % 4:
                 raise UserError(f"dvae.{name}: expected a multiple of 4, got {getattr(self, name)}")
@@ -174,99 +164,44 @@ class Decoder(nn.Module):
         return self.blocks(z)
 
 
-class DVAE(nn.Module):
+class DVAE(Tokenizer):
     """Frames to codes and back. `vocab_size` codes; a token covers 8×8 pixels."""
 
+    kind, config_type, pixel_range = "dvae", DVAEConfig, (PIXEL_EPS, 1 - PIXEL_EPS)
+    at_once = (4, 256)       # on a CPU 3x faster than 32 at a time
+    remedy = "make one with `python -m toto_robot.train_dvae VIDEOS OUT`"
+
     def __init__(self, config: DVAEConfig):
-        super().__init__()
-        self.config, self.vocab_size = config, config.vocab_size
-        self.encoder, self.decoder = Encoder(config), Decoder(config)
+        super().__init__(config, PATCH)
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config) if config.decoder_hid else None
         self.to(memory_format=torch.channels_last)
 
     @staticmethod
     def grid(image_size: int) -> tuple[int, int]:
         """Token rows and columns of a square frame: (16, 16) at 128 px."""
-        if image_size < PATCH or image_size % PATCH:
-            raise UserError(f"expected an image size that is a multiple of {PATCH}, got {image_size}")
-        return image_size // PATCH, image_size // PATCH
+        return token_grid(image_size, PATCH)
 
     def logits(self, x: Tensor) -> Tensor:
         """float [0, 1] (B, 3, H, W) to logits (B, V, H/8, W/8); differentiable."""
         return self.encoder(x.contiguous(memory_format=torch.channels_last))
 
-    @torch.no_grad()
-    def encode(self, frames) -> Tensor:
-        """uint8 (B, H, W, 3), NumPy or torch, to codes int64 (B, S) in raster order, always in float32."""
-        check_frames(frames)
-        if isinstance(frames, np.ndarray):
-            frames = torch.from_numpy(frames if frames.flags.writeable else frames.copy())
-        if frames.ndim != 4 or frames.shape[1] % PATCH or frames.shape[2] % PATCH:
-            raise UserError(f"expected frames (B, H, W, 3) with H and W multiples of {PATCH}, got {tuple(frames.shape)}")
-        device = self.decoder.blocks.input.weight.device
-        exact = partial(torch.backends.cudnn.flags, enabled=True, deterministic=True, allow_tf32=False)
-        with torch.autocast(device.type, enabled=False), exact():
-            codes = [self.logits(to_float01(part.to(device))).argmax(1).flatten(1)
-                     for part in frames.split(ENCODE_CHUNK if device.type == "cpu" else 256)]
-        return torch.cat(codes)
+    def to_codes(self, x: Tensor) -> Tensor:
+        return self.logits(x).argmax(1)
 
-    @torch.no_grad()
-    def decode(self, codes: Tensor, height: int | None = None) -> Tensor:
-        """codes (B, S) to uint8 (B, H, W, 3); a square frame unless `height` in pixels is given."""
-        rows = height // PATCH if height else round(codes.shape[1] ** 0.5)
-        if codes.ndim != 2 or rows < 1 or codes.shape[1] % rows:
-            raise UserError(f"expected codes (B, {rows} rows × columns), got shape {tuple(codes.shape)}; give height=")
-        if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < self.vocab_size:
-            raise UserError(f"expected codes in 0..{self.vocab_size - 1}, got {int(codes.min())}..{int(codes.max())}")
-        device = self.decoder.blocks.input.weight.device
-        parts = [reconstruction(self.decoder.from_embedding(self.decoder.embed(part.to(device))))
-                 for part in codes.long().reshape(len(codes), rows, -1).split(ENCODE_CHUNK)]
-        return to_uint8(torch.cat(parts))
+    def to_pixels(self, codes: Tensor) -> Tensor:
+        decoder = self._needs_decoder()
+        return reconstruction(decoder.from_embedding(decoder.embed(codes)))
 
     def codebook(self) -> Tensor:
         """Embedding of each code, float (V, n_init): the columns of the decoder's input convolution."""
-        return self.decoder.blocks.input.weight.detach()[:, :, 0, 0].t().contiguous()
+        return self._needs_decoder().blocks.input.weight.detach()[:, :, 0, 0].t().contiguous()
 
-    def fingerprint(self) -> str:
-        """sha256 of the configuration and every weight: equal fingerprints give equal codes."""
-        digest = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode())
-        for name, tensor in sorted(self.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
-        return digest.hexdigest()
-
-    def save(self, folder) -> None:
-        """Write dvae.safetensors and config.yaml (fields and sha256) into `folder`."""
-        folder = Path(folder)
-        data = save_safetensors({name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()})
-        atomic_write_bytes(folder / WEIGHTS, data)
-        described = {"dvae": asdict(self.config), "sha256": {WEIGHTS: hashlib.sha256(data).hexdigest()}}
-        atomic_write_text(folder / CONFIG, yaml.safe_dump(described, sort_keys=False))
-
-    @classmethod
-    def load(cls, folder) -> "DVAE":
-        """Read what `save` wrote, or the dVAE of a model folder. Checks sha256 and every shape; runs no foreign code."""
-        folder = Path(folder)
-        for name in (CONFIG, WEIGHTS):
-            if not (folder / name).is_file():
-                raise UserError(f"no dVAE in {folder}: {name} is missing; make one with "
-                                "`python -m toto_robot.train_dvae VIDEOS OUT`")
-        try:
-            described = yaml.safe_load((folder / CONFIG).read_text())
-            config, wanted = DVAEConfig(**described["dvae"]), described["sha256"][WEIGHTS]
-        except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise UserError(f"{folder / CONFIG} does not describe a dVAE ({type(error).__name__}: {error}); "
-                            "copy the folder again") from error
-        data = (folder / WEIGHTS).read_bytes()
-        found = hashlib.sha256(data).hexdigest()
-        if found != wanted:
-            raise UserError(f"{folder / WEIGHTS} is damaged or not the file that {CONFIG} describes "
-                            f"(sha256 {found[:12]}…, expected {str(wanted)[:12]}…); copy the folder again")
-        model = cls(config)
-        try:
-            model.load_state_dict(load_safetensors(data))
-        except Exception as error:
-            raise UserError(f"{folder / WEIGHTS} does not fit its {CONFIG}: {str(error).splitlines()[-1].strip()}") from error
-        return model.eval()
+    def _needs_decoder(self) -> Decoder:
+        if self.decoder is None:
+            raise UserError("this dVAE has an encoder only, so it can't decode and has no code vectors; put its decoder "
+                            "(OpenAI's decoder.pkl, say) beside the encoder's file and load it again")
+        return self.decoder
 
 
 def reconstruction(stats: Tensor) -> Tensor:

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from toto_robot.tokens.dvae import DVAE
+from toto_robot.tokens.base import Tokenizer
 from toto_robot.tokens.store import write_shard
+from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.video.decode import VideoError, iter_frames, read_image
 from toto_robot.video.items import Item
 from toto_robot.video.sampling import TooShort, clip_indices
 
 SEGMENT = 4096           # frames of a long video held in memory at a time (200 MB at 128 px)
-load_dvae = lru_cache(1)(DVAE.load)
+open_tokenizer = lru_cache(1)(load_tokenizer)
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def make_shard(task: ShardTask, crashed: dict[str, str], report: Callable[[int, 
     `crashed` names files that are not to be opened, with the reason; `report(at, frames)` hears before each file,
     and while a long one is read, which one it is and how many frames have been encoded so far.
     """
-    dvae = load_dvae(task.tokenizer)
+    dvae = open_tokenizer(task.tokenizer)
     codes, rows, left_out, pictures = [], [], [], []
     for at, item in enumerate(task.items):
         report(at, task.frames * len(codes))
@@ -61,12 +62,12 @@ def make_shard(task: ShardTask, crashed: dict[str, str], report: Callable[[int, 
             rows.append({"source": [n for n, _ in pictures], "kind": "image", "first_s": 0.0, "last_s": 0.0})
             pictures = []
     left_out += [{"source": n, "reason": f"fewer than {task.frames} pictures were left for a row"} for n, _ in pictures]
-    shape = (0, task.frames, DVAE.grid(task.image_size)[0] ** 2)
+    shape = (0, task.frames, dvae.grid(task.image_size)[0] ** 2)
     report(len(task.items), task.frames * len(codes))
     write_shard(Path(task.store), task.name, np.stack(codes) if codes else np.zeros(shape, np.uint16), rows, left_out)
 
 
-def video_rows(dvae: DVAE, item: Item, task: ShardTask) -> Iterator[tuple[np.ndarray, dict]]:
+def video_rows(dvae: Tokenizer, item: Item, task: ShardTask) -> Iterator[tuple[np.ndarray, dict]]:
     """Codes uint16 (F, S) and a description of each clip of one video. Raises VideoError or TooShort."""
     for number, (frames, times_s) in enumerate(_segments(item, task.image_size)):
         if number and times_s[-1] - times_s[0] < (task.frames - 1) * task.spacing_s:
