@@ -108,6 +108,11 @@ def test_generation_keeps_the_prompt_and_is_a_function_of_the_generator(model, i
     assert first.shape == (2, 12) and torch.equal(first[:, :5], x) and torch.equal(first, again)
 
 
+def test_ids_below_the_lowest_are_never_drawn(model, ids):
+    drawn = model.generate(ids(4, 3), 30, temperature=5.0, lowest=20, generator=torch.Generator().manual_seed(0))[:, 3:]
+    assert drawn.min() >= 20
+
+
 def test_greedy_generation_takes_the_likeliest_token_of_the_whole_sequence_each_time(model, ids, loud):
     x = expected = ids(2, 6)
     loud(model, 0.1)

@@ -5,7 +5,7 @@ import torch
 
 from toto_robot.errors import UserError
 from toto_robot.models.presets import preset
-from toto_robot.models.toto import Toto, TotoConfig, normalise_patches, with_rope_theta
+from toto_robot.models.toto import Toto, TotoConfig, normalise_patches
 
 SMALL = TotoConfig(vocab_size=61, width=32, layers=3, heads=2, intermediate=48)
 
@@ -108,20 +108,6 @@ def test_the_residual_writes_of_a_fresh_model_are_small():
 def test_an_impossible_shape_is_refused(change):
     with pytest.raises(UserError, match="Toto's"):
         TotoConfig(**{**SMALL.to_dict(), **change})
-
-
-def test_a_trained_model_gets_another_rope_base_with_the_same_weights_and_stays_as_it_was(ids, loud):
-    trained = loud(Toto(SMALL))
-    before = trained.hidden_states(ids(1, 30), 3)
-    finer = with_rope_theta(trained, 50_000.0)
-    assert finer.config.rope_theta == 50_000.0 and trained.config == SMALL
-    assert all(torch.equal(a, b) for a, b in zip(trained.parameters(), finer.parameters()))
-    expected = Toto(TotoConfig(**{**SMALL.to_dict(), "rope_theta": 50_000.0}))
-    expected.load_state_dict(trained.state_dict())
-    assert torch.equal(finer.hidden_states(ids(1, 30), 3), expected.hidden_states(ids(1, 30), 3))
-    assert not torch.equal(finer.hidden_states(ids(1, 30), 3), before)
-    finer.embed.weight.data.zero_()  # nothing is shared
-    assert torch.equal(trained.hidden_states(ids(1, 30), 3), before)
 
 
 PATCHES = TotoConfig(vocab_size=48, width=32, layers=2, heads=2, intermediate=64, patches=True)

@@ -193,3 +193,22 @@ def test_each_source_has_its_held_out_loss_and_each_frame_its_own(config, make_s
     assert len(result["loss_by_frame"]) == 16
     assert sum(result["loss_by_frame"]) / 16 == pytest.approx(result["held_out"], abs=0.05)
     assert (tmp_path / "run" / "loss_by_frame.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_starts_from_a_model_folder_with_another_rope_base(config, tmp_path, settings):
+    pretrain(config(out=str(tmp_path / "coarse")))
+    shape = {name: None for name in ("width", "heads", "layers", "intermediate")}
+    start = str(tmp_path / "coarse" / "model")
+    cfg = config(**shape, init=start, rope_theta=50_000.0, lr=1e-12, short_steps=0, steps=1, out=str(tmp_path / "fine"))
+    pretrain(cfg)
+    before, after = weights(tmp_path / "coarse"), weights(tmp_path / "fine")
+    assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
+    assert toto_robot.load_encoder(tmp_path / "fine" / "model").toto.config.rope_theta == 50_000.0
+    with pytest.raises(UserError, match="width can't be set"):
+        config(**{**shape, "width": 8}, init=start)
+
+
+def test_a_start_that_knows_other_codes_is_refused(config, make_store, tmp_path):
+    with pytest.raises(UserError, match="knows 1028 ids, but the tokenizer of the stores needs 16"):
+        shape = {name: None for name in ("width", "heads", "layers", "intermediate")}
+        pretrain(config(**shape, init=str(Path(toto_robot.__file__).parent / "weights" / "toto_tiny"), out=str(tmp_path / "x")))

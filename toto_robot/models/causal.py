@@ -110,15 +110,21 @@ class CausalModel(nn.Module):
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
+        lowest: int = 0,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Append `steps` tokens to ids (B, T) → (B, T + steps); temperature 0 takes the likeliest token each time."""
+        """Append `steps` tokens to ids (B, T) → (B, T + steps); temperature 0 takes the likeliest token each time.
+
+        Ids below `lowest` are never drawn: 4 leaves the special tokens out.
+        """
         B, T = ids_BT.shape[:2]
         cache = self.new_cache(B, T + steps)
         out, new = [ids_BT], ids_BT
         for _ in range(steps):
             x_BTD = self._run(new, self.config.layers, cache)
-            new = sample(self.logits(x_BTD[:, -1]), temperature, top_k, top_p, generator)[:, None]
+            logits_BV = self.logits(x_BTD[:, -1])
+            logits_BV[:, :lowest] = -torch.inf
+            new = sample(logits_BV, temperature, top_k, top_p, generator)[:, None]
             out.append(new)
         return torch.cat(out, dim=1)
 

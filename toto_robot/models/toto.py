@@ -6,8 +6,7 @@ up: on a CPU two large products are faster than five small ones.
 Shapes: B batch, T sequence, D width, H heads, K head width, V vocabulary.
 """
 
-import copy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
@@ -178,14 +177,3 @@ def normalise_patches(patches: Tensor) -> Tensor:
     patches = patches.float()
     variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
     return (patches - mean) * (variance + 1e-6).rsqrt()
-
-
-def with_rope_theta(model: Toto, rope_theta: float) -> Toto:
-    """A copy of a trained model whose rotary base is `rope_theta`.
-
-    For going on at a finer grid: 50,000 for 32×32 tokens a frame after 10,000 for 16×16 (Table 4).
-    """
-    config = replace(model.config, rope_theta=rope_theta)
-    model = copy.deepcopy(model)
-    model.config = config
-    return model

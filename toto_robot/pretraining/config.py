@@ -31,6 +31,9 @@ class PretrainConfig:
     """Size: tiny, base, large or 1b; of Toto also a1 to a6 (`models/presets.py`)."""
     architecture: str = "toto"
     """toto, gpt2 or mamba."""
+    init: str | None = None
+    """Model folder to start from, instead of random weights; it decides the size. Only `rope_theta` may differ: 50,000
+    to go on with 32×32 tokens a frame after 10,000 with 16×16 (Table 4)."""
     width: int | None = None
     """Replaces the size's width."""
     heads: int | None = None
@@ -139,6 +142,8 @@ class PretrainConfig:
             raise UserError(f"compile must be auto, true or false, but it is {self.compile!r}")
         if self.parallel not in STRATEGIES:
             raise UserError(f"parallel must be one of {', '.join(STRATEGIES)}, but it is {self.parallel!r}")
+        if self.init and (fixed := sorted(self.changes().keys() - {"rope_theta"})):
+            raise UserError(f"init={self.init} decides the size, so {', '.join(fixed)} can't be set; only rope_theta can")
         check_pooling(self.pooling)
 
     def changes(self) -> dict:

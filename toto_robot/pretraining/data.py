@@ -33,6 +33,8 @@ class PretrainData:
     """F: frames of a row."""
     tokens: int
     """S: tokens of a frame."""
+    image_size: int
+    """Pixels on the side of the frames."""
     identity: dict
     """Fingerprints of all that is read; a resumed run must find the same."""
     describe: str
@@ -64,6 +66,7 @@ def open_data(cfg: PretrainConfig) -> PretrainData:
         vocab_size=vocab_with_special(dvae.vocab_size),
         frames=training[0].frames,
         tokens=training[0].tokens_per_frame,
+        image_size=round(training[0].tokens_per_frame**0.5) * dvae.patch,
         identity={
             "stores": [store.fingerprint for store in training],
             "validation": [store.fingerprint for store in held_out],

@@ -16,9 +16,9 @@ import yaml
 from toto_robot.atomic import atomic_write_text
 from toto_robot.errors import UserError
 from toto_robot.features.encoder import usable_device
-from toto_robot.features.folder import save_model
+from toto_robot.features.folder import read_folder, save_model
 from toto_robot.models.flops import training_flops_per_token
-from toto_robot.models.presets import preset
+from toto_robot.models.presets import ModelConfig, preset
 from toto_robot.precision import choose_dtype
 from toto_robot.pretraining.checkpoint import check_settings, checkpoints, load_checkpoint, read_settings, same_run, save_checkpoint
 from toto_robot.pretraining.config import PretrainConfig
@@ -48,7 +48,7 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
     cores = cfg.threads or os.cpu_count() or 1
     torch.set_num_threads(1 if cfg.device == "cpu" else cores)
     data = open_data(cfg)
-    config = preset(cfg.model, data.vocab_size, cfg.architecture, **cfg.changes())
+    config = model_config(cfg, data.vocab_size)
     settings = {**cfg.what_decides_the_weights(), **data.identity, "toto": config.to_dict()}
     settings |= {"threads": cores if group.world == 1 else 1, "world": group.world}
     settings = yaml.safe_load(yaml.safe_dump(settings))  # tuples and numbers as they will be read back
@@ -81,6 +81,19 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
     return export(trainer, out, data, tokens, time.monotonic() - began)
 
 
+def model_config(cfg: PretrainConfig, vocab_size: int) -> ModelConfig:
+    """The model's shape: a named size with changes, or that of `init`. Raises UserError where init has other codes."""
+    if cfg.init is None:
+        return preset(cfg.model, vocab_size, cfg.architecture, **cfg.changes())
+    config = replace(read_folder(Path(cfg.init)).toto, **cfg.changes())
+    if config.vocab_size != vocab_size:
+        raise UserError(
+            f"init={cfg.init} knows {config.vocab_size} ids, but the tokenizer of the stores needs {vocab_size}; "
+            "tokenize with the tokenizer in that folder"
+        )
+    return config
+
+
 def flops_per_token(trainer: Trainer, data: PretrainData, step: int) -> float:
     """Of training on the rows of a step, with the half of the attention scores that causality leaves."""
     short = trainer.cfg.short_frames * (data.tokens + 1)
@@ -106,7 +119,9 @@ def export(trainer: Trainer, out: Path, data: PretrainData, tokens: int, seconds
     if trainer.group.first:
         layer = cfg.layer or (model.config.layers + 1) // 2
         notes = {"steps": cfg.steps, "short_steps": cfg.short_steps, "stores": data.identity["stores"], **losses}
-        save_model(out / "model", model, data.dvae, layer=layer, pooling=cfg.pooling, notes=notes)
+        save_model(
+            out / "model", model, data.dvae, layer=layer, pooling=cfg.pooling, image_size=data.image_size, notes=notes
+        )
         draw_loss(out, math.log(model.config.vocab_size), cfg.short_steps)
         atomic_write_text(out / RESULT, json.dumps(result, indent=1))
         if by_frame:

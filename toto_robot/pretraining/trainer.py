@@ -3,11 +3,13 @@
 import math
 import os
 from contextlib import nullcontext
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from toto_robot.errors import UserError
+from toto_robot.features.folder import load_toto, read_folder
 from toto_robot.models.causal import CausalModel
 from toto_robot.models.mup import parameter_groups
 from toto_robot.models.presets import build
@@ -25,7 +27,10 @@ class Trainer:
     def __init__(self, cfg: PretrainConfig, config, group: Group):
         self.cfg, self.group = cfg, group
         self.model = build(config)
-        self.model.init_weights(torch.Generator().manual_seed(cfg.seed))
+        if cfg.init:
+            self.model.load_state_dict(load_toto(read_folder(Path(cfg.init))).state_dict())
+        else:
+            self.model.init_weights(torch.Generator().manual_seed(cfg.seed))
         self.model.to(group.device)
         if cfg.checkpoint_activations:
             self.model.checkpoint_blocks(True)
