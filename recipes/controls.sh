@@ -22,4 +22,5 @@ run random_weights-0 encoder=toto_tiny_random episodes=0
 run dvae_codes-0 encoder=dvae_codes episodes=0
 list() { ls -d "$@" | paste -sd,; }
 $PY -m toto_robot.compare out=docs/controls.png title="franka_pick: DAgger from different inputs" \
-    "panels={mean pooling: [$(list runs/{toto_tiny_mean,random_weights_mean,dvae_codes_mean,proprioception,privileged}-?)], grid pooling: [$(list runs/{toto_tiny,random_weights,dvae_codes}-?)]}"
+    "runs=[$(list runs/{toto_tiny_mean,random_weights_mean,dvae_codes_mean,proprioception,privileged}-?)]" \
+    "second=[$(list runs/{toto_tiny,random_weights,dvae_codes}-?)]" "titles=[mean pooling,4x4 grid]"

@@ -1,8 +1,6 @@
 """Runs of one name are seeds of one condition."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
@@ -28,17 +26,15 @@ def test_seeds_of_a_condition_share_a_line(tmp_path):
 
 def test_panels_stand_side_by_side(tmp_path):
     a, b = run(tmp_path / "toto_mean-0", [0.1, 0.9]), run(tmp_path / "toto_grid-0", [0.2, 1.0])
-    command = f"panels={{mean pooling: [{a}], grid pooling: [{b}]}}"
-    done = subprocess.run([sys.executable, "-m", "toto_robot.compare", command, f"out={tmp_path / 'a.png'}"], capture_output=True)
-    assert done.returncode == 0, done.stderr
-    assert set(json.loads(done.stdout)["last"]) == {"toto_mean", "toto_grid"}
+    out = main(CompareConfig(runs=[a], second=[b], titles=["mean pooling", "grid pooling"], out=str(tmp_path / "a.png")))
+    assert set(out["last"]) == {"toto_mean", "toto_grid"}
     assert Image.open(tmp_path / "a.png").width > 1.5 * Image.open(tmp_path / "a.png").height
 
 
 def test_runs_that_cannot_be_compared_are_named(tmp_path):
     with pytest.raises(UserError, match="not a run"):
         main(CompareConfig(runs=[str(tmp_path)]))
-    with pytest.raises(UserError, match="runs=.*or panels="):
+    with pytest.raises(UserError, match="runs="):
         CompareConfig()
     with pytest.raises(UserError, match="eval_every"):
         main(CompareConfig(runs=[run(tmp_path / "a", [])]))

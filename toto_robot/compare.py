@@ -1,7 +1,7 @@
 """Learning curves of several runs in one picture, and their final scores in one table.
 
     python -m toto_robot.compare 'runs=[runs/toto-0,runs/toto-1,runs/random-0]' out=docs/controls.png
-    python -m toto_robot.compare 'panels={mean pooling: [runs/a-0,runs/b-0], grid pooling: [runs/c-0]}'
+    python -m toto_robot.compare 'runs=[runs/a-0,runs/b-0]' 'second=[runs/c-0]' 'titles=[mean,grid]'
 
 Runs whose names differ only in a trailing number (`toto-0`, `toto-1`) are seeds of one condition: their mean is the
 line and their range the band. The curve is the success that was evaluated during training (`dagger.eval_every`).
@@ -11,6 +11,7 @@ import io
 import json
 import re
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import matplotlib
@@ -30,16 +31,18 @@ class CompareConfig:
 
     runs: list[str] = field(default_factory=list)
     """Run folders."""
-    panels: dict[str, list[str]] = field(default_factory=dict)
-    """Run folders by the title of a panel, for several panels side by side, instead of `runs`."""
+    second: list[str] = field(default_factory=list)
+    """Run folders for a second panel beside the first."""
+    titles: list[str] = field(default_factory=list)
+    """Titles of the panels."""
     out: str = "comparison.png"
     """Picture to write."""
     title: str = ""
     """Above the picture."""
 
     def __post_init__(self):
-        if bool(self.runs) == bool(self.panels):
-            raise UserError("compare needs runs=[FOLDER,...] or panels={TITLE: [FOLDER,...],...}")
+        if not self.runs:
+            raise UserError("compare needs runs=[FOLDER,...]")
 
 
 def curve(folder: str) -> tuple[list[int], list[float]]:
@@ -82,12 +85,12 @@ def draw(axes, runs: list[str]) -> dict[str, dict]:
 
 def main(cfg: CompareConfig) -> dict:
     """Draws the picture and returns the last point of each condition."""
-    panels = cfg.panels or {"": cfg.runs}
+    panels = [runs for runs in (cfg.runs, cfg.second) if runs]
     figure = Figure(figsize=(1.5 + 6 * len(panels), 4.5), layout="constrained")
     figure.suptitle(cfg.title)
     last = {}
-    for axes, (title, runs) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items()):
-        axes.set_title(title)
+    for axes, runs, title in zip_longest(figure.subplots(1, len(panels), squeeze=False)[0], panels, cfg.titles[: len(panels)]):
+        axes.set_title(title or "")
         last |= draw(axes, runs)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
