@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Which layer and which pooling: a probe for the cube's position for every layer (docs/probe/), and DAgger from three
-# layers (docs/layers.png). About 40 minutes on 2 CPU cores, with `recipes/controls.sh` run before: its
-# runs/toto_tiny-0 is layer 3. Finished runs are kept, unfinished ones go on.
+# Which layer and which pooling: a probe for the cube's position for every layer (docs/probe/), and DAgger with the paper's
+# mean pooling from three layers (docs/layers.png). About 40 minutes on 2 CPU cores, with `recipes/controls.sh` run
+# before: its runs/toto_tiny_mean-0 is layer 3. Finished runs are kept, unfinished ones go on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-.venv/bin/python}
@@ -9,8 +9,9 @@ SMALL="dagger.rounds=9 dagger.first_round_steps=2048 dagger.steps_per_round=1024
 [ -e data/probe.npz ] || $PY -m toto_robot.render out=data/probe.npz labels=true clips=480 frames=60 keep_every=8 seed=3 'looks=[nominal]'
 [ -e docs/probe/probe.json ] || $PY -m toto_robot.probe data/probe.npz out=docs/probe
 for layer in 1 6; do
-    [ -e "runs/layer_$layer-0/result.json" ] || $PY -m toto_robot.train_dagger env=franka_pick run="layer_$layer-0" $SMALL \
-        encoder.layer=$layer dagger.eval_every=4 episodes=0 $([ -e "runs/layer_$layer-0" ] && echo resume=true)
+    [ -e "runs/layer_${layer}_mean-0/result.json" ] || $PY -m toto_robot.train_dagger env=franka_pick run="layer_${layer}_mean-0" \
+        $SMALL encoder.layer=$layer encoder.pooling=mean dagger.eval_every=2 episodes=0 \
+        $([ -e "runs/layer_${layer}_mean-0" ] && echo resume=true)
 done
-$PY -m toto_robot.compare out=docs/layers.png title="franka_pick: DAgger from layers 1, 3 (toto_tiny) and 6" \
-    "runs=[runs/layer_1-0,runs/toto_tiny-0,runs/layer_6-0]"
+$PY -m toto_robot.compare out=docs/layers.png title="franka_pick: DAgger from layers 1, 3 (toto_tiny) and 6, mean pooling" \
+    "runs=[runs/layer_1_mean-0,runs/toto_tiny_mean-0,runs/layer_6_mean-0]"

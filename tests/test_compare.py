@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 from toto_robot.compare import CompareConfig, by_condition, main
 from toto_robot.errors import UserError
@@ -23,9 +24,18 @@ def test_seeds_of_a_condition_share_a_line(tmp_path):
     assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_panels_stand_side_by_side(tmp_path):
+    a, b = run(tmp_path / "toto_mean-0", [0.1, 0.9]), run(tmp_path / "toto_grid-0", [0.2, 1.0])
+    out = main(CompareConfig(runs=[a], second=[b], titles=["mean pooling", "grid pooling"], out=str(tmp_path / "a.png")))
+    assert set(out["last"]) == {"toto_mean", "toto_grid"}
+    assert Image.open(tmp_path / "a.png").width > 1.5 * Image.open(tmp_path / "a.png").height
+
+
 def test_runs_that_cannot_be_compared_are_named(tmp_path):
     with pytest.raises(UserError, match="not a run"):
         main(CompareConfig(runs=[str(tmp_path)]))
+    with pytest.raises(UserError, match="runs="):
+        CompareConfig()
     with pytest.raises(UserError, match="eval_every"):
         main(CompareConfig(runs=[run(tmp_path / "a", [])]))
     with pytest.raises(UserError, match="different steps"):

@@ -1,6 +1,7 @@
 """Learning curves of several runs in one picture, and their final scores in one table.
 
     python -m toto_robot.compare 'runs=[runs/toto-0,runs/toto-1,runs/random-0]' out=docs/controls.png
+    python -m toto_robot.compare 'runs=[runs/a-0,runs/b-0]' 'second=[runs/c-0]' 'titles=[mean,grid]'
 
 Runs whose names differ only in a trailing number (`toto-0`, `toto-1`) are seeds of one condition: their mean is the
 line and their range the band. The curve is the success that was evaluated during training (`dagger.eval_every`).
@@ -10,6 +11,7 @@ import io
 import json
 import re
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import matplotlib
@@ -29,6 +31,10 @@ class CompareConfig:
 
     runs: list[str] = field(default_factory=list)
     """Run folders."""
+    second: list[str] = field(default_factory=list)
+    """Run folders for a second panel beside the first."""
+    titles: list[str] = field(default_factory=list)
+    """Titles of the panels."""
     out: str = "comparison.png"
     """Picture to write."""
     title: str = ""
@@ -59,21 +65,33 @@ def by_condition(runs: list[str]) -> dict[str, list[str]]:
     return groups
 
 
-def main(cfg: CompareConfig) -> dict:
-    """Draws the picture and returns the last point of each condition."""
-    figure = Figure(figsize=(7.5, 4.5), layout="constrained")
-    axes, last = figure.subplots(), {}
-    for name, folders in by_condition(cfg.runs).items():
+def draw(axes, runs: list[str]) -> dict[str, dict]:
+    """One panel; returns the last point of each condition."""
+    last = {}
+    for name, folders in by_condition(runs).items():
         curves = [curve(folder) for folder in folders]
         if len({tuple(steps) for steps, _ in curves}) > 1:
             raise UserError(f"the runs of {name} were evaluated at different steps; compare runs of one recipe")
         steps, values = np.array(curves[0][0]), 100 * np.array([value for _, value in curves])
-        (line,) = axes.plot(steps, values.mean(0), marker="o", ms=3, label=f"{name} ({len(folders)} seed{'s' * (len(folders) > 1)})")
+        seeds = f"{len(folders)} seed{'s' * (len(folders) > 1)}"
+        (line,) = axes.plot(steps, values.mean(0), marker="o", ms=3, label=f"{name} ({seeds})")
         axes.fill_between(steps, values.min(0), values.max(0), color=line.get_color(), alpha=0.15, lw=0)
         last[name] = {"seeds": len(folders), "steps": int(steps[-1]), "success": [round(v / 100, 4) for v in values[:, -1]]}
-    axes.set(xlabel="environment steps", ylabel="success, %", ylim=(-2, 102), title=cfg.title)
+    axes.set(xlabel="environment steps", ylabel="success, %", ylim=(-2, 102))
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right", fontsize=8)
+    return last
+
+
+def main(cfg: CompareConfig) -> dict:
+    """Draws the picture and returns the last point of each condition."""
+    panels = [runs for runs in (cfg.runs, cfg.second) if runs]
+    figure = Figure(figsize=(1.5 + 6 * len(panels), 4.5), layout="constrained")
+    figure.suptitle(cfg.title)
+    last = {}
+    for axes, runs, title in zip_longest(figure.subplots(1, len(panels), squeeze=False)[0], panels, cfg.titles[: len(panels)]):
+        axes.set_title(title or "")
+        last |= draw(axes, runs)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     out = Path(cfg.out)
