@@ -44,7 +44,8 @@ class TokenStatsConfig:
 
 def main(cfg: TokenStatsConfig) -> dict:
     """Counts every store and writes the report; returns the numbers of the table."""
-    found = [statistics(TokenStore(path), cfg.rows, lambda text: print(text, file=sys.stderr)) for path in [cfg.store, *cfg.also]]
+    stores = [TokenStore(path) for path in [cfg.store, *cfg.also]]
+    found = [statistics(store, cfg.rows, lambda text: print(text, file=sys.stderr)) for store in stores]
     out, shown = Path(cfg.out), table(found)
     atomic_write_text(out / "token_stats.json", json.dumps([asdict(s) for s in found]) + "\n")
     atomic_write_text(out / "token_stats.md", f"# Use of the codes\n\n{shown}")
@@ -60,8 +61,8 @@ def table(found: list[Statistics]) -> str:
              "|---" * (6 + 3 * len(NGRAMS)) + "|"]
     for s in found:
         grams = " | ".join(f"{g.distinct:,} | {g.uniform:,.0f} | {g.independent:,.0f}" for g in s.ngrams)
-        lines.append(f"| {s.store} | {s.frames:,} | {s.vocab_size:,} | {s.used:,} | {s.coverage:.1%} ({s.chance_coverage:.1%}) | "
-                     f"{s.entropy_bits:.2f} ({s.most_bits:.2f}) | {grams} |")
+        lines.append(f"| {s.store} | {s.frames:,} | {s.vocab_size:,} | {s.used:,} | {s.coverage:.1%} "
+                     f"({s.chance_coverage:.1%}) | {s.entropy_bits:.2f} ({s.most_bits:.2f}) | {grams} |")
     return "\n".join(lines) + "\n"
 
 
@@ -74,15 +75,17 @@ def draw(found: list[Statistics]) -> bytes:
     width = 0.8 / len(found)
     for i, s in enumerate(found):
         x = [(rank + 0.5) / s.vocab_size for rank in range(s.used)]
-        (line,) = curve.plot(x, [count / s.tokens * s.vocab_size for count in s.counts], drawstyle="steps-mid", label=s.store)
+        y = [count / s.tokens * s.vocab_size for count in s.counts]
+        (line,) = curve.plot(x, y, drawstyle="steps-mid", label=s.store)
         cover.bar(i, 100 * s.coverage, width=0.8, color=line.get_color())
         cover.hlines(100 * s.chance_coverage, i - 0.4, i + 0.4, color="black", lw=1)
         for j, g in enumerate(s.ngrams):
             at, last = j + (i - (len(found) - 1) / 2) * width, i == len(found) - 1 and j == len(s.ngrams) - 1
             grams.bar(at, 100 * g.distinct / max(1, g.drawn), width=0.9 * width, color=line.get_color())
             for chance, style in (("uniform", "-"), ("independent", "--")):
-                grams.hlines(100 * getattr(g, chance) / max(1, g.drawn), at - width / 2, at + width / 2, color="black", lw=1,
-                             linestyle=style, label=f"chance: {chance}" if last else None)
+                y = 100 * getattr(g, chance) / max(1, g.drawn)
+                grams.hlines(y, at - width / 2, at + width / 2, color="black", lw=1, linestyle=style,
+                             label=f"chance: {chance}" if last else None)
     curve.axhline(1, color="black", lw=0.6)
     curve.set(xlabel="codes, most frequent first (share of the vocabulary)", ylabel="frequency / uniform frequency",
               yscale="log", xlim=(0, 1), title="1-grams")

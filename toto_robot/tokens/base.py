@@ -74,7 +74,8 @@ class Tokenizer(nn.Module, ABC):
         if isinstance(frames, np.ndarray):
             frames = torch.from_numpy(frames if frames.flags.writeable else frames.copy())
         if frames.ndim != 4 or frames.shape[1] % self.patch or frames.shape[2] % self.patch:
-            raise UserError(f"expected frames (B, H, W, 3) with H and W multiples of {self.patch}, got {tuple(frames.shape)}")
+            raise UserError(f"expected frames (B, H, W, 3) with H and W multiples of {self.patch}, "
+                            f"got {tuple(frames.shape)}")
         device = self.device
         with exact_float32(device):
             codes = [self.to_codes(to_float01(part.to(device))).flatten(1)
@@ -115,7 +116,7 @@ class Tokenizer(nn.Module, ABC):
 
     @classmethod
     def load(cls, folder) -> "Tokenizer":
-        """Read what `save` wrote, or this kind from a model folder. Checks sha256 and every shape; runs no foreign code."""
+        """Read what `save` wrote, or this kind from a model folder. Checks sha256 and shapes; runs no foreign code."""
         folder, weights = Path(folder), weight_name(cls.kind)
         for name in (CONFIG, weights):
             if not (folder / name).is_file():
@@ -134,7 +135,8 @@ class Tokenizer(nn.Module, ABC):
         try:
             model = cls.of(config, load_safetensors(data))
         except Exception as error:
-            raise UserError(f"{folder / weights} does not fit its {CONFIG}: {str(error).splitlines()[-1].strip()}") from error
+            raise UserError(f"{folder / weights} does not fit its {CONFIG}: "
+                            f"{str(error).splitlines()[-1].strip()}") from error
         model.source = described.get("source") or {}
         return model
 

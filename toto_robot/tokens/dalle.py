@@ -40,7 +40,7 @@ def dalle_from(weights: dict[str, Tensor], file: Path) -> DVAE:
 
 
 def _halves(weights: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """encoder, decoder or both → weights under our names. A lone half is told by its entry: the encoder sees 3 channels."""
+    """encoder, decoder or both → weights under our names. A lone half is told by its entry: 3 channels, an encoder."""
     named = {}
     for name, tensor in weights.items():
         for pattern, ours in RENAMED:

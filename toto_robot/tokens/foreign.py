@@ -1,4 +1,4 @@
-"""The weights in a foreign file: PyTorch's zip and legacy formats, Lightning checkpoints, safetensors. Runs no code of it.
+"""The weights in a foreign file, without running any of it: PyTorch's zip and legacy formats, Lightning, safetensors.
 
 What is read: a state dict; the one under `state_dict` of a Lightning checkpoint (all else in it is ignored); or the
 parameters of a pickled module of the DALL·E package. A file that refers to any name outside `ALLOWED` is refused; only
@@ -178,7 +178,8 @@ def _persistent(saved: Any) -> Storage | Name:
 # ------------------------------------------------------------------------------------------ from the pickle to tensors
 
 
-def _tensors(root: Any, names: set[str], wanted: Callable, read: Callable[[Storage], bytes], most: int) -> dict[str, Tensor]:
+def _tensors(root: Any, names: set[str], wanted: Callable, read: Callable[[Storage], bytes],
+             most: int) -> dict[str, Tensor]:
     """The wanted tensors of an unpickled `root`; `read` gives a storage's bytes, `most` bounds all of them together."""
     checkpoint = isinstance(root, dict) and isinstance(root.get("state_dict"), dict)
     if not checkpoint and (foreign := sorted(names - ALLOWED)):

@@ -7,7 +7,6 @@ to regress the next patch's values with `loss` in the place of cross-entropy. No
 """
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from toto_robot.errors import UserError
@@ -53,7 +52,8 @@ class PatchTokenizer:
         """Mean and standard deviation float32 (B, S, 1) of each patch, which `values` takes out."""
         return self._statistics(patchify(to_float01(frames), self.patch))
 
-    def frames(self, values: Tensor, mean: Tensor | None = None, std: Tensor | None = None, height: int | None = None) -> Tensor:
+    def frames(self, values: Tensor, mean: Tensor | None = None, std: Tensor | None = None,
+               height: int | None = None) -> Tensor:
         """Values (B, S, dim) to uint8 (B, H, W, 3): the inverse of `values`. Normalised values alone don't say how
         bright a patch is, so they need the mean and std of `statistics`. A square frame unless `height` is given."""
         if self.normalize:
@@ -75,7 +75,8 @@ def patchify(x: Tensor, patch: int) -> Tensor:
     """float (B, 3, H, W) to (B, S, patch · patch · 3): patches in raster order, inside one pixels in raster order with
     their three channels together (MAE's order)."""
     if x.ndim != 4 or x.shape[2] % patch or x.shape[3] % patch:
-        raise UserError(f"expected frames (B, H, W, 3) with H and W multiples of {patch}, got {tuple(x.movedim(1, -1).shape)}")
+        raise UserError(f"expected frames (B, H, W, 3) with H and W multiples of {patch}, "
+                        f"got {tuple(x.movedim(-3, -1).shape)}")
     B, C, H, W = x.shape
     x = x.view(B, C, H // patch, patch, W // patch, patch).permute(0, 2, 4, 3, 5, 1)      # (B, rows, columns, y, x, C)
     return x.reshape(B, -1, patch * patch * C)
@@ -86,6 +87,7 @@ def unpatchify(values: Tensor, patch: int, height: int | None = None) -> Tensor:
     B, S, D = values.shape
     rows = height // patch if height else round(S ** 0.5)
     if D != 3 * patch * patch or rows < 1 or S % rows:
-        raise UserError(f"expected values (B, {rows} rows × columns, {3 * patch * patch}), got {tuple(values.shape)}; give height=")
+        raise UserError(f"expected values (B, {rows} rows × columns, {3 * patch * patch}), "
+                        f"got {tuple(values.shape)}; give height=")
     x = values.view(B, rows, -1, patch, patch, 3).permute(0, 5, 1, 3, 2, 4)               # (B, C, rows, y, columns, x)
     return x.reshape(B, 3, rows * patch, -1)

@@ -72,15 +72,17 @@ def statistics(store: TokenStore, rows: int = 0, tell: Callable[[str], None] = l
     counts = np.zeros(store.vocab_size, np.int64)
     for codes in _frames(store, chosen):
         if int(codes.max()) >= store.vocab_size:
-            raise UserError(f"{store.path} holds code {int(codes.max())}, and its tokenizer has {store.vocab_size}; build it again")
+            raise UserError(f"{store.path} holds code {int(codes.max())}, and its tokenizer has {store.vocab_size}; "
+                            "build it again")
         counts += np.bincount(codes.ravel(), minlength=store.vocab_size)
     tokens = int(counts.sum())
     shares = counts[counts > 0] / tokens
     found = Statistics(
-        store=str(store.path), vocab_size=store.vocab_size, rows=len(chosen), frames=len(chosen) * store.frames, tokens=tokens,
-        used=len(shares), coverage=len(shares) / store.vocab_size,
+        store=str(store.path), vocab_size=store.vocab_size, rows=len(chosen), frames=len(chosen) * store.frames,
+        tokens=tokens, used=len(shares), coverage=len(shares) / store.vocab_size,
         chance_coverage=expected_distinct(np.ones(1), np.array([store.vocab_size]), tokens) / store.vocab_size,
-        entropy_bits=float(-(shares * np.log2(shares)).sum()), most_bits=math.log2(store.vocab_size), counts=np.sort(counts[counts > 0])[::-1].tolist())
+        entropy_bits=float(-(shares * np.log2(shares)).sum()), most_bits=math.log2(store.vocab_size),
+        counts=np.sort(counts[counts > 0])[::-1].tolist())
     for n in NGRAMS:
         drawn = found.frames * max(0, store.tokens_per_frame - n + 1)
         tell(f"{store.path}: {n}-grams")

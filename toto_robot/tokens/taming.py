@@ -69,14 +69,15 @@ def config_of_yaml(path: Path) -> VQGANConfig:
         params, network = model["params"], model["params"]["ddconfig"]
         sizes = [int(network["resolution"]) // 2 ** i for i in range(len(network["ch_mult"]))]
         config = VQGANConfig(
-            vocab_size=params["n_embed"], embed_dim=params["embed_dim"], z_channels=network["z_channels"], ch=network["ch"],
-            ch_mult=network["ch_mult"], num_res_blocks=network["num_res_blocks"],
+            vocab_size=params["n_embed"], embed_dim=params["embed_dim"], z_channels=network["z_channels"],
+            ch=network["ch"], ch_mult=network["ch_mult"], num_res_blocks=network["num_res_blocks"],
             attention=tuple(i for i, size in enumerate(sizes) if size in network["attn_resolutions"]),
             gumbel=str(model.get("target")).endswith("GumbelVQ"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} does not describe a VQGAN ({reason(error)}); expected the authors' YAML with "
                         "model.params.ddconfig") from error
-    other = {**{k: v for k, v in network.items() if v != FIXED.get(k, v)}, **({"remap": 1} if params.get("remap") else {})}
+    other = [key for key, value in network.items() if value != FIXED.get(key, value)]
+    other += ["remap"] if params.get("remap") else []
     if other:
         raise UserError(f"{path} sets {', '.join(other)}, and this VQGAN has only the values of the published models: "
                         f"{', '.join(f'{k}={v}' for k, v in FIXED.items())}, no remap")
@@ -85,5 +86,6 @@ def config_of_yaml(path: Path) -> VQGANConfig:
 
 def find_yaml(file: Path) -> Path | None:
     """The YAML of a checkpoint: of the same name, or the first with a VQGAN in it beside the file, or in ../configs."""
-    beside = [file.with_suffix(".yaml"), *sorted(file.parent.glob("*.yaml")), *sorted(file.parent.parent.glob("configs/*.yaml"))]
+    beside = [file.with_suffix(".yaml"), *sorted(file.parent.glob("*.yaml"))]
+    beside += sorted(file.parent.parent.glob("configs/*.yaml"))
     return next((path for path in beside if path.is_file() and "ddconfig" in path.read_text(errors="replace")), None)

@@ -56,8 +56,8 @@ def find_tokenizer(name_or_path: str | Path) -> Path:
                         f"{' or '.join(map(weight_name, KINDS))}, a published weight file ({', '.join(SUFFIXES)}), "
                         f"or one of the embedded ones ({', '.join(embedded) or 'none is installed'})")
     files = [p for where in (folder, folder / "checkpoints") for p in sorted(where.glob("*")) if p.suffix in SUFFIXES]
-    tests = (lambda p: True, lambda p: p.stem == "last", lambda p: "encoder" in p.name, lambda p: p.suffix == ".safetensors")
-    for preferred in ([p for p in files if test(p)] for test in tests):
+    for preferred in (files, [p for p in files if p.stem == "last"], [p for p in files if "encoder" in p.name],
+                      [p for p in files if p.suffix == ".safetensors"]):
         if len(preferred) == 1:
             return preferred[0]
     raise UserError(f"{folder} holds {', '.join(p.name for p in files) or 'no weight file'}; expected one weight file "
