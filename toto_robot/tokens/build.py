@@ -82,7 +82,7 @@ class TokenizeConfig:
                 raise UserError(f"{name}: expected a number of seconds above 0, got {getattr(self, name)}")
         if self.workers < 0:
             raise UserError(f"workers: expected 0 (all cores) or more, got {self.workers}")
-        token_grid(self.image_size, patch=8)           # the finest there is; a coarser tokenizer asks for more
+        token_grid(self.image_size, patch=8)           # at once; the tokenizer's own grid, when it is open
 
 
 @dataclass

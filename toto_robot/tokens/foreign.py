@@ -60,7 +60,8 @@ def read_weights(path: Path, wanted: Callable[[str], bool] = lambda name: True) 
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror or error}") from error
     except Refused as error:
-        raise UserError(f"{path} {error}; expected weights from PyTorch, Lightning or safetensors") from error
+        said = " ".join(str(error).split())[:400]      # it quotes the file
+        raise UserError(f"{path} {said}; expected weights from PyTorch, Lightning or safetensors") from error
     except Exception as error:      # whatever a damaged file drives a reader to; MemoryError is one of them
         raise UserError(f"{path} is truncated or damaged ({reason(error)}); download it again") from error
     if not found:
