@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 export MUJOCO_GL ?= egl
 
-.PHONY: setup dagger test robosuite clean
+.PHONY: setup dagger test soak robosuite clean
 setup: .venv/ready
 	@scripts/gl.sh
 
@@ -18,6 +18,9 @@ dagger: setup
 
 test: setup
 	$(PY) -m pytest
+
+soak: setup
+	$(PY) tests/soak/tokenize_kills.py kills=50
 
 robosuite: setup
 	$(PY) -m pip install -q -c constraints.txt -e '.[robosuite]'

@@ -25,8 +25,8 @@ def key_of(*parts) -> int:
     return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8], "little")
 
 
-def permute(index, n: int, key: int) -> np.ndarray:
-    """Where a keyed permutation of 0..n-1 sends each index; no table, any n up to 2**62.
+def permute(index, n: int, key) -> np.ndarray:
+    """Where a keyed permutation of 0..n-1 sends each index; no table, any n up to 2**62. `key`: one, or one an index.
 
     A balanced Feistel network on the smallest even number of bits that holds n; what lands outside
     0..n-1 is sent through again until it is inside.
@@ -34,24 +34,27 @@ def permute(index, n: int, key: int) -> np.ndarray:
     index = np.atleast_1d(np.asarray(index, dtype=np.uint64))
     if n < 1 or (len(index) and int(index.max()) >= n):
         raise ValueError(f"expected indices in 0..{n - 1}")
+    if n == 1:
+        return index.astype(np.int64)
     half = np.uint64(max(1, ((n - 1).bit_length() + 1) // 2))
     mask = np.uint64((1 << int(half)) - 1)
-    keys = [np.uint64(key_of(key, r) | 1) for r in range(ROUNDS)]
+    distinct, which = np.unique(np.broadcast_to(np.asarray(key, dtype=np.uint64), index.shape), return_inverse=True)
+    keys = np.array([[key_of(int(k), r) | 1 for k in distinct] for r in range(ROUNDS)], dtype=np.uint64)[:, which]
 
-    def once(x):
+    def once(x, keys):
         left, right = x >> half, x & mask
         for k in keys:
             left, right = right, left ^ (_mix(right, k) & mask)
         return (left << half) | right
 
     with np.errstate(over="ignore"):
-        out = once(index)
+        out = once(index, keys)
         while (outside := out >= n).any():
-            out[outside] = once(out[outside])
+            out[outside] = once(out[outside], keys[:, outside])
     return out.astype(np.int64)
 
 
-def _mix(x: np.ndarray, key: np.uint64) -> np.ndarray:
+def _mix(x: np.ndarray, key: np.ndarray) -> np.ndarray:
     """splitmix64's finisher: every input bit reaches every output bit."""
     x = (x + key) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -109,12 +112,11 @@ class Mixture:
     def rows(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Store number and row in that store, int64 (count,) each, of global rows first..first+count-1."""
         at = np.arange(first, first + count, dtype=np.int64)
-        which, row = np.empty(count, np.int64), np.empty(count, np.int64)
-        for block in np.unique(at // self.block):
-            here = at // self.block == block
-            slot = permute(at[here] % self.block, self.block, key_of(self.seed, "block", int(block)))
-            which[here] = np.searchsorted(self._ends, slot, side="right")
-            row[here] = block * np.take(self.counts, which[here]) + slot - np.take(self._ends - self.counts, which[here])
+        blocks, block = np.unique(at // self.block, return_inverse=True)
+        keys = np.array([key_of(self.seed, "block", int(b)) for b in blocks], dtype=np.uint64)
+        slot = permute(at % self.block, self.block, keys[block])
+        which = np.searchsorted(self._ends, slot, side="right")
+        row = at // self.block * np.take(self.counts, which) + slot - np.take(self._ends - self.counts, which)
         for s, store in enumerate(self.stores):
             mine = np.flatnonzero(which == s)
             epoch = row[mine] // len(store)
