@@ -27,10 +27,10 @@ def selective_scan(
 ) -> tuple[Tensor, Tensor]:
     """Outputs y (B, T, E) and the last state (B, E, N), in float32. `step_BTE` is Δ; A must be negative.
 
-    Forward and backward together, float32 on one core, against the recurrence written as a loop over positions for
-    autograd: 0.14 against 0.71 s and 70 against 150 MB at B, T, E, N = 8, 257, 384, 8; 0.41 against 34 s and 60
-    against 240 MB at 1, 4098, 384, 8. Cutting blocks into stretches changes this little (0.9 times the time there,
-    1.4 times at 1, 1024, 1536, 16), so a CPU has none; it takes 770 operations instead of 4,098.
+    Forward and backward together in float32 on one core, against the recurrence as a loop over positions for autograd:
+    0.15 against 0.9 s and 80 against 110 MB at B, T, E, N = 8, 257, 384, 8; 0.37 against 34 s and 70 against 240 MB
+    at 1, 4098, 384, 8. In stretches these take 0.22 and 0.35 s (and 0.60 instead of 0.42 s at 1, 1024, 1536, 16), so
+    a CPU runs without; a GPU starts 770 operations one after the other instead of 4,098.
     """
     device = x_BTE.device.type
     with nullcontext() if device == "meta" else torch.autocast(device, enabled=False):  # meta knows no autocast

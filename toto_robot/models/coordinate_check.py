@@ -1,0 +1,112 @@
+"""muP's coordinate check: does what a few steps change stay the same size as the width grows? (Yang et al. 2022, App. D.1)
+
+    check = coordinate_check(TotoConfig(1028, width=64, layers=2, heads=4, intermediate=256), widths=(64, 128, 256, 512))
+    draw_coordinate_check(check, "coordinate_check.png")
+
+Without muP the lines of the picture climb with the width; with it they lie flat.
+"""
+
+import io
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from toto_robot.atomic import atomic_write_bytes
+from toto_robot.models.mup import parameter_groups
+from toto_robot.models.presets import ModelConfig, build
+
+Check = dict[str, dict[str, dict[int, list[float]]]]
+"""muP on or off → what is measured → width → its size after step 1, 2, ..."""
+
+
+def coordinate_check(
+    config: ModelConfig, widths: tuple[int, ...], *, steps: int = 4, lr: float = 1e-2, seeds: int = 2, tokens: int = 64
+) -> Check:
+    """Mean absolute change, since the start, of the stream after each block and of the logits, with muP and without.
+
+    `config` is the model at its base width; the wider ones have its heads, its depth and its intermediate / width.
+    Every model takes `steps` AdamW steps on one random batch of 4 rows; sizes are averaged over `seeds` models.
+    """
+    return {
+        name: _sizes([replace(_wider(config, width), mup_base_width=base) for width in widths], steps, lr, seeds, tokens)
+        for name, base in (("without muP", None), ("with muP", config.width))
+    }
+
+
+def exponents(check: dict[str, dict[int, list[float]]]) -> dict[str, float]:
+    """p of size ~ width^p after the last step, by least squares, of each thing that was measured: 0 is flat."""
+    found = {}
+    for what, sizes in check.items():
+        x = torch.tensor([math.log(width) for width in sizes])
+        y = torch.tensor([math.log(each[-1]) for each in sizes.values()])
+        found[what] = ((x - x.mean()) @ (y - y.mean()) / (x - x.mean()).square().sum()).item()
+    return found
+
+
+def draw_coordinate_check(check: Check, path: str | Path) -> None:
+    """One row of panels without muP and one with it; a panel for each thing measured, a line for each step."""
+    from matplotlib.figure import Figure
+
+    columns = list(check["with muP"])
+    figure = Figure(figsize=(2.6 * len(columns), 5.2), layout="constrained")
+    panels = figure.subplots(2, len(columns), sharex=True, sharey="col", squeeze=False)
+    for row, (name, measured) in zip(panels, check.items()):
+        slopes = exponents(measured)
+        for axes, what in zip(row, columns):
+            widths, sizes = zip(*measured[what].items())
+            for step, size in enumerate(zip(*sizes), start=1):
+                axes.loglog(widths, size, "o-", markersize=3, label=f"step {step}")
+            axes.set_title(f"{what}, {name}\n~ width^{slopes[what]:.2f}", fontsize=9)
+            axes.set_xticks(widths, [str(width) for width in widths], fontsize=7)
+            axes.minorticks_off()
+        row[0].set_ylabel("mean absolute change")
+    for axes in panels[1]:
+        axes.set_xlabel("width")
+    panels[0][0].legend(frameon=False, fontsize=7)
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=120)
+    atomic_write_bytes(Path(path), image.getvalue())
+
+
+def _wider(config: ModelConfig, width: int) -> ModelConfig:
+    return replace(config, width=width, intermediate=config.intermediate * width // config.width)
+
+
+def _sizes(configs: list, steps: int, lr: float, seeds: int, tokens: int) -> dict[str, dict[int, list[float]]]:
+    """`Check`'s inner part, of models that differ in width."""
+    found = {}
+    for config in configs:
+        runs = torch.stack([_one_run(config, steps, lr, seed, tokens) for seed in range(seeds)]).mean(dim=0)
+        names = [f"block {i}" for i in range(1, config.layers + 1)] + ["logits"]
+        for name, sizes in zip(names, runs.T.tolist()):
+            found.setdefault(name, {})[config.width] = sizes
+    return found
+
+
+def _one_run(config: ModelConfig, steps: int, lr: float, seed: int, tokens: int) -> torch.Tensor:
+    """Changes (steps, blocks + 1) of one model."""
+    generator = torch.Generator().manual_seed(seed)
+    model = build(config)
+    model.init_weights(generator)
+    ids = torch.randint(1, config.vocab_size, (4, tokens), generator=generator)
+    optimizer = torch.optim.AdamW(parameter_groups(model, lr, weight_decay=0.0), betas=(0.9, 0.95))
+    changes, before = [], _activations(model, ids)
+    for _ in range(steps):
+        model.loss(ids).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        changes.append(torch.stack([(x - x0).abs().mean() for x, x0 in zip(_activations(model, ids), before)]))
+    return torch.stack(changes)
+
+
+@torch.no_grad()
+def _activations(model, ids: torch.Tensor) -> list[torch.Tensor]:
+    """The stream after each block, before any norm, and the logits."""
+    x, shared = model.begin(ids, 0)
+    found = []
+    for block in model.blocks:
+        x = block(x, *shared)
+        found.append(x)
+    return [*found, model.logits(x)]
