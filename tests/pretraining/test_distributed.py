@@ -25,7 +25,9 @@ def start(settings, out, *more):
     values = [f"{k}=[{','.join(v)}]" if isinstance(v, list) else f"{k}={v}" for k, v in settings.items()]
     command = [*TORCHRUN, "toto_robot.pretrain", *values, f"out={out}", *more]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+    )
 
 
 def finish(process):
@@ -63,8 +65,7 @@ def test_a_run_of_two_that_is_killed_goes_on_as_one(float_settings, tmp_path):
     while not checkpoints(tmp_path / "cut" / "resume"):
         assert process.poll() is None and time.monotonic() < end, process.communicate()
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    subprocess.run(["pkill", "-9", "-f", str(tmp_path / "cut")], check=False)
+    os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     pretrain(PretrainConfig(**settings, out=str(tmp_path / "cut"), resume=True))
     pretrain(PretrainConfig(**settings, out=str(tmp_path / "whole")))
