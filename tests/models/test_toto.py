@@ -102,9 +102,18 @@ def test_the_residual_writes_of_a_fresh_model_are_small():
 
 
 @pytest.mark.parametrize(
-    "change", [{"width": 30, "heads": 4}, {"width": 6, "heads": 2}, {"layers": 0}, {"heads": True}, {"norm_eps": 0}, {"rope_theta": float("nan")},
-               {"mup_base_width": 0}, {"patches": True, "tied": True}]
-)  # fmt: skip
+    "change",
+    [
+        {"width": 30, "heads": 4},
+        {"width": 6, "heads": 2},
+        {"layers": 0},
+        {"heads": True},
+        {"norm_eps": 0},
+        {"rope_theta": float("nan")},
+        {"mup_base_width": 0},
+        {"patches": True, "tied": True},
+    ],
+)
 def test_an_impossible_shape_is_refused(change):
     with pytest.raises(UserError, match="Toto's"):
         TotoConfig(**{**SMALL.to_dict(), **change})
