@@ -166,6 +166,7 @@ def test_a_model_learns_to_predict_patches_and_never_looks_ahead():
     changed[:, 6:] = 0
     assert torch.equal(model(changed)[:, :6], model(patches)[:, :6])
     assert model.hidden_states(patches, 1).shape == (4, 12, 32)
+    assert model.bfloat16().hidden_states(patches, 1).dtype == torch.bfloat16
 
 
 def test_generating_patches_is_refused():
