@@ -10,7 +10,7 @@ torch.set_num_threads(1)
 SMALL = {
     "toto": TotoConfig(vocab_size=61, width=32, layers=3, heads=2, intermediate=48),
     "gpt2": GPT2Config(vocab_size=61, width=32, layers=3, heads=2, intermediate=128, context=260),
-    "gpt2_sincos": GPT2Config(vocab_size=61, width=32, layers=3, heads=2, intermediate=128, positions="sincos", tied=True),
+    "gpt2_sincos": GPT2Config(61, width=32, layers=3, heads=2, intermediate=128, positions="sincos", tied=True),
     "mamba": MambaConfig(vocab_size=61, width=32, layers=3, state=4),
 }
 

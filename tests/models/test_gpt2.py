@@ -61,15 +61,13 @@ def test_greedy_generation_equals_hugging_faces(ids, loud):
     assert torch.equal(model.generate(x, 20, temperature=0), theirs)
 
 
-def test_fixed_positions_are_transformers_sines_then_cosines_and_may_start_anywhere():
-    from transformers.models.m2m_100.modeling_m2m_100 import M2M100SinusoidalPositionalEmbedding as Theirs
-
-    ours = sincos_table(0, 50, 48)
-    assert ours[0, :24].abs().max() == 0 and (ours[0, 24:] == 1).all()
-    torch.testing.assert_close(sincos_table(20, 30, 48), ours[20:])
-    theirs = Theirs.get_embedding(50, 48)  # its frequencies reach 1e4 one pair later than the original's
-    torch.testing.assert_close(ours[:, 0], theirs[:, 0])
-    torch.testing.assert_close(ours[7, 3], torch.tensor(7 / 10_000 ** (6 / 48)).sin())
+def test_fixed_positions_are_sines_then_cosines_of_falling_frequencies_and_may_start_anywhere():
+    table = sincos_table(0, 50, 48)
+    assert table[0, :24].abs().max() == 0 and (table[0, 24:] == 1).all()
+    for pair in (0, 3, 23):
+        angle = torch.tensor(7 / 10_000 ** (2 * pair / 48))
+        torch.testing.assert_close(table[7, [pair, 24 + pair]], torch.stack((angle.sin(), angle.cos())))
+    torch.testing.assert_close(sincos_table(20, 30, 48), table[20:])
 
 
 def test_a_sequence_longer_than_the_learned_positions_is_refused_and_fixed_ones_have_no_end(ids):
@@ -81,7 +79,8 @@ def test_a_sequence_longer_than_the_learned_positions_is_refused_and_fixed_ones_
 
 
 @pytest.mark.parametrize(
-    "change", [{"width": 30}, {"layers": 0}, {"context": 0}, {"positions": "rope"}, {"norm_eps": -1}, {"mup_base_width": 0}]
+    "change",
+    [{"width": 30}, {"layers": 0}, {"context": 0}, {"positions": "rope"}, {"norm_eps": -1}, {"mup_base_width": 0}],
 )
 def test_an_impossible_shape_is_refused(change):
     with pytest.raises(UserError, match="GPT-2's"):

@@ -27,8 +27,8 @@ def hugging_face_twin(model: Mamba, config: MambaConfig):
             tie_word_embeddings=False,
         )
     ).eval()
-    names = {"embed.": "backbone.embeddings.", "blocks.": "backbone.layers.", "norm.": "backbone.norm_f.", "head.": "lm_head."}
-    state = {}
+    names = {"embed.": "backbone.embeddings.", "blocks.": "backbone.layers.", "norm.": "backbone.norm_f."}
+    names["head."], state = "lm_head.", {}
     for name, weight in model.state_dict().items():
         start = next(start for start in names if name.startswith(start))
         state[names[start] + name.removeprefix(start)] = weight

@@ -65,11 +65,16 @@ def test_attention_scores_are_divided_by_the_head_width_and_the_heads_input_by_t
     torch.testing.assert_close(model(ids(2, 20)), plain(ids(2, 20)))
 
 
-def test_mambas_states_are_not_decayed_and_it_has_no_muP():
+def test_mambas_decays_are_not_decayed_and_it_has_no_muP():
     groups = groups_by_name(build(MambaConfig(vocab_size=9, width=16, layers=1)), lr=0.1, weight_decay=0.2)
-    undecayed = {name.rsplit(".", 1)[0] if name.endswith(".bias") else name.split(".")[-1] for name, group in groups.items()
-                 if not group["weight_decay"]}  # fmt: skip
-    assert undecayed == {"A_log", "D", "weight", "blocks.0.mixer.conv1d", "blocks.0.mixer.dt_proj"}  # weight: the norms'
+    assert {name for name, group in groups.items() if not group["weight_decay"]} == {
+        "norm.weight",
+        "blocks.0.norm.weight",
+        "blocks.0.mixer.A_log",
+        "blocks.0.mixer.D",
+        "blocks.0.mixer.conv1d.bias",
+        "blocks.0.mixer.dt_proj.bias",
+    }
     assert {group["lr_scale"] for group in groups.values()} == {1.0}
 
 

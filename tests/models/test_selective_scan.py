@@ -41,11 +41,10 @@ def test_outputs_last_state_and_every_gradient_equal_the_recurrences(plan, T, mo
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+@pytest.mark.parametrize("plan", [(64, 64), (4, 2)])
 def test_the_gradients_are_those_of_finite_differences(plan):
-    small = [tensor[:1].double() if i != 2 else tensor.double() for i, tensor in enumerate(inputs(10))]
-    plan = (4, 2) if plan == (64, 8) else plan
-    assert torch.autograd.gradcheck(lambda *given: SelectiveScan.apply(*given, *plan), [t.requires_grad_() for t in small])
+    given = [tensor.double().requires_grad_() for tensor in inputs(10)]
+    assert torch.autograd.gradcheck(lambda *given: SelectiveScan.apply(*given, *plan), given)
 
 
 @pytest.mark.parametrize("plan", PLANS)

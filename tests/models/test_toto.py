@@ -102,9 +102,18 @@ def test_the_residual_writes_of_a_fresh_model_are_small():
 
 
 @pytest.mark.parametrize(
-    "change", [{"width": 30, "heads": 4}, {"width": 6, "heads": 2}, {"layers": 0}, {"heads": True}, {"norm_eps": 0}, {"rope_theta": float("nan")},
-               {"mup_base_width": 0}, {"patches": True, "tied": True}]
-)  # fmt: skip
+    "change",
+    [
+        {"width": 30, "heads": 4},
+        {"width": 6, "heads": 2},
+        {"layers": 0},
+        {"heads": True},
+        {"norm_eps": 0},
+        {"rope_theta": float("nan")},
+        {"mup_base_width": 0},
+        {"patches": True, "tied": True},
+    ],
+)
 def test_an_impossible_shape_is_refused(change):
     with pytest.raises(UserError, match="Toto's"):
         TotoConfig(**{**SMALL.to_dict(), **change})
@@ -143,6 +152,7 @@ def test_a_model_learns_to_predict_patches_and_never_looks_ahead():
     changed[:, 6:] = 0
     assert torch.equal(model(changed)[:, :6], model(patches)[:, :6])
     assert model.hidden_states(patches, 1).shape == (4, 12, 32)
+    assert model.bfloat16().hidden_states(patches, 1).dtype == torch.bfloat16
 
 
 def test_generating_patches_is_refused():

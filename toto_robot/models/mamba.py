@@ -45,7 +45,8 @@ class MambaConfig:
     """Standard deviation of the initial matrices; what writes to the residual stream gets it / sqrt(2·layers)."""
 
     def __post_init__(self):
-        check_fields("Mamba", self, ("vocab_size", "width", "layers", "expand", "state", "conv"), ("norm_eps", "init_std"))
+        whole = ("vocab_size", "width", "layers", "expand", "state", "conv")
+        check_fields("Mamba", self, whole, ("norm_eps", "init_std"))
         if self.conv < 2:
             raise UserError(f"Mamba's conv must see at least 2 positions, but it is {self.conv}")
 

@@ -23,7 +23,7 @@ class TotoConfig:
     """The shape of a Toto model. The named sizes are in `presets.py`."""
 
     vocab_size: int
-    """V: the codes of the tokenizer plus the special tokens."""
+    """V: the codes of the tokenizer plus the special tokens; with `patches`, the values of one (16·16·3 = 768)."""
     width: int = 192
     """D: the width of the residual stream."""
     layers: int = 6
@@ -154,7 +154,7 @@ class Toto(CausalModel):
         self.init_weights()
 
     def begin(self, ids_BT: Tensor, position: int) -> tuple[Tensor, tuple]:
-        x_BTD = self.embed(ids_BT)
+        x_BTD = self.embed(ids_BT.to(self.embed.weight.dtype) if self.config.patches else ids_BT)
         rope = rope_table(position, x_BTD.shape[1], self.config.head_width, self.config.rope_theta, x_BTD.device)
         return x_BTD, (rope,)
 
