@@ -4,8 +4,9 @@
 
 Rows of 16 × 256 codes (8 kB) drawn uniformly from 8192, which nothing packs below 13 of 16 bits. `random`: one row
 after another in a shuffled order, as a mixture deals them; `in order`: from first to last. The floor is what memory
-allows: copying the same rows out of one array in the same order. zarr: format 3, sharded, one row an inner chunk, as it comes (zstd) and
-uncompressed. WebDataset: one .npy a row in tars of 1,000, which can only be read in order (it shuffles a buffer).
+allows: copying the same rows out of one array in the same order. zarr: format 3, sharded, one row an inner chunk, as
+it comes (zstd) and uncompressed. WebDataset: one .npy a row in tars of 1,000, which can only be read in order (it
+shuffles a buffer).
 """
 
 import io
@@ -93,7 +94,8 @@ def measure(folder: Path, count: int, seconds: float) -> tuple[list[dict], list[
 
     def add(what: str, order: str, rows_s: float, size: int) -> None:
         floor = rows_s if "floor" in what else next((r for r in table if r["order"] == order), table[0])["rows/s"]
-        table.append({"read from": what, "order": order, "rows/s": round(rows_s), "M tokens/s": round(rows_s * FRAMES * TOKENS / 1e6, 1),
+        table.append({"read from": what, "order": order, "rows/s": round(rows_s),
+                      "M tokens/s": round(rows_s * FRAMES * TOKENS / 1e6, 1),
                       "share of the floor": f"{rows_s / floor:.1%}", "MB on disk": round(size / 1e6)})
         print(table[-1], file=sys.stderr, flush=True)
 
@@ -133,11 +135,12 @@ def main(seconds: float, count: int) -> None:
         sys.exit(f"rows: expected a multiple of {SHARD_ROWS}, got {count}")
     with tempfile.TemporaryDirectory() as folder:
         table, absent = measure(Path(folder), count, seconds)
-    notes = (f"{count} rows; median of five windows each, one process, files in the page cache. Shares are of the copy rate of the "
-             "same order (a shuffled buffer: of random).")
+    notes = (f"{count} rows; median of five windows each, one process, files in the page cache. Shares are of the copy "
+             "rate of the same order (a shuffled buffer: of random).")
     if absent:
         notes += f" Not installed, so not compared: {', '.join(absent)} (pip install {' '.join(absent)})."
-    path = machine.save("store", "Reading rows of tokens", table, machine.facts("numpy", "torch", "zarr", "webdataset"), notes)
+    facts = machine.facts("numpy", "torch", "zarr", "webdataset")
+    path = machine.save("store", "Reading rows of tokens", table, facts, notes)
     print(machine.table(table), notes, f"written to {path}", sep="\n")
 
 

@@ -44,8 +44,8 @@ def main(cfg: TokenizeConfig) -> dict:
     failed = result.get("failed", 0) + result.get("missing", 0)
     if cfg.strict and failed:
         door.print_json(result)
-        raise Incomplete(f"{failed} files could not be read or are missing ({cfg.out} names them); mend or remove them, "
-                         "or leave out strict=true")
+        raise Incomplete(f"{failed} files could not be read or are missing ({cfg.out} names them); "
+                         "mend or remove them, or leave out strict=true")
     return result
 
 

@@ -48,10 +48,10 @@ def make_input(folder: Path) -> None:
 
 def start(folder: Path, store: Path) -> subprocess.Popen:
     """The command itself, in a process group of its own."""
-    command = [sys.executable, "-m", "toto_robot.tokenize", str(folder / "videos"), str(store), f"tokenizer={folder / 'dvae'}",
-               "image_size=64", "files_per_shard=1", "workers=2"]
-    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                            env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [sys.executable, "-m", "toto_robot.tokenize", str(folder / "videos"), str(store),
+               f"tokenizer={folder / 'dvae'}", "image_size=64", "files_per_shard=1", "workers=2"]
+    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def shards(store: Path) -> dict[str, str]:
@@ -116,7 +116,8 @@ def soak(folder: Path, kills: int, draw: random.Random) -> list[dict]:
         before = len(shards(store))
         job = start(folder, store)
         what, enough = draw.choice(["group", "main process", "child"]), draw.randint(before, len(whole))
-        wait_until(lambda: job.poll() is not None or len(list((store / "shards").glob("[!.]*"))) >= enough, "progress")
+        made = lambda: len(list((store / "shards").glob("[!.]*")))
+        wait_until(lambda: job.poll() is not None or made() >= enough, "progress")
         time.sleep(draw.uniform(0, 0.2) if draw.random() < 0.8 else draw.uniform(0, 3))
         late = job.poll() is not None
         kill(job, what, draw)
@@ -148,9 +149,10 @@ def main(kills: int = 50, seed: int = 0) -> None:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"tokenize_kills-{facts['date']}.md"
     said = ", ".join(f"{k} {v}" for k, v in facts.items())
-    path.write_text(f"# {kills} kills of tokenizing (SIGKILL, seed {seed}): no shard lost, duplicated or torn\n\n{said}\n\n"
-                    f"{machine.table(rows)}\n")
-    print(json.dumps({"kills": len(rows), "finished_stores": sum(r["job"] == "finished" for r in rows), "table": str(path)}))
+    title = f"{kills} kills of tokenizing (SIGKILL, seed {seed}): no shard lost, duplicated or torn"
+    path.write_text(f"# {title}\n\n{said}\n\n{machine.table(rows)}\n")
+    finished = sum(row["job"] == "finished" for row in rows)
+    print(json.dumps({"kills": len(rows), "finished_stores": finished, "table": str(path)}))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ def tokenizer(tmp_path_factory):
 def videos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("videos")
     for i in range(4):
-        write_video(folder / f"{i}.mp4", np.random.default_rng(i).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8), fps=30)
+        noise = np.random.default_rng(i).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+        write_video(folder / f"{i}.mp4", noise, fps=30)
     return folder
 
 
@@ -53,7 +54,8 @@ class Bug(Item):
 
 
 def tasks(tmp_path, tokenizer, *shards):
-    return [ShardTask(str(i), str(tmp_path), tuple(items), tokenizer, 32, 16, 4 / 30, 64 / 30) for i, items in enumerate(shards)]
+    return [ShardTask(str(i), str(tmp_path), tuple(items), tokenizer, 32, 16, 4 / 30, 64 / 30)
+            for i, items in enumerate(shards)]
 
 
 def like(item, kind, name, **more):

@@ -14,12 +14,14 @@ def touch(root, *names, data=b"x"):
 
 
 def test_the_kind_follows_the_suffix_in_any_case():
-    assert [kind_of(n) for n in ("a/b.MP4", "c.JPEG", "d.gif", "e.pkl", "mp4")] == ["video", "image", "video", None, None]
+    names = ("a/b.MP4", "c.JPEG", "d.gif", "e.pkl", "mp4")
+    assert [kind_of(name) for name in names] == ["video", "image", "video", None, None]
 
 
 def test_media_come_sorted_by_name_with_hidden_and_other_files_left_out(tmp_path):
     touch(tmp_path, "b/1.mp4", "b.mp4", "a/x.png", "a/.hidden.mp4", "a/notes.txt")
-    assert [(i.name, i.kind) for i in media(tmp_path, ("video", "image"))] == [("a/x.png", "image"), ("b.mp4", "video"), ("b/1.mp4", "video")]
+    found = [(i.name, i.kind) for i in media(tmp_path, ("video", "image"))]
+    assert found == [("a/x.png", "image"), ("b.mp4", "video"), ("b/1.mp4", "video")]
     assert [i.name for i in media(tmp_path, ("video",), tmp_path / "b")] == ["b/1.mp4"]
 
 

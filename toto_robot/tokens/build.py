@@ -37,9 +37,9 @@ NAMED = 20               # files left out that are named on stderr; the store na
 @dataclass
 class TokenizeConfig:
     source: str = "???"
-    """A folder of videos (mp4, gif, webm, mov, mkv, avi) and pictures (png, jpg) at any depth, one file, or a data set,
-    whose layout is found by looking; KIND:FOLDER forces one of imagenet, kinetics, ego4d, epic, howto100m, webdataset,
-    lerobot, folder."""
+    """A folder of videos (mp4, gif, webm, mov, mkv, avi) and pictures (png, jpg) at any depth, one file, or a data
+    set, whose layout is found by looking; KIND:FOLDER forces one of imagenet, kinetics, ego4d, epic, howto100m,
+    webdataset, lerobot, folder."""
     out: str = "???"
     """Folder of the token store."""
     tokenizer: str = "toto_tiny"
@@ -100,7 +100,9 @@ class Progress:
     start_s: float = field(default_factory=time.monotonic)
 
     def add(self, step: Step) -> None:
-        self.shards, self.bytes, self.frames = self.shards + step.shards, self.bytes + step.bytes, self.frames + step.frames
+        self.shards += step.shards
+        self.bytes += step.bytes
+        self.frames += step.frames
 
     @property
     def frames_per_s(self) -> float:
@@ -113,14 +115,16 @@ def build_store(cfg: TokenizeConfig, tell: Callable[[Progress], None] = lambda p
     dvae = load_tokenizer(folder)
     out, tokens = Path(cfg.out), dvae.grid(cfg.image_size)[0] ** 2
     described = {"frames": cfg.frames, "tokens_per_frame": tokens, "vocab_size": dvae.vocab_size,
-                 "tokenizer": dvae.fingerprint(), "image_size": cfg.image_size, "spacing_s": cfg.spacing_s, "hop_s": cfg.hop_s}
+                 "tokenizer": dvae.fingerprint(), "image_size": cfg.image_size, "spacing_s": cfg.spacing_s,
+                 "hop_s": cfg.hop_s}
     source = open_source(cfg.source, cfg.split, cfg.camera)
     tasks = plan(cfg, source, folder, described)
     (out / "shards").mkdir(parents=True, exist_ok=True)
     rank, world = _rank_and_world(cfg.executor)
     mine = [task for task in tasks if int(task.name[-12:], 16) % world == rank]
     waiting = [task for task in mine if not has_shard(out, task.name)]
-    progress = Progress(len(mine) - len(waiting), len(mine), 0, sum(item.size for task in waiting for item in task.items))
+    size = sum(item.size for task in waiting for item in task.items)
+    progress = Progress(len(mine) - len(waiting), len(mine), 0, size)
     tell(progress)
     for step in _run(waiting, cfg):
         progress.add(step)
@@ -162,12 +166,14 @@ def plan(cfg: TokenizeConfig, source: Source, folder: Path, described: dict) -> 
         wanted = {path.as_posix() for path in side}
         items = [item for item in items if PurePosixPath(item.name).as_posix() in wanted]
     if not items:
-        raise UserError(f"{cfg.source}: part={cfg.part} is empty; give more videos or another held_out share than {cfg.held_out}")
+        raise UserError(f"{cfg.source}: part={cfg.part} is empty; give more videos or another held_out share "
+                        f"than {cfg.held_out}")
     videos, pictures = ([item for item in items if item.kind == kind] for kind in ("video", "image"))
     pictures.sort(key=lambda item: hashlib.sha256(item.name.encode()).digest())
     chunks = [chunk for group, step in ((videos, cfg.files_per_shard), (pictures, cfg.frames * cfg.files_per_shard))
               for i in range(0, len(group), step) if (chunk := group[i:i + step])]
-    return [ShardTask(f"{i:05d}-{_key(described, chunk)}", str(cfg.out), tuple(chunk), str(folder), cfg.image_size, cfg.frames,
+    out, tokenizer = str(Path(cfg.out).absolute()), str(folder.absolute())
+    return [ShardTask(f"{i:05d}-{_key(described, chunk)}", out, tuple(chunk), tokenizer, cfg.image_size, cfg.frames,
                       cfg.spacing_s, cfg.hop_s) for i, chunk in enumerate(chunks)]
 
 
@@ -199,7 +205,8 @@ def _summary(index: dict, source: Source) -> dict:
         print(f"left out: {entry['source']}: {entry['reason']}", file=sys.stderr)
     if not index["rows"]:
         first = left_out[0]
-        raise UserError(f"not one row came out of {len(left_out)} files; the first, {first['source']}: {first['reason']}")
+        raise UserError(f"not one row came out of {len(left_out)} files; the first, {first['source']}: "
+                        f"{first['reason']}")
     failed = sum(entry.get("failed", False) for entry in left_out)
     return {"rows": index["rows"], "source": source.kind, "files": index["source"]["files"], "left_out": len(left_out),
             "failed": failed, "missing": len(source.missing), "fingerprint": index["fingerprint"]}

@@ -37,7 +37,7 @@ class _Job:
         self.task, self.at, self.frames = task, -1, 0
         self.crashed: dict[str, str] = {}
         self.deaths: Counter = Counter()
-        self._bytes_before = [0, *accumulate(item.size for item in task.items), 0]      # by file; the last one is for -1
+        self._bytes_before = [0, *accumulate(item.size for item in task.items), 0]      # by file; the last is for -1
 
     def move(self, at: int, frames: int) -> Step:
         """Go on to a file (or back to the start), and say what that adds."""
@@ -136,9 +136,10 @@ def _note_death(job: _Job, how: str) -> None:
     if job.deaths[job.at] < DEATHS:
         return
     if not 0 <= job.at < len(job.task.items):
-        raise RuntimeError(f"the processes that make {job.task.name} end ({how}) outside any file; is memory or the disk full?")
+        raise RuntimeError(f"processes that make {job.task.name} end ({how}) outside any file; is memory or disk full?")
     item = job.task.items[job.at]
-    job.crashed[item.name] = f"{item.where} ends the process that reads it ({how}, {DEATHS} times); re-encode it or remove it"
+    job.crashed[item.name] = (f"{item.where} ends the process that reads it ({how}, {DEATHS} times); "
+                              "re-encode it or remove it")
 
 
 def run_ray(tasks: list[ShardTask]) -> Iterator[Step]:

@@ -188,5 +188,5 @@ class TokenStore:
 def damage_report(store: Path, damaged: list[dict]) -> str:
     """One sentence that names each damaged shard and says how to mend the store."""
     said = "; ".join(f"{d['shard']} ({d['reason']})" for d in damaged)
-    return (f"{len(damaged)} damaged in {store}: {said}; delete these folders from {Path(store) / 'shards'} and run the "
-            "same tokenize command again")
+    return (f"{len(damaged)} damaged in {store}: {said}; delete these folders from {Path(store) / 'shards'} and run "
+            "the same tokenize command again")

@@ -77,10 +77,9 @@ def howto100m(root: Path, **_) -> Read:
     """HowTo100M: a csv with a column video_id (HowTo100M_v1.csv), and videos named by it at any depth."""
     lists = _lists(root, "video_id")
     if not lists:
-        raise UserError(f"no list of HowTo100M in {root}: expected a .csv with a column video_id, such as HowTo100M_v1.csv; "
-                        f"without one, use source=folder:{root}")
-    wanted = {row["video_id"].strip(): (path.name, (row["video_id"].strip(),)) for path in lists for row in _rows(path)}
-    return _listed(media(root, ("video",)), wanted, root)
+        raise UserError(f"no list of HowTo100M in {root}: expected a .csv with a column video_id, such as "
+                        f"HowTo100M_v1.csv; without one, use source=folder:{root}")
+    return _listed(media(root, ("video",)), _video_ids(lists), root)
 
 
 def looks_epic(root: Path, names: list[str]) -> str | None:
@@ -93,12 +92,12 @@ def looks_epic(root: Path, names: list[str]) -> str | None:
 
 
 def epic(root: Path, **_) -> Read:
-    """EPIC-Kitchens-55 and -100: P01/videos/P01_01.MP4 or P01/P01_01.MP4 at any depth; extracted frames are left alone.
+    """EPIC-Kitchens-55 and -100: P01/videos/P01_01.MP4 or P01/P01_01.MP4 at any depth; extracted frames are left.
 
     Where EPIC_*_video_info.csv is beside them, the videos that it names and the folder lacks are missing.
     """
     found = [item for item in media(root, ("video",)) if EPIC_VIDEO.fullmatch(PurePosixPath(item.name).stem)]
-    wanted = {row["video_id"]: (path.name, (row["video_id"],)) for path in _lists(root, "video_id") for row in _rows(path)}
+    wanted = _video_ids(_lists(root, "video_id"))
     return _listed(found, wanted, root) if wanted else (found, [])
 
 
@@ -107,7 +106,7 @@ def looks_ego4d(root: Path, names: list[str]) -> str | None:
     if found := _ego4d_json(root):
         return found.name
     folder = next((f for f in _ego4d_folders(root) if any(UUID.fullmatch(p.stem) for p in f.glob("*.mp4"))), None)
-    return folder and (f"{folder.relative_to(root).as_posix()}/UID.mp4")
+    return folder and f"{folder.relative_to(root).as_posix()}/UID.mp4"
 
 
 def ego4d(root: Path, **_) -> Read:
@@ -119,8 +118,9 @@ def ego4d(root: Path, **_) -> Read:
     folders = _ego4d_folders(root)
     if len(folders) != 1:
         said = ", ".join(f.relative_to(root).as_posix() for f in folders) or "none of them"
-        raise UserError(f"{root} as Ego4D: expected one of {', '.join(EGO4D_FOLDERS)} (in it, in v1/ or in v2/), found {said}; "
-                        f"give the one to read, for example source=ego4d:{folders[0] if folders else root / 'v2/full_scale'}")
+        example = folders[0] if folders else root / "v2/full_scale"
+        raise UserError(f"{root} as Ego4D: expected one of {', '.join(EGO4D_FOLDERS)} (in it, in v1/ or in v2/), "
+                        f"found {said}; give the one to read, for example source=ego4d:{example}")
     found = [item for item in media(root, ("video",), folders[0]) if UUID.fullmatch(PurePosixPath(item.name).stem)]
     metadata = _ego4d_json(root)
     if metadata is None:
@@ -142,8 +142,9 @@ def _ego4d_folders(root: Path) -> list[Path]:
 
 
 def _ego4d_json(root: Path) -> Path | None:
-    places = [root, root / "v2", root / "v1"] + ([root.parent, root.parent.parent] if root.name in EGO4D_FOLDERS else [])
-    return next((p / "ego4d.json" for p in places if (p / "ego4d.json").is_file()), None)
+    above = [root.parent, root.parent.parent] if root.name in EGO4D_FOLDERS else []
+    places = [place / "ego4d.json" for place in (root, root / "v2", root / "v1", *above)]
+    return next((place for place in places if place.is_file()), None)
 
 
 def _split_folders(base: Path, split: str) -> list[Path]:
@@ -171,6 +172,11 @@ def _rows(path: Path) -> Iterable[dict]:
         yield from csv.DictReader(file)
 
 
+def _video_ids(lists: list[Path]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    ids = ((path.name, row["video_id"].strip()) for path in lists for row in _rows(path))
+    return {video_id: (where, (video_id,)) for where, video_id in ids}
+
+
 def _listed(found: list[Item], wanted: dict[str, tuple[str, tuple[str, ...]]], root: Path) -> Read:
     """The found items that a list wants, and what it wants in vain: id → (list, the stems that are it)."""
     stems = {}
@@ -182,5 +188,6 @@ def _listed(found: list[Item], wanted: dict[str, tuple[str, tuple[str, ...]]], r
         if item:
             items[item.name] = item
         else:
-            missing.append({"source": name, "reason": f"{where} lists it, and no video in {root} is named {' or '.join(accepted)}"})
+            stem = " or ".join(dict.fromkeys(accepted))
+            missing.append({"source": name, "reason": f"{where} lists it, and no video in {root} is named {stem}"})
     return [items[name] for name in sorted(items)], missing

@@ -80,7 +80,8 @@ def iter_frames(path, size: int = 128) -> Iterator[tuple[float, np.ndarray]]:
                 yield last_s, crop_picture(picture, size)
             wanted_s = item.span_s[1] - item.span_s[0] if item.span_s else _declared_s(container, stream)
             if last_s is not None and wanted_s - last_s - shown_s > max(1.0, 0.05 * wanted_s):
-                raise VideoError(f"{item.where} breaks off after {last_s:.2f} of {wanted_s:.2f} s; download it again or remove it")
+                raise VideoError(f"{item.where} breaks off after {last_s:.2f} of {wanted_s:.2f} s; "
+                                 "download it again or remove it")
     except FileNotFoundError as error:
         raise VideoError(f"no such video: {item.where}; check the path") from error
     except VideoError:
@@ -126,7 +127,8 @@ def read_image(path, size: int = 128) -> np.ndarray:
     frames = iter_frames(item, size)
     picture = next(frames)[1]
     if next(frames, None) is not None:
-        raise VideoError(f"{item.where} is named like a picture and holds a video; give it a video's suffix or remove it")
+        raise VideoError(f"{item.where} is named like a picture and holds a video; "
+                         "give it a video's suffix or remove it")
     return picture
 
 

@@ -41,7 +41,7 @@ LAYOUTS = {
     "howto100m": Layout(datasets.looks_howto100m, datasets.howto100m,
                         "HowTo100M_v1.csv with videos named by video_id"),
     "webdataset": Layout(archives.looks, archives.webdataset, "uncompressed .tar files with videos or pictures inside"),
-    "lerobot": Layout(episodes.looks, episodes.lerobot, "meta/info.json of a LeRobot data set, version 2.0, 2.1 or 3.0"),
+    "lerobot": Layout(episodes.looks, episodes.lerobot, "meta/info.json of a LeRobot data set, 2.0, 2.1 or 3.0"),
     "folder": Layout(lambda root, names: None, read_folder, "videos and pictures at any depth"),
 }
 
@@ -52,14 +52,16 @@ def open_source(spec: str, split: str = "train", camera: str = "") -> Source:
     UserError for no such path, an unknown kind, a layout that can't be told or read, and nothing to read.
     """
     kind, path = _kind_and_path(spec)
+    path = path.absolute()                             # whoever reads the items may work in another folder
     if not path.exists():
-        raise UserError(f"no such folder: {path}; give a folder that holds videos ({', '.join(VIDEO_SUFFIXES)}) or a data set")
+        raise UserError(f"no such folder: {path}; give a folder that holds videos ({', '.join(VIDEO_SUFFIXES)}) "
+                        "or a data set")
     kind = kind or detect(path)
     items, missing = LAYOUTS[kind].read(path, split=split, camera=camera)
     if not items:
         more = f"; {len(missing)} are listed and missing, the first: {missing[0]['source']}" if missing else ""
-        raise UserError(f"no videos in {path}, read as {kind}: expected {LAYOUTS[kind].means}; found {_found(path)}{more}; "
-                        f"another layout is forced with KIND:{path}, KIND one of {', '.join(LAYOUTS)}")
+        raise UserError(f"no videos in {path}, read as {kind}: expected {LAYOUTS[kind].means}; found {_found(path)}"
+                        f"{more}; another layout is forced with KIND:{path}, KIND one of {', '.join(LAYOUTS)}")
     return Source(kind, spec, items, missing)
 
 
