@@ -6,6 +6,10 @@ from envs.robots.limits import JointLimiter
 from envs.robots.robot import Robot
 
 
+FINGERS_M = 0.035
+"""Where PixMC's fingers start."""
+
+
 def _position_actuators(robot: Robot, arm_kp, arm_kd, finger: str) -> str:
     rows = [f'<position name="{j}" joint="{j}" kp="{kp}" kv="{kd}" forcerange="{-tau} {tau}"/>'
             for j, kp, kd, tau in zip(robot.arm_joints, arm_kp, arm_kd, robot.limits.tau_max_nm)]
@@ -23,6 +27,14 @@ class RealArm:
     """
 
     name = "real_arm"
+    random_yaw = True
+    """Objects turn about the vertical axis at reset."""
+    success_steps = 10
+    """Consecutive steps in the goal that make a success: 0.5 s."""
+    ends_at_success = True
+    """Else the episode runs on to the horizon."""
+    ends_at_failure = False
+    """Whether an arm link that touches something, or an object that falls, ends the episode."""
     control_hz = 20.0
     physics_dt_s = 0.0025
     horizon_s = 8.3
@@ -38,6 +50,11 @@ class RealArm:
         self.substeps = round(1 / self.control_hz / self.physics_dt_s)
         self.horizon = round(self.horizon_s * self.control_hz)
 
+    @staticmethod
+    def home_rad(robot: Robot) -> np.ndarray:
+        """(dof,) joint positions that a reset is drawn around."""
+        return np.array([*robot.q_home_rad, *[FINGERS_M] * len(robot.finger_joints)])
+
     @classmethod
     def actuators(cls, robot):
         finger = f'kp="1500" kv="40" forcerange="{-robot.gripper_force_n} {robot.gripper_force_n}"'
@@ -48,12 +65,13 @@ class RealArm:
         a, b = robot.finger_joints  # one motor drives both fingers
         return f'<equality><joint joint1="{a}" joint2="{b}" solref="0.005 1"/></equality>'
 
-    def reset(self, data, q_arm):
-        self.limiter.reset(q_arm)
+    def reset(self, data):
+        arms = len(self.robot.arm_joints)
+        data.qpos[arms:self.robot.dof] = self.finger_m = self.robot.finger_range_m[1]  # a real gripper starts open
+        self.limiter.reset(data.qpos[:arms].copy())
         self.opening = True
-        self.finger_m = float(data.qpos[len(q_arm)])
-        data.ctrl[:len(q_arm)] = self.limiter.q_rad
-        data.ctrl[len(q_arm):] = self.finger_m
+        data.ctrl[:arms] = self.limiter.q_rad
+        data.ctrl[arms:] = self.finger_m
 
     def apply(self, action, data, step):
         """Moves the set-points over one control period, calling `step(n)` for n physics steps between them."""
@@ -97,6 +115,10 @@ class PixMC:
     """
 
     name = "pixmc"
+    random_yaw = False
+    success_steps = 10
+    ends_at_success = False
+    ends_at_failure = True
     control_hz = 60.0
     physics_dt_s = 1 / 480
     horizon = 500
@@ -111,6 +133,10 @@ class PixMC:
         arms, fingers = len(robot.arm_joints), len(robot.finger_joints)
         self.scale = np.array([self.max_step_rad] * arms + [self.max_step_finger_m] * fingers)
 
+    @staticmethod
+    def home_rad(robot: Robot) -> np.ndarray:
+        return np.array([*robot.q_home_pixmc_rad, *[FINGERS_M] * len(robot.finger_joints)])
+
     @classmethod
     def actuators(cls, robot):
         arms = len(robot.arm_joints)
@@ -120,7 +146,7 @@ class PixMC:
     def extras(cls, robot):
         return ""
 
-    def reset(self, data, q_arm):
+    def reset(self, data):
         self.target = data.qpos[:self.robot.dof].copy()
         data.ctrl[:] = self.target
 

@@ -58,14 +58,10 @@ class RobotEnv(gym.Env):
         super().reset(seed=seed)
         rng = self.np_random
         mujoco.mj_resetData(self.model, self.data)
-        arms = len(self.robot.arm_joints)
-        home = self.robot.q_home_pixmc_rad if self.task.faithful else self.robot.q_home_rad
-        q = np.concatenate([home, [0.035] * (self.dof - arms)]) + rng.uniform(-0.125, 0.125, self.dof)
+        q = self.protocol.home_rad(self.robot) + rng.uniform(-0.125, 0.125, self.dof)
         self.data.qpos[:self.dof] = np.clip(q, self.robot.scale_low, self.robot.scale_high)
-        if not self.task.faithful:
-            self.data.qpos[arms:self.dof] = self.robot.finger_range_m[1]  # a real gripper starts open
         self.task.reset(self.data, rng)
-        self.protocol.reset(self.data, self.data.qpos[:arms].copy())
+        self.protocol.reset(self.data)
         # The looks have a generator of their own, so a shift never changes where the cube is.
         self._look_seed = int(rng.integers(2 ** 63))
         self.look = self._new_look()
@@ -96,7 +92,7 @@ class RobotEnv(gym.Env):
         self.steps += 1
         reward, done, failed = self.task.evaluate(self.data, action)
         self.success = self.success or done
-        ends = failed or (self.success and not self.task.faithful)
+        ends = failed or (self.success and self.protocol.ends_at_success)
         truncated = self.steps >= self.horizon and not ends
         return self.observe(), reward, bool(ends), bool(truncated), {"success": self.success, "steps": self.steps}
 

@@ -22,8 +22,6 @@ class Pick:
     table_z_m = TABLE_Z_M
     goal_z_m = 0.8
     goal_tolerance_m = 0.1
-    success_s = 0.5
-    success_steps_pixmc = 10
     privileged_names = ("q (dof)", "dq (dof)", "left fingertip (3)", "right fingertip (3)", "cube (3)",
                         "left to cube (3)", "right to cube (3)", "height to go (1)")
 
@@ -40,19 +38,17 @@ class Pick:
 
     def __init__(self, model: mujoco.MjModel, robot, protocol):
         self.model, self.robot, self.protocol = model, robot, protocol
-        self.faithful = protocol.name == "pixmc"
         self.body = model.body("object").id
         self.geom = model.geom("object").id
         self.start = model.joint("object").qposadr[0]
         self.fingers = [model.body(name).id for name in robot.finger_bodies]
         links = {model.body(name).id for name in robot.link_bodies}
         self.link_geom = np.array([model.geom_bodyid[g] in links for g in range(model.ngeom)])
-        self.needed = self.success_steps_pixmc if self.faithful else round(self.success_s * protocol.control_hz)
         self.streak = 0
 
     def reset(self, data, rng: np.random.Generator) -> None:
         x, y = 0.5 + rng.uniform(-0.1, 0.1), rng.uniform(-0.2, 0.2)
-        yaw = 0.0 if self.faithful else rng.uniform(-np.pi, np.pi)
+        yaw = rng.uniform(-np.pi, np.pi) if self.protocol.random_yaw else 0.0
         data.qpos[self.start:self.start + 7] = (
             x, y, self.table_z_m + self.half_m, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
         self.streak = 0
@@ -66,7 +62,7 @@ class Pick:
         protocol, where its yaw is random."""
         tips, cube = self.fingertips(data), data.xpos[self.body]
         parts = [tips[0], tips[1], cube, cube - tips[0], cube - tips[1], [self.goal_z_m - cube[2]]]
-        if not self.faithful:
+        if self.protocol.random_yaw:
             parts.append(data.xmat[self.body].reshape(3, 3)[:, :2].T.reshape(-1))
         return np.concatenate(parts)
 
@@ -75,8 +71,8 @@ class Pick:
         tips, cube = self.fingertips(data), data.xpos[self.body]
         height = abs(self.goal_z_m - cube[2])
         self.streak = self.streak + 1 if height <= self.goal_tolerance_m else 0
-        failed = self.faithful and (cube[2] < self.table_z_m - 0.04 or self._link_touches(data))
-        return self.reward(tips, cube, action), self.streak >= self.needed, failed
+        failed = self.protocol.ends_at_failure and (cube[2] < self.table_z_m - 0.04 or self._link_touches(data))
+        return self.reward(tips, cube, action), self.streak >= self.protocol.success_steps, failed
 
     def reward(self, tips, cube, action) -> float:
         """PixMC's: reach 0.08/(0.04+d) a finger, lift bonus, height, height bonus, action penalty."""
