@@ -79,7 +79,7 @@ def draw(axes, runs: list[str]) -> dict[str, dict]:
         last[name] = {"seeds": len(folders), "steps": int(steps[-1]), "success": [round(v / 100, 4) for v in values[:, -1]]}
     axes.set(xlabel="environment steps", ylabel="success, %", ylim=(-2, 102))
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", fontsize=8)
+    axes.legend(loc="best", fontsize=8)
     return last
 
 
