@@ -101,7 +101,4 @@ def main(threads: int, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    arguments = dict(a.split("=", 1) for a in sys.argv[1:] if "=" in a)
-    if set(arguments) - {"threads", "seconds"} or len(arguments) != len(sys.argv) - 1:
-        sys.exit("usage: python -m benchmarks.encoder [threads=2] [seconds=5]")
-    main(int(arguments.get("threads", os.cpu_count() or 1)), float(arguments.get("seconds", 5)))
+    main(**machine.arguments("encoder", threads=os.cpu_count() or 1, seconds=5.0))

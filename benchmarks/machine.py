@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,6 +20,14 @@ def facts(*packages: str) -> dict:
                             cwd=Path(__file__).parent).stdout.strip()
     return {"date": datetime.date.today().isoformat(), "commit": commit, "cpu": cpu or platform.machine(),
             "cores": os.cpu_count(), "python": platform.python_version(), **{p: _version(p) for p in packages}}
+
+
+def arguments(script: str, **defaults) -> dict:
+    """`key=value` of the command line over `defaults`, in the defaults' types; anything else ends with the usage."""
+    given = dict(a.split("=", 1) for a in sys.argv[1:] if "=" in a)
+    if set(given) - set(defaults) or len(given) != len(sys.argv) - 1:
+        sys.exit(f"usage: python -m benchmarks.{script} " + " ".join(f"[{k}={v}]" for k, v in defaults.items()))
+    return {name: type(value)(given.get(name, value)) for name, value in defaults.items()}
 
 
 def _version(package: str) -> str:

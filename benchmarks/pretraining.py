@@ -11,7 +11,6 @@ cuts the depth, so that a CPU has a result in a minute.
 
 import gc
 import os
-import sys
 import time
 
 import numpy as np
@@ -120,8 +119,5 @@ def main(model: str, layers: int, tokens: int, rows: int, steps: int, threads: i
 
 
 if __name__ == "__main__":
-    defaults = {"model": "base", "layers": 4, "tokens": 1024, "rows": 1, "steps": 8, "threads": os.cpu_count() or 1, "device": "cpu"}
-    given = dict(a.split("=", 1) for a in sys.argv[1:] if "=" in a)
-    if set(given) - set(defaults) or len(given) != len(sys.argv) - 1:
-        sys.exit("usage: python -m benchmarks.pretraining " + " ".join(f"[{k}={v}]" for k, v in defaults.items()))
-    main(**{name: type(value)(given.get(name, value)) for name, value in defaults.items()})
+    main(**machine.arguments("pretraining", model="base", layers=4, tokens=1024, rows=1, steps=8, threads=os.cpu_count() or 1,
+                             device="cpu"))

@@ -125,7 +125,4 @@ def main(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    arguments = dict(a.split("=", 1) for a in sys.argv[1:] if "=" in a)
-    if set(arguments) - {"seconds"} or len(arguments) != len(sys.argv) - 1:
-        sys.exit("usage: python -m benchmarks.sim [seconds=5]")
-    main(float(arguments.get("seconds", 5)))
+    main(**machine.arguments("sim", seconds=5.0))

@@ -130,12 +130,12 @@ def on_disk(folder: Path) -> int:
     return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
 
 
-def main(seconds: float, count: int) -> None:
-    if count < SHARD_ROWS or count % SHARD_ROWS:
-        sys.exit(f"rows: expected a multiple of {SHARD_ROWS}, got {count}")
+def main(seconds: float, rows: int) -> None:
+    if rows < SHARD_ROWS or rows % SHARD_ROWS:
+        sys.exit(f"rows: expected a multiple of {SHARD_ROWS}, got {rows}")
     with tempfile.TemporaryDirectory() as folder:
-        table, absent = measure(Path(folder), count, seconds)
-    notes = (f"{count} rows; median of five windows each, one process, files in the page cache. Shares are of the copy "
+        table, absent = measure(Path(folder), rows, seconds)
+    notes = (f"{rows} rows; median of five windows each, one process, files in the page cache. Shares are of the copy "
              "rate of the same order (a shuffled buffer: of random).")
     if absent:
         notes += f" Not installed, so not compared: {', '.join(absent)} (pip install {' '.join(absent)})."
@@ -145,7 +145,4 @@ def main(seconds: float, count: int) -> None:
 
 
 if __name__ == "__main__":
-    arguments = dict(a.split("=", 1) for a in sys.argv[1:] if "=" in a)
-    if set(arguments) - {"seconds", "rows"} or len(arguments) != len(sys.argv) - 1:
-        sys.exit("usage: python -m benchmarks.store [seconds=3] [rows=20000]")
-    main(float(arguments.get("seconds", 3)), int(arguments.get("rows", 20000)))
+    main(**machine.arguments("store", seconds=3.0, rows=20000))

@@ -48,21 +48,26 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     try:
         temporary.chmod(0o777 & ~_umask())
         yield temporary
-        for folder, _, names in os.walk(temporary):
-            for name in names:
-                _sync_file(Path(folder) / name)
-            _sync_folder(Path(folder))
-        old = temporary.with_suffix(".old")
-        replaced = path.exists()
-        if replaced:
-            os.rename(path, old)
-        os.rename(temporary, path)
-        _sync_folder(path.parent)
-        if replaced:
-            shutil.rmtree(old, ignore_errors=True)
+        put_in_place(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Force a finished folder to disk and give it the name `path`, as `atomic_folder` does; both have one parent."""
+    for folder, _, names in os.walk(temporary):
+        for name in names:
+            _sync_file(Path(folder) / name)
+        _sync_folder(Path(folder))
+    old = temporary.with_suffix(".old")
+    replaced = path.exists()
+    if replaced:
+        os.rename(path, old)
+    os.rename(temporary, path)
+    _sync_folder(path.parent)
+    if replaced:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _umask() -> int:

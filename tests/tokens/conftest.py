@@ -21,6 +21,15 @@ def small_dvae():
 
 
 @pytest.fixture(scope="session")
+def tokenizer(tmp_path_factory):
+    """Folder of a dVAE of 32 codes."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("dvae")
+    ours.DVAE(ours.DVAEConfig(vocab_size=32, n_hid=4, decoder_hid=4, n_init=8, n_blk_per_group=1)).save(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
 def noise():
     """uint8 (3, 32, 32, 3)."""
     return np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)

@@ -7,22 +7,11 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-import torch
 
 from toto_robot import tokenize
 from toto_robot.tokens.build import TokenizeConfig, build_store
-from toto_robot.tokens.dvae import DVAE, DVAEConfig
 from toto_robot.tokens.store import TokenStore
 from toto_robot.video.decode import write_video
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("dvae")
-    DVAE(DVAEConfig(vocab_size=32, n_hid=4, decoder_hid=4, n_init=8, n_blk_per_group=1)).save(folder)
-    return str(folder)
 
 
 def noise(seed, count=20):

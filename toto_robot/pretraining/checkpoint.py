@@ -8,7 +8,6 @@ the step, so nothing else is needed for a continuation: bit for bit at an equal 
 """
 
 import json
-import os
 import shutil
 import warnings
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ import torch.distributed.checkpoint as dcp
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from toto_robot.atomic import atomic_write_text
+from toto_robot.atomic import put_in_place
 from toto_robot.errors import UserError
 from toto_robot.pretraining.distributed import Group
 
@@ -50,11 +49,8 @@ def save_checkpoint(
     if group.first:
         files = {file.name: file.stat().st_size for file in sorted(unfinished.iterdir())}
         header = {"format": FORMAT, "step": step, "tokens": tokens, "settings": settings, "files": files}
-        atomic_write_text(unfinished / RUN, json.dumps(header, indent=1))
-        for file in unfinished.iterdir():
-            _to_disk(file)
-        shutil.rmtree(path, ignore_errors=True)
-        unfinished.rename(path)
+        (unfinished / RUN).write_text(json.dumps(header, indent=1), encoding="utf-8")
+        put_in_place(unfinished, path)
         for old in checkpoints(folder)[:-KEEP]:
             shutil.rmtree(old)
     group.wait()
@@ -83,9 +79,7 @@ def load_checkpoint(
         }
     tensors = _tensors(model, optimizer)
     found = _check_files(path, header["files"])
-    expected = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    if found.keys() != expected.keys():
-        wrong = sorted(found.keys() ^ expected.keys())
+    if wrong := sorted(found ^ tensors.keys()):
         raise UserError(f"{path} does not fit the model: {wrong[0]} and {len(wrong) - 1} others differ; {_remedy(path)}")
     try:
         with _quiet():
@@ -141,28 +135,20 @@ def _header(path: Path) -> dict:
         raise UserError(f"{path} is not a checkpoint of a pre-training run, or a damaged one ({reason}); {_remedy(path)}") from error
 
 
-def _check_files(path: Path, files: dict) -> dict[str, tuple]:
+def _check_files(path: Path, files: dict) -> set[str]:
     """Names in the shards; UserError for a file that is missing or isn't what was written."""
-    names: dict[str, tuple] = {}
+    names: set[str] = set()
     for file, size in files.items():
         found = (path / file).stat().st_size if (path / file).is_file() else 0
         if found != size:
             raise UserError(f"{path / file} is truncated: expected {size} bytes, found {found}; {_remedy(path)}")
         try:
             with safe_open(path / file, framework="pt") as shard:
-                names |= {name: () for name in shard.keys()}
+                names |= set(shard.keys())
         except (SafetensorError, OSError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{path / file} is damaged ({reason}); {_remedy(path)}") from error
     return names
-
-
-def _to_disk(file: Path) -> None:
-    handle = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

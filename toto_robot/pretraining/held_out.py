@@ -1,9 +1,9 @@
 """Losses on held-out rows: for each source, for single frames, and by the place of a frame in its clip."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from toto_robot.models.causal import CausalModel
 from toto_robot.pretraining.data import PretrainData
 from toto_robot.pretraining.rows import full_rows, longest, micro_batches, short_rows, targets
 from toto_robot.pretraining.trainer import Trainer
@@ -60,5 +60,4 @@ def _losses(trainer: Trainer, ids: Tensor) -> Tensor:
     """Loss of each token (b, T - 1), 0 where it is a pad."""
     ids = ids.to(trainer.group.device)
     with trainer.autocast():
-        logits = trainer.called(ids[:, :-1])
-    return F.cross_entropy(logits.float().transpose(1, 2), ids[:, 1:], ignore_index=PAD, reduction="none")
+        return CausalModel.loss(trainer.called, ids, reduction="none").view(len(ids), -1)

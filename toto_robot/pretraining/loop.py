@@ -61,7 +61,7 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
         out.mkdir(parents=True, exist_ok=True)
         atomic_write_text(out / "config.yaml", yaml.safe_dump(asdict(cfg), sort_keys=False))
     peak = group.world * peak_flops(group.device, cfg.dtype) if group.first else 1.0
-    began = time.monotonic()
+    began, losses = time.monotonic(), {}
     with RunLog(out, cfg, start, tokens) if group.first else NoLog() as log, stop_requests() as asked_here:
         log.say(f"{trainer.model.num_parameters:,} parameters, {data.describe}, run {out}" + (f", from step {start}" if start else ""))
         for step in range(start, cfg.steps):
@@ -69,7 +69,8 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
             done, tokens = step + 1, tokens + read
             log.advance(done, values["loss"], read, read * flops_per_token(trainer, data, step))
             if done % cfg.validate_every == 0 or done == cfg.steps:
-                values |= held_out(trainer, data)
+                losses = held_out(trainer, data)
+                values |= losses
             if done % cfg.log_every == 0 or len(values) > 3 or done == cfg.steps:
                 log.write(done, {**values, "tokens": tokens, "tokens_per_s": log.rate, "mfu": log.flop_rate / peak})
             stop = group.total(float(asked_here()))[0] > 0
@@ -78,7 +79,8 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
             if stop:
                 log.say(f"stopped at step {done}; the same command with out={out} resume=true goes on")
                 raise KeyboardInterrupt
-    return export(trainer, out, data, tokens, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return export(trainer, out, data, tokens, seconds, losses or held_out(trainer, data))
 
 
 def model_config(cfg: PretrainConfig, vocab_size: int) -> ModelConfig:
@@ -101,9 +103,9 @@ def flops_per_token(trainer: Trainer, data: PretrainData, step: int) -> float:
     return training_flops_per_token(trainer.model.config, length, causal=True)
 
 
-def export(trainer: Trainer, out: Path, data: PretrainData, tokens: int, seconds: float) -> dict:
-    """Write out/model, out/loss.png and out/loss_by_frame.png; returns the numbers of the run."""
-    cfg, losses, by_frame = trainer.cfg, held_out(trainer, data), loss_by_frame(trainer, data)
+def export(trainer: Trainer, out: Path, data: PretrainData, tokens: int, seconds: float, losses: dict) -> dict:
+    """Write out/model, out/loss.png and out/loss_by_frame.png; returns the numbers of the run, `losses` among them."""
+    cfg, by_frame = trainer.cfg, loss_by_frame(trainer, data)
     model = trainer.whole_model()
     result = {
         "model": str(out / "model"),
