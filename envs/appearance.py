@@ -11,6 +11,7 @@ from envs.errors import EnvError
 
 TEXTURE_SIZE = 64
 SHIFTS = ("colour", "light", "camera", "noise", "all")
+LOOKS = ("nominal", "random", "cluttered")
 
 
 @dataclass(frozen=True)
@@ -123,12 +124,13 @@ def shifted(shift: str | None, rng: np.random.Generator) -> Appearance:
     return look
 
 
-def randomised(rng: np.random.Generator) -> Appearance:
-    """A wide random look, for pre-training video (not for training or scoring policies)."""
+def randomised(rng: np.random.Generator, clutter: bool) -> Appearance:
+    """A wide random look: colours, textures, lights, camera; `clutter` draws up to three boxes on the table too, which
+    a policy can't tell from the object (for pre-training video)."""
     plain = rng.random(2) < 0.4
     boxes = tuple(
         (float(rng.uniform(0.3, 0.7)), float(rng.uniform(-0.35, 0.35)), float(rng.uniform(0, np.pi)),
-         float(rng.uniform(0.012, 0.04)), *_colour(rng)) for _ in range(int(rng.integers(0, 4))))
+         float(rng.uniform(0.012, 0.04)), *_colour(rng)) for _ in range(int(rng.integers(0, 4)) if clutter else 0))
     return Appearance(
         object_rgb=_colour(rng, 0.0, 1.0) if rng.random() < 0.7 else NOMINAL.object_rgb,
         table_rgb=_colour(rng, 0.3, 1.0), floor_rgb=_colour(rng, 0.1, 0.9),

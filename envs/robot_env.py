@@ -7,7 +7,7 @@ import mujoco
 import numpy as np
 
 from envs import scene
-from envs.appearance import NOMINAL, SHIFTS, Appearance, randomised, shifted
+from envs.appearance import LOOKS, NOMINAL, SHIFTS, Appearance, randomised, shifted
 from envs.drawing import canvas
 from envs.errors import EnvError
 
@@ -23,12 +23,16 @@ class RobotEnv(gym.Env):
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
 
     def __init__(self, robot, task, protocol, *, name: str, privileged: bool = False, render: bool = True,
-                 shift: str | None = None, appearance=None, image_size: int = 128, render_mode: str | None = None):
-        """`appearance`: an `Appearance`, "random" (a new look each episode), or None; `shift`: see `shifted`."""
+                 shift: str | None = None, appearance: Appearance | str = "nominal", image_size: int = 128,
+                 render_mode: str | None = None):
+        """`appearance`: an `Appearance`, or nominal, random or cluttered (a new look each episode, see `randomised`);
+        `shift`: see `shifted`, of the nominal look only."""
         if shift is not None and shift not in SHIFTS:
             raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(SHIFTS)}")
-        if not (isinstance(appearance, Appearance) or appearance in (None, "random")):
-            raise EnvError(f"appearance must be an Appearance, 'random' or None, got {appearance!r}")
+        if not isinstance(appearance, Appearance) and appearance not in LOOKS:
+            raise EnvError(f"appearance={appearance!r} does not exist; there are: an Appearance, {', '.join(LOOKS)}")
+        if shift is not None and appearance != "nominal":
+            raise EnvError(f"shift={shift!r} changes the nominal look, but appearance={appearance!r}: give one of them")
         if image_size % 8 or image_size < 8:
             raise EnvError(f"image_size must be a multiple of 8 (the tokenizer's patch), got {image_size}")
         if render_mode not in (None, "rgb_array"):
@@ -72,11 +76,11 @@ class RobotEnv(gym.Env):
 
     def _new_look(self) -> Appearance:
         rng = np.random.default_rng(self._look_seed)
-        if self.appearance == "random":
-            return randomised(rng)
-        if self.appearance is not None:
+        if isinstance(self.appearance, Appearance):
             return self.appearance
-        return shifted(self.shift, rng)
+        if self.appearance == "nominal":
+            return shifted(self.shift, rng)
+        return randomised(rng, clutter=self.appearance == "cluttered")
 
     def step(self, action):
         action = np.asarray(action, np.float64)

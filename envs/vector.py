@@ -18,7 +18,7 @@ class VectorEnv:
     """
 
     def __init__(self, name: str, num_envs: int, *, workers: int = 2, privileged: bool = False, render: bool = True,
-                 labeller=None, shift: str | None = None, appearance=None, image_size: int = 128):
+                 labeller=None, shift: str | None = None, appearance="nominal", image_size: int = 128):
         from envs.registry import make
 
         if num_envs < 1 or workers < 1:

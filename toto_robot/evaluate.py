@@ -70,6 +70,7 @@ def main(cfg: EvaluateConfig) -> dict:
         render=bool(cfg.video) or (policy is not None and policy.needs == "rgb"),
         labeller=make_labeller(cfg.expert) if cfg.policy == "expert" else None,
         shift=cfg.shift,
+        appearance=cfg.env.appearance,
     )
     try:
         policy = policy or policies.RandomPolicy(vec.action_dim, cfg.seed)

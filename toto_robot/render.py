@@ -101,7 +101,7 @@ def main(cfg: RenderConfig) -> dict:
     with Progress(console=Console(stderr=True)) as bar:
         job = bar.add_task("filming", total=cfg.clips)
         for look, count in wanted.items():
-            dress = {"random": dict(appearance="random"), "all": dict(shift="all"), "nominal": {}}[look]
+            dress = {"random": dict(appearance="cluttered"), "all": dict(shift="all"), "nominal": {}}[look]
             with envs.VectorEnv(cfg.env, min(SLOTS, count), labeller=ScriptedPick(), **dress) as vec:
                 while count > 0:
                     video, labels = film(vec, rng.integers(2 ** 31, size=vec.num_envs), cfg.frames, rng, cfg.labels)

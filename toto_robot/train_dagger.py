@@ -28,6 +28,7 @@ def make_vec(cfg: TrainConfig) -> envs.VectorEnv:
         privileged=cfg.encoder.name == "privileged",
         render=cfg.encoder.name not in ("none", "privileged"),
         labeller=make_labeller(cfg.expert),
+        appearance=cfg.env.appearance,
     )
 
 

@@ -73,6 +73,19 @@ def test_a_shift_changes_pixels_but_not_the_scene():
         np.testing.assert_array_equal(moved["privileged"], plain["privileged"])
 
 
+def test_a_random_look_is_new_in_each_episode_and_never_moves_the_scene():
+    plain = envs.make("franka_pick", privileged=True)
+    for appearance in ("random", "cluttered"):
+        env = envs.make("franka_pick", privileged=True, appearance=appearance)
+        looks = []
+        for seed in (5, 6):
+            moved = env.reset(seed=seed)[0]
+            looks.append(env.look)
+            np.testing.assert_array_equal(moved["privileged"], plain.reset(seed=seed)[0]["privileged"])
+        assert looks[0] != looks[1]
+        assert any(look.distractors for look in looks) == (appearance == "cluttered")
+
+
 def test_reset_covers_pixmcs_ranges():
     env = envs.make("franka_pick", render=False, privileged=True)
     pose = []
@@ -162,6 +175,8 @@ def test_the_gripper_command_has_hysteresis():
 @pytest.mark.parametrize("call,words", [
     (lambda: envs.make("franka_pik"), ["franka_pik", "franka_pick_pixmc"]),
     (lambda: envs.make("franka_pick", shift="dark"), ["dark", "colour"]),
+    (lambda: envs.make("franka_pick", appearance="pretty"), ["pretty", "nominal, random, cluttered"]),
+    (lambda: envs.make("franka_pick", appearance="random", shift="all"), ["random", "all", "one of them"]),
     (lambda: envs.make("franka_pick", image_size=100), ["100", "multiple of 8"]),
     (lambda: envs.make("franka_pick", render=False).step(np.zeros(3)), ["(8,)", "(3,)", "gripper"]),
     (lambda: (e := envs.make("franka_pick", render=False), e.reset(seed=0), e.step(np.full(8, np.nan))), ["NaN"]),
