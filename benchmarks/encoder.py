@@ -66,7 +66,7 @@ def measure(size: str, seconds: float, rates: dict[str, float]) -> list[dict]:
         codes = encoder.codes(frames[:1]).expand(BATCH, -1).contiguous()
         parts = {}
         if dtype == "float32":
-            name, cost = f"tokenizer ({SIZES[size]} dVAE)", tokenizer_flops(encoder.dvae, 128)
+            name, cost = f"tokenizer ({SIZES[size]} dVAE)", tokenizer_flops(encoder.tokenizer, 128)
             parts[name] = (cost, lambda: encoder.codes(frames), lambda: encoder.codes(frames[:1]))
         cost = forward_flops(encoder.toto.config, 1 + codes.shape[1], layer=encoder.layer)
         name = f"Toto, {encoder.layer} of {encoder.num_layers} layers"

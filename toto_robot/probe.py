@@ -67,7 +67,7 @@ def main(cfg: ProbeConfig) -> dict:
     }
     scores, codes = [], {}
     for name, encoder in encoders.items():
-        tokenizer = encoder.dvae.fingerprint()
+        tokenizer = encoder.tokenizer.fingerprint()
         if tokenizer not in codes:
             codes[tokenizer] = codes_of(encoder, data.frames)
         for score in probe(name, encoder, data, codes=codes[tokenizer], held_out=cfg.held_out, seed=cfg.seed):

@@ -83,7 +83,7 @@ def test_bfloat16_is_close_to_float32_and_the_codes_are_equal(folder, frames):
     assert torch.equal(exact.codes(frames), fast.codes(frames))
     a, b = exact(frames), fast(frames)
     assert torch.nn.functional.cosine_similarity(a, b).min() > 0.999
-    assert next(fast.dvae.parameters()).dtype == torch.float32
+    assert next(fast.tokenizer.parameters()).dtype == torch.float32
 
 
 def test_numpy_and_torch_frames_give_the_same(folder, frames):
@@ -94,7 +94,7 @@ def test_numpy_and_torch_frames_give_the_same(folder, frames):
 def test_the_bare_codes_are_the_codebooks_vectors(folder, frames):
     encoder = load_encoder(f"{folder}:codes", pooling="none")
     codes = encoder.codes(frames)
-    assert torch.equal(encoder(frames), encoder.dvae.codebook()[codes])
+    assert torch.equal(encoder(frames), encoder.tokenizer.codebook()[codes])
     assert (encoder.layer, encoder.num_layers) == (0, 0)
 
 

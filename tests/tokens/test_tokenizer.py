@@ -66,7 +66,7 @@ def test_a_model_folder_with_a_vqgan_loads_and_its_fingerprint_follows_it(vqgan,
     assert set(read_folder(tmp_path / "m").sha256) == {"toto.safetensors", "vqgan.safetensors"}
     frames = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     encoder = load_encoder(tmp_path / "m")
-    assert isinstance(encoder.dvae, VQGAN) and encoder(frames).shape == (2, 24)
+    assert isinstance(encoder.tokenizer, VQGAN) and encoder(frames).shape == (2, 24)
     assert load_encoder(f"{tmp_path / 'm'}:codes")(frames).shape == (2, 4)
     assert load_tokenizer(tmp_path / "m").fingerprint() == vqgan.fingerprint()
     with torch.no_grad():

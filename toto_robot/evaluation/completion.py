@@ -71,7 +71,7 @@ def complete(encoder, clip: np.ndarray, given: int, *, samples: int, temperature
 
 
 def _pixels(encoder, codes: Tensor) -> np.ndarray:
-    return encoder.dvae.decode(codes).cpu().numpy()
+    return encoder.tokenizer.decode(codes).cpu().numpy()
 
 
 def save_completion(done: Completion, path: Path) -> tuple[Path, Path]:

@@ -33,16 +33,16 @@ MICRO_TOKENS = {"cpu": 2048, "cuda": 65536}
 class Encoder:
     """Frames in, features out; nothing in it learns. Made by `load_encoder`."""
 
-    def __init__(self, dvae: Tokenizer, toto: CausalModel | None, *, layer, pooling, dtype, device, image_size, identity):
+    def __init__(self, tokenizer: Tokenizer, toto: CausalModel | None, *, layer, pooling, dtype, device, image_size, identity):
         check_pooling(pooling)
         dtype = choose_dtype(dtype, device)
         self.device = usable_device(device)
-        self.dvae = dvae.requires_grad_(False).to(self.device, torch.float32).eval()
+        self.tokenizer = tokenizer.requires_grad_(False).to(self.device, torch.float32).eval()
         self.pooling, self.dtype, self.image_size = pooling, dtype, image_size
-        self.grid = dvae.grid(image_size)[0]
+        self.grid = tokenizer.grid(image_size)[0]
         if toto is None:
             self.toto, self.layer, self.num_layers = None, 0, 0
-            self._codebook = dvae.codebook().to(self.device, torch.float32)
+            self._codebook = tokenizer.codebook().to(self.device, torch.float32)
             self.dim = self._codebook.shape[1]
         else:
             self.layer, self.num_layers, self.dim = layer, toto.config.layers, toto.config.width
@@ -50,7 +50,7 @@ class Encoder:
                 raise UserError(f"encoder layer must be from 1 to {self.num_layers}, but it is {layer}")
             self.toto = toto.requires_grad_(False).to(self.device, DTYPES[dtype]).eval()
         self.feature_shape = feature_shape(pooling, self.dim, self.grid)
-        parts = {**identity, "layer": self.layer, "pooling": pooling, "dtype": dtype, "dvae": dvae.fingerprint()}
+        parts = {**identity, "layer": self.layer, "pooling": pooling, "dtype": dtype, "dvae": tokenizer.fingerprint()}
         self.fingerprint = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         """Equal fingerprints mean equal features, so a cache or a policy can tell whether it fits."""
 
@@ -72,7 +72,7 @@ class Encoder:
                 f"an encoder takes frames (B, H, W, 3) or clips (B, F, H, W, 3), but got {tuple(frames.shape)}; "
                 "for one frame write frame[None]"
             )
-        codes = self.dvae.encode(frames.reshape(-1, *frames.shape[-3:])).to(self.device)
+        codes = self.tokenizer.encode(frames.reshape(-1, *frames.shape[-3:])).to(self.device)
         return codes.view(*frames.shape[:-3], -1)
 
     @torch.inference_mode()
@@ -130,12 +130,12 @@ def load_encoder(
     """
     folder, variant = find_encoder(name_or_folder)
     found = read_folder(folder)
-    dvae = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder)
     toto, identity = _transformer(found, variant)
     if toto is None and layer not in (None, 0):
         raise UserError(f"{name_or_folder} has no transformer, so it has no layer {layer}; leave layer out")
     return Encoder(
-        dvae,
+        tokenizer,
         toto,
         layer=found.layer if layer is None else layer,
         pooling=found.pooling if pooling is None else pooling,

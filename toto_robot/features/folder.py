@@ -48,7 +48,7 @@ class ModelFolder:
 def save_model(
     path: Path,
     toto: CausalModel,
-    dvae: Tokenizer,
+    tokenizer: Tokenizer,
     *,
     layer: int,
     pooling: str,
@@ -58,7 +58,7 @@ def save_model(
     """Write a model folder, atomically; weights in float32."""
     config = {
         "toto": toto.config.to_dict(),
-        **dvae.described(),
+        **tokenizer.described(),
         "layer": layer,
         "pooling": pooling,
         "image_size": image_size,
@@ -66,7 +66,7 @@ def save_model(
         "notes": notes or {},
     }
     with atomic_folder(path) as folder:
-        for name, model in ((TOTO, toto), (weight_name(dvae.kind), dvae)):
+        for name, model in ((TOTO, toto), (weight_name(tokenizer.kind), tokenizer)):
             data = save({key: value.detach().float().cpu().contiguous() for key, value in model.state_dict().items()})
             config["sha256"][name] = hashlib.sha256(data).hexdigest()
             (folder / name).write_bytes(data)

@@ -25,7 +25,7 @@ class PretrainData:
     """`batch(step, batch_size)` → codes (B, F, S) and kinds (B,), a pure function of its arguments."""
     held_out: dict[str, tuple[Tensor, Tensor]]
     """Codes (N, F, S) and kinds (N,) of the validation rows of each store, by its folder's name."""
-    dvae: Tokenizer
+    tokenizer: Tokenizer
     """The tokenizer that made the codes."""
     vocab_size: int
     """V: codes and special tokens."""
@@ -46,8 +46,8 @@ def open_data(cfg: PretrainConfig) -> PretrainData:
     if not cfg.stores:
         raise UserError("stores is empty; give at least one, for example stores=[data/tokens]")
     training, held_out = [TokenStore(Path(p)) for p in cfg.stores], [TokenStore(Path(p)) for p in cfg.validation]
-    dvae = load_tokenizer(cfg.tokenizer)
-    made_by = dvae.fingerprint()
+    tokenizer = load_tokenizer(cfg.tokenizer)
+    made_by = tokenizer.fingerprint()
     for path, store in zip([*cfg.stores, *cfg.validation], [*training, *held_out]):
         if store.tokenizer != made_by:
             raise UserError(
@@ -62,11 +62,11 @@ def open_data(cfg: PretrainConfig) -> PretrainData:
     return PretrainData(
         mixture=Mixture(training, cfg.weights, cfg.seed),
         held_out=named_rows(held_out, cfg.validation_rows),
-        dvae=dvae,
-        vocab_size=vocab_with_special(dvae.vocab_size),
+        tokenizer=tokenizer,
+        vocab_size=vocab_with_special(tokenizer.vocab_size),
         frames=training[0].frames,
         tokens=training[0].tokens_per_frame,
-        image_size=round(training[0].tokens_per_frame**0.5) * dvae.patch,
+        image_size=round(training[0].tokens_per_frame**0.5) * tokenizer.patch,
         identity={
             "stores": [store.fingerprint for store in training],
             "validation": [store.fingerprint for store in held_out],

@@ -122,7 +122,7 @@ def export(trainer: Trainer, out: Path, data: PretrainData, tokens: int, seconds
         layer = cfg.layer or (model.config.layers + 1) // 2
         notes = {"steps": cfg.steps, "short_steps": cfg.short_steps, "stores": data.identity["stores"], **losses}
         save_model(
-            out / "model", model, data.dvae, layer=layer, pooling=cfg.pooling, image_size=data.image_size, notes=notes
+            out / "model", model, data.tokenizer, layer=layer, pooling=cfg.pooling, image_size=data.image_size, notes=notes
         )
         draw_loss(out, math.log(model.config.vocab_size), cfg.short_steps)
         atomic_write_text(out / RESULT, json.dumps(result, indent=1))

@@ -112,10 +112,10 @@ class Progress:
 def build_store(cfg: TokenizeConfig, tell: Callable[[Progress], None] = lambda progress: None) -> dict:
     """Make (or complete) the store and return its summary; UserError when not one row came out."""
     folder = find_tokenizer(cfg.tokenizer)
-    dvae = load_tokenizer(folder)
-    out, tokens = Path(cfg.out), dvae.grid(cfg.image_size)[0] ** 2
-    described = {"frames": cfg.frames, "tokens_per_frame": tokens, "vocab_size": dvae.vocab_size,
-                 "tokenizer": dvae.fingerprint(), "image_size": cfg.image_size, "spacing_s": cfg.spacing_s,
+    tokenizer = load_tokenizer(folder)
+    out, tokens = Path(cfg.out), tokenizer.grid(cfg.image_size)[0] ** 2
+    described = {"frames": cfg.frames, "tokens_per_frame": tokens, "vocab_size": tokenizer.vocab_size,
+                 "tokenizer": tokenizer.fingerprint(), "image_size": cfg.image_size, "spacing_s": cfg.spacing_s,
                  "hop_s": cfg.hop_s}
     source = open_source(cfg.source, cfg.split, cfg.camera)
     tasks = plan(cfg, source, folder, described)

@@ -37,7 +37,7 @@ def make_shard(task: ShardTask, crashed: dict[str, str], report: Callable[[int, 
     `crashed` names files that are not to be opened, with the reason; `report(at, frames)` hears before each file,
     and while a long one is read, which one it is and how many frames have been encoded so far.
     """
-    dvae = open_tokenizer(task.tokenizer)
+    tokenizer = open_tokenizer(task.tokenizer)
     codes, rows, left_out, pictures = [], [], [], []
     for at, item in enumerate(task.items):
         report(at, task.frames * len(codes))
@@ -48,7 +48,7 @@ def make_shard(task: ShardTask, crashed: dict[str, str], report: Callable[[int, 
                 pictures.append((item.name, read_image(item, task.image_size)))
             else:
                 made = []
-                for row in video_rows(dvae, item, task):
+                for row in video_rows(tokenizer, item, task):
                     made.append(row)
                     report(at, task.frames * (len(codes) + len(made)))
                 codes += [c for c, _ in made]
@@ -58,23 +58,23 @@ def make_shard(task: ShardTask, crashed: dict[str, str], report: Callable[[int, 
         except TooShort as error:
             left_out.append({"source": item.name, "reason": str(error)})
         if len(pictures) == task.frames:
-            codes.append(dvae.encode(np.stack([p for _, p in pictures])).numpy().astype(np.uint16))
+            codes.append(tokenizer.encode(np.stack([p for _, p in pictures])).numpy().astype(np.uint16))
             rows.append({"source": [n for n, _ in pictures], "kind": "image", "first_s": 0.0, "last_s": 0.0})
             pictures = []
     left_out += [{"source": n, "reason": f"fewer than {task.frames} pictures were left for a row"} for n, _ in pictures]
-    shape = (0, task.frames, dvae.grid(task.image_size)[0] ** 2)
+    shape = (0, task.frames, tokenizer.grid(task.image_size)[0] ** 2)
     report(len(task.items), task.frames * len(codes))
     write_shard(Path(task.store), task.name, np.stack(codes) if codes else np.zeros(shape, np.uint16), rows, left_out)
 
 
-def video_rows(dvae: Tokenizer, item: Item, task: ShardTask) -> Iterator[tuple[np.ndarray, dict]]:
+def video_rows(tokenizer: Tokenizer, item: Item, task: ShardTask) -> Iterator[tuple[np.ndarray, dict]]:
     """Codes uint16 (F, S) and a description of each clip of one video. Raises VideoError or TooShort."""
     for number, (frames, times_s) in enumerate(_segments(item, task.image_size)):
         if number and times_s[-1] - times_s[0] < (task.frames - 1) * task.spacing_s:
             return                                     # the short rest of a long video
         clips = clip_indices(times_s, frames=task.frames, spacing_s=task.spacing_s, hop_s=task.hop_s)
         used, where = np.unique(clips, return_inverse=True)      # overlapping clips share their frames
-        codes = dvae.encode(frames[used]).numpy().astype(np.uint16)
+        codes = tokenizer.encode(frames[used]).numpy().astype(np.uint16)
         for clip, at in zip(clips, where.reshape(clips.shape)):
             yield codes[at], {"source": item.name, "kind": "video", "first_s": round(float(times_s[clip[0]]), 4),
                               "last_s": round(float(times_s[clip[-1]]), 4)}
