@@ -5,7 +5,8 @@ import torch
 
 from toto_robot.errors import UserError
 from toto_robot.models.presets import preset
-from toto_robot.models.toto import Toto, TotoConfig, normalise_patches
+from toto_robot.models.causal import normalise_patches
+from toto_robot.models.toto import Toto, TotoConfig
 
 SMALL = TotoConfig(vocab_size=61, width=32, layers=3, heads=2, intermediate=48)
 
@@ -130,6 +131,16 @@ def test_the_loss_of_patches_is_the_squared_error_of_each_next_one_normalised():
     each = (model(given) - target).square().mean(-1)
     torch.testing.assert_close(model.loss(patches), each.mean())
     torch.testing.assert_close(model.loss(patches, reduction="sum"), each.sum())
+    torch.testing.assert_close(model.loss(patches, reduction="none"), each.flatten())
+
+
+def test_the_start_of_an_image_and_padding_are_no_targets():
+    torch.manual_seed(0)
+    model, patches = Toto(PATCHES), torch.rand(1, 9, 48) + 0.1
+    patches[:, 4] = patches[:, 8] = 0
+    each = model.loss(patches, reduction="none")
+    assert each[3] == each[7] == 0 and (each > 0).sum() == 6
+    torch.testing.assert_close(model.loss(patches), each.sum() / 6)
 
 
 def test_normalised_patches_forget_brightness_and_contrast():

@@ -19,6 +19,7 @@ from toto_robot.models.causal import CausalModel
 from toto_robot.models.presets import build
 from toto_robot.precision import DTYPES, choose_dtype
 from toto_robot.tokens.base import Tokenizer
+from toto_robot.tokens.patches import patch_values
 from toto_robot.tokens.special import IMAGE_START, OFFSET, VIDEO_START
 from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.video.frames import check_frames
@@ -39,11 +40,11 @@ class Encoder:
         self.device = usable_device(device)
         self.tokenizer = tokenizer.requires_grad_(False).to(self.device, torch.float32).eval()
         self.pooling, self.dtype, self.image_size = pooling, dtype, image_size
-        self.grid = tokenizer.grid(image_size)[0]
+        self.grid, self._codebook = tokenizer.grid(image_size)[0], None
         if toto is None:
             self.toto, self.layer, self.num_layers = None, 0, 0
-            self._codebook = tokenizer.codebook().to(self.device, torch.float32)
-            self.dim = self._codebook.shape[1]
+            self._codebook = None if tokenizer.continuous else tokenizer.codebook().to(self.device, torch.float32)
+            self.dim = tokenizer.vocab_size if self._codebook is None else self._codebook.shape[1]
         else:
             self.layer, self.num_layers, self.dim = layer, toto.config.layers, toto.config.width
             if not 1 <= layer <= self.num_layers:
@@ -65,7 +66,8 @@ class Encoder:
 
     @torch.inference_mode()
     def codes(self, frames) -> Tensor:
-        """Token codes int64 (B, S), or (B, F, S) for clips: always computed in float32, so they are reproducible."""
+        """Token codes int64 (B, S), or (B, F, S) for clips: always computed in float32, so they are reproducible. Of a
+        tokenizer of patches: patches uint8 (…, S, values)."""
         check_frames(frames, size=self.image_size)
         if len(frames.shape) not in (4, 5):
             raise UserError(
@@ -73,14 +75,13 @@ class Encoder:
                 "for one frame write frame[None]"
             )
         codes = self.tokenizer.encode(frames.reshape(-1, *frames.shape[-3:])).to(self.device)
-        return codes.view(*frames.shape[:-3], -1)
+        return codes.view(*frames.shape[:-3], *codes.shape[1:])
 
     @torch.inference_mode()
     def features(self, codes: Tensor) -> Tensor:
-        """Features, shaped as in `__call__`, of codes (B, S) or (B, F, S)."""
-        codes = torch.as_tensor(codes).to(self.device, torch.long)
+        """Features, shaped as in `__call__`, of what `codes` gives."""
         if self.toto is None:
-            return pool(F.embedding(codes.flatten(1), self._codebook), self.pooling, self.grid)
+            return pool(self._vectors(codes), self.pooling, self.grid)
         # the start token stands in front, and its feature is dropped
         parts = []
         for ids in self._micro_batches(codes):
@@ -90,7 +91,6 @@ class Encoder:
     @torch.inference_mode()
     def every_layer(self, codes: Tensor) -> Tensor:
         """The features of `features` for all layers at once: (layers, B, ...); the codebook counts as one layer."""
-        codes = torch.as_tensor(codes).to(self.device, torch.long)
         if self.toto is None:
             return self.features(codes)[None]
         parts = []
@@ -100,11 +100,22 @@ class Encoder:
         return torch.cat(parts, dim=1)
 
     def _micro_batches(self, codes: Tensor) -> Iterator[Tensor]:
-        """Ids (b, 1 + T) of codes (B, S) or (B, F, S): start token first, a few rows at a time."""
-        start = IMAGE_START if codes.ndim == 2 else VIDEO_START
-        ids = F.pad(codes.flatten(1) + OFFSET, (1, 0), value=start)
+        """Ids (b, 1 + T) of codes (B, S) or (B, F, S): start token first, a few rows at a time. Of patches: values."""
+        codes = torch.as_tensor(codes).to(self.device)
+        if self.tokenizer.continuous:
+            ids = F.pad(self._vectors(codes), (0, 0, 1, 0))
+        else:
+            start = IMAGE_START if codes.ndim == 2 else VIDEO_START
+            ids = F.pad(codes.long().flatten(1) + OFFSET, (1, 0), value=start)
         at_once = MICRO_TOKENS.get(self.device.type, MICRO_TOKENS["cuda"]) // ids.shape[1]
         yield from ids.split(max(1, at_once))
+
+    def _vectors(self, codes: Tensor) -> Tensor:
+        """What each token is without a transformer (B, F·S, dim): its codebook vector, or the patch's values."""
+        codes = torch.as_tensor(codes).to(self.device)
+        if self._codebook is None:
+            return patch_values(codes.flatten(1, -2))
+        return F.embedding(codes.long().flatten(1), self._codebook)
 
     def __repr__(self) -> str:
         what = f"layer {self.layer} of {self.num_layers}" if self.toto is not None else "codebook vectors"

@@ -82,8 +82,13 @@ class CausalModel(nn.Module):
             yield self.norm(x_BTD) if i == self.config.layers else x_BTD
 
     def loss(self, ids_BT: Tensor, ignore: int = 0, reduction: str = "mean") -> Tensor:
-        """Cross-entropy (nats a token) of each next token; targets equal to `ignore` (the pad id) don't count."""
+        """Cross-entropy (nats a token) of each next token; targets equal to `ignore` (the pad id) don't count.
+
+        Of patches float (B, T, V): see `patch_loss`.
+        """
         logits = self(ids_BT[:, :-1])
+        if ids_BT.ndim == 3:
+            return patch_loss(logits, ids_BT[:, 1:], reduction)
         return F.cross_entropy(
             logits.flatten(0, 1).float(), ids_BT[:, 1:].flatten(), ignore_index=ignore, reduction=reduction
         )
@@ -139,6 +144,24 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+
+
+def patch_loss(predicted_BTV: Tensor, patches_BTV: Tensor, reduction: str = "mean") -> Tensor:
+    """Squared error, the mean over its values, of each predicted patch from the true one, normalised; patches of zeros
+    (padding, the start of a row) don't count. `reduction`: mean, sum, or none for (B · T,) with 0 where it is none."""
+    squares = (predicted_BTV.float() - normalise_patches(patches_BTV)).square().mean(dim=-1)
+    counts = (patches_BTV != 0).any(dim=-1)
+    squares = squares * counts
+    if reduction == "none":
+        return squares.flatten()
+    return squares.sum() if reduction == "sum" else squares.sum() / counts.sum()
+
+
+def normalise_patches(patches: Tensor) -> Tensor:
+    """Patches (..., V) minus their mean over their standard deviation, the targets of MAE and AIM, in float32."""
+    patches = patches.float()
+    variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
+    return (patches - mean) * (variance + 1e-6).rsqrt()
 
 
 def sample(

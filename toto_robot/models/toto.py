@@ -163,17 +163,3 @@ class Toto(CausalModel):
         if self.config.patches:
             raise UserError("Toto can't generate patches: it predicts them without their mean and contrast; use ids")
         return KVCache(self.config, batch, capacity, self.embed.weight)
-
-    def loss(self, ids_BT: Tensor, ignore: int = 0, reduction: str = "mean") -> Tensor:
-        """As in `CausalModel`; of patches (B, T, V), the mean squared error of each next one, normalised."""
-        if not self.config.patches:
-            return super().loss(ids_BT, ignore, reduction)
-        squares = (self(ids_BT[:, :-1]).float() - normalise_patches(ids_BT[:, 1:])).square().mean(dim=-1)
-        return squares.sum() if reduction == "sum" else squares.mean()
-
-
-def normalise_patches(patches: Tensor) -> Tensor:
-    """Patches (..., V) minus their mean over their standard deviation, the targets of MAE and AIM, in float32."""
-    patches = patches.float()
-    variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
-    return (patches - mean) * (variance + 1e-6).rsqrt()

@@ -24,11 +24,11 @@ class PretrainData:
     mixture: Any
     """`batch(step, batch_size)` → codes (B, F, S) and kinds (B,), a pure function of its arguments."""
     held_out: dict[str, tuple[Tensor, Tensor]]
-    """Codes (N, F, S) and kinds (N,) of the validation rows of each store, by its folder's name."""
+    """Codes (N, F, S), or patches, and kinds (N,) of the validation rows of each store, by its folder's name."""
     tokenizer: Tokenizer
     """The tokenizer that made the codes."""
     vocab_size: int
-    """V: codes and special tokens."""
+    """V: codes and special tokens; of patches, the values of one."""
     frames: int
     """F: frames of a row."""
     tokens: int
@@ -63,7 +63,7 @@ def open_data(cfg: PretrainConfig) -> PretrainData:
         mixture=Mixture(training, cfg.weights, cfg.seed),
         held_out=named_rows(held_out, cfg.validation_rows),
         tokenizer=tokenizer,
-        vocab_size=vocab_with_special(tokenizer.vocab_size),
+        vocab_size=tokenizer.vocab_size if tokenizer.continuous else vocab_with_special(tokenizer.vocab_size),
         frames=training[0].frames,
         tokens=training[0].tokens_per_frame,
         image_size=round(training[0].tokens_per_frame**0.5) * tokenizer.patch,
@@ -85,6 +85,7 @@ def named_rows(stores: list[TokenStore], count: int) -> dict[str, tuple[Tensor, 
             name, number = f"{store.path.resolve().name}_{number}", number + 1
         share = max(1, round(count * len(store) / sum(len(s) for s in stores)))
         chosen = np.unique(np.linspace(0, len(store) - 1, share).round().astype(int))
-        codes = np.stack([store[int(i)].astype(np.int64) for i in chosen])
+        codes = np.stack([store[int(i)] for i in chosen])
+        codes = codes if store.continuous else codes.astype(np.int64)
         rows[name] = torch.from_numpy(codes), torch.tensor([store.kind(int(i)) for i in chosen])
     return rows

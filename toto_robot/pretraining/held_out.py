@@ -19,7 +19,7 @@ def held_out(trainer: Trainer, data: PretrainData) -> dict[str, float]:
     sums, counts, frames = {}, {}, [0.0, 0]
     for name, (codes, kinds) in data.held_out.items():
         rows = full_rows(codes, kinds)
-        sums[name], counts[name] = _sum(trainer, rows, longest(*codes.shape[1:])), targets(rows)
+        sums[name], counts[name] = _sum(trainer, rows, longest(*codes.shape[1:3])), targets(rows)
         rows = short_rows(codes, kinds, 1, 0)
         frames = [frames[0] + _sum(trainer, rows, codes.shape[2] + 1), frames[1] + targets(rows)]
     losses = {"held_out": sum(sums.values()) / sum(counts.values()), "held_out_frames": frames[0] / frames[1]}
@@ -36,7 +36,7 @@ def loss_by_frame(trainer: Trainer, data: PretrainData) -> list[float]:
         codes, kinds = codes[kinds == VIDEO], kinds[kinds == VIDEO]
         if not len(codes):
             continue
-        _, frames, tokens = codes.shape
+        frames, tokens = codes.shape[1:3]
         for ids in _mine(trainer, full_rows(codes, kinds), longest(frames, tokens)):
             loss = _losses(trainer, ids)[:, : frames * tokens]
             total = total + loss.view(-1, frames, tokens).sum(dim=(0, 2)).double().cpu()

@@ -48,7 +48,7 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
     cores = cfg.threads or os.cpu_count() or 1
     torch.set_num_threads(1 if cfg.device == "cpu" else cores)
     data = open_data(cfg)
-    config = model_config(cfg, data.vocab_size)
+    config = model_config(cfg, data)
     settings = {**cfg.what_decides_the_weights(), **data.identity, "toto": config.to_dict()}
     settings |= {"threads": cores if group.world == 1 else 1, "world": group.world}
     settings = yaml.safe_load(yaml.safe_dump(settings))  # tuples and numbers as they will be read back
@@ -83,14 +83,15 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
     return export(trainer, out, data, tokens, seconds, losses or held_out(trainer, data))
 
 
-def model_config(cfg: PretrainConfig, vocab_size: int) -> ModelConfig:
+def model_config(cfg: PretrainConfig, data: PretrainData) -> ModelConfig:
     """The model's shape: a named size with changes, or that of `init`. Raises UserError where init has other codes."""
+    patches = {"patches": True} if data.tokenizer.continuous else {}
     if cfg.init is None:
-        return preset(cfg.model, vocab_size, cfg.architecture, **cfg.changes())
+        return preset(cfg.model, data.vocab_size, cfg.architecture, **patches, **cfg.changes())
     config = replace(read_folder(Path(cfg.init)).toto, **cfg.changes())
-    if config.vocab_size != vocab_size:
+    if config.vocab_size != data.vocab_size or getattr(config, "patches", False) != bool(patches):
         raise UserError(
-            f"init={cfg.init} knows {config.vocab_size} ids, but the tokenizer of the stores needs {vocab_size}; "
+            f"init={cfg.init} knows {config.vocab_size} ids, but the tokenizer of the stores needs {data.vocab_size}; "
             "tokenize with the tokenizer in that folder"
         )
     return config

@@ -1,17 +1,21 @@
 """Codes to the rows of ids that Toto learns from (Sec. 3.1).
 
 A video's row is [video start] + 16·256 ids + [end]; a row of images 16 times ([image start] + 256 ids) + [end].
+Patches have no ids: a vector of zeros starts a video and each image, and there is no end.
 """
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
+from toto_robot.tokens.patches import patch_values
 from toto_robot.tokens.special import END, IMAGE, IMAGE_START, OFFSET, PAD, VIDEO_START
 
 
 def full_rows(codes_BFS: Tensor, kinds_B: Tensor) -> list[Tensor]:
     """A row (T,) of ids for each item; the two kinds differ in length."""
-    return [torch.cat((_body(frames, kind), frames.new_tensor([END]))) for frames, kind in zip(_ids(codes_BFS), kinds_B)]
+    bodies = [_body(frames, kind) for frames, kind in zip(_ids(codes_BFS), kinds_B)]
+    return bodies if codes_BFS.ndim == 4 else [torch.cat((body, body.new_tensor([END]))) for body in bodies]
 
 
 def short_rows(codes_BFS: Tensor, kinds_B: Tensor, frames: int, step: int, first: int = 0) -> list[Tensor]:
@@ -21,7 +25,7 @@ def short_rows(codes_BFS: Tensor, kinds_B: Tensor, frames: int, step: int, first
     images ([image start] + S ids) each. Nothing ends here, so there is no end token. `first` is the place of the
     first item in the step's whole batch, of which another process may hold a part.
     """
-    B, F, _ = codes_BFS.shape
+    B, F = codes_BFS.shape[:2]
     start = ((first + torch.arange(B)) * 5 + step * 7) % (F - frames + 1)
     some = codes_BFS[torch.arange(B)[:, None], start[:, None] + torch.arange(frames)]
     return [_body(part, IMAGE if frames == 1 else kind) for part, kind in zip(_ids(some), kinds_B)]
@@ -43,15 +47,19 @@ def micro_batches(rows: list[Tensor], tokens: int, length: int) -> list[Tensor]:
 
 
 def targets(rows: list[Tensor]) -> int:
-    """Tokens that are predicted: all but each row's first."""
-    return sum(len(row) - 1 for row in rows)
+    """Tokens that are predicted: all but each row's first; of patches, all that are no start."""
+    return sum(len(row) - 1 if row.ndim == 1 else int((row != 0).any(dim=1).sum()) for row in rows)
 
 
 def _ids(codes_BFS: Tensor) -> Tensor:
-    return codes_BFS.long() + OFFSET
+    return patch_values(codes_BFS) if codes_BFS.ndim == 4 else codes_BFS.long() + OFFSET
 
 
 def _body(ids_FS: Tensor, kind: int) -> Tensor:
+    if ids_FS.ndim == 3:
+        if kind == IMAGE:
+            return pad(ids_FS, (0, 0, 1, 0)).flatten(0, 1)
+        return pad(ids_FS.flatten(0, 1), (0, 0, 1, 0))
     if kind == IMAGE:
-        return torch.nn.functional.pad(ids_FS, (1, 0), value=IMAGE_START).flatten()
+        return pad(ids_FS, (1, 0), value=IMAGE_START).flatten()
     return torch.cat((ids_FS.new_tensor([VIDEO_START]), ids_FS.flatten()))

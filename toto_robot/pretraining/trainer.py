@@ -106,7 +106,7 @@ def batches_of_step(cfg: PretrainConfig, step: int, data: PretrainData, group: G
     """This process's micro-batches of ids in a step, and the tokens that they predict."""
     size = cfg.short_batch if step < cfg.short_steps else cfg.batch_rows
     codes, kinds = data.mixture.batch(step, size, group.rank, group.world)
-    _, frames, tokens = codes.shape
+    frames, tokens = codes.shape[1:3]
     families = []
     if step >= cfg.short_steps:
         families.append((full_rows(codes, kinds), longest(frames, tokens)))

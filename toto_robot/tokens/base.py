@@ -39,6 +39,8 @@ class Tokenizer(nn.Module, ABC):
     """Frames that go through together on a CPU (their activations stay in cache) and on a GPU."""
     remedy: ClassVar[str]
     """How to get one, for errors."""
+    continuous: ClassVar[bool] = False
+    """Whether a token is a vector of `vocab_size` uint8 values in place of one of `vocab_size` codes."""
 
     def __init__(self, config, patch: int):
         super().__init__()
@@ -69,7 +71,10 @@ class Tokenizer(nn.Module, ABC):
 
     @torch.no_grad()
     def encode(self, frames) -> Tensor:
-        """uint8 (B, H, W, 3), NumPy or torch, to codes int64 (B, S) in raster order, always in float32."""
+        """uint8 (B, H, W, 3), NumPy or torch, to codes int64 (B, S) in raster order, always in float32.
+
+        A continuous tokenizer gives uint8 (B, S, vocab_size).
+        """
         check_frames(frames)
         if isinstance(frames, np.ndarray):
             frames = torch.from_numpy(frames if frames.flags.writeable else frames.copy())
@@ -78,20 +83,22 @@ class Tokenizer(nn.Module, ABC):
                             f"got {tuple(frames.shape)}")
         device = self.device
         with exact_float32(device):
-            codes = [self.to_codes(to_float01(part.to(device))).flatten(1)
+            codes = [self.to_codes(to_float01(part.to(device))).flatten(1, 2)
                      for part in frames.split(self.at_once[device.type != "cpu"])]
         return torch.cat(codes)
 
     @torch.no_grad()
     def decode(self, codes: Tensor, height: int | None = None) -> Tensor:
         """codes (B, S) to uint8 (B, H, W, 3); a square frame unless `height` in pixels is given."""
-        rows = height // self.patch if height else round(codes.shape[-1] ** 0.5)
-        if codes.ndim != 2 or rows < 1 or codes.shape[1] % rows:
-            raise UserError(f"expected codes (B, {rows} rows × columns), got shape {tuple(codes.shape)}; give height=")
-        if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < self.vocab_size:
+        one = (self.vocab_size,) * self.continuous
+        rows = height // self.patch if height else round(codes.shape[1] ** 0.5) if codes.ndim > 1 else 0
+        if codes.ndim != 2 + len(one) or codes.shape[2:] != one or rows < 1 or codes.shape[1] % rows:
+            wanted = ", ".join(["B", f"{rows} rows × columns", *map(str, one)])
+            raise UserError(f"expected codes ({wanted}), got shape {tuple(codes.shape)}; give height=")
+        if not self.continuous and codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < self.vocab_size:
             raise UserError(f"expected codes in 0..{self.vocab_size - 1}, got {int(codes.min())}..{int(codes.max())}")
         parts = [self.to_pixels(part.to(self.device))
-                 for part in codes.long().reshape(len(codes), rows, -1).split(self.at_once[0])]
+                 for part in (codes if self.continuous else codes.long()).reshape(len(codes), rows, -1, *one).split(self.at_once[0])]
         return to_uint8(torch.cat(parts))
 
     def fingerprint(self) -> str:

@@ -43,7 +43,8 @@ class TokenizeConfig:
     out: str = "???"
     """Folder of the token store."""
     tokenizer: str = "toto_tiny"
-    """An embedded encoder's name, a folder of train_dvae, or a published file (encoder.pkl, a VQGAN's .ckpt)."""
+    """An embedded encoder's name, a folder of train_dvae or train_vqgan, a published file (encoder.pkl, a VQGAN's .ckpt),
+    or patches:PIXELS for continuous patches."""
     image_size: int = 128
     """Pixels: the shortest side is scaled to this, then the centre is cropped."""
     frames: int = FRAMES
@@ -116,7 +117,7 @@ def build_store(cfg: TokenizeConfig, tell: Callable[[Progress], None] = lambda p
     out, tokens = Path(cfg.out), tokenizer.grid(cfg.image_size)[0] ** 2
     described = {"frames": cfg.frames, "tokens_per_frame": tokens, "vocab_size": tokenizer.vocab_size,
                  "tokenizer": tokenizer.fingerprint(), "image_size": cfg.image_size, "spacing_s": cfg.spacing_s,
-                 "hop_s": cfg.hop_s}
+                 "hop_s": cfg.hop_s} | ({"continuous": True} if tokenizer.continuous else {})
     source = open_source(cfg.source, cfg.split, cfg.camera)
     tasks = plan(cfg, source, folder, described)
     (out / "shards").mkdir(parents=True, exist_ok=True)
@@ -172,7 +173,7 @@ def plan(cfg: TokenizeConfig, source: Source, folder: Path, described: dict) -> 
     pictures.sort(key=lambda item: hashlib.sha256(item.name.encode()).digest())
     chunks = [chunk for group, step in ((videos, cfg.files_per_shard), (pictures, cfg.frames * cfg.files_per_shard))
               for i in range(0, len(group), step) if (chunk := group[i:i + step])]
-    out, tokenizer = str(Path(cfg.out).absolute()), str(folder.absolute())
+    out, tokenizer = str(Path(cfg.out).absolute()), str(folder.absolute() if folder.exists() else folder)
     return [ShardTask(f"{i:05d}-{_key(described, chunk)}", out, tuple(chunk), tokenizer, cfg.image_size, cfg.frames,
                       cfg.spacing_s, cfg.hop_s) for i, chunk in enumerate(chunks)]
 

@@ -126,7 +126,8 @@ class Mixture:
         return which, row
 
     def batch(self, step: int, batch_size: int, rank: int = 0, world: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-        """Codes int64 (batch_size / world, F, S) and kinds int64 (batch_size / world,) of this rank.
+        """Codes int64 (batch_size / world, F, S), or patches uint8 (…, values), and kinds int64 (batch_size / world,) of
+        this rank.
 
         `batch_size` counts the rows of all ranks together: ranks 0..world-1 side by side are the same batch
         at any world size. Kinds: 0 a video, 1 sixteen images.
@@ -136,6 +137,7 @@ class Mixture:
                             f"(rank {rank}, step {step})")
         mine = batch_size // world
         which, row = self.rows(step * batch_size + rank * mine, mine)
-        codes = np.stack([self.stores[s][i] for s, i in zip(which, row)]).astype(np.int64)
+        codes = np.stack([self.stores[s][i] for s, i in zip(which, row)])
+        codes = codes if codes.dtype == np.uint8 else codes.astype(np.int64)
         kinds = np.array([self.stores[s].kinds[i] for s, i in zip(which, row)], dtype=np.int64)
         return torch.from_numpy(codes), torch.from_numpy(kinds)

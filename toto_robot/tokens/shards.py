@@ -58,13 +58,23 @@ def make_shard(task: ShardTask, crashed: dict[str, str], report: Callable[[int, 
         except TooShort as error:
             left_out.append({"source": item.name, "reason": str(error)})
         if len(pictures) == task.frames:
-            codes.append(tokenizer.encode(np.stack([p for _, p in pictures])).numpy().astype(np.uint16))
+            codes.append(stored(tokenizer, np.stack([p for _, p in pictures])))
             rows.append({"source": [n for n, _ in pictures], "kind": "image", "first_s": 0.0, "last_s": 0.0})
             pictures = []
     left_out += [{"source": n, "reason": f"fewer than {task.frames} pictures were left for a row"} for n, _ in pictures]
-    shape = (0, task.frames, tokenizer.grid(task.image_size)[0] ** 2)
     report(len(task.items), task.frames * len(codes))
-    write_shard(Path(task.store), task.name, np.stack(codes) if codes else np.zeros(shape, np.uint16), rows, left_out)
+    write_shard(Path(task.store), task.name, np.stack(codes) if codes else _no_rows(tokenizer, task), rows, left_out)
+
+
+def stored(tokenizer: Tokenizer, frames: np.ndarray) -> np.ndarray:
+    """Codes uint16 (N, S) of frames, or patches uint8 (N, S, values)."""
+    codes = tokenizer.encode(frames).numpy()
+    return codes if tokenizer.continuous else codes.astype(np.uint16)
+
+
+def _no_rows(tokenizer: Tokenizer, task: ShardTask) -> np.ndarray:
+    blank = stored(tokenizer, np.zeros((1, task.image_size, task.image_size, 3), np.uint8))
+    return np.zeros((0, task.frames, *blank.shape[1:]), blank.dtype)
 
 
 def video_rows(tokenizer: Tokenizer, item: Item, task: ShardTask) -> Iterator[tuple[np.ndarray, dict]]:
@@ -74,7 +84,7 @@ def video_rows(tokenizer: Tokenizer, item: Item, task: ShardTask) -> Iterator[tu
             return                                     # the short rest of a long video
         clips = clip_indices(times_s, frames=task.frames, spacing_s=task.spacing_s, hop_s=task.hop_s)
         used, where = np.unique(clips, return_inverse=True)      # overlapping clips share their frames
-        codes = tokenizer.encode(frames[used]).numpy().astype(np.uint16)
+        codes = stored(tokenizer, frames[used])
         for clip, at in zip(clips, where.reshape(clips.shape)):
             yield codes[at], {"source": item.name, "kind": "video", "first_s": round(float(times_s[clip[0]]), 4),
                               "last_s": round(float(times_s[clip[-1]]), 4)}

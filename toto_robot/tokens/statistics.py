@@ -68,6 +68,8 @@ def statistics(store: TokenStore, rows: int = 0, tell: Callable[[str], None] = l
     """Count a store, or `rows` of its rows spread evenly over it (0: all)."""
     if not len(store):
         raise UserError(f"{store.path} holds no rows; tokenize videos into it first")
+    if store.continuous:
+        raise UserError(f"{store.path} holds patches, which have no codes to count; give a store of codes")
     chosen = np.unique(np.linspace(0, len(store) - 1, min(rows or len(store), len(store))).round().astype(int))
     counts = np.zeros(store.vocab_size, np.int64)
     for codes in _frames(store, chosen):

@@ -3,13 +3,14 @@
 STORE/
   store.json                one index: what tokenizer, how the rows were cut, the shards, a fingerprint; the source,
                             its row counts, and each file that was left out with its reason
-  shards/NAME/codes.u16     raw little-endian uint16 (rows, F, S)
+  shards/NAME/codes.u16     raw little-endian uint16 (rows, F, S); patches.u8 for a continuous tokenizer: (rows, F, S, values)
   shards/NAME/rows.json     for each row: source, kind, first and last time in seconds
 A shard folder appears whole (a rename) or not at all, so its presence is its completion marker.
 Codes are stored bare; ids (code + 4) and start and end tokens are put on when rows are trained on.
 """
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +20,18 @@ from toto_robot.errors import UserError
 from toto_robot.tokens.special import KINDS
 
 FORMAT = 1
-INDEX, CODES, ROWS = "store.json", "codes.u16", "rows.json"
+INDEX, CODES, PATCHES, ROWS = "store.json", "codes.u16", "patches.u8", "rows.json"
 
 
 def write_shard(store: Path, name: str, codes: np.ndarray, rows: list[dict], left_out: list[dict]) -> None:
-    """Write one finished shard: codes uint16 (R, F, S), R row descriptions, and the sources left out."""
-    if codes.dtype != np.uint16 or codes.ndim != 3 or len(codes) != len(rows):
-        raise ValueError(f"expected uint16 (R, F, S) and R rows, got {codes.dtype} {codes.shape} and {len(rows)}")
+    """Write one finished shard: codes uint16 (R, F, S), or patches uint8 (R, F, S, values), R row descriptions, and the
+    sources left out."""
+    if (codes.dtype, codes.ndim) not in ((np.uint16, 3), (np.uint8, 4)) or len(codes) != len(rows):
+        raise ValueError(f"expected uint16 (R, F, S) or uint8 (R, F, S, values) and R rows, "
+                         f"got {codes.dtype} {codes.shape} and {len(rows)}")
     with atomic_folder(Path(store) / "shards" / name) as folder:
-        data = np.ascontiguousarray(codes, dtype="<u2").tobytes()
-        (folder / CODES).write_bytes(data)
+        data = np.ascontiguousarray(codes, dtype=codes.dtype.newbyteorder("<")).tobytes()
+        (folder / (CODES if codes.ndim == 3 else PATCHES)).write_bytes(data)
         (folder / ROWS).write_text(json.dumps({
             "sha256": hashlib.sha256(data).hexdigest(), "shape": list(codes.shape), "rows": rows, "left_out": left_out}))
 
@@ -93,18 +96,18 @@ def read_index(store: Path) -> dict:
 def damaged_shards(store: Path) -> list[dict]:
     """Read every byte and compare it with the index: name and reason of each shard that is not what was written."""
     index, damaged = read_index(store), []
+    name, dtype, row = _layout(index)
     for shard in index["shards"]:
         folder = Path(store) / "shards" / shard["name"]
         try:
-            data = (folder / CODES).read_bytes()
+            data = (folder / name).read_bytes()
             described = json.loads((folder / ROWS).read_bytes())
-            codes = np.frombuffer(data, "<u2", count=len(data) // 2)
-            whole = [shard["rows"], index["frames"], index["tokens_per_frame"]]
-            if len(data) != 2 * int(np.prod(whole)):
-                reason = f"{CODES}: expected {2 * int(np.prod(whole))} bytes, found {len(data)}"
+            codes, wanted = np.frombuffer(data, dtype, count=len(data) // dtype.itemsize), _size((shard["rows"], *row), dtype)
+            if len(data) != wanted:
+                reason = f"{name}: expected {wanted} bytes, found {len(data)}"
             elif hashlib.sha256(data).hexdigest() != shard["sha256"]:
-                reason = f"{CODES}: sha256 differs"
-            elif codes.size and int(codes.max()) >= index["vocab_size"]:
+                reason = f"{name}: sha256 differs"
+            elif name == CODES and codes.size and int(codes.max()) >= index["vocab_size"]:
                 reason = f"holds code {int(codes.max())}, and its tokenizer has {index['vocab_size']}"
             elif len(described["rows"]) != shard["rows"] or described["sha256"] != shard["sha256"]:
                 reason = f"{ROWS} describes other rows"
@@ -116,14 +119,29 @@ def damaged_shards(store: Path) -> list[dict]:
     return damaged
 
 
+def _layout(index: dict) -> tuple[str, np.dtype, tuple[int, ...]]:
+    """File, type and shape of a row of the store with this index."""
+    row = index["frames"], index["tokens_per_frame"]
+    if index.get("continuous"):
+        return PATCHES, np.dtype("u1"), (*row, index["vocab_size"])
+    return CODES, np.dtype("<u2"), row
+
+
+def _size(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    return dtype.itemsize * math.prod(shape)
+
+
 class TokenStore:
-    """Rows of a finished store. `store[i]` is uint16 (F, S), read straight from the memory map."""
+    """Rows of a finished store. `store[i]` is uint16 (F, S), or patches uint8 (F, S, values), read straight from the
+    memory map."""
 
     def __init__(self, path):
         self.path, index = Path(path), read_index(Path(path))
         self.fingerprint: str = index["fingerprint"]
         self.frames, self.tokens_per_frame = index["frames"], index["tokens_per_frame"]
         self.vocab_size, self.tokenizer = index["vocab_size"], index["tokenizer"]
+        self.continuous: bool = index.get("continuous", False)
+        self._layout = _layout(index)
         self.left_out: list[dict] = index["left_out"]
         self.source: dict = index.get("source", {})      # stores made before sources had kinds have none
         self._shards = index["shards"]
@@ -133,13 +151,13 @@ class TokenStore:
         self._kinds: np.ndarray | None = None
 
     def _open(self, shard: dict) -> np.ndarray:
-        path = self.path / "shards" / shard["name"] / CODES
-        shape = (shard["rows"], self.frames, self.tokens_per_frame)
+        name, dtype, row = self._layout
+        path, shape = self.path / "shards" / shard["name"] / name, (shard["rows"], *row)
         found = path.stat().st_size if path.is_file() else 0
-        if found != 2 * int(np.prod(shape)):
-            raise UserError(f"{path}: expected {2 * int(np.prod(shape))} bytes, found {found}; "
+        if found != _size(shape, dtype):
+            raise UserError(f"{path}: expected {_size(shape, dtype)} bytes, found {found}; "
                             f"delete the folder {path.parent} and run the same tokenize command again")
-        return np.memmap(path, dtype="<u2", mode="r", shape=shape)
+        return np.memmap(path, dtype=dtype, mode="r", shape=shape)
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0

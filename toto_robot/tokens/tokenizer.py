@@ -1,6 +1,7 @@
 """Opening any tokenizer: an embedded one by name, a folder of ours, or the files that its authors published.
 
     load_tokenizer("toto_tiny")                    the dVAE of the embedded model
+    load_tokenizer("patches:16")                   no codes: patches of 16×16 pixels
     load_tokenizer("data/dvae")                    a folder that `Tokenizer.save` or `pretrain` wrote
     load_tokenizer("downloads/encoder.pkl")        OpenAI's dVAE; decoder.pkl is taken from beside it
     load_tokenizer("downloads/flava-image-codebook")   the same encoder in Hugging Face's layout (pytorch_model.bin)
@@ -10,6 +11,7 @@ What a foreign file holds is told from its content; nothing of it is run (`forei
 result in our layout, which loads faster and with a checked hash.
 """
 import hashlib
+import re
 from pathlib import Path
 
 from toto_robot.errors import UserError
@@ -17,11 +19,13 @@ from toto_robot.tokens.base import CONFIG, Tokenizer, weight_name
 from toto_robot.tokens.dalle import dalle_from, is_dalle
 from toto_robot.tokens.dvae import DVAE
 from toto_robot.tokens.foreign import SUFFIXES, read_weights
+from toto_robot.tokens.patches import PatchConfig, PatchTokenizer
 from toto_robot.tokens.taming import is_vqgan, vqgan_from
 from toto_robot.tokens.vqgan import VQGAN
 
 EMBEDDED = Path(__file__).parent.parent / "weights"
-KINDS: dict[str, type[Tokenizer]] = {kind.kind: kind for kind in (DVAE, VQGAN)}
+KINDS: dict[str, type[Tokenizer]] = {kind.kind: kind for kind in (DVAE, VQGAN, PatchTokenizer)}
+PATCHES = re.compile(r"patches:(\d+)")
 PUBLISHED = {215_185_363: ("encoder.pkl", "96b0f478c2e8d912f745f1bdde186efaac4265d38568a52f33bd40d3a15935d4")}
 """Size in bytes of a published file → its name and sha256 (measured by others; OpenAI names none)."""
 
@@ -29,6 +33,8 @@ PUBLISHED = {215_185_363: ("encoder.pkl", "96b0f478c2e8d912f745f1bdde186efaac426
 def load_tokenizer(name_or_path: str | Path) -> Tokenizer:
     """The tokenizer called `name_or_path`, on the CPU, in float32. UserError says what exists, or what a file is."""
     path = find_tokenizer(name_or_path)
+    if pixels := PATCHES.fullmatch(str(path)):
+        return PatchTokenizer(PatchConfig(patch=int(pixels[1])))
     if path.is_dir():
         return KINDS[kind_in(path)].load(path)
     sha256 = checked_sha256(path)
@@ -45,7 +51,9 @@ def load_tokenizer(name_or_path: str | Path) -> Tokenizer:
 
 
 def find_tokenizer(name_or_path: str | Path) -> Path:
-    """A folder in our layout, or the weight file of a foreign one. UserError says what exists."""
+    """A folder in our layout, the weight file of a foreign one, or `patches:PIXELS` itself. UserError says what exists."""
+    if PATCHES.fullmatch(str(name_or_path)):
+        return Path(name_or_path)
     for path in (EMBEDDED / name_or_path, Path(name_or_path)):
         if kind_in(path) or path.is_file():
             return path
@@ -53,7 +61,7 @@ def find_tokenizer(name_or_path: str | Path) -> Path:
     if not folder.is_dir():
         embedded = sorted(p.parent.name for p in EMBEDDED.glob(f"*/{CONFIG}") if kind_in(p.parent))
         raise UserError(f"no tokenizer {str(name_or_path)!r}: expected a folder with {CONFIG} and "
-                        f"{' or '.join(map(weight_name, KINDS))}, a published weight file ({', '.join(SUFFIXES)}), "
+                        f"{' or '.join(map(weight_name, KINDS))}, a published weight file ({', '.join(SUFFIXES)}), patches:PIXELS, "
                         f"or one of the embedded ones ({', '.join(embedded) or 'none is installed'})")
     files = [p for where in (folder, folder / "checkpoints") for p in sorted(where.glob("*")) if p.suffix in SUFFIXES]
     for preferred in (files, [p for p in files if p.stem == "last"], [p for p in files if "encoder" in p.name],
