@@ -7,10 +7,11 @@ import torch
 
 from toto_robot.errors import UserError
 from toto_robot.tokens.dvae import DVAE, map_pixels
-from toto_robot.tokens.dvae_frames import FramePool
-from toto_robot.tokens.dvae_loss import cosine, divergence_from_uniform, gumbel_softmax, logit_laplace_nll, usage_gap
-from toto_robot.tokens.dvae_report import block_means, evaluate_dvae, psnr_db
+from toto_robot.tokens.training_frames import FramePool
+from toto_robot.tokens.dvae_loss import divergence_from_uniform, gumbel_softmax, logit_laplace_nll, usage_gap
+from toto_robot.tokens.scores import block_means, psnr_db, score_tokenizer
 from toto_robot.tokens.train_dvae import DVAETrainer, TrainDVAEConfig, train_dvae
+from toto_robot.tokens.training import cosine
 from toto_robot.video.decode import write_video
 
 
@@ -87,14 +88,14 @@ def test_block_means_and_their_psnr_are_what_they_say():
     assert np.abs(means[0, 3, 12].astype(float) - frames[0, 0:8, 8:16].mean((0, 1))).max() <= 0.5
     assert psnr_db(255.0 ** 2) == 0 and psnr_db(0) == float("inf")
     flat = np.full((1, 16, 16, 3), 7, np.uint8)
-    assert evaluate_dvae(DVAETrainer(TrainDVAEConfig("v", "o", **CONFIG), None).dvae, flat)["psnr_block_mean"] == float("inf")
+    assert score_tokenizer(DVAETrainer(TrainDVAEConfig("v", "o", **CONFIG), None).dvae, flat)["psnr_block_mean"] == float("inf")
 
 
 def test_scores_count_codes_over_all_frames():
     dvae = DVAETrainer(TrainDVAEConfig("v", "o", **CONFIG), None).dvae
     frames = squares(9)
     codes = dvae.encode(frames)
-    scores = evaluate_dvae(dvae, frames, batch=4)
+    scores = score_tokenizer(dvae, frames, batch=4)
     assert scores["codes_used"] == len(codes.unique()) and scores["usage"] == len(codes.unique()) / 32
     error = (dvae.decode(codes).float() - torch.from_numpy(frames).float()).square().mean()
     assert scores["psnr"] == pytest.approx(psnr_db(float(error)), abs=1e-4)
@@ -110,9 +111,9 @@ def test_training_learns_and_uses_its_codes():
     cfg = TrainDVAEConfig("v", "o", **{**CONFIG, "steps": 120, "batch": 8, "crop": 32})
     trainer = DVAETrainer(cfg, FramePool([squares(200)], [1.0], 0))
     values = [trainer.advance() for _ in range(cfg.steps)]
-    assert float(values[cfg.start_steps - 1]["nll"]) < float(values[0]["nll"])
+    assert float(values[cfg.start_steps - 1]["loss"]) < float(values[0]["loss"])
     frames = torch.from_numpy(squares(60, seed=9))
-    scores = evaluate_dvae(trainer.average, frames)
+    scores = score_tokenizer(trainer.average, frames)
     assert scores["usage"] > 0.9 and scores["psnr"] > psnr_db(float(frames.float().var())) + 3
 
 
@@ -136,7 +137,7 @@ def test_bfloat16_trains_float32_weights_and_learns_as_float32_does():
     nll = {}
     for precision in ("float32", "bfloat16"):
         trainer = DVAETrainer(TrainDVAEConfig("v", "o", precision=precision, **CONFIG), FramePool([squares(30)], [1.0], 0))
-        nll[precision] = [float(trainer.advance()["nll"]) for _ in range(12)]
+        nll[precision] = [float(trainer.advance()["loss"]) for _ in range(12)]
         assert all(p.dtype == torch.float32 for p in trainer.dvae.parameters())
     assert np.allclose(nll["float32"][:4], nll["bfloat16"][:4], atol=0.1)       # before codes are chosen
 

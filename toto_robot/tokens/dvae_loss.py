@@ -41,9 +41,3 @@ def usage_gap(logits: Tensor) -> Tensor:
     """
     mean = torch.softmax(logits, dim=1).mean(dim=(0, 2, 3))
     return (mean * (mean + 1e-9).log()).sum() + math.log(logits.shape[1])
-
-
-def cosine(start: float, end: float, progress: float) -> float:
-    """From start to end along half a cosine, for progress in [0, 1] (clipped)."""
-    progress = min(1.0, max(0.0, progress))
-    return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2

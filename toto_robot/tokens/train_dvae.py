@@ -11,43 +11,31 @@ of the steps here, not their 3 million updates. Ours: the start in three phases 
                 on hard codes, which is how it is used; no code can die here, and PSNR gains most.
 Training sees 64-pixel crops (the model is fully convolutional), and whole frames for the last `full_share` of the
 steps.
-Batches and noise depend on (seed, step) alone, so a killed run resumes from its last checkpoint.
 """
 import copy
-import hashlib
-import io
-import json
 import math
-import time
-from collections.abc import Callable
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from toto_robot.atomic import atomic_write_bytes, atomic_write_text
-from toto_robot.errors import UserError
 from toto_robot.tokens.dvae import DVAE, preset
 from toto_robot.tokens.dvae_config import TrainDVAEConfig
-from toto_robot.tokens.dvae_frames import FramePool, read_folder
-from toto_robot.tokens.dvae_loss import (PIXELS_A_TOKEN, cosine, divergence_from_uniform, gumbel_softmax,
-                                         logit_laplace_nll, usage_gap)
-from toto_robot.tokens.dvae_report import evaluate_dvae, reconstruction_png
+from toto_robot.tokens.dvae_loss import PIXELS_A_TOKEN, divergence_from_uniform, gumbel_softmax, logit_laplace_nll, usage_gap
 from toto_robot.tokens.dvae_start import Bottleneck, choose_kappa, split_dead_codes, unit_gain_, write_codes
 from toto_robot.tokens.kmeans import kmeans
-from toto_robot.video.frames import to_float01
+from toto_robot.tokens.training import TokenizerTrainer, cosine, train_tokenizer
+from toto_robot.tokens.training_frames import FramePool
 
-RESUME, LOG, METRICS, PICTURE = "resume.pt", "log.jsonl", "metrics.json", "reconstructions.png"
 
+class DVAETrainer(TokenizerTrainer):
+    """The state of a run: dVAE, its average, bottleneck, optimizer, step."""
 
-class DVAETrainer:
-    """The state of a run: dVAE, its average, bottleneck, optimizer, step. `advance()` does one step."""
+    parts = ("dvae", "average", "bottleneck", "optimizer")
 
     def __init__(self, cfg: TrainDVAEConfig, pool: FramePool):
-        self.cfg, self.pool, self.step = cfg, pool, 0
+        super().__init__(cfg, pool)
         config = preset(cfg.preset)
         config = replace(config, vocab_size=cfg.vocab_size) if cfg.vocab_size else config
         with torch.random.fork_rng(devices=[]):
@@ -74,7 +62,6 @@ class DVAETrainer:
         return rate
 
     def advance(self) -> dict:
-        """One optimizer step; returns what to log."""
         step, cfg = self.step, self.cfg
         if step == cfg.start_steps:
             self._write_codes()
@@ -95,23 +82,20 @@ class DVAETrainer:
                 values |= self._reseed()
         return values
 
-    def _mixed(self) -> torch.autocast:
-        return torch.autocast(torch.device(self.cfg.device).type, torch.bfloat16, enabled=self.cfg.precision == "bfloat16")
-
     def _continuous(self, noise: torch.Generator) -> tuple[Tensor, dict]:
         cfg = self.cfg
         rate = self._set_rate(cfg.lr * min(1, (self.step + 1) / 50) * cosine(1, 0.3, self.step / cfg.start_steps))
         x = self.pool.batch(self.step, cfg.batch, cfg.crop).to(cfg.device)
-        with self._mixed():
+        with self.autocast():
             features = self.dvae.encoder.features(x)
         z = self.bottleneck.project(features.float())
         sample = z + torch.randn(z.shape, generator=noise).to(z.device)
-        with self._mixed():
+        with self.autocast():
             stats = self.dvae.decoder.from_embedding(self.bottleneck.expand(sample))
         nll = logit_laplace_nll(stats, x)
         target = cfg.bottleneck_nats * math.log(self.dvae.vocab_size)
         loss = nll + self.bottleneck.prior_penalty(z, steer=self.step >= 50, target_nats=target)
-        return loss, {"phase": "continuous", "nll": nll.detach(), "lr": rate}
+        return loss, {"phase": "continuous", "loss": nll.detach(), "lr": rate}
 
     def _discrete(self, noise: torch.Generator) -> tuple[Tensor, dict]:
         cfg = self.cfg
@@ -119,31 +103,31 @@ class DVAETrainer:
         warm = min(1, (self.step - cfg.start_steps + 1) / 50)
         rate = self._set_rate(cfg.lr * warm * cosine(1, 0.02, done))
         temperature, beta = cosine(1, cfg.temperature_end, done / 0.8), cosine(0, cfg.beta, done / 0.3)
-        x = self._discrete_batch().to(cfg.device)
-        with self._mixed():
+        x = self.batch()
+        with self.autocast():
             features = self.dvae.encoder.features(x)
         logits = self.dvae.encoder.blocks.output.conv(features.float())
         soft = gumbel_softmax(logits, temperature, torch.rand(logits.shape, generator=noise).to(logits.device))
-        with self._mixed():
+        with self.autocast():
             stats = self.dvae.decoder(soft)
         nll = logit_laplace_nll(stats, x)
         kl, gap = divergence_from_uniform(logits), usage_gap(logits)
         self.counts += torch.bincount(logits.detach().argmax(1).flatten(), minlength=self.dvae.vocab_size)
         loss = nll + beta / PIXELS_A_TOKEN * kl + cfg.usage * gap
-        return loss, {"phase": "discrete", "nll": nll.detach(), "kl": kl.detach(), "usage_gap": gap.detach(),
+        return loss, {"phase": "discrete", "loss": nll.detach(), "kl": kl.detach(), "usage_gap": gap.detach(),
                       "temperature": temperature, "lr": rate}
 
     def _decoder(self, noise: torch.Generator) -> tuple[Tensor, dict]:
         cfg = self.cfg
         since, of = self.step - cfg.decoder_from, max(1, cfg.steps - cfg.decoder_from)
         rate = self._set_rate(cfg.lr * 2 / 3 * min(1, (since + 1) / 50) * cosine(1, 0.02, since / of))
-        x = self._discrete_batch().to(cfg.device)
+        x = self.batch()
         with torch.no_grad():
             hard = one_hot(self.dvae.logits(x).argmax(1), self.dvae.vocab_size).movedim(-1, 1).float()
-        with self._mixed():
+        with self.autocast():
             stats = self.dvae.decoder(hard)
         nll = logit_laplace_nll(stats, x)
-        return nll, {"phase": "decoder", "nll": nll.detach(), "lr": rate}
+        return nll, {"phase": "decoder", "loss": nll.detach(), "lr": rate}
 
     @torch.no_grad()
     def _freeze_encoder(self) -> None:
@@ -166,12 +150,6 @@ class DVAETrainer:
         for p in (*self.dvae.encoder.parameters(), *self.bottleneck.parameters()):
             p.requires_grad_(False)
         self.optimizer = self._optimizer()
-
-    def _discrete_batch(self) -> Tensor:
-        cfg = self.cfg
-        if self.step < cfg.steps - round(cfg.steps * cfg.full_share):
-            return self.pool.batch(self.step, cfg.batch, cfg.crop)
-        return self.pool.batch(self.step, max(1, cfg.batch * cfg.crop ** 2 // cfg.image_size ** 2), cfg.image_size)
 
     @torch.no_grad()
     def _features(self, tokens_a_code: int, salt: int) -> Tensor:
@@ -222,90 +200,11 @@ class DVAETrainer:
                     self.optimizer.state[now][moment][rows] = 0
         return {"dead": len(dead), "moved": len(moved)}
 
-    def save(self, path: Path, identity: str) -> None:
-        """Write everything that the next step depends on, atomically."""
-        buffer = io.BytesIO()
-        torch.save({"identity": identity, "step": self.step, "dvae": self.dvae.state_dict(), "average": self.average.state_dict(),
-                    "bottleneck": self.bottleneck.state_dict(), "optimizer": self.optimizer.state_dict(),
-                    "counts": self.counts}, buffer)
-        atomic_write_bytes(path, buffer.getvalue())
-
-    def load(self, path: Path, identity: str) -> None:
-        """Go back to what `save` wrote. UserError for a foreign or damaged file or another config."""
-        if not path.is_file():
-            raise UserError(f"nothing to resume: {path} does not exist; start without resume=true")
-        try:
-            state = torch.load(path, map_location=self.cfg.device, weights_only=True)
-            found = state["identity"]
-        except Exception as error:
-            raise UserError(f"{path} is not a checkpoint of this command ({type(error).__name__}); start without resume=true") from error
-        if found != identity:
-            raise UserError(f"{path} belongs to a run with another config or other frames; give the same keys, "
-                            "or start without resume=true")
-        if state["step"] > self.cfg.decoder_from:
+    def phase_began(self) -> None:
+        if self.step > self.cfg.decoder_from:
             self._train_decoder_only()
-        for name in ("dvae", "average", "bottleneck", "optimizer"):
-            getattr(self, name).load_state_dict(state[name])
-        self.step, self.counts = state["step"], state["counts"]
 
 
-def train_dvae(cfg: TrainDVAEConfig, tell: Callable[[str], None] = lambda text: None,
-               show: Callable[[int, dict], None] = lambda step, values: None) -> dict:
+def train_dvae(cfg: TrainDVAEConfig, *watching) -> dict:
     """Train, save and score; returns held-out scores of all frames and of each source."""
-    out, began = Path(cfg.out), time.monotonic()
-    folders = [(cfg.videos, 1 - cfg.more_share if cfg.more else 1.0)] + ([(cfg.more, cfg.more_share)] if cfg.more else [])
-    read = [read_folder(folder, size=cfg.image_size, every=cfg.frames_every, most=cfg.frames_max, held_out=cfg.held_out, tell=tell)
-            for folder, _ in folders]
-    trainer = DVAETrainer(cfg, FramePool([r[0] for r in read], [share for _, share in folders], cfg.seed))
-    identity = _identity(cfg, [r[0] for r in read])
-    if cfg.resume:
-        trainer.load(out / RESUME, identity)
-    tell(f"{sum(len(r[0]) for r in read)} frames to train on, {sum(len(r[1]) for r in read)} held out, "
-         f"{sum(len(r[2]) for r in read)} files left out")
-    _run(trainer, out, identity, show)
-    trainer.average.save(out)
-    scores = _score(trainer.average, out, {Path(folder).name + "'" * i: r for i, ((folder, _), r) in enumerate(zip(folders, read))})
-    scores |= {"out": str(out), "steps": cfg.steps, "seconds": round(time.monotonic() - began, 1),
-               "left_out": [entry for r in read for entry in r[2]]}
-    atomic_write_text(out / METRICS, json.dumps(scores, indent=1))
-    (out / RESUME).unlink(missing_ok=True)
-    return scores
-
-
-def _run(trainer: DVAETrainer, out: Path, identity: str, show: Callable[[int, dict], None]) -> None:
-    cfg = trainer.cfg
-    out.mkdir(parents=True, exist_ok=True)
-    saved = time.monotonic()
-    log_path = out / LOG
-    kept = [line for line in log_path.read_text().splitlines() if json.loads(line)["step"] <= trainer.step] \
-        if trainer.step and log_path.is_file() else []
-    atomic_write_text(log_path, "".join(line + "\n" for line in kept))
-    with open(log_path, "a", encoding="utf-8") as log:
-        while trainer.step < cfg.steps:
-            values = trainer.advance()
-            if trainer.step % 50 == 0 or "dead" in values or trainer.step == cfg.steps:
-                values = {k: float(v) if isinstance(v, Tensor) else v for k, v in values.items()}
-                log.write(json.dumps({"step": trainer.step, **values}) + "\n")
-                log.flush()
-            show(trainer.step, values)
-            if time.monotonic() - saved > cfg.checkpoint_s:
-                trainer.save(out / RESUME, identity)
-                saved = time.monotonic()
-
-
-def _score(dvae: DVAE, out: Path, read: dict) -> dict:
-    """Scores on the held-out frames (training frames where a folder holds a single video) and the picture."""
-    held_out = {name: r[1] if len(r[1]) else r[0][:256] for name, r in read.items()}
-    scores = evaluate_dvae(dvae, np.concatenate(list(held_out.values())))
-    scores["sources"] = {name: evaluate_dvae(dvae, frames) for name, frames in held_out.items()}
-    reconstruction_png(dvae, held_out, out / PICTURE)
-    return scores
-
-
-def _identity(cfg: TrainDVAEConfig, sources: list[np.ndarray]) -> str:
-    """Equal for runs that may continue each other: same keys (but not where and when) and same frames."""
-    keys = {k: v for k, v in asdict(cfg).items() if k not in ("out", "resume", "checkpoint_s", "videos", "more")}
-    digest = hashlib.sha256(json.dumps(keys, sort_keys=True).encode())
-    for frames in sources:
-        digest.update(str(frames.shape).encode() + np.ascontiguousarray(frames[:: max(1, len(frames) // 64)]).tobytes())
-    return digest.hexdigest()
+    return train_tokenizer(cfg, DVAETrainer, *watching)

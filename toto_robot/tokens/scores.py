@@ -1,20 +1,20 @@
-"""How good a dVAE is on frames that it never saw: numbers and a picture."""
+"""How good a tokenizer is on frames that it never saw: numbers and a picture."""
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from toto_robot.errors import UserError
-from toto_robot.tokens.dvae import PATCH, DVAE
+from toto_robot.tokens.base import Tokenizer
 from toto_robot.video.frames import check_frames
 
 
-def block_means(frames) -> torch.Tensor:
-    """uint8 (B, H, W, 3) with each 8×8 block replaced by its mean colour: 24 bits a block, the bar to clear."""
+def block_means(frames, patch: int = 8) -> torch.Tensor:
+    """uint8 (B, H, W, 3) with each `patch` × `patch` block replaced by its mean colour: 24 bits a block, the bar to clear."""
     x = torch.as_tensor(frames).float()
     B, H, W, _ = x.shape
-    mean = x.reshape(B, H // PATCH, PATCH, W // PATCH, PATCH, 3).mean(dim=(2, 4)).round()
-    return mean.repeat_interleave(PATCH, 1).repeat_interleave(PATCH, 2).to(torch.uint8)
+    mean = x.reshape(B, H // patch, patch, W // patch, patch, 3).mean(dim=(2, 4)).round()
+    return mean.repeat_interleave(patch, 1).repeat_interleave(patch, 2).to(torch.uint8)
 
 
 def psnr_db(squared_error_mean: float) -> float:
@@ -22,21 +22,21 @@ def psnr_db(squared_error_mean: float) -> float:
     return float("inf") if squared_error_mean <= 0 else 10 * float(np.log10(255.0 ** 2 / squared_error_mean))
 
 
-def evaluate_dvae(dvae: DVAE, frames, batch: int = 64) -> dict:
+def score_tokenizer(tokenizer: Tokenizer, frames, batch: int = 64) -> dict:
     """Held-out scores over frames uint8 (N, H, W, 3): psnr and psnr_block_mean in dB (of the mean squared
     error over all pixels), codes_used, usage (share of the vocabulary) and perplexity of the code histogram."""
     check_frames(frames)
     if len(frames) == 0:
         raise UserError("no frames to evaluate on; give more videos")
     error = mean_error = 0.0
-    counts = torch.zeros(dvae.vocab_size, dtype=torch.int64)
+    counts = torch.zeros(tokenizer.vocab_size, dtype=torch.int64)
     for start in range(0, len(frames), batch):
         part = torch.as_tensor(frames[start:start + batch])
-        codes = dvae.encode(part)
-        counts += torch.bincount(codes.flatten().cpu(), minlength=dvae.vocab_size)
-        back = dvae.decode(codes, height=part.shape[1]).cpu()
+        codes = tokenizer.encode(part)
+        counts += torch.bincount(codes.flatten().cpu(), minlength=tokenizer.vocab_size)
+        back = tokenizer.decode(codes, height=part.shape[1]).cpu()
         error += float((back.float() - part.float()).square().mean()) * len(part)
-        mean_error += float((block_means(part).float() - part.float()).square().mean()) * len(part)
+        mean_error += float((block_means(part, tokenizer.patch).float() - part.float()).square().mean()) * len(part)
     share = counts[counts > 0].double() / counts.sum()
     return {
         "frames": len(frames),
@@ -48,7 +48,7 @@ def evaluate_dvae(dvae: DVAE, frames, batch: int = 64) -> dict:
     }
 
 
-def reconstruction_png(dvae: DVAE, frames_by_source: dict, path, columns: int = 8) -> Path:
+def reconstruction_png(tokenizer: Tokenizer, frames_by_source: dict, path, columns: int = 8) -> Path:
     """For each source (name → uint8 (N, H, W, 3)) three rows: frames, their reconstructions, their block means."""
     import matplotlib
     matplotlib.use("Agg")
@@ -57,10 +57,10 @@ def reconstruction_png(dvae: DVAE, frames_by_source: dict, path, columns: int = 
     for source, frames in frames_by_source.items():
         frames = np.asarray(frames)
         pick = frames[np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int)]
-        made = dvae.decode(dvae.encode(pick), height=pick.shape[1]).cpu().numpy()
-        scores = evaluate_dvae(dvae, pick)
-        strips += [(source, pick), (f"dVAE {scores['psnr']:.1f} dB", made),
-                   (f"block mean {scores['psnr_block_mean']:.1f} dB", block_means(pick).numpy())]
+        made = tokenizer.decode(tokenizer.encode(pick), height=pick.shape[1]).cpu().numpy()
+        scores = score_tokenizer(tokenizer, pick)
+        strips += [(source, pick), (f"{tokenizer.kind} {scores['psnr']:.1f} dB", made),
+                   (f"block mean {scores['psnr_block_mean']:.1f} dB", block_means(pick, tokenizer.patch).numpy())]
     figure = Figure(figsize=(1.3 * columns + 1.2, 1.3 * len(strips)), layout="constrained")
     axes = figure.subplots(len(strips), columns, squeeze=False)
     for row, (label, pictures) in zip(axes, strips):

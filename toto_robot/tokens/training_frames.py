@@ -1,4 +1,4 @@
-"""Training frames for the dVAE, held in memory, and random crops of them as a pure function of (seed, step)."""
+"""Training frames for a tokenizer, held in memory, and random crops of them as a pure function of (seed, step)."""
 from collections.abc import Callable
 from pathlib import Path
 
