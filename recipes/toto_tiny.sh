@@ -36,5 +36,5 @@ if [ ! -e "$WORK/toto/model/config.yaml" ]; then
         model=tiny out="$WORK/toto" short_steps="$(scaled 900)" steps="$(scaled 960)" short_batch=32 batch_rows=2 lr=1.5e-3 \
         $([ -e "$WORK/toto" ] && echo resume=true)
 fi
-$PY -m toto_robot.publish "$WORK/toto/model" toto_tiny dvae_metrics="$WORK/dvae/metrics.json" rendered="$WORK/clips" \
+$PY -m toto_robot.publish "$WORK/toto/model" toto_tiny tokenizer_metrics="$WORK/dvae/metrics.json" rendered="$WORK/clips" \
     ${VIDEOS:+videos="$VIDEOS"} layer=3 pooling=grid

@@ -1,6 +1,6 @@
 """Put a pre-trained model into toto_robot/weights/ under a name, with a model card that says what made it.
 
-    python -m toto_robot.publish model=data/toto_tiny/toto/model name=toto_tiny dvae_metrics=data/toto_tiny/dvae/metrics.json \
+    python -m toto_robot.publish model=data/toto_tiny/toto/model name=toto_tiny tokenizer_metrics=data/toto_tiny/dvae/metrics.json \
         rendered=data/toto_tiny/clips videos=VIDEO_FOLDER layer=3 pooling=grid
 
 Every figure on the card is read from the files that the training commands wrote; every real clip is named with its
@@ -9,17 +9,19 @@ sha256, and with the repository and licence that recipes/real_clips.yaml gives f
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from safetensors.torch import load_file
 
 from toto_robot import door
 from toto_robot.atomic import atomic_write_text
 from toto_robot.errors import UserError
-from toto_robot.features.folder import TOKENIZER, TOTO, load_toto, read_folder, save_model
-from toto_robot.tokens.dvae import DVAE
+from toto_robot.features.folder import load_toto, read_folder, save_model
+from toto_robot.models.causal import CausalModel
+from toto_robot.tokens.base import Tokenizer
+from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.video.decode import find_videos
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -35,7 +37,7 @@ class PublishConfig:
     """Model folder that pre-training exported."""
     name: str = ""
     """Name to load it by."""
-    dvae_metrics: str = ""
+    tokenizer_metrics: str = ""
     """metrics.json of the tokenizer's training."""
     rendered: str = ""
     """Folder of the rendered clips that were used."""
@@ -49,7 +51,7 @@ class PublishConfig:
     """What makes it, for the card."""
 
     def __post_init__(self):
-        for name in ("model", "name", "dvae_metrics", "rendered"):
+        for name in ("model", "name", "tokenizer_metrics", "rendered"):
             if not getattr(self, name):
                 raise UserError(f"publish needs {name}=; see --help")
 
@@ -71,7 +73,7 @@ def real_clips(folder: str) -> list[dict]:
     return rows
 
 
-def card(cfg: PublishConfig, notes: dict, scores: dict, parameters: dict) -> str:
+def card(cfg: PublishConfig, notes: dict, scores: dict, toto: CausalModel, tokenizer: Tokenizer) -> str:
     """MODEL_CARD.md."""
     rendered = find_videos(cfg.rendered)
     digest = hashlib.sha256("".join(sha256(p) for p in rendered).encode()).hexdigest()
@@ -81,19 +83,19 @@ def card(cfg: PublishConfig, notes: dict, scores: dict, parameters: dict) -> str
     facts = "\n".join(f"- {key}: {value}" for key, value in notes.items())
     return f"""# {cfg.name}
 
-A small Toto (causal transformer over dVAE tokens of video frames) with its tokenizer, for frozen robot features.
+A small Toto (causal transformer over {tokenizer.kind} tokens of video frames) with its tokenizer, for frozen robot features.
 Made by `{cfg.recipe}`. Loads with `toto_robot.load_encoder("{cfg.name}")`.
 
 | part | parameters |
 |---|---|
-| Toto | {parameters[TOTO]:,} |
-| dVAE (encoder and decoder) | {parameters[TOKENIZER]:,} |
+| Toto | {toto.num_parameters:,} |
+| {tokenizer.kind} (encoder and decoder) | {sum(p.numel() for p in tokenizer.parameters()):,} |
 
 ## Pre-training
 {facts}
 
 ## Tokenizer on held-out clips
-`block mean` is the same frame with every 8×8 block replaced by its mean colour (24 bits a block; a code has 10).
+`block mean` is the same frame with every {tokenizer.patch}×{tokenizer.patch} block replaced by its mean colour (24 bits a block; a code has {math.log2(tokenizer.vocab_size):.0f}).
 
 | source | frames | PSNR dB | block mean dB | codes in use |
 |---|---|---|---|---|
@@ -114,18 +116,19 @@ repository, not a general visual representation. Never trained on evaluation see
 def main(cfg: PublishConfig) -> dict:
     """Copies the model folder with its new defaults and writes the card."""
     folder = read_folder(Path(cfg.model))
-    toto, dvae = load_toto(folder), DVAE.load(folder.path)
+    toto, tokenizer = load_toto(folder), load_tokenizer(folder.path)
     layer, pooling = cfg.layer or folder.layer, cfg.pooling or folder.pooling
     if not 1 <= layer <= folder.toto.layers:
         raise UserError(f"layer={layer}: {cfg.model} has layers 1 to {folder.toto.layers}")
-    scores = json.loads(Path(cfg.dvae_metrics).read_text())
-    out = WEIGHTS / cfg.name
-    save_model(out, toto, dvae, layer=layer, pooling=pooling, image_size=folder.image_size, notes=folder.notes)
-    parameters = {name: sum(t.numel() for t in load_file(out / name).values()) for name in (TOTO, TOKENIZER)}
-    atomic_write_text(out / "MODEL_CARD.md", card(cfg, folder.notes, scores, parameters))
-    size = sum(p.stat().st_size for p in out.iterdir()) / 1e6
+    scores = json.loads(Path(cfg.tokenizer_metrics).read_text())
+    size = sum(p.numel() * 4 for model in (toto, tokenizer) for p in model.parameters()) / 1e6
     if size > LIMIT_MB:
-        raise UserError(f"{out} has {size:.1f} MB; embedded weights must stay within {LIMIT_MB} MB")
+        raise UserError(f"{cfg.model} has {size:.1f} MB; embedded weights must stay within {LIMIT_MB} MB")
+    out = WEIGHTS / cfg.name
+    text = card(cfg, folder.notes, scores, toto, tokenizer)
+    save_model(out, toto, tokenizer, layer=layer, pooling=pooling, image_size=folder.image_size, notes=folder.notes)
+    atomic_write_text(out / "MODEL_CARD.md", text)
+    size = sum(p.stat().st_size for p in out.iterdir()) / 1e6
     return {"out": str(out), "layer": layer, "pooling": pooling, "megabytes": round(size, 2)}
 
 

@@ -47,6 +47,8 @@ class RenderConfig:
     """Write one .npz with the cube's position instead of video."""
     keep_every: int = 1
     """With labels: keep each n-th frame."""
+    image_size: int = 128
+    """Pixels on the side of a frame."""
     seed: int = 0
     """Seed of scenes, looks and motions."""
 
@@ -102,7 +104,7 @@ def main(cfg: RenderConfig) -> dict:
         job = bar.add_task("filming", total=cfg.clips)
         for look, count in wanted.items():
             dress = {"random": dict(appearance="cluttered"), "all": dict(shift="all"), "nominal": {}}[look]
-            with envs.VectorEnv(cfg.env, min(SLOTS, count), labeller=ScriptedPick(), **dress) as vec:
+            with envs.VectorEnv(cfg.env, min(SLOTS, count), labeller=ScriptedPick(), image_size=cfg.image_size, **dress) as vec:
                 while count > 0:
                     video, labels = film(vec, rng.integers(2 ** 31, size=vec.num_envs), cfg.frames, rng, cfg.labels)
                     for i in range(min(count, vec.num_envs)):

@@ -17,6 +17,7 @@ from toto_robot.pretraining.checkpoint import checkpoints
 from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.pretraining.data import open_data
 from toto_robot.pretraining.logs import read_log
+from toto_robot.models.flops import training_flops_per_token
 from toto_robot.models.presets import preset
 from toto_robot.pretraining.distributed import Group
 from toto_robot.pretraining.loop import pretrain
@@ -206,6 +207,20 @@ def test_a_run_starts_from_a_model_folder_with_another_rope_base(config, tmp_pat
     assert toto_robot.load_encoder(tmp_path / "fine" / "model").toto.config.rope_theta == 50_000.0
     with pytest.raises(UserError, match="width can't be set"):
         config(**{**shape, "width": 8}, init=start)
+
+
+def test_runs_of_equal_flops_have_as_many_steps_as_they_pay_for(config):
+    def steps(**changes):
+        cfg = config(short_steps=0, steps=1, **changes)
+        data = open_data(cfg)
+        return loop.steps_of(cfg, loop.model_config(cfg, data), data), loop.model_config(cfg, data)
+
+    few, small = steps(flops=1e10)
+    more, wide = steps(flops=1e10, width=32)
+    cost = [count * training_flops_per_token(shape, 16 * 17 + 1, causal=True) for count, shape in ((few, small), (more, wide))]
+    assert few > more > 1 and abs(cost[0] / cost[1] - 1) < 0.05
+    with pytest.raises(UserError, match="without short_steps"):
+        config(flops=1e10)
 
 
 def test_a_start_that_knows_other_codes_is_refused(config, make_store, tmp_path):

@@ -21,7 +21,7 @@ from toto_robot.models.presets import ModelConfig, build, read_config
 from toto_robot.tokens.base import Tokenizer, weight_name
 from toto_robot.tokens.tokenizer import kind_in
 
-CONFIG, TOTO, TOKENIZER = "config.yaml", "toto.safetensors", "dvae.safetensors"
+CONFIG, TOTO = "config.yaml", "toto.safetensors"
 AGAIN = "copy the folder again, or export it again with `python -m toto_robot.pretrain`"
 
 

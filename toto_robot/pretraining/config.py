@@ -50,6 +50,9 @@ class PretrainConfig:
     """Replaces the size's width of muP: the width at which `lr` and `weight_decay` were tuned (`models/mup.py`)."""
     steps: int = 2000
     """Optimizer steps in all, the short ones included."""
+    flops: float | None = None
+    """Floating-point operations to train for, in place of `steps`: runs of different models, tokenizers or resolutions
+    at equal compute. Counted as in `models/flops.py`, attention at its causal half."""
     batch_rows: int = 8
     """Full rows (16 frames, 4,098 tokens) in a step."""
     short_steps: int = 0
@@ -122,6 +125,8 @@ class PretrainConfig:
                 raise UserError(f"{name} must be at least 1, but it is {getattr(self, name)}")
         if not 0 <= self.short_steps <= self.steps:
             raise UserError(f"short_steps must be from 0 to steps={self.steps}, but it is {self.short_steps}")
+        if self.flops is not None and (not 0 < self.flops < math.inf or self.short_steps):
+            raise UserError(f"flops must be above 0 and without short_steps, but they are {self.flops} and {self.short_steps}")
         if not 0 <= self.warmup_steps:
             raise UserError(f"warmup_steps must be at least 0, but it is {self.warmup_steps}")
         if self.short_frames < 1:

@@ -49,6 +49,8 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
     torch.set_num_threads(1 if cfg.device == "cpu" else cores)
     data = open_data(cfg)
     config = model_config(cfg, data)
+    if cfg.flops is not None:
+        cfg = replace(cfg, steps=steps_of(cfg, config, data))
     settings = {**cfg.what_decides_the_weights(), **data.identity, "toto": config.to_dict()}
     settings |= {"threads": cores if group.world == 1 else 1, "world": group.world}
     settings = yaml.safe_load(yaml.safe_dump(settings))  # tuples and numbers as they will be read back
@@ -95,6 +97,12 @@ def model_config(cfg: PretrainConfig, data: PretrainData) -> ModelConfig:
             "tokenize with the tokenizer in that folder"
         )
     return config
+
+
+def steps_of(cfg: PretrainConfig, config: ModelConfig, data: PretrainData) -> int:
+    """The steps of full rows that `cfg.flops` pays for, at least one."""
+    length = longest(data.frames, data.tokens)
+    return max(1, round(cfg.flops / (cfg.batch_rows * length * training_flops_per_token(config, length, causal=True))))
 
 
 def flops_per_token(trainer: Trainer, data: PretrainData, step: int) -> float:
