@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 export MUJOCO_GL ?= egl
 
-.PHONY: setup dagger test soak robosuite clean
+.PHONY: setup dagger test compat soak robosuite clean
 setup: .venv/ready
 	@scripts/gl.sh
 
@@ -19,6 +19,9 @@ dagger: setup
 test: setup
 	$(PY) -m pytest
 
+compat: setup
+	$(PY) tests/compat/run.py
+
 soak: setup
 	$(PY) tests/soak/tokenize_kills.py kills=50
 
@@ -27,4 +30,4 @@ robosuite: setup
 	$(PY) -m pip install -q --no-deps robosuite==1.5.2
 
 clean:
-	rm -rf .venv *.egg-info
+	rm -rf .venv .compat *.egg-info

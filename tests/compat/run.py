@@ -1,0 +1,91 @@
+"""The parity tests against other people's packages, each package in a folder of its own beside the tested environment.
+
+    python tests/compat/run.py [NAME ...]            all of them by default
+
+For each entry its packages are installed into .compat/NAME (without what they depend on, but for what is listed, so
+that torch and numpy stay the pinned ones) and the tests that skip without them are run. A test that still skips counts
+as a failure. Writes a dated table to tests/compat/results/.
+"""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import machine  # noqa: E402
+
+FOLDERS, RESULTS = ROOT / ".compat", Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A package whose behaviour a test compares ours with."""
+
+    what: str
+    packages: tuple[str, ...]
+    test: str
+    """The test file."""
+
+
+ENTRIES = {
+    "dall_e": Entry("OpenAI's dVAE: the same weights give the same codes and pictures",
+                    ("dall-e==0.1", "requests", "urllib3", "idna", "certifi", "charset-normalizer", "attrs"),
+                    "tests/tokens/test_dalle.py"),
+    "taming": Entry("VQGAN of taming-transformers: encoder, decoder and quantizer",
+                    ("taming-transformers-rom1504==0.0.6", "einops"), "tests/tokens/test_vqgan.py"),
+    "mup": Entry("muP: initial weights and learning rates of the mup package", ("mup==1.0.0",), "tests/models/test_mup.py"),
+    "ray": Entry("tokenizing on a real local Ray cluster",
+                 ("ray==2.60.0", "msgpack", "click", "filelock", "jsonschema", "jsonschema-specifications", "referencing",
+                  "rpds-py", "attrs", "requests", "urllib3", "idna", "certifi", "charset-normalizer"), "tests/tokens/test_executors.py"),
+    "webdataset": Entry("tars that webdataset wrote", ("webdataset==1.0.2", "braceexpand"), "tests/video/test_archives.py"),
+    "pyarrow": Entry("LeRobot data sets with real parquet", ("pyarrow==26.0.1",), "tests/video/test_episodes.py"),
+}
+
+
+def install(name: str, entry: Entry) -> Path:
+    """The folder with the entry's packages, made on first use."""
+    folder = FOLDERS / name
+    if not (folder / ".ready").is_file():
+        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", str(folder),
+                        *entry.packages], check=True)
+        (folder / ".ready").touch()
+    return folder
+
+
+def run(name: str, entry: Entry) -> dict:
+    """Run the entry's tests beside its packages: how many passed, failed and skipped."""
+    folder = install(name, entry)
+    done = subprocess.run([sys.executable, "-m", "pytest", entry.test], cwd=ROOT, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(folder), "PYTEST_ADDOPTS": "-vv"})
+    found = {word: done.stdout.count(f" {word}") for word in ("PASSED", "FAILED", "ERROR", "SKIPPED")}
+    ok = done.returncode == 0 and found["PASSED"] > 0 and not found["SKIPPED"]
+    if not ok:
+        print(done.stdout[-3000:], done.stderr[-1000:], file=sys.stderr)
+    package, _, version = entry.packages[0].partition("==")
+    return {"package": package, "version": version, "what is compared": entry.what, "tests passed": found["PASSED"],
+            "failed": found["FAILED"] + found["ERROR"], "skipped": found["SKIPPED"], "result": "passed" if ok else "FAILED"}
+
+
+def main(names: list[str]) -> int:
+    unknown = [name for name in names if name not in ENTRIES]
+    if unknown:
+        print(f"there is no {unknown[0]}; there are {', '.join(ENTRIES)}", file=sys.stderr)
+        return 2
+    rows = []
+    for name in names or ENTRIES:
+        rows.append(run(name, ENTRIES[name]))
+        print(f"{name}: {rows[-1]['result']}", flush=True)
+    if not names:
+        facts = machine.facts("torch", "numpy", "transformers")
+        said = ", ".join(f"{key} {value}" for key, value in facts.items())
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{facts['date']}.md").write_text(f"# Compatibility\n\n{said}\n\n{machine.table(rows)}\n")
+    return 0 if all(row["result"] == "passed" for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
