@@ -65,8 +65,8 @@ def by_condition(runs: list[str]) -> dict[str, list[str]]:
     return groups
 
 
-def draw(axes, runs: list[str]) -> dict[str, dict]:
-    """One panel; returns the last point of each condition."""
+def draw(axes, runs: list[str], colours: dict[str, str]) -> dict[str, dict]:
+    """One panel; returns the last point of each condition. `colours` goes by the name without a pooling."""
     last = {}
     for name, folders in by_condition(runs).items():
         curves = [curve(folder) for folder in folders]
@@ -74,12 +74,13 @@ def draw(axes, runs: list[str]) -> dict[str, dict]:
             raise UserError(f"the runs of {name} were evaluated at different steps; compare runs of one recipe")
         steps, values = np.array(curves[0][0]), 100 * np.array([value for _, value in curves])
         seeds = f"{len(folders)} seed{'s' * (len(folders) > 1)}"
-        (line,) = axes.plot(steps, values.mean(0), marker="o", ms=3, label=f"{name} ({seeds})")
-        axes.fill_between(steps, values.min(0), values.max(0), color=line.get_color(), alpha=0.15, lw=0)
+        colour = colours.setdefault(re.sub(r"_(mean|grid|attention)$", "", name), f"C{len(colours)}")
+        axes.plot(steps, values.mean(0), marker="o", ms=3, color=colour, label=f"{name} ({seeds})")
+        axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15, lw=0)
         last[name] = {"seeds": len(folders), "steps": int(steps[-1]), "success": [round(v / 100, 4) for v in values[:, -1]]}
     axes.set(xlabel="environment steps", ylabel="success, %", ylim=(-2, 102))
     axes.grid(alpha=0.3)
-    axes.legend(loc="best", fontsize=8)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False, fontsize=8)
     return last
 
 
@@ -88,10 +89,10 @@ def main(cfg: CompareConfig) -> dict:
     panels = [runs for runs in (cfg.runs, cfg.second) if runs]
     figure = Figure(figsize=(1.5 + 6 * len(panels), 4.5), layout="constrained")
     figure.suptitle(cfg.title)
-    last = {}
+    last, colours = {}, {}
     for axes, runs, title in zip_longest(figure.subplots(1, len(panels), squeeze=False)[0], panels, cfg.titles[: len(panels)]):
         axes.set_title(title or "")
-        last |= draw(axes, runs)
+        last |= draw(axes, runs, colours)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     out = Path(cfg.out)
