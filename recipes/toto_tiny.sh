@@ -38,3 +38,4 @@ if [ ! -e "$WORK/toto/model/config.yaml" ]; then
 fi
 $PY -m toto_robot.publish "$WORK/toto/model" toto_tiny tokenizer_metrics="$WORK/dvae/metrics.json" rendered="$WORK/clips" \
     ${VIDEOS:+videos="$VIDEOS"} layer=3 pooling=grid
+cp "$WORK/dvae/reconstructions.png" docs/reconstructions.png
