@@ -100,6 +100,10 @@ def _camera(rng, scale=1.0):
         fovy_scale=float(1 + scale * rng.uniform(-0.04, 0.04)))
 
 
+def _sensor(rng):
+    return dict(noise_std=float(rng.uniform(0, 12)), gain=float(rng.uniform(0.8, 1.2)))
+
+
 def shifted(shift: str | None, rng: np.random.Generator) -> Appearance:
     """The look of one evaluation episode under `shift`; None is nominal.
 
@@ -125,8 +129,8 @@ def shifted(shift: str | None, rng: np.random.Generator) -> Appearance:
 
 
 def randomised(rng: np.random.Generator, clutter: bool) -> Appearance:
-    """A wide random look: colours, textures, lights, camera; `clutter` draws up to three boxes on the table too, which
-    a policy can't tell from the object (for pre-training video)."""
+    """A wide random look: colours, textures, lights, camera. With `clutter` up to three boxes on the table too, which a
+    policy can't tell from the object (for pre-training video); without it exposure and sensor noise (for policies)."""
     plain = rng.random(2) < 0.4
     boxes = tuple(
         (float(rng.uniform(0.3, 0.7)), float(rng.uniform(-0.35, 0.35)), float(rng.uniform(0, np.pi)),
@@ -138,4 +142,4 @@ def randomised(rng: np.random.Generator, clutter: bool) -> Appearance:
         finger_rgb=_colour(rng, 0.05, 0.6) if rng.random() < 0.5 else NOMINAL.finger_rgb,
         table_texture=None if plain[0] else random_texture(rng),
         floor_texture=None if plain[1] else random_texture(rng),
-        distractors=boxes, **_light(rng), **_camera(rng))
+        distractors=boxes, **_light(rng), **_camera(rng), **({} if clutter else _sensor(rng)))

@@ -17,8 +17,8 @@ class EnvConfig:
     binary_actions: list[int] = field(default_factory=list)
     """Indices of actions that are open/close commands, from the end if negative: learned as a choice."""
     appearance: str = "nominal"
-    """How it looks: nominal, random (new colours, textures, lights and camera pose in each episode, the object's
-    colour among them) or cluttered (random, and boxes on the table that are not the object)."""
+    """How it looks: nominal, random (new colours, the object's too, textures, lights, camera pose, exposure and noise
+    in each episode) or cluttered (the same without noise, and with boxes on the table that are not the object)."""
     workers: int = 2
     """Processes that simulate."""
 
