@@ -11,7 +11,7 @@ from envs.errors import EnvError
 
 TEXTURE_SIZE = 64
 SHIFTS = ("colour", "light", "camera", "noise", "all")
-LOOKS = ("nominal", "random", "cluttered")
+LOOKS = ("nominal", "random", "random_each_step", "cluttered")
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ class RobotEnv(gym.Env):
     def __init__(self, robot, task, protocol, *, name: str, privileged: bool = False, render: bool = True,
                  shift: str | None = None, appearance: Appearance | str = "nominal", image_size: int = 128,
                  render_mode: str | None = None):
-        """`appearance`: an `Appearance`, or nominal, random or cluttered (a new look each episode, see `randomised`);
-        `shift`: see `shifted`, of the nominal look only."""
+        """`appearance`: an `Appearance`, or nominal, random or cluttered (a new look in each episode, see `randomised`),
+        or random_each_step (a new one in each frame); `shift`: see `shifted`, of the nominal look only."""
         if shift is not None and shift not in SHIFTS:
             raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(SHIFTS)}")
         if not isinstance(appearance, Appearance) and appearance not in LOOKS:
@@ -68,13 +68,18 @@ class RobotEnv(gym.Env):
         self.protocol.reset(self.data)
         # The looks have a generator of their own, so a shift never changes where the cube is.
         self._look_seed = int(rng.integers(2 ** 63))
-        self.look = self._new_look()
-        scene.dress(self.model, self.data, self.look, self._nominal)
-        mujoco.mj_forward(self.model, self.data)
         self.steps, self.success = 0, False
+        self._dress()
+        mujoco.mj_forward(self.model, self.data)
         return self.observe(), {"success": False, "steps": 0}
 
+    def _dress(self) -> None:
+        self.look = self._new_look()
+        scene.dress(self.model, self.data, self.look, self._nominal)
+
     def _new_look(self) -> Appearance:
+        if self.appearance == "random_each_step":
+            return randomised(np.random.default_rng((self._look_seed, self.steps, 1)), clutter=False)
         rng = np.random.default_rng(self._look_seed)
         if isinstance(self.appearance, Appearance):
             return self.appearance
@@ -91,9 +96,11 @@ class RobotEnv(gym.Env):
             raise EnvError(f"{self.name} got an action with NaN or infinity: {action}")
         action = np.clip(action, -1.0, 1.0)
         self.protocol.apply(action, self.data, lambda n: mujoco.mj_step(self.model, self.data, n))
+        self.steps += 1
+        if self.appearance == "random_each_step":
+            self._dress()
         # Positions of bodies and contacts belong to the step before the last integration: bring them up to date.
         mujoco.mj_forward(self.model, self.data)
-        self.steps += 1
         reward, done, failed = self.task.evaluate(self.data, action)
         self.success = self.success or done
         ends = failed or (self.success and self.protocol.ends_at_success)
@@ -143,9 +150,8 @@ class RobotEnv(gym.Env):
         """Restores `get_state` and returns the observation. Only for states of this process family: it unpickles."""
         physics, protocol, task, self.steps, self.success, rng, self._look_seed = pickle.loads(state)
         self.np_random.bit_generator.state = rng
-        self.look = self._new_look()
         mujoco.mj_resetData(self.model, self.data)
-        scene.dress(self.model, self.data, self.look, self._nominal)
+        self._dress()
         mujoco.mj_setState(self.model, self.data, physics, _STATE)
         mujoco.mj_forward(self.model, self.data)
         mujoco.mj_setState(self.model, self.data, physics, _STATE)  # forward touched the warm start

@@ -75,7 +75,7 @@ def test_a_shift_changes_pixels_but_not_the_scene():
 
 def test_a_random_look_is_new_in_each_episode_and_never_moves_the_scene():
     plain = envs.make("franka_pick", privileged=True)
-    for appearance in ("random", "cluttered"):
+    for appearance in ("random", "random_each_step", "cluttered"):
         env = envs.make("franka_pick", privileged=True, appearance=appearance)
         looks = []
         for seed in (5, 6):
@@ -84,6 +84,22 @@ def test_a_random_look_is_new_in_each_episode_and_never_moves_the_scene():
             np.testing.assert_array_equal(moved["privileged"], plain.reset(seed=seed)[0]["privileged"])
         assert looks[0] != looks[1]
         assert any(look.distractors for look in looks) == (appearance == "cluttered")
+
+
+def test_a_look_of_each_step_changes_pixels_never_the_motion_and_comes_back_with_the_state():
+    plain, env = envs.make("franka_pick"), envs.make("franka_pick", appearance="random_each_step")
+    plain.reset(seed=5), env.reset(seed=5)
+    looks, state = [env.look], env.get_state()
+    for _ in range(3):
+        action = np.full(8, 0.2, np.float32)
+        (a, *_), (b, *_) = plain.step(action), env.step(action)
+        np.testing.assert_array_equal(a["proprio"], b["proprio"])
+        looks.append(env.look)
+    assert len({look.object_rgb + look.arm_rgb + look.light_pos_m for look in looks}) == 4
+    env.set_state(state)
+    again = env.step(action)[0]["rgb"]
+    env.set_state(state)
+    np.testing.assert_array_equal(env.step(action)[0]["rgb"], again)
 
 
 def test_reset_covers_pixmcs_ranges():
@@ -175,7 +191,7 @@ def test_the_gripper_command_has_hysteresis():
 @pytest.mark.parametrize("call,words", [
     (lambda: envs.make("franka_pik"), ["franka_pik", "franka_pick_pixmc"]),
     (lambda: envs.make("franka_pick", shift="dark"), ["dark", "colour"]),
-    (lambda: envs.make("franka_pick", appearance="pretty"), ["pretty", "nominal, random, cluttered"]),
+    (lambda: envs.make("franka_pick", appearance="pretty"), ["pretty", "nominal, random, random_each_step, cluttered"]),
     (lambda: envs.make("franka_pick", appearance="random", shift="all"), ["random", "all", "one of them"]),
     (lambda: envs.make("franka_pick", image_size=100), ["100", "multiple of 8"]),
     (lambda: envs.make("franka_pick", render=False).step(np.zeros(3)), ["(8,)", "(3,)", "gripper"]),
