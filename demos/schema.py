@@ -7,8 +7,8 @@
     PATH/meta/<name>            one number for each episode: seed, success, length, ...
 
 An episode begins at a multiple of `shard_steps`, so `episode_starts[i]` is not `episode_ends[i - 1]`: the steps between
-are padding and belong to no episode (a stored padding step costs nothing: chunks that hold none of it aren't written
-twice, and zeros compress away). The reason is that a file that holds a finished episode is then never written again.
+are padding and belong to no episode (they cost nothing: a chunk without a step isn't stored). The reason is that a file
+that holds a finished episode is then never written again.
 Packing episodes end to end would rewrite the last shard for each one; the rename is atomic, but a reader fetches a
 shard's index and its chunks in two reads, and would pair an old index with new chunks.
 """

@@ -7,6 +7,7 @@ cut loses the episode that was being written and nothing else, and `DemoWriter(r
 """
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from demos import schema
-from demos.disk import LOCK, Disk, Lock, sweep, write_file
+from demos.disk import LOCK, TEMPORARY, Disk, Lock, sweep, write_file
 from demos.errors import DemoError
 
 ENDS, STARTS = "episode_ends", "episode_starts"
+WRITE_ALL = {"write_empty_chunks": True}  # chunks of zeros too: a shard that isn't there is always damage
 
 
 class DemoSet:
@@ -43,7 +45,7 @@ class DemoSet:
         schema.check_attributes(self.attrs, self.path)
         self._arrays, self.keys, self.meta_names = {}, (), ()
         self.episode_starts = self.episode_ends = np.zeros(0, np.int64)
-        if (self.path / "meta").is_dir() and any((self.path / "meta").iterdir()):
+        if (self.path / "meta" / ENDS / "zarr.json").exists():
             ends = open_array(self.path, f"meta/{ENDS}")  # first: whatever it promises is there already
             if len(ends.shape) != 1 or ends.dtype != np.int64 or not {"keys", "meta", "shard_steps"} <= set(ends.attrs):
                 raise DemoError(f"{self.path}/meta/{ENDS} is not this format's commit marker: expected int64 (E,) with the "
@@ -59,8 +61,9 @@ class DemoSet:
 
     def _open(self, ends) -> None:
         self.shard_steps = int(ends.attrs["shard_steps"])
-        self._arrays = {f"data/{key}": open_array(self.path, f"data/{key}", dtype) for key, dtype in ends.attrs["keys"].items()}
-        self._arrays |= {f"meta/{name}": open_array(self.path, f"meta/{name}", dtype) for name, dtype in ends.attrs["meta"].items()}
+        promised = {f"{part}/{name}": dtype for part, names in (("data", "keys"), ("meta", "meta"))
+                    for name, dtype in ends.attrs[names].items()}
+        self._arrays = {name: open_array(self.path, name, dtype) for name, dtype in promised.items()}
         episodes = ends.shape[0]
         stops = read(self.path, ends, slice(0, episodes), f"meta/{ENDS}")
         starts = read(self.path, open_array(self.path, f"meta/{STARTS}", "int64"), slice(0, episodes), f"meta/{STARTS}")
@@ -134,11 +137,11 @@ class DemoWriter:
         if there and not resume:
             raise DemoError(f"{self.path} exists already ({DemoSet(self.path).episodes} episodes); add to it with "
                             "resume=true, or write to another path")
-        if not there and self.path.exists() and not (self.path / LOCK).exists() and (
-                not self.path.is_dir() or any(self.path.iterdir())):
+        if not there and self.path.exists() and not _only_begun(self.path):
             raise DemoError(f"{self.path} exists and is not a demonstration set; write to another path")
         self.path.mkdir(parents=True, exist_ok=True)
         self._lock = Lock(self.path)
+        self._threads = ThreadPoolExecutor(16)  # a file system forces many files to disk in the time of one
         try:
             self._store = Disk(self.path)
             if not (self.path / "zarr.json").exists():
@@ -157,6 +160,7 @@ class DemoWriter:
     def close(self) -> None:
         """Lets another writer in; safe to call twice. Nothing is lost without it."""
         if self._lock is not None:
+            self._threads.shutdown()
             self._lock.release()
             self._lock = None
 
@@ -182,14 +186,20 @@ class DemoWriter:
         self._check_fits(episode, numbers)
         index, length = self.episodes, len(episode["action"])
         start = -(-(int(self._meta[ENDS][-1]) if index else 0) // self._shard) * self._shard
-        for key, value in episode.items():
-            array = self._arrays[key]
-            array.resize((start + length, *array.shape[1:]))
-            array[start:start + length] = value
-        for name, value in (numbers | {STARTS: start, ENDS: start + length}).items():  # the ends last: the commit
-            self._put(name, index, value)
+        jobs = [(self._lay, key, start, value) for key, value in episode.items()]
+        jobs += [(self._put, name, index, value) for name, value in (numbers | {STARTS: np.int64(start)}).items()]
+        running = [self._threads.submit(*job) for job in jobs]
+        wait(running)
+        for job in running:
+            job.result()
+        self._put(ENDS, index, start + length)  # the commit
         self._broken = False
         return index
+
+    def _lay(self, key: str, start: int, value: np.ndarray) -> None:
+        array = self._arrays[key]
+        array.resize((start + len(value), *array.shape[1:]))
+        array[start:start + len(value)] = value
 
     def _numbers(self, episode, meta) -> dict:
         if "success" in episode and "success" not in meta:
@@ -214,9 +224,13 @@ class DemoWriter:
                 self._store, name=f"data/{key}", shape=(0, *rest), dtype=value.dtype, fill_value=0,
                 chunks=(schema.chunk_steps(key, self._shard), *rest), shards=(self._shard, *rest),
                 compressors=ZstdCodec(level=3, checksum=True), chunk_key_encoding={"name": "default", "separator": "."},
-                config={"write_empty_chunks": True}, zarr_format=3)  # a shard that isn't there is always damage
+                config=WRITE_ALL, zarr_format=3)
         for name, value in (numbers | {STARTS: np.int64(0)}).items():
             self._make_meta(name, value.dtype, {})
+
+    def _reopen(self, name: str):
+        with zarr.config.set({f"array.{key}": value for key, value in WRITE_ALL.items()}):  # it drops config=
+            return zarr.open_array(self._store, path=name, mode="r+", zarr_format=3)
 
     def _make_meta(self, name, dtype, attributes) -> None:
         self._meta[name] = np.zeros(0, dtype)
@@ -260,15 +274,20 @@ class DemoWriter:
         self._shard = old.shard_steps
         end = int(old.episode_ends[-1])
         for key in old.keys:
-            array = self._arrays[key] = zarr.open_array(self._store, path=f"data/{key}", mode="r+", zarr_format=3)
+            array = self._arrays[key] = self._reopen(f"data/{key}")
             array.resize((end, *array.shape[1:]))
             for file in (self.path / "data" / key).glob("c.*"):
                 if int(file.name.split(".")[1]) >= -(-end // self._shard):
                     file.unlink()
         for name in (*old.meta_names, STARTS, ENDS):
-            array = self._arrays[f"meta/{name}"] = zarr.open_array(self._store, path=f"meta/{name}", mode="r+", zarr_format=3)
+            array = self._arrays[f"meta/{name}"] = self._reopen(f"meta/{name}")
             array.resize((old.episodes,))
             self._meta[name] = old.meta(name).copy()
+
+
+def _only_begun(path: Path) -> bool:
+    """Whether `path` is an empty folder, or holds no more than a writer that was killed at its first file leaves."""
+    return path.is_dir() and all(p.name == LOCK or p.name.startswith(TEMPORARY) for p in path.iterdir())
 
 
 def _meta_dtype(name: str, value) -> str:
@@ -319,8 +338,9 @@ def read(path: Path, array, span: slice, what: str) -> np.ndarray:
     files = [path / array.path / array.metadata.encode_chunk_key((i, *zeros))
              for i in range(span.start // length, -(-span.stop // length))]
     for file in files:
-        if not file.exists():  # zarr would hand out zeros
-            raise DemoError(f"{path}: {what} can't be read: the file {file.relative_to(path)} is missing. Restore it from a "
+        if not file.exists() or not file.stat().st_size:  # zarr would hand out zeros
+            state = "empty" if file.exists() else "missing"
+            raise DemoError(f"{path}: {what} can't be read: the file {file.relative_to(path)} is {state}. Restore it from a "
                             "copy, or record the set again.")
     try:
         return array[span]
