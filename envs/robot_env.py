@@ -160,6 +160,12 @@ class RobotEnv(gym.Env):
         self.task.restore(snapshot["task_state"])
         return self.observe()
 
+    def qpos_of(self, sim_state) -> np.ndarray:
+        """The joint positions (nq,) in a snapshot's `sim_state`; the environment stays where it is."""
+        other = mujoco.MjData(self.model)
+        mujoco.mj_setState(self.model, other, np.asarray(sim_state, np.float64), _STATE)
+        return other.qpos.copy()
+
     def get_state(self) -> bytes:
         """`snapshot` and the generator of later resets, in one; `set_state` continues it bit for bit."""
         return pickle.dumps((self.snapshot(), self.np_random.bit_generator.state))
