@@ -140,9 +140,8 @@ def _simulate(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, 
                give_up=lambda tried, kept: tried >= 40 and kept < tried / 20, on_step=show)
     finally:
         vec.close()
-        actor_close = getattr(policy, "close", None)
-        if actor_close:
-            actor_close()
+        if policy is not None:
+            policy.close()
 
 
 def _drive(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, console: Console) -> None:
@@ -163,8 +162,8 @@ def _drive(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, con
 
 
 def _progress() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[tried]} attempts"),
-                    TimeRemainingColumn(), console=Console(file=sys.stderr))
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                    TextColumn("{task.fields[tried]} attempts"), TimeRemainingColumn(), console=Console(file=sys.stderr))
 
 
 if __name__ == "__main__":
