@@ -1,0 +1,33 @@
+"""With the real rerun-sdk (`make compat`): what is logged can be read back. Without it: a sentence."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from demos import DemoError, DemoSet
+from demos.rerun_log import log
+
+has_rerun = importlib.util.find_spec("rerun") is not None
+
+
+@pytest.mark.skipif(not has_rerun, reason="needs rerun-sdk (make compat)")
+def test_a_recording_holds_every_step(three, tmp_path):
+    demos = DemoSet(three)
+    log(demos, tmp_path / "three.rrd")
+    # A process of its own: Rerun finishes the file when the one that wrote it ends.
+    script = f"from demos import DemoSet; from demos.rerun_log import log; log(DemoSet({str(three)!r}), {str(tmp_path / 'b.rrd')!r})"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
+    folder = Path(importlib.util.find_spec("rerun").origin).parents[1] / "rerun_cli"
+    told = subprocess.run([next(folder.glob("rerun*")), "rrd", "print", tmp_path / "b.rrd"], capture_output=True, text=True,
+                          check=True, env={**os.environ, "RERUN_ANALYTICS": "0"}).stdout
+    assert all(name in told for name in ("/action", "/camera/wrist", "/success")), told[-2000:]
+
+
+@pytest.mark.skipif(has_rerun, reason="rerun-sdk is installed")
+def test_without_rerun_a_sentence_says_how_to_get_it(three, tmp_path):
+    with pytest.raises(DemoError, match="pip install rerun-sdk"):
+        log(DemoSet(three), tmp_path / "three.rrd")
