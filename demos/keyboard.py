@@ -1,6 +1,7 @@
 """Commands from the keys of a terminal. A terminal tells of presses and not of releases, so a press lasts a moment."""
 
 import os
+import re
 import select
 import sys
 import termios
@@ -34,18 +35,19 @@ class Keyboard:
         self._before = termios.tcgetattr(self.handle)
         tty.setcbreak(self.handle)
         self._until = np.full(12, -np.inf)  # for each axis and sign, when its press ends
-        self._open = True
+        self._open, self._typed = True, ""
 
     def read(self) -> Command:
-        """What is pressed now; each event is told once."""
+        """What is pressed now. Each event is told once, in its turn: what was typed behind it is read the next time."""
         event, now = None, self.clock()
-        for key in self._pressed():
-            if key in EVENTS:
-                event = EVENTS[key]
-            elif key == " ":
+        self._typed += self._pressed()
+        while self._typed and event is None:
+            key, self._typed = self._typed[0].lower(), self._typed[1:]
+            event = EVENTS.get(key)
+            if key == " ":
                 self._open = not self._open
-            elif key.lower() in AXES:
-                axis, sign = AXES[key.lower()]
+            elif key in AXES:
+                axis, sign = AXES[key]
                 self._until[2 * axis + (sign < 0)] = now + self.hold_s
         if event in (DONE, DISCARD):
             self._open, self._until = True, np.full(12, -np.inf)
@@ -54,16 +56,14 @@ class Keyboard:
         return Command(axes[:3], axes[3:], self._open, event)
 
     def _pressed(self) -> str:
-        """What was typed since; an escape sequence (an arrow key) is no Esc, and is dropped."""
+        """What was typed since, without the sequences that arrow and function keys send, which begin like an Esc."""
         text = b""
         while select.select([self.handle], [], [], 0)[0]:
             part = os.read(self.handle, 1024)
             if not part:
                 return "\x04"  # the terminal is gone
             text += part
-        if len(text) > 1 and text[:1] == b"\x1b" and text[1:2] in b"[O":
-            return ""
-        return text.decode("ascii", "ignore")
+        return re.sub(r"\x1b[\[O][0-9;]*[A-Za-z~]", "", text.decode("ascii", "ignore"))
 
     def close(self) -> None:
         """Puts the terminal back as it was."""

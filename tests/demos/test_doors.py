@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -40,9 +41,10 @@ def test_a_recording_is_whole_and_says_what_it_is(pick):
             "protocol_state", "task_state"} == set(demos.keys)
     a = demos.attrs
     assert (a["env"], a["robot"], a["control_hz"], a["schema"]) == ("franka_pick", "franka", 20.0, 1)
-    assert a["cameras"]["wrist"]["width"] == 32 and a["action"]["names"][-1] == "gripper" and "increments" in a["action"]["meaning"]
+    assert a["cameras"]["wrist"]["width"] == 32 and a["action"]["names"][-1] == "gripper"
+    assert "increments" in a["action"]["meaning"]
     assert len(a["proprio_names"]) == demos.shape("proprio")[0] and len(a["environment_fingerprint"]) == 64
-    assert {"mujoco", "numpy", "zarr", "toto_robot"} <= set(a["versions"]) and "llvm" in a["renderer"].lower() or a["renderer"]
+    assert {"mujoco", "numpy", "zarr", "toto_robot"} <= set(a["versions"]) and a["renderer"]
 
 
 def test_seeds_are_of_training_and_never_of_an_evaluation(pick):
@@ -68,7 +70,7 @@ def test_another_version_of_the_environment_says_what_differs(pick, monkeypatch)
 
 def test_a_change_that_no_fingerprint_covers_shows_in_the_pixels(pick, monkeypatch, capsys):
     real = envs.robot_env.RobotEnv._camera
-    monkeypatch.setattr(envs.robot_env.RobotEnv, "_camera", lambda self: np.maximum(real(self), 9))
+    monkeypatch.setattr(envs.robot_env.RobotEnv, "_camera", lambda self: real(self) ^ 1)
     with pytest.raises(NotExact, match="does not replay exactly"):
         replay(ReplayConfig(str(pick), episode=1))
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["exact"] is False
@@ -117,15 +119,22 @@ def test_a_camera_that_does_not_exist_is_named(tmp_path):
 def test_keys_typed_at_a_terminal_become_an_episode(tmp_path, monkeypatch):
     ours, theirs = pty.openpty()
     monkeypatch.setattr("sys.stdin", os.fdopen(theirs, "r"))
-    typist = threading.Timer(0.5, lambda: [os.write(ours, b"w"), stop.wait(0.7), os.write(ours, b"\n"), stop.wait(0.4),
-                                           os.write(ours, b"\x1b")])
-    stop = threading.Event()
+    live = tmp_path / "live.png"
+
+    def type_keys():
+        for condition, key in ((live.exists, b"w"), (lambda: False, b"\n"), (lambda: False, b"\x1b")):
+            end = time.monotonic() + (60 if condition == live.exists else 0.7)
+            while not condition() and time.monotonic() < end:
+                time.sleep(0.02)
+            os.write(ours, key)
+
+    typist = threading.Thread(target=type_keys)
     typist.start()
     told = record(RecordConfig(out=str(tmp_path / "mine"), source="keyboard", keep="all", episodes=3, image_size=32,
-                               live=str(tmp_path / "live.png")))
+                               live=str(live)))
     typist.join()
     demos = DemoSet(tmp_path / "mine")
     assert told["episodes"] == demos.episodes >= 1 and demos.attrs["notes"]["source"] == "keyboard"
     moved = demos.episode(0)
     assert np.abs(moved["action"][:, :7]).max() > 0.05, "the hand was driven"
-    assert (np.diff(moved["timestamp_s"]) > 0).all() and (tmp_path / "live.png").exists()
+    assert (np.diff(moved["timestamp_s"]) > 0).all() and live.exists()

@@ -52,6 +52,9 @@ def test_space_toggles_the_gripper_and_the_other_keys_end_discard_and_quit(termi
         assert keyboard.read().event == event
     press("\x1b[A")
     assert keyboard.read().event is None, "an arrow key is not Esc"
+    press("w\n\x1bd")
+    told = [keyboard.read() for _ in range(3)]
+    assert [c.event for c in told] == [DONE, QUIT, None] and told[2].velocity.tolist() == [0, -1, 0]
 
 
 def test_the_terminal_comes_back_as_it_was():
