@@ -64,7 +64,8 @@ class RecordConfig:
     resume: bool = False
     """Add to the set at out= until it holds `episodes`; also true where there is none yet."""
     num_envs: int = 8
-    """Attempts that run side by side; the set does not depend on it, except for the order of its episodes."""
+    """Attempts that run side by side; the expert's set does not depend on it, except for the order of its episodes (a
+    network's last bits depend on how many frames it sees at once)."""
     encode_processes: int = 2
     """Processes that encode a policy's frames on a CPU."""
     device: str = "cpu"
@@ -134,6 +135,8 @@ def _simulate(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, 
                          labeller=make_labeller(cfg.expert) if policy is None else None, snapshots=True,
                          views=tuple(c for c in cfg.cameras if c != "wrist"), **options)
     try:
+        if policy is not None:
+            _check_policy(policy, vec, cfg)
         actor = policy or policies.ExpertPolicy()
         record(vec, actor.act, writer, plan, seed=cfg.seed, seed_of=lambda i: training_seed(cfg.seed, i),
                noise_std=cfg.noise_std, quiet_actions=cfg.env.binary_actions,
@@ -142,6 +145,13 @@ def _simulate(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, 
         vec.close()
         if policy is not None:
             policy.close()
+
+
+def _check_policy(policy, vec, cfg: RecordConfig) -> None:
+    trained = (policy.net.proprio.mean.numel(), policy.net.action.mean.numel())
+    if trained != (vec.proprio_dim, vec.action_dim):
+        raise UserError(f"The policy {cfg.policy} was trained on {policy.env} with {trained[0]} joint values and {trained[1]} "
+                        f"actions, but env={cfg.env.name} has {vec.proprio_dim} and {vec.action_dim}. Use env={policy.env}.")
 
 
 def _drive(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, console: Console) -> None:

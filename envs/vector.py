@@ -14,8 +14,9 @@ class VectorEnv:
 
     Slots are independent and nothing resets itself: a caller that scores a fixed list of seeds resets a slot when it
     is done with it, and leaves finished slots alone through `active`. `labeller.label(env)`, called in the worker on
-    every visited state, becomes `obs["expert"]` (N, A). With `snapshots`, observations hold `sim_state`, `protocol_state`, `task_state` and
-    `look_seed` of the state that they show (see `RobotEnv.snapshot`); each camera in `views` adds `rgb_<camera>`.
+    every visited state, becomes `obs["expert"]` (N, A). With `snapshots`, observations hold `sim_state`,
+    `protocol_state`, `task_state` and `look_seed` of the state that they show (see `RobotEnv.snapshot`); each camera in
+    `views` adds `rgb_<camera>`.
     Results do not depend on `workers`.
     """
 

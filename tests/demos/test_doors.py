@@ -18,6 +18,8 @@ from demos.record import main as record
 from demos.replay import NotExact, ReplayConfig
 from demos.replay import main as replay
 from envs.tasks.pick import Pick
+from policies.features import EncoderConfig, make_features
+from policies.policy import Policy
 from policies.seeds import EVALUATION, TRAINING, WATCHING, training_seed
 from toto_robot import door
 from toto_robot.errors import UserError
@@ -97,6 +99,19 @@ def test_recording_goes_on_only_when_asked_and_with_the_same_settings(pick):
     with pytest.raises(UserError, match="noise_std=0.2 there, 0.0 now"):
         record(compose("noise_std=0.0", "resume=true"))
     assert record(compose("resume=true"))["recorded"] == 0
+
+
+def test_a_trained_policy_records_and_one_of_another_protocol_is_refused(tmp_path):
+    features = make_features(EncoderConfig(name="none"))
+    policy = Policy.create(features, "franka_pick", 18, 8, binary=(-1,))
+    policy.save(tmp_path / "policy")
+    argv = [f"out={tmp_path / 'set'}", f"policy={tmp_path / 'policy'}", "episodes=1", "image_size=32", "env.workers=1"]
+    told = record(door.compose(RecordConfig, "record", [*argv, "keep=all"]))
+    demos = DemoSet(tmp_path / "set")
+    assert told["episodes"] == 1 and demos.attrs["notes"]["source"].startswith("policy ")
+    np.testing.assert_array_equal(demos.slice("action", 0, 0, 1), policy.act({"proprio": demos.slice("proprio", 0, 0, 1)}))
+    with pytest.raises(UserError, match="Use env=franka_pick"):
+        record(door.compose(RecordConfig, "record", [*argv, "env=franka_pick_pixmc", f"out={tmp_path / 'other'}"]))
 
 
 @pytest.mark.parametrize(("argv", "words"), [
