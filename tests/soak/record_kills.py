@@ -32,9 +32,9 @@ WAIT_S = 600
 
 
 def start(path: Path, episodes: int) -> subprocess.Popen:
-    """The command itself, in a process group of its own; small frames, noise, failures among the attempts."""
+    """The command itself, in a process group of its own; small frames, noisy actions."""
     command = [sys.executable, "-m", "demos.record", f"out={path}", f"episodes={episodes}", "resume=true", "image_size=32",
-               "noise_std=0.6", "num_envs=4", "env.workers=1"]
+               "noise_std=0.2", "num_envs=4", "env.workers=1"]
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL,
                             stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
@@ -79,13 +79,15 @@ def _group(stat: Path) -> int | None:
 def soak(folder: Path, kills: int, episodes: int, draw: random.Random) -> list[dict]:
     """One row of the table for each kill. AssertionError or DemoError for anything lost, different or torn."""
     whole_path, path, rows, opened = folder / "whole", folder / "set", [], 0
-    assert start(whole_path, episodes).wait(WAIT_S) == 0
+    first = start(whole_path, episodes)
+    said = first.communicate(timeout=WAIT_S)[1].decode()
+    assert first.returncode == 0, said[-2000:]
     whole = digests(whole_path)
     assert len(whole) == episodes
     while len(rows) < kills:
         before = digests(path)
         job = start(path, episodes)
-        enough, what = draw.randint(len(before), episodes), draw.choice(["group", "main process"])
+        enough, what = draw.randint(len(before), episodes - 1), draw.choice(["group", "main process"])
         end = time.monotonic() + WAIT_S
         while job.poll() is None and episodes_in(path) < enough and time.monotonic() < end:
             opened += 1
@@ -105,12 +107,13 @@ def soak(folder: Path, kills: int, episodes: int, draw: random.Random) -> list[d
         assert before.items() <= now.items(), "a finished episode was lost or changed"
         assert now.items() <= whole.items(), "an episode differs from the uninterrupted recording's"
         assert verify(path) == [] if now else True
-        if late:
-            assert now == whole and not list(path.rglob(f"{TEMPORARY}*")), "a finished recording is not the uninterrupted one"
+        if not late:
+            rows.append({"kill": len(rows) + 1, "killed": what, "episodes before": len(before), "episodes after": len(now)})
+            print(rows[-1], file=sys.stderr, flush=True)
+        if len(now) == episodes:
+            assert now == whole, "a finished recording is not the uninterrupted one"
+            assert not late or not list(path.rglob(f"{TEMPORARY}*")), "temporary files are left behind"
             shutil.rmtree(path)
-            continue
-        rows.append({"kill": len(rows) + 1, "killed": what, "episodes before": len(before), "episodes after": len(now)})
-        print(rows[-1], file=sys.stderr, flush=True)
     if path.exists():
         assert start(path, episodes).wait(WAIT_S) == 0
         assert digests(path) == whole and verify(path) == []
