@@ -24,6 +24,7 @@ compat: setup
 
 soak: setup
 	$(PY) tests/soak/tokenize_kills.py kills=50
+	$(PY) tests/soak/record_kills.py kills=200
 
 robosuite: setup
 	$(PY) -m pip install -q -c constraints.txt -e '.[robosuite]'

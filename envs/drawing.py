@@ -63,6 +63,18 @@ def canvas(model: mujoco.MjModel, width: int, height: int) -> Canvas:
     return _CANVASES[key]
 
 
+def renderer(model: mujoco.MjModel) -> str:
+    """What draws, e.g. "llvmpipe (LLVM 15.0.6, 256 bits), 4.5 (Compatibility Profile) Mesa 22.3.6": pixels are the same
+    only where this is."""
+    canvas(model, 64, 64).gl.make_current()
+    try:
+        from OpenGL import GL
+
+        return ", ".join(GL.glGetString(name).decode() for name in (GL.GL_RENDERER, GL.GL_VERSION))
+    except Exception as error:  # PyOpenGL raises whatever it likes; MuJoCo draws without it through glfw
+        return f"unknown ({type(error).__name__})"
+
+
 def _free() -> None:
     """Contexts go before MuJoCo closes the display (it asks for that with its first context); else they complain."""
     for each in _CANVASES.values():

@@ -139,22 +139,45 @@ class RobotEnv(gym.Env):
         """uint8 (height, width, 3) from `camera`: "side" or "wrist"."""
         return canvas(self.model, width, height).draw(self.model, self.data, camera)
 
-    def get_state(self) -> bytes:
-        """Everything that decides the rest of the episode; `set_state` continues it bit for bit."""
+    def snapshot(self) -> dict[str, np.ndarray]:
+        """What decides the rest of the episode and every later frame, as arrays: `sim_state` float64 (S,) (MuJoCo's
+        mjSTATE_INTEGRATION), `protocol_state` and `task_state` float64 (n,), `steps` and `look_seed` int64, `success`."""
         physics = np.empty(mujoco.mj_stateSize(self.model, _STATE))
         mujoco.mj_getState(self.model, self.data, physics, _STATE)
-        return pickle.dumps((physics, self.protocol.state(), self.task.state(), self.steps, self.success,
-                             self.np_random.bit_generator.state, self._look_seed))
+        return {"sim_state": physics, "protocol_state": np.asarray(self.protocol.state(), np.float64),
+                "task_state": np.asarray(self.task.state(), np.float64), "steps": np.int64(self.steps),
+                "look_seed": np.int64(self._look_seed), "success": np.bool_(self.success)}
 
-    def set_state(self, state: bytes) -> dict[str, np.ndarray]:
-        """Restores `get_state` and returns the observation. Only for states of this process family: it unpickles."""
-        physics, protocol, task, self.steps, self.success, rng, self._look_seed = pickle.loads(state)
-        self.np_random.bit_generator.state = rng
+    def restore(self, snapshot: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Restores `snapshot` and returns the observation. `step` then goes on as it did, bit for bit."""
+        physics = np.asarray(snapshot["sim_state"], np.float64)
+        size = mujoco.mj_stateSize(self.model, _STATE)
+        if physics.shape != (size,):
+            raise EnvError(f"{self.name} has a simulator state of shape ({size},), got {physics.shape}: it is from another "
+                           "model or another version of MuJoCo")
+        self.steps, self.success = int(snapshot["steps"]), bool(snapshot["success"])
+        self._look_seed = int(snapshot["look_seed"])
         mujoco.mj_resetData(self.model, self.data)
         self._dress()
         mujoco.mj_setState(self.model, self.data, physics, _STATE)
         mujoco.mj_forward(self.model, self.data)
         mujoco.mj_setState(self.model, self.data, physics, _STATE)  # forward touched the warm start
-        self.protocol.restore(protocol)
-        self.task.restore(task)
+        self.protocol.restore(snapshot["protocol_state"])
+        self.task.restore(snapshot["task_state"])
         return self.observe()
+
+    def qpos_of(self, sim_state) -> np.ndarray:
+        """The joint positions (nq,) in a snapshot's `sim_state`; the environment stays where it is."""
+        other = mujoco.MjData(self.model)
+        mujoco.mj_setState(self.model, other, np.asarray(sim_state, np.float64), _STATE)
+        return other.qpos.copy()
+
+    def get_state(self) -> bytes:
+        """`snapshot` and the generator of later resets, in one; `set_state` continues it bit for bit."""
+        return pickle.dumps((self.snapshot(), self.np_random.bit_generator.state))
+
+    def set_state(self, state: bytes) -> dict[str, np.ndarray]:
+        """Restores `get_state` and returns the observation. Only for states of this process family: it unpickles."""
+        snapshot, rng = pickle.loads(state)
+        self.np_random.bit_generator.state = rng
+        return self.restore(snapshot)

@@ -45,14 +45,18 @@ _PARKED = "0 0 -1"
 
 def compose(robot: Robot, task, protocol) -> mujoco.MjModel:
     """The model of `robot` doing `task` under `protocol`; gravity is compensated on the robot, as its controller does."""
-    text = _HEAD.format(
+    return mujoco.MjModel.from_xml_string(mjcf(robot, task, protocol))
+
+
+def mjcf(robot: Robot, task, protocol) -> str:
+    """The text that `compose` compiles."""
+    return _HEAD.format(
         name=f"{robot.name}_{task.name}", dt=repr(protocol.physics_dt_s), defaults=robot.defaults_mjcf,
         tex=TEXTURE_SIZE, base_pos=task.base_pos, base_quat=task.base_quat, robot=robot.body_mjcf.replace("<body ", '<body gravcomp="1" '),
         distractors="\n".join(
             f'<body name="distractor{i}" mocap="true" pos="{_PARKED}"><geom name="distractor{i}" type="box" '
             f'size="0.02 0.02 0.02" contype="0" conaffinity="0"/></body>' for i in range(DISTRACTORS)),
         task=task.mjcf(), actuators=protocol.actuators(robot), extras=robot.extras_mjcf + protocol.extras(robot))
-    return mujoco.MjModel.from_xml_string(text)
 
 
 def dress(model: mujoco.MjModel, data: mujoco.MjData, look: Appearance, nominal: dict) -> None:

@@ -14,11 +14,15 @@ class VectorEnv:
 
     Slots are independent and nothing resets itself: a caller that scores a fixed list of seeds resets a slot when it
     is done with it, and leaves finished slots alone through `active`. `labeller.label(env)`, called in the worker on
-    every visited state, becomes `obs["expert"]` (N, A). Results do not depend on `workers`.
+    every visited state, becomes `obs["expert"]` (N, A). With `snapshots`, observations hold `sim_state`,
+    `protocol_state`, `task_state` and `look_seed` of the state that they show (see `RobotEnv.snapshot`); each camera in
+    `views` adds `rgb_<camera>`.
+    Results do not depend on `workers`.
     """
 
     def __init__(self, name: str, num_envs: int, *, workers: int = 2, privileged: bool = False, render: bool = True,
-                 labeller=None, shift: str | None = None, appearance="nominal", image_size: int = 128):
+                 labeller=None, shift: str | None = None, appearance="nominal", image_size: int = 128,
+                 snapshots: bool = False, views: tuple[str, ...] = ()):
         from envs.registry import make
 
         if num_envs < 1 or workers < 1:
@@ -37,8 +41,13 @@ class VectorEnv:
             shapes["privileged"] = ((self.privileged_dim,), np.float32)
         if labeller is not None:
             shapes["expert"] = ((self.action_dim,), np.float32)
+        shapes |= {f"rgb_{camera}": ((image_size, image_size, 3), np.uint8) for camera in views}
+        if snapshots:
+            probe.reset(seed=0)
+            shapes |= {key: (value.shape, value.dtype) for key, value in _state(probe).items()}
         self._layout = {k: ((num_envs, *shape), np.dtype(dtype)) for k, (shape, dtype) in shapes.items()}
-        self._observed = [k for k in ("rgb", "proprio", "privileged", "expert") if k in shapes]
+        acted = ("reward", "terminated", "truncated", "success", "steps")
+        self._observed = [k for k in shapes if k not in acted]
         size = sum(int(np.prod(shape)) * dtype.itemsize + 64 for shape, dtype in self._layout.values())
         self._memory = SharedMemory(create=True, size=size)
         self._arrays = _views(self._memory.buf, self._layout)
@@ -47,7 +56,7 @@ class VectorEnv:
         for slots in np.array_split(np.arange(num_envs), min(workers, num_envs)):
             here, there = context.Pipe()
             process = context.Process(target=_work, daemon=True, args=(
-                there, self._memory.name, self._layout, slots.tolist(), name, options, labeller))
+                there, self._memory.name, self._layout, slots.tolist(), name, options, labeller, snapshots, views))
             process.start()
             there.close()
             self._workers.append((process, here, slots))
@@ -161,7 +170,12 @@ def _views(buffer, layout) -> dict[str, np.ndarray]:
     return views
 
 
-def _work(pipe, memory_name, layout, slots, name, options, labeller):
+def _state(env) -> dict[str, np.ndarray]:
+    """The part of `env.snapshot()` that an observer can't count for himself."""
+    return {key: value for key, value in env.snapshot().items() if key not in ("steps", "success")}
+
+
+def _work(pipe, memory_name, layout, slots, name, options, labeller, snapshots, views):
     """A worker: builds its environments, then answers commands until it is told to close or its parent is gone."""
     import signal
 
@@ -176,6 +190,10 @@ def _work(pipe, memory_name, layout, slots, name, options, labeller):
             arrays[key][i] = value
         if labeller is not None:
             arrays["expert"][i] = labeller.label(envs[i])
+        for camera in views:
+            arrays[f"rgb_{camera}"][i] = envs[i].view(camera, *obs["rgb"].shape[1::-1])
+        for key, value in _state(envs[i]).items() if snapshots else ():
+            arrays[key][i] = value
 
     def reset(jobs):
         for i, seed in jobs.items():

@@ -63,6 +63,17 @@ class ScriptedPick:
         dq = self._ik(env, tcp, velocity, self._capped(self.gain_s * spin, self.turn_rad_s), stiff) / env.control_hz
         return env.protocol.action_for(dq, not between, data)
 
+    def drive(self, env, velocity_m_s, spin_rad_s, open_gripper: bool) -> np.ndarray:
+        """The action (A,) that moves the TCP by a twist in the world frame, (3,) and (3,), capped at this expert's
+        speeds; a zero twist stands still. For teleoperation."""
+        hand = env.data.body(env.robot.hand_body)
+        tcp = hand.xpos + hand.xmat.reshape(3, 3) @ env.robot.tcp_in_hand_m
+        velocity, spin = np.asarray(velocity_m_s, float), np.asarray(spin_rad_s, float)
+        dq = np.zeros(len(env.robot.arm_joints))
+        if velocity.any() or spin.any():
+            dq = self._ik(env, tcp, self._capped(velocity, self.speed_m_s), self._capped(spin, self.turn_rad_s), 1.0)
+        return env.protocol.action_for(dq / env.control_hz, open_gripper, env.data)
+
     @staticmethod
     def _capped(vector, top):
         size = np.linalg.norm(vector)

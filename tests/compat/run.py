@@ -29,6 +29,8 @@ class Entry:
     packages: tuple[str, ...]
     test: str
     """The test file."""
+    then: str = ""
+    """A shell command that finishes the folder, run inside it."""
 
 
 ENTRIES = {
@@ -43,6 +45,14 @@ ENTRIES = {
                   "rpds-py", "attrs", "requests", "urllib3", "idna", "certifi", "charset-normalizer"), "tests/tokens/test_executors.py"),
     "webdataset": Entry("tars that webdataset wrote", ("webdataset==1.0.2", "braceexpand"), "tests/video/test_archives.py"),
     "pyarrow": Entry("LeRobot data sets with real parquet", ("pyarrow==26.0.1",), "tests/video/test_episodes.py"),
+    "rerun": Entry("recordings for the Rerun viewer, read back by Rerun",
+                   ("rerun-sdk==0.41.0", "pyarrow==26.0.1", "attrs", "psutil"), "tests/demos/test_rerun_log.py"),
+    "chromium": Entry("the HTML report of demonstrations in a real headless Chromium 153",
+                      ("playwright==1.65.2", "greenlet", "pyee"), "tests/demos/test_chromium.py",
+                      # A browser from the npm registry: playwright's own comes from a server that not every network reaches.
+                      "mkdir -p browser && npm install --silent --ignore-scripts --no-audit --no-fund "
+                      "@sparticuz/chromium@153.0.0 && TMPDIR=$PWD/browser node --input-type=module -e "
+                      "\"import c from '@sparticuz/chromium'; await c.executablePath()\""),
 }
 
 
@@ -52,6 +62,8 @@ def install(name: str, entry: Entry) -> Path:
     if not (folder / ".ready").is_file():
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", str(folder),
                         *entry.packages], check=True)
+        if entry.then:
+            subprocess.run(entry.then, shell=True, cwd=folder, check=True)
         (folder / ".ready").touch()
     return folder
 

@@ -73,3 +73,19 @@ def test_mistakes_are_said_and_workers_end():
     v.close()
     v.close()
     assert not any(p.is_alive() for p in processes)
+
+
+def test_snapshots_and_views_show_the_state_that_the_observation_shows():
+    with envs.VectorEnv("franka_pick", 2, workers=1, snapshots=True, views=("side",), image_size=32) as vec:
+        vec.reset([1, 2])
+        obs, *_ = vec.step(np.full((2, 8), 0.5, np.float32))
+    env = envs.make("franka_pick", image_size=32)
+    for i in range(2):
+        env.reset(seed=0)
+        snapshot = {k: obs[k][i] for k in ("sim_state", "protocol_state", "task_state", "look_seed")}
+        again = env.restore(snapshot | {"steps": 1, "success": False})
+        np.testing.assert_array_equal(again["rgb"], obs["rgb"][i])
+        np.testing.assert_array_equal(env.view("side", 32, 32), obs["rgb_side"][i])
+        np.testing.assert_array_equal(env.snapshot()["sim_state"], obs["sim_state"][i])
+    with pytest.raises(envs.EnvError, match="another model"):
+        env.restore(snapshot | {"sim_state": np.zeros(3), "steps": 0, "success": False})

@@ -1,0 +1,180 @@
+"""Record demonstrations: by the scripted expert, by a trained policy, or by a person with a keyboard or a SpaceMouse.
+
+    python -m demos.record env=franka_pick expert=scripted episodes=80 out=data/pick
+    python -m demos.record out=data/dart noise_std=0.1 keep=success
+    python -m demos.record out=data/student policy=runs/franka_pick-20261120-120000 keep=all
+    python -m demos.record out=data/mine source=keyboard live=view.png episodes=10
+
+What is written is a zarr v3 folder (demos/schema.py says what stands where) that readers may open while it grows; each
+episode is there once it has ended, and stays there whatever happens to this command. resume=true goes on with one that
+was stopped. The same seed gives the same episodes; `meta/index` tells which is which, for with several side by side
+they stand in the order in which they ended. Seeds are training's: an evaluation never meets them.
+Prints one JSON line: out, episodes, successes, steps, attempts, seconds, steps_per_s.
+"""
+
+import sys
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import envs
+import policies
+from demos.recording import KEEP, Plan, attributes_of, record, resumable
+from demos.store import DemoSet, DemoWriter
+from demos.teleop import LiveView, teleoperate
+from policies.experts import ScriptedPick
+from policies.labelling import make_labeller
+from policies.rollout import EnvConfig
+from policies.seeds import training_seed
+from toto_robot import door
+from toto_robot.errors import UserError
+
+SOURCES = ("simulation", "keyboard", "spacemouse")
+
+
+@dataclass
+class RecordConfig:
+    """Keys of `python -m demos.record`."""
+
+    out: str = "???"
+    """Folder of the set."""
+    env: EnvConfig = field(default_factory=EnvConfig)
+    """The environment."""
+    source: str = "simulation"
+    """Who acts: simulation (the expert or the policy, many at once), keyboard or spacemouse (a person, in real time)."""
+    expert: str = "scripted"
+    """Which expert acts, unless policy= is given."""
+    policy: str | None = None
+    """A policy's folder, or a run's folder or name, that acts in place of the expert."""
+    episodes: int = 80
+    """Episodes that the set shall hold."""
+    keep: str = "success"
+    """success: only episodes that succeed count and are kept; all: every attempt."""
+    noise_std: float = 0.0
+    """Standard deviation of the noise on executed actions, of the range -1 to 1 (the record keeps the clean action too)."""
+    cameras: list[str] = field(default_factory=lambda: ["wrist"])
+    """Cameras to record: wrist, and any other of the scene, e.g. [wrist,side]."""
+    image_size: int = 128
+    """Pixels on the side of a frame."""
+    seed: int = 0
+    """Chooses the episodes."""
+    resume: bool = False
+    """Add to the set at out= until it holds `episodes`; also true where there is none yet."""
+    num_envs: int = 8
+    """Attempts that run side by side; the expert's set does not depend on it, except for the order of its episodes (a
+    network's last bits depend on how many frames it sees at once)."""
+    encode_processes: int = 2
+    """Processes that encode a policy's frames on a CPU."""
+    device: str = "cpu"
+    """Where a policy's encoder runs: cpu or cuda."""
+    live: str | None = None
+    """Teleoperation: a PNG that always shows the newest frame (a window opens by itself where there is a display)."""
+    speed_m_s: float = 0.25
+    """Teleoperation: the hand's top speed."""
+
+    def __post_init__(self) -> None:
+        if self.source not in SOURCES:
+            raise UserError(f"source={self.source!r} does not exist. What exists: {', '.join(SOURCES)}.")
+        if self.keep not in KEEP:
+            raise UserError(f"keep={self.keep!r} does not exist. What exists: {', '.join(KEEP)}.")
+        if min(self.episodes, self.num_envs) < 1 or self.seed < 0 or not 0 <= self.noise_std < 10:
+            raise UserError("expected episodes and num_envs >= 1, seed >= 0 and noise_std from 0 to 10, got "
+                            f"{self.episodes}, {self.num_envs}, {self.seed} and {self.noise_std}.")
+        if "wrist" not in self.cameras:
+            raise UserError(f"cameras={list(self.cameras)}: the wrist camera belongs to every set; add it.")
+        if self.source != "simulation" and (self.policy or self.noise_std):
+            raise UserError(f"source={self.source} has a person act: leave out policy= and noise_std=.")
+
+
+def main(cfg: RecordConfig) -> dict:
+    """Record until the set holds `cfg.episodes` episodes."""
+    if cfg.env.name not in envs.names():
+        raise door.unknown("env", cfg.env.name, envs.names())
+    options = dict(appearance=cfg.env.appearance, image_size=cfg.image_size)
+    who = cfg.source if cfg.source != "simulation" else f"policy {cfg.policy}" if cfg.policy else f"expert {cfg.expert}"
+    notes = dict(source=who, noise_std=cfg.noise_std, keep=cfg.keep, seed=cfg.seed)
+    attrs = attributes_of(cfg.env.name, options, tuple(cfg.cameras), notes)
+    began = time.perf_counter()
+    with DemoWriter(cfg.out, attrs, resume=cfg.resume) as writer:
+        _check_notes(cfg, DemoSet(cfg.out).attrs.get("notes"), notes)
+        plan = resumable(cfg.out, lambda index: Plan(cfg.episodes, cfg.keep, index))
+        before, steps = plan.kept, DemoSet(cfg.out).steps
+        with _progress() as bar:
+            job = bar.add_task("recording", total=cfg.episodes, completed=plan.kept, tried=0)
+            show = lambda plan: bar.update(job, completed=plan.kept, tried=plan.tried)  # noqa: E731
+            if cfg.source == "simulation":
+                _simulate(cfg, options, writer, plan, show)
+            else:
+                _drive(cfg, options, writer, plan, bar.console)
+    seconds, there = time.perf_counter() - began, DemoSet(cfg.out)
+    success = there.meta("success") if there.episodes else np.zeros(0, bool)
+    return {"out": cfg.out, "episodes": there.episodes, "successes": int(success.sum()), "steps": there.steps,
+            "recorded": there.episodes - before, "attempts": plan.tried, "seconds": round(seconds, 2),
+            "steps_per_s": round((there.steps - steps) / seconds, 1)}
+
+
+def _check_notes(cfg: RecordConfig, old: dict | None, new: dict) -> None:
+    differ = [key for key in new if (old or {}).get(key) != new[key]]
+    if differ:
+        said = "; ".join(f"{key}={(old or {}).get(key)!r} there, {new[key]!r} now" for key in differ)
+        raise UserError(f"{cfg.out} was recorded with other settings ({said}). Give the same, or record to another path.")
+
+
+def _simulate(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, show) -> None:
+    policy = None
+    if cfg.policy:
+        policy = policies.load(cfg.policy, device=cfg.device, processes=cfg.encode_processes)
+    needs = "expert" if policy is None else policy.needs
+    left = cfg.episodes - plan.kept
+    if left < 1:
+        return
+    vec = envs.VectorEnv(cfg.env.name, min(cfg.num_envs, left), workers=cfg.env.workers, privileged=needs == "privileged",
+                         labeller=make_labeller(cfg.expert) if policy is None else None, snapshots=True,
+                         views=tuple(c for c in cfg.cameras if c != "wrist"), **options)
+    try:
+        if policy is not None:
+            _check_policy(policy, vec, cfg)
+        actor = policy or policies.ExpertPolicy()
+        record(vec, actor.act, writer, plan, seed=cfg.seed, seed_of=lambda i: training_seed(cfg.seed, i),
+               noise_std=cfg.noise_std, quiet_actions=cfg.env.binary_actions,
+               give_up=lambda tried, kept: tried >= 40 and kept < tried / 20, on_step=show)
+    finally:
+        vec.close()
+        if policy is not None:
+            policy.close()
+
+
+def _check_policy(policy, vec, cfg: RecordConfig) -> None:
+    trained = (policy.net.proprio.mean.numel(), policy.net.action.mean.numel())
+    if trained != (vec.proprio_dim, vec.action_dim):
+        raise UserError(f"The policy {cfg.policy} was trained on {policy.env} with {trained[0]} joint values and {trained[1]} "
+                        f"actions, but env={cfg.env.name} has {vec.proprio_dim} and {vec.action_dim}. Use env={policy.env}.")
+
+
+def _drive(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, console: Console) -> None:
+    if cfg.source == "keyboard":
+        from demos.keyboard import Keyboard as Source
+    else:
+        from demos.spacemouse import SpaceMouse as Source
+    env, source = envs.make(cfg.env.name, **options), Source()
+    try:
+        console.print(source.help)
+        first = max(plan.recorded, default=-1) + 1
+        plan.tried = teleoperate(
+            env, source, ScriptedPick().drive, writer, plan, seed_of=lambda i: training_seed(cfg.seed, i), first=first,
+            views=tuple(c for c in cfg.cameras if c != "wrist"), view=LiveView(cfg.live, window=True),
+            speed_m_s=cfg.speed_m_s, say=console.print)
+    finally:
+        source.close()
+
+
+def _progress() -> Progress:
+    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                    TextColumn("{task.fields[tried]} attempts"), TimeRemainingColumn(), console=Console(file=sys.stderr))
+
+
+if __name__ == "__main__":
+    door.run(main, RecordConfig, "record")

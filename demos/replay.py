@@ -1,0 +1,196 @@
+"""Replay demonstrations: set every recorded state and compare the pixels, or run the recorded actions again.
+
+    python -m demos.replay data/pick
+    python -m demos.replay data/pick episode=3 video=replay.mp4
+    python -m demos.replay data/pick mode=action
+
+mode=state restores each step's full simulator state and draws it: on the renderer that the set was recorded with, every
+pixel must be equal, otherwise the exit code is 1. mode=action starts from each episode's first state, executes the
+actions that were executed then, and reports how far the simulation drifts from the record and whether success comes
+again. A set of another environment (or another version of it) is refused with what differs, unless force=true.
+Prints one JSON line: mode, episodes, steps, exact and max_abs_diff, or qpos_drift and success_reproduced; differs.
+"""
+
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+import envs
+from demos import schema
+from demos.errors import DemoError
+from demos.recording import STATE
+from demos.store import DemoSet
+from envs.drawing import renderer
+from envs.fingerprint import describe, difference, fingerprint
+from toto_robot import door
+from toto_robot.errors import UserError
+from toto_robot.video.decode import write_video
+
+MODES = ("state", "action")
+
+
+class NotExact(UserError):
+    """A state replay that should have been exact was not."""
+
+    exit_code = 1
+
+
+@dataclass
+class ReplayConfig:
+    """Keys of `python -m demos.replay`."""
+
+    path: str = "???"
+    """Folder of the set."""
+    episode: int | None = None
+    """Which episode; null for all."""
+    mode: str = "state"
+    """state: restore every state and compare pixels; action: execute the actions and compare states."""
+    video: str | None = None
+    """Where an MP4 goes: the recorded wrist camera beside a view of the replay from the side."""
+    force: bool = False
+    """Replay in an environment that differs from the recorded one."""
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise UserError(f"mode={self.mode!r} does not exist. What exists: {', '.join(MODES)}.")
+
+
+def main(cfg: ReplayConfig) -> dict:
+    """Replay the set, or one episode of it. NotExact after the JSON line where pixels should be equal and aren't."""
+    demos = DemoSet(cfg.path)
+    chosen = range(demos.episodes) if cfg.episode is None else [cfg.episode]
+    if cfg.episode is not None:
+        demos.slice("action", cfg.episode, 0, 0)  # says which episodes there are
+    env = _environment(demos, cfg)
+    differs = _differs(demos, env)
+    replay = _replay_states if cfg.mode == "state" else _replay_actions
+    frames: list | None = [] if cfg.video else None
+    rows = []
+    with Progress(console=Console(file=sys.stderr)) as bar:
+        for i in bar.track(chosen, description="replaying"):
+            rows.append(replay(demos, i, env, frames))
+    if cfg.video and frames:
+        write_video(cfg.video, np.stack(frames), fps=env.control_hz)
+    result = {"path": cfg.path, "mode": cfg.mode, "episodes": len(rows), "steps": sum(int(demos.lengths[i]) for i in chosen),
+              "differs": differs} | (_state_result if cfg.mode == "state" else _action_result)(rows)
+    if cfg.mode == "state" and result["exact"] is False and not [d for d in differs if not d.startswith("versions.")]:
+        door.print_json(result)
+        worst = max(rows, key=lambda row: max(row["diff"].values()))
+        raise NotExact(f"Episode {worst['episode']} of {cfg.path} does not replay exactly on the renderer it was recorded "
+                       f"with ({demos.attrs['renderer']}): greatest difference {worst['diff']}, first at step "
+                       f"{worst['first']}. Something that the fingerprint doesn't cover has changed"
+                       + (f"; {', '.join(differs)}." if differs else "."))
+    return result
+
+
+def _environment(demos: DemoSet, cfg: ReplayConfig):
+    name = demos.attrs.get("env")
+    if name not in envs.names():
+        raise door.unknown("environment in the set's attributes", str(name), envs.names(),
+                           "Sets from elsewhere can be inspected, but not replayed.")
+    needed = (*STATE, "proprio") if cfg.mode == "state" else ()
+    missing = [key for key in needed if key not in demos.keys]
+    if missing and demos.episodes:
+        raise DemoError(f"{cfg.path} has no {', '.join(missing)}, which mode=state needs; it has {', '.join(demos.keys)}. "
+                        "Try mode=action.")
+    env = envs.make(name, **demos.attrs.get("env_options") or {})
+    env.reset(seed=0)
+    now = describe(env)
+    if demos.attrs.get("environment_fingerprint") != fingerprint(now) and not cfg.force:
+        what = difference(demos.attrs.get("environment") or {}, now)
+        shown = "; ".join(what[:6]) + (f"; and {len(what) - 6} more" if len(what) > 6 else "")
+        raise UserError(f"{cfg.path} was recorded in another version of {name}: {shown or 'its description is missing'}. "
+                        "Go back to that version, record it again, or replay it as it is with force=true.")
+    return env
+
+
+def _differs(demos: DemoSet, env) -> list[str]:
+    """What is not as it was when the set was recorded, beyond the environment."""
+    then, now = demos.attrs.get("versions") or {}, schema.installed()
+    found = [f"versions.{key} was {then[key]}, is {now.get(key)}" for key in then if then[key] != now.get(key)]
+    drawn = renderer(env.model)
+    if demos.attrs.get("renderer") != drawn:
+        found.append(f"renderer was {demos.attrs.get('renderer')}, is {drawn}")
+    if demos.attrs.get("environment_fingerprint") != fingerprint(describe(env)):
+        found.append("environment")
+    return found
+
+
+def _snapshot(demos: DemoSet, i: int, data: dict, look_seed: np.ndarray, t: int) -> dict:
+    success = bool(data["success"][t - 1]) if t and "success" in data else False
+    return {key: data[key][t] for key in STATE} | {"steps": t, "success": success, "look_seed": look_seed[i]}
+
+
+def _replay_states(demos: DemoSet, i: int, env, frames: list | None) -> dict:
+    """{episode, diff: greatest absolute difference by key, first: first step that differs or None}."""
+    data, look_seed = demos.episode(i), _look_seeds(demos)
+    pictures = [key for key in demos.keys if key.startswith("rgb_")]
+    diff, first = dict.fromkeys([*pictures, "proprio"], 0.0), None
+    for t in range(int(demos.lengths[i])):
+        obs = env.restore(_snapshot(demos, i, data, look_seed, t))
+        for key in diff:
+            height, width = data[key].shape[1:3] if key in pictures else (0, 0)
+            now = obs["proprio"] if key == "proprio" else (
+                obs["rgb"] if key == "rgb_wrist" else env.view(key.removeprefix("rgb_"), width, height))
+            off = float(np.abs(now.astype(np.float64) - data[key][t]).max())
+            diff[key] = max(diff[key], off)
+            first = t if off and first is None else first
+        if frames is not None:
+            frames.append(_frame(env, data, t))
+    return {"episode": i, "diff": diff, "first": first}
+
+
+def _replay_actions(demos: DemoSet, i: int, env, frames: list | None) -> dict:
+    """{episode, drift: greatest |qpos - recorded| (rad, m) or None, success, was}."""
+    data = demos.episode(i)
+    actions = data.get("action_applied", data["action"])
+    drift = None
+    if all(key in data for key in STATE):
+        env.restore(_snapshot(demos, i, data, _look_seeds(demos), 0))
+    elif "seed" in demos.meta_names:
+        env.reset(seed=int(demos.meta("seed")[i]))
+    else:
+        raise DemoError(f"{demos.path} has neither states ({', '.join(STATE)}) nor meta/seed: nothing says how an episode starts")
+    success = False
+    for t, action in enumerate(actions):
+        if "sim_state" in data:
+            drift = max(drift or 0.0, float(np.abs(env.data.qpos - env.qpos_of(data["sim_state"][t])).max()))
+        if frames is not None:
+            frames.append(_frame(env, data, t))
+        *_, info = env.step(action)
+        success = info["success"]
+    was = bool(demos.meta("success")[i]) if "success" in demos.meta_names else None
+    return {"episode": i, "drift": drift, "success": bool(success), "was": was}
+
+
+def _look_seeds(demos: DemoSet) -> np.ndarray:
+    return demos.meta("look_seed") if "look_seed" in demos.meta_names else np.zeros(demos.episodes, np.int64)
+
+
+def _frame(env, data: dict, t: int) -> np.ndarray:
+    """The recorded wrist camera beside the replay's side view, uint8 (256, 512, 3)."""
+    wrist = data["rgb_wrist"][t] if "rgb_wrist" in data else np.zeros((256, 256, 3), np.uint8)
+    at = [np.arange(256) * n // 256 for n in wrist.shape[:2]]
+    return np.concatenate([wrist[at[0][:, None], at[1]], env.view("side", 256, 256)], 1)
+
+
+def _state_result(rows: list[dict]) -> dict:
+    keys = sorted({key for row in rows for key in row["diff"]})
+    worst = {key: max(row["diff"][key] for row in rows) for key in keys}
+    return {"exact": not any(worst.values()) if rows else None, "max_abs_diff": worst,
+            "inexact_episodes": [row["episode"] for row in rows if row["first"] is not None]}
+
+
+def _action_result(rows: list[dict]) -> dict:
+    known = [row for row in rows if row["was"] is not None]
+    drifts = [row["drift"] for row in rows if row["drift"] is not None]
+    return {"qpos_drift": max(drifts, default=None), "successes": sum(row["success"] for row in rows),
+            "success_reproduced": sum(row["success"] == row["was"] for row in known), "success_known": len(known),
+            "changed_episodes": [row["episode"] for row in known if row["success"] != row["was"]]}
+
+
+if __name__ == "__main__":
+    door.run(main, ReplayConfig, "replay", positional=("path",))

@@ -1,0 +1,69 @@
+"""What an environment is, in values that can be written down and compared: so that a recording knows where it is from."""
+
+import hashlib
+import json
+
+import numpy as np
+
+from envs import scene
+from envs.appearance import NOMINAL
+
+
+def describe(env) -> dict:
+    """Everything that decides what `env` (a `RobotEnv`) shows and does, in JSON's types: `mjcf` (the composed text),
+    `robot`, `protocol` and `task` (their public values), `observation`. Two environments that agree in it agree in
+    every pixel and every step, on one machine and one version of MuJoCo."""
+    return {
+        "mjcf": scene.mjcf(env.robot, type(env.task), env.protocol),
+        "robot": _values(env.robot, skip=("body_mjcf", "defaults_mjcf", "extras_mjcf")),
+        "protocol": _values(type(env.protocol)),
+        "task": _values(type(env.task)),
+        "observation": {"image_size": env.image_size, "shift": env.shift, "dof": env.dof,
+                        "appearance": env.appearance if isinstance(env.appearance, str) else repr(env.appearance),
+                        "nominal_look": _plain(NOMINAL)},
+    }
+
+
+def fingerprint(description: dict) -> str:
+    """sha256 of a `describe`."""
+    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
+
+
+def difference(then: dict, now: dict) -> list[str]:
+    """One phrase for each value in which two descriptions differ, e.g. "protocol.control_hz was 20.0, is 60.0"."""
+    found = []
+    for part in sorted(set(then) | set(now)):
+        a, b = then.get(part), now.get(part)
+        if a == b:
+            continue
+        if part == "mjcf" and isinstance(a, str) and isinstance(b, str):
+            old, new = a.splitlines(), b.splitlines()
+            first = next((i for i, (x, y) in enumerate(zip(old, new)) if x != y), min(len(old), len(new)))
+            was, is_ = (lines[first].strip() if first < len(lines) else "(end)" for lines in (old, new))
+            found.append(f"mjcf differs from line {first + 1} on: was {was!r}, is {is_!r}")
+        elif isinstance(a, dict) and isinstance(b, dict):
+            found += [f"{part}.{key} was {a.get(key, 'absent')!r}, is {b.get(key, 'absent')!r}"
+                      for key in sorted(set(a) | set(b)) if a.get(key, "absent") != b.get(key, "absent")]
+        else:
+            found.append(f"{part} was {a!r}, is {b!r}")
+    return found
+
+
+def _values(thing, skip: tuple[str, ...] = ()) -> dict:
+    """Public attributes of an object or a class (and its bases) that are numbers, texts, arrays or tuples of them."""
+    names = sorted(name for name in dir(thing) if not name.startswith("_") and name not in skip)
+    plain = {name: _plain(getattr(thing, name)) for name in names}
+    return {name: value for name, value in plain.items() if value is not NotImplemented}
+
+
+def _plain(value):
+    if isinstance(value, (bool, int, float, str, type(None))):
+        return value
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, (tuple, list)):
+        items = [_plain(item) for item in value]
+        return NotImplemented if any(item is NotImplemented for item in items) else items
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    return NotImplemented

@@ -1,0 +1,28 @@
+"""A description of an environment is the same for the same environment, and says what differs otherwise."""
+
+import json
+
+import envs
+from envs.fingerprint import describe, difference, fingerprint
+
+
+def make(name="franka_pick", **options):
+    return describe(envs.make(name, render=False, **options))
+
+
+def test_equal_environments_have_equal_fingerprints_and_survive_json():
+    one = make()
+    assert fingerprint(one) == fingerprint(make()) == fingerprint(json.loads(json.dumps(one)))
+    assert difference(one, json.loads(json.dumps(one))) == []
+
+
+def test_every_difference_is_named():
+    assert difference(make(), make(image_size=64)) == ["observation.image_size was 128, is 64"]
+    text = " | ".join(difference(make(), make("franka_pick_pixmc")))
+    assert "protocol.control_hz was 20.0, is 60.0" in text and "mjcf differs from line" in text
+
+
+def test_a_changed_constant_changes_the_fingerprint(monkeypatch):
+    before = fingerprint(make())
+    monkeypatch.setattr("envs.tasks.pick.Pick.goal_tolerance_m", 0.2)
+    assert fingerprint(make()) != before
