@@ -1,0 +1,1 @@
+"""Demonstrations: the store, recording, replay, inspection, import and export."""
