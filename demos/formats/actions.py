@@ -61,6 +61,11 @@ def subsample(source: Imported, hz: float, deltas: int | None = None) -> Importe
         raise DemoError(f"to_hz={hz:g}: expected deltas= from 0 to {width}, the number of leading action entries that are "
                         f"increments of one step and must be summed (0 where actions are absolute); got {deltas}")
 
+    more = {}
+    if tasks := source.attrs.get("episode_tasks"):      # a list for the episodes that stay
+        long = [len(episode["action"]) >= k for episode, _ in source.read(False)]
+        more["episode_tasks"] = [task for task, enough in zip(tasks, long) if enough]
+
     def read(images: bool) -> Iterator[tuple[Episode, dict]]:
         tail = lost = 0
         for episode, meta in source.read(images):
@@ -73,7 +78,7 @@ def subsample(source: Imported, hz: float, deltas: int | None = None) -> Importe
             if groups:
                 yield _every(episode, k, groups, deltas), meta
 
-    attrs = source.attrs | {"control_hz": hz, "action": action | {"low": None, "high": None}}
+    attrs = source.attrs | more | {"control_hz": hz, "action": action | {"low": None, "high": None}}
     return dataclasses.replace(source, attrs=attrs, read=read)
 
 

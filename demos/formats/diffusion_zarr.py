@@ -14,7 +14,8 @@ import zarr
 
 from demos.errors import DemoError
 from demos.formats.source import (
-    CAMERA, SIDECAR, STEP_KEYS, Episode, Imported, Options, Report, attributes, check_steps, choose_proprio, indexed, need_hz,
+    CAMERA, SIDECAR, STEP_KEYS, Episode, Imported, Options, Report, attributes, check_steps, choose_proprio, indexed, key_name,
+    need_hz,
 )
 
 CHUNK_BYTES = 2 * 2**20
@@ -187,7 +188,7 @@ def _foreign(path: Path, options: Options, source: Imported, arrays: dict[str, z
     for name, array in arrays.items():
         if array.ndim == 4 and array.shape[3] == 3:
             if array.dtype == np.uint8 or _holds_bytes(array):
-                cameras[name.removeprefix(CAMERA)] = name
+                cameras[key_name(name.removeprefix(CAMERA))] = name
                 if array.dtype != np.uint8:
                     source.facts[name] = f"whole numbers of 0 to 255 stored as {array.dtype}, kept as uint8"
             else:

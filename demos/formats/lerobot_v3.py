@@ -10,7 +10,9 @@ from demos.errors import DemoError
 from demos.formats import lerobot_parquet as tables
 from demos.formats.lerobot_export import write
 from demos.formats.lerobot_parquet import IMAGES, INFO, NAMES, OURS, SIDE
-from demos.formats.source import CAMERA, STEP_KEYS, Episode, Imported, Options, attributes, choose_proprio, indexed, need_hz
+from demos.formats.source import (
+    CAMERA, STEP_KEYS, Episode, Imported, Options, attributes, choose_proprio, indexed, key_name, need_hz,
+)
 from demos.formats.video import read_span
 
 __all__ = ["looks", "read", "write"]
@@ -49,7 +51,7 @@ def read(path: Path, options: Options) -> Imported:
         tasks = [str((row["tasks"] or [""])[0]) for row in rows]
         source.attrs = attributes(
             env=path.name, control_hz=need_hz(fps, Options(), str(path)), robot=str(info.get("robot_type") or ""),
-            cameras={_camera(name): shape[:2] for name, shape in cameras.items()}, meaning="as recorded",
+            cameras={key_name(_camera(name)): shape[:2] for name, shape in cameras.items()}, meaning="as recorded",
             action_names=_names(features["action"], "action", int(np.prod(shapes["action"]))),
             proprio_names=[n for key in chosen for n in _names(features[f"observation.{key}"], key, observed[key])],
             tasks=sorted(set(tasks)), episode_tasks=tasks)
@@ -71,7 +73,7 @@ def read(path: Path, options: Options) -> Imported:
                     frames = _span(path, info, name, row, fps)
                 if frames.shape[1:] != shapes[name]:
                     raise DemoError(f"{where}: expected {name} of shape {shapes[name]}, got {frames.shape[1:]}")
-                episode[CAMERA + _camera(name)] = frames
+                episode[CAMERA + (_camera(name) if side else key_name(_camera(name)))] = frames
             yield episode, _meta(source, side, row)
         if (total := sum(1 for _ in found)) or len(rows) != int(info.get("total_episodes", len(rows))):
             raise DemoError(f"{path}: {INFO} promises {info.get('total_episodes')} episodes, meta/episodes lists {len(rows)}, "
@@ -125,7 +127,7 @@ def _keys(kinds: dict[str, str], chosen: list[str], source: Imported) -> dict[st
 
 
 def _camera(name: str) -> str:
-    return name.removeprefix(IMAGES).removeprefix("observation.").replace("/", ".")
+    return name.removeprefix(IMAGES) if name.startswith(IMAGES) else name.removeprefix("observation.")
 
 
 def _names(feature: dict, key: str, width: int) -> list[str]:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from demos.errors import DemoError
-from demos.formats.source import FORMAT, Episode, Imported, Options, Report, check_steps
+from demos.formats.source import CAMERA, FORMAT, Episode, Imported, Options, Report, check_steps
 
-META = ("seed", "success")
+DERIVED = ("length", "index")      # the store counts them itself
 
 
 def looks(path: Path) -> bool:
@@ -23,45 +23,36 @@ def read(path: Path, options: Options) -> Imported:
     from demos.store import DemoSet
 
     demos = DemoSet(path)
-    attrs, names = dict(demos.attrs), [name for name in META if _has_meta(demos, name)]
-    metas = {name: demos.meta(name) for name in names}
+    attrs, metas = dict(demos.attrs), {name: demos.meta(name) for name in demos.meta_names if name not in DERIVED}
     tasks = attrs.get("episode_tasks") or []
 
     def episodes(images: bool) -> Iterator[tuple[Episode, dict]]:
-        keys = [key for key in demos.keys if images or not key.startswith("rgb_")]
-        for at in range(len(demos.lengths)):
-            meta = {name: _plain(values[at]) for name, values in metas.items()}
+        keys = [key for key in demos.keys if images or not key.startswith(CAMERA)]
+        for at in range(demos.episodes):
+            meta = {name: values[at].item() for name, values in metas.items()}
             yield demos.episode(at, keys), meta | ({"task": tasks[at]} if at < len(tasks) else {})
 
     return Imported(attrs, episodes)
 
 
 def write(source: Imported, path: Path, options: Options) -> Report:
-    """Write a set of ours at `path`. An unknown seed is -1; an unknown success is false, and the report says so."""
+    """Write a set of ours at `path`. Numbers known of only some episodes are zero for the rest, and the report says so."""
     from demos.store import DemoWriter
 
-    report, unknown = Report(), 0
+    known: dict[str, int] = {}
+    for _, meta in source.episodes(images=False):
+        for name in meta:
+            known[name] = known.get(name, 0) + 1
+    known.pop("task", None)
+    report = Report()
     with DemoWriter(path, source.attrs) as writer:
         for episode, meta in source.episodes():
             length = check_steps(episode, f"episode {report.episodes}")
-            unknown += "success" not in meta
-            writer.append(episode, {"seed": int(meta.get("seed", -1)), "success": bool(meta.get("success", False)), "length": length})
+            writer.append(episode, {name: meta.get(name, 0) for name in known if name not in DERIVED})
             report.episodes, report.steps = report.episodes + 1, report.steps + length
             report.kept |= {key: key for key in episode}
     if not report.episodes:
         raise DemoError("there is no episode to import")
-    if unknown:
-        report.changed.append({"what": "success", "how": f"not known for {unknown} episodes, and stored as false"})
+    report.changed += [{"what": name, "how": f"known for {count} of {report.episodes} episodes, and 0 for the others"}
+                       for name, count in known.items() if count < report.episodes]
     return report
-
-
-def _has_meta(demos, name: str) -> bool:
-    try:
-        demos.meta(name)
-    except (KeyError, DemoError):
-        return False
-    return True
-
-
-def _plain(value):
-    return value.item() if hasattr(value, "item") else value

@@ -15,7 +15,9 @@ import numpy as np
 from PIL import Image
 
 from demos.errors import DemoError
-from demos.formats.source import Episode, Imported, Options, attributes, check_steps, choose_proprio, indexed, need_hz
+from demos.formats.source import (
+    CAMERA, Episode, Imported, Options, attributes, check_steps, choose_proprio, indexed, key_name, need_hz,
+)
 from demos.formats.tfrecord import parse_example, read_records
 
 SHARD = re.compile(r"(?P<name>.+)-(?P<split>\w+)\.tfrecord-(?P<at>\d{5})-of-(?P<of>\d{5})")
@@ -75,14 +77,15 @@ def read(path: Path, options: Options) -> Imported:
     actions = {key: int(np.prod(f.shape)) for key, f in features.items() if key == ACTION or key.startswith(ACTION + "/")}
     if not actions:
         raise DemoError(f"{path}: expected {ACTION}, it has {', '.join(features)}; this is no RLDS set of demonstrations")
-    cameras = {key.removeprefix(OBSERVATION).replace("/", "."): f.shape[:2] for key, f in features.items()
+    cameras = {key.removeprefix(OBSERVATION): f.shape[:2] for key, f in features.items()
                if key.startswith(OBSERVATION) and f.kind == "image" and len(f.shape) == 3}
     source = Imported({}, lambda images: iter(()))
     tasks, episode_tasks, blank, rewarded = _survey(files, counts, features, cameras, source)
     cameras = {camera: shape for camera, shape in cameras.items() if camera not in blank}
     names = [n for key, width in actions.items() for n in indexed(key.removeprefix("steps/").replace("/", "."), width)]
     source.attrs = attributes(
-        env=name, control_hz=need_hz(known and known.hz, options, f"{path} (RLDS)"), cameras=cameras, action_names=names,
+        env=name, control_hz=need_hz(known and known.hz, options, f"{path} (RLDS)"), action_names=names,
+        cameras={key_name(camera): shape for camera, shape in sorted(cameras.items())},
         proprio_names=[n for key in chosen for n in indexed(key, low_dim[key])],
         meaning=known.meaning if known else "as recorded", tasks=tasks, episode_tasks=episode_tasks)
     if known:
@@ -207,7 +210,7 @@ def _survey(files: list[Path], counts: dict, features: dict[str, Feature], camer
         episode_tasks.append(_task(example))
         rewarded |= bool(np.any(example.get("steps/reward", np.zeros(0)) > 0))
         for camera in cameras:
-            pictures = example.get(OBSERVATION + camera.replace(".", "/"), [])
+            pictures = example.get(OBSERVATION + camera, [])
             if camera not in seen and any(_decode(p, where).std() > 0 for p in pictures[:: max(1, len(pictures) - 1)]):
                 seen.add(camera)
             flag = example.get(f"{META}has_{camera}")
@@ -215,7 +218,7 @@ def _survey(files: list[Path], counts: dict, features: dict[str, Feature], camer
     blank = set(cameras) - seen
     for camera in sorted(blank):
         source.drop(OBSERVATION + camera, "shows one colour in every episode: a dummy")
-    if lying := [camera for camera in cameras if camera in seen and flags[camera] == {False}]:
+    if lying := [camera for camera in sorted(seen) if flags[camera] == {False}]:
         source.facts["flags"] = f"has_{', has_'.join(lying)} are false in every episode, and those cameras show pictures: kept"
     if not rewarded:
         source.facts["success"] = "no reward above 0 anywhere, so success is not known"
@@ -228,7 +231,7 @@ def _task(example: dict) -> str:
 
 
 def _note_dropped(source: Imported, features: dict[str, Feature], chosen: list[str], cameras: dict) -> None:
-    kept = {OBSERVATION + name for name in chosen} | {OBSERVATION + c.replace(".", "/") for c in cameras}
+    kept = {OBSERVATION + name for name in chosen} | {OBSERVATION + camera for camera in cameras}
     for key, feature in features.items():
         if key in kept or key == ACTION or key.startswith(ACTION + "/") or key in ("steps/reward", "steps/language_instruction"):
             continue
@@ -254,10 +257,10 @@ def _episode(example: dict, features: dict[str, Feature], actions: dict[str, int
     if "steps/reward" in features:
         episode["reward"] = _columns(example, "steps/reward", 1, where)[:, 0]
     for camera, (height, width) in cameras.items():
-        pictures = [_decode(p, where) for p in example.get(OBSERVATION + camera.replace(".", "/"), [])]
+        pictures = [_decode(p, where) for p in example.get(OBSERVATION + camera, [])]
         if wrong := [p.shape for p in pictures if p.shape != (height, width, 3)]:
             raise DemoError(f"{where}: expected pictures {(height, width, 3)} from {camera}, got {wrong[0]}")
-        episode[f"rgb_{camera}"] = np.stack(pictures) if pictures else np.zeros((0, height, width, 3), np.uint8)
+        episode[CAMERA + key_name(camera)] = np.stack(pictures) if pictures else np.zeros((0, height, width, 3), np.uint8)
     check_steps(episode, where)
     return episode
 

@@ -15,7 +15,7 @@ import numpy as np
 from demos.errors import DemoError
 from demos.formats.source import (
     CAMERA, SIDECAR, STEP_KEYS, Episode, Imported, Options, Report, attributes, check_steps, choose_proprio, grouped, indexed,
-    need_hz,
+    key_name, need_hz,
 )
 
 SUFFIXES = (".hdf5", ".h5")
@@ -183,7 +183,7 @@ def _foreign(path: Path, options: Options, source: Imported, env: dict, shapes: 
     values = {name: _column(demos, f"obs/{name}") for name in flat}
     copies = {} if options.proprio else _copies(values, _column(demos, "actions"))
     chosen = [name for name in choose_proprio(flat, options, str(path)) if name not in copies]
-    cameras = {name.removeprefix("obs/").removesuffix(IMAGE): shape[:2] for name, (shape, dtype) in shapes.items()
+    cameras = {key_name(_camera(name)): shape[:2] for name, (shape, dtype) in shapes.items()
                if name.startswith("obs/") and _is_image(shape, dtype)}
     kwargs = env.get("env_kwargs") or {}
     robots = kwargs.get("robots") if isinstance(kwargs, dict) else None
@@ -200,11 +200,12 @@ def _foreign(path: Path, options: Options, source: Imported, env: dict, shapes: 
                     and len(shapes[name][0]) == (name != "rewards")}
 
 
-def _copies(values: dict[str, np.ndarray], actions: np.ndarray) -> dict[str, str]:
-    """Observation → what it repeats in every step: the actions, or an observation that comes before it by name."""
-    found, kept = {}, {"actions of the demo": actions}
+def _copies(values: dict[str, list[np.ndarray]], actions: list[np.ndarray]) -> dict[str, str]:
+    """Observation → what it repeats in every step: the actions, or an observation of a likelier name."""
+    found, kept = {}, {"the demo's actions": actions}
     for name, value in sorted(values.items(), key=lambda item: (item[0].startswith("gripper"), item[0])):
-        twin = next((other for other, seen in kept.items() if np.array_equal(seen, value)), None)
+        twin = next((other for other, seen in kept.items() if len(seen) == len(value)
+                     and all(np.array_equal(a, b) for a, b in zip(seen, value))), None)
         if twin:
             found[name] = twin
         else:
@@ -219,8 +220,8 @@ def _note_dropped(source: Imported, shapes: dict, chosen: list[str], copies: dic
             continue
         if group == "obs" and key in copies:
             source.drop(name, f"the same as {copies[key]} in every step")
-        elif group == "obs" and key in values and (values[key] == values[key][0]).all():
-            source.drop(name, "the same numbers in every step of every demo: a placeholder")
+        elif group == "obs" and key in values and all((part == part[0]).all() for part in values[key]):
+            source.drop(name, "the same numbers in all steps of a demo: a placeholder")
         elif name == "obs/object":
             source.facts[name] = "kept as task_state"
         elif group == "obs":
@@ -233,32 +234,34 @@ def _note_dropped(source: Imported, shapes: dict, chosen: list[str], copies: dic
             source.drop(group if group in OTHERS else name, OTHERS.get(group, "has no place here"))
 
 
-def _column(demos: list, name: str) -> np.ndarray:
-    """One dataset over the first demos, (rows, ...): enough to tell a copy or a placeholder."""
-    parts, rows = [], 0
+def _column(demos: list, name: str) -> list[np.ndarray]:
+    """One dataset of the first demos, each (T, ...): enough to tell a copy or a placeholder."""
+    parts: list[np.ndarray] = []
     for h5py, file, demo in demos:
         with _open(h5py, file) as opened:
             item = opened["data"][demo].get(name)
-            if item is not None:
+            if isinstance(item, h5py.Dataset) and len(item):
                 parts.append(item[:])
-                rows += len(parts[-1])
-        if rows > SAMPLE:
+        if sum(map(len, parts)) > SAMPLE:
             break
-    same = {part.shape[1:] for part in parts}
-    return np.concatenate(parts) if len(same) == 1 else np.zeros((1, 0))
+    return parts
 
 
 def _rate_hint(demos: list, shapes: dict) -> str:
-    """What joint positions and velocities say of the time between steps."""
+    """What joint positions and velocities say of the time between steps: the slope of one's changes over the other."""
     names = [next((n for n in shapes if n.startswith("obs/") and n.endswith(end)), None) for end in ("joint_pos", "joint_vel")]
     if None in names or shapes[names[0]][0] != shapes[names[1]][0]:
         return ""
-    position, velocity = (_column(demos[:1], name).astype(np.float64) for name in names)
-    moved, speed = np.diff(position, axis=0), (velocity[1:] + velocity[:-1]) / 2
-    fast = np.abs(speed) > max(0.1, 0.3 * np.abs(speed).max())
-    ratio = speed[fast] / np.where(moved[fast] == 0, np.nan, moved[fast])
-    rate = np.nanmedian(ratio) if fast.any() else np.nan
-    return f" (its joint positions and velocities suggest about {rate:.0f})" if np.isfinite(rate) and rate > 0 else ""
+    moved_speed = square = 0.0
+    for position, velocity in zip(*(_column(demos, name) for name in names)):
+        speed = (velocity[1:].astype(np.float64) + velocity[:-1]) / 2
+        moved_speed += float((np.diff(position.astype(np.float64), axis=0) * speed).sum())
+        square += float((speed**2).sum())
+    return f" (its joint positions and velocities suggest {square / moved_speed:.1f})" if moved_speed > 0 else ""
+
+
+def _camera(name: str) -> str:
+    return name.removeprefix("obs/").removesuffix(IMAGE)
 
 
 def _is_image(shape: tuple, dtype: np.dtype) -> bool:
@@ -278,7 +281,7 @@ def _episode(demo, chosen: list[str], singles: dict[str, str], shapes: dict, ima
         episode = {key: value.astype(STEP_KEYS[key], copy=False) for key, value in episode.items()}
     for name, (shape, dtype) in shapes.items():
         if images and name.startswith("obs/") and _is_image(shape, dtype):
-            episode[CAMERA + name.removeprefix("obs/").removesuffix(IMAGE)] = demo[name][:]
+            episode[CAMERA + (_camera(name) if whole else key_name(_camera(name)))] = demo[name][:]
     return episode
 
 

@@ -1,5 +1,6 @@
 """What every format is read into and written from: attributes, a stream of episodes, and what fell by the wayside."""
 
+import datetime
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -84,7 +85,8 @@ def attributes(*, env: str, control_hz: float, cameras: dict[str, tuple[int, int
         "cameras": {name: {"width": w, "height": h, **unknown} for name, (h, w) in cameras.items()},
         "proprio_names": proprio_names,
         "action": {"names": action_names, "meaning": meaning, "low": None, "high": None},
-        **more,
+        "renderer": None, "versions": {}, "environment": None, "environment_fingerprint": None, "notes": None,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), **more,
     }
 
 
@@ -94,6 +96,11 @@ def need_hz(found: float | None, options: Options, where: str, hint: str = "") -
     if not rate or rate <= 0:
         raise DemoError(f"{where} does not say its control rate{hint}; give hz=RATE, in steps a second")
     return float(rate)
+
+
+def key_name(name: str) -> str:
+    """A foreign name as the store wants one: lower-case letters, digits and _."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "unnamed"
 
 
 def indexed(name: str, count: int) -> list[str]:
