@@ -2,7 +2,7 @@
 
 On export proprio becomes one obs/KEY for each group of its names (`joint_pos.0`, `joint_pos.1`, ... → obs/joint_pos; one
 obs/proprio otherwise), rgb_CAMERA becomes obs/CAMERA_image; what has no name there goes into the demo's group
-`toto_robot`, and our attributes into the attribute `toto_robot` of `data`. robomimic ignores both.
+`toto_robot`, and our attributes into the data set /toto_robot/attrs. robomimic passes over both.
 """
 
 import json
@@ -73,7 +73,7 @@ def write(source: Imported, path: Path, options: Options) -> Report:
         env = {"env_name": attrs["env"], "type": GYM, "env_version": str(attrs.get("environment_fingerprint") or ""),
                "env_kwargs": {**(attrs.get("env_options") or {}), "control_freq": attrs["control_hz"]}}
         data.attrs["total"], data.attrs["env_args"] = report.steps, json.dumps(env)
-        data.attrs[SIDECAR] = json.dumps(attrs)
+        file[f"{SIDECAR}/attrs"] = json.dumps(attrs)     # an attribute holds no more than 64 KiB
     return report
 
 
@@ -117,10 +117,10 @@ def read(path: Path, options: Options) -> Imported:
     if not demos:
         raise DemoError(f"{path}: expected data/demo_0 and so on, as robomimic writes them, in a {' or '.join(SUFFIXES)} file")
     with _open(h5py, files[0]) as file:
-        first, side = file["data"][demos[0][1]], file["data"].attrs.get(SIDECAR)
+        first, side = file["data"][demos[0][1]], _side(h5py, file)
         env, shapes = _env_args(file), _shapes(h5py, first)
     if side:
-        source.attrs = json.loads(side)
+        source.attrs = side
         chosen = [name for name, _ in grouped(source.attrs.get("proprio_names") or []) or [("proprio", 0)]]
         chosen = chosen if all(f"obs/{name}" in shapes for name in chosen) else []
         singles = {"rewards": "reward", "states": "sim_state"}
@@ -157,6 +157,17 @@ def _open(h5py, file: Path):
         return h5py.File(file, "r")
     except OSError as error:
         raise DemoError(f"{file} is not an HDF5 file, or a damaged one ({str(error)[:120]}); download it again") from error
+
+
+def _side(h5py, file) -> dict | None:
+    """Our own attributes, in an export of ours."""
+    item = file.get(f"{SIDECAR}/attrs")
+    if not isinstance(item, h5py.Dataset):
+        return None
+    try:
+        return dict(json.loads(item[()]))
+    except (ValueError, TypeError) as error:
+        raise DemoError(f"{file.filename}: {SIDECAR}/attrs can't be read ({error}); delete it to import without") from error
 
 
 def _env_args(file) -> dict:
