@@ -92,8 +92,8 @@ def read(path: Path, options: Options) -> Imported:
     root = _open(path)
     arrays, ends = _arrays(root, path), _ends(root, path)
     for key, array in arrays.items():
-        if len(array) != ends[-1]:
-            raise DemoError(f"{path}: data/{key} has {len(array)} steps, meta/{ENDS} ends at {ends[-1]}; the set is damaged")
+        if not array.shape or array.shape[0] != ends[-1]:
+            raise DemoError(f"{path}: data/{key} has {array.shape[0] if array.shape else 0} steps, meta/{ENDS} ends at {ends[-1]}; the set is damaged")
     if "action" not in arrays:
         raise DemoError(f"{path}: expected data/action, it has {', '.join(arrays)}")
     source, side = Imported({}, lambda images: iter(())), root.attrs.get(SIDECAR)
@@ -212,7 +212,7 @@ def _foreign(path: Path, options: Options, source: Imported, arrays: dict[str, z
 
 def _holds_bytes(array: zarr.Array) -> bool:
     """Whether every number is one that uint8 holds."""
-    parts = (array[at : at + ROW] for at in range(0, len(array), ROW))
+    parts = (array[at : at + ROW] for at in range(0, array.shape[0], ROW))
     return all(bool(((part >= 0) & (part <= 255) & (part == np.floor(part))).all()) for part in parts)
 
 

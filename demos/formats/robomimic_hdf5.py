@@ -214,7 +214,7 @@ def _foreign(path: Path, options: Options, source: Imported, env: dict, shapes: 
 def _copies(values: dict[str, list[np.ndarray]], actions: list[np.ndarray]) -> dict[str, str]:
     """Observation → what it repeats in every step: the actions, or an observation of a likelier name."""
     found, kept = {}, {"the demo's actions": actions}
-    for name, value in sorted(values.items(), key=lambda item: (item[0].startswith("gripper"), item[0])):
+    for name, value in sorted(values.items(), key=lambda item: ("gripper" in item[0], item[0])):
         twin = next((other for other, seen in kept.items() if len(seen) == len(value)
                      and all(np.array_equal(a, b) for a, b in zip(seen, value))), None)
         if twin:
