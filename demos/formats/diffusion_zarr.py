@@ -14,8 +14,8 @@ import zarr
 
 from demos.errors import DemoError
 from demos.formats.source import (
-    CAMERA, SIDECAR, STEP_KEYS, Episode, Imported, Options, Report, attributes, check_steps, choose_proprio, indexed, key_name,
-    need_hz,
+    CAMERA, SIDECAR, STEP_KEYS, Episode, Imported, Options, Report, attributes, check_keys, check_steps, choose_proprio,
+    indexed, key_name, need_hz,
 )
 
 CHUNK_BYTES = 2 * 2**20
@@ -40,9 +40,7 @@ def write(source: Imported, path: Path, options: Options) -> Report:
     arrays: dict[str, zarr.Array] = {}
     for episode, about in source.episodes():
         length = check_steps(episode, f"episode {len(ends)}")
-        if arrays and set(arrays) != set(episode):
-            raise DemoError(f"episode {len(ends)} holds {', '.join(sorted(episode))}, and episode 0 {', '.join(sorted(arrays))}; "
-                            "all episodes must hold the same")
+        check_keys(episode, set(arrays), len(ends))
         for key, value in episode.items():
             if key not in arrays:
                 arrays[key] = _create(data, key, value)

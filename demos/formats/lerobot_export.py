@@ -16,7 +16,7 @@ from demos.formats import lerobot_parquet as tables
 from demos.formats.lerobot_parquet import (
     CHUNK, DATA_MB, DATA_PATH, EPISODES_PATH, IMAGES, INFO, NAMES, OURS, SIDE, VIDEO_MB, VIDEO_PATH,
 )
-from demos.formats.source import CAMERA, Episode, Imported, Options, Report, check_steps
+from demos.formats.source import CAMERA, Episode, Imported, Options, Report, check_keys, check_steps
 from demos.formats.video import VideoWriter, psnr_db, read_span
 
 def write(source: Imported, path: Path, options: Options) -> Report:
@@ -35,6 +35,7 @@ class _Export:
         if self.fps != self.attrs["control_hz"]:
             self.report.changed.append({"what": "control_hz", "how": f"{self.attrs['control_hz']:g} became the whole number "
                                                                      f"{self.fps} that LeRobot wants"})
+        self.keys: set[str] = set()
         self.features: dict[str, dict] = {}
         self.tails: dict[str, list] = {}
         self.tasks: list[str] = []
@@ -61,11 +62,10 @@ class _Export:
 
     def _episode(self, episode: Episode, meta: dict) -> None:
         length = check_steps(episode, f"episode {len(self.rows)}")
+        check_keys(episode, self.keys, len(self.rows))
         if not self.features:
             self._declare(episode)
-        known = {*self.report.kept, *(entry["what"] for entry in self.report.dropped)}
-        if more := sorted(set(episode) - known):
-            raise DemoError(f"episode {len(self.rows)} has {more[0]}, which episode 0 has not; all episodes must hold the same")
+            self.keys = set(episode)
         task = meta.get("task") or self.attrs.get("env") or "unknown"
         if task not in self.tasks:
             self.tasks.append(task)
@@ -78,7 +78,7 @@ class _Export:
             "episode_index": np.full(length, index, np.int64), "next.done": steps == length - 1,
             "task_index": np.full(length, self.tasks.index(task), np.int64),
         }
-        values |= {name: episode[key].reshape(self._shape(key, episode)) for key, name in self.report.kept.items()}
+        values |= {name: self._flat(key, episode[key]) for key, name in self.report.kept.items()}
         for name, value in values.items():
             stats = tables.episode_stats(value)
             self.totals.add(name, stats)
@@ -114,15 +114,17 @@ class _Export:
         for name in (*tables.DEFAULTS, "next.done"):
             self.features[name] = {"dtype": kinds.get(name, "int64"), "shape": [1], "names": None}
 
-    def _shape(self, key: str, episode: Episode) -> tuple[int, ...]:
-        value = episode.get(key)
-        tail = self.tails.get(key) if not key.startswith(CAMERA) else self.features[self.report.kept[key]]["shape"]
-        if value is None or list(value.shape[1:]) != tail:
-            got = "nothing" if value is None else f"shape {tuple(value.shape[1:])}"
-            raise DemoError(f"episode {len(self.rows)}: expected {key} of shape {tuple(tail)} as in episode 0, got {got}")
+    def _flat(self, key: str, value: np.ndarray) -> np.ndarray:
+        """Pictures as they are; numbers as (T, D), or (T,) where each step has one."""
+        feature = self.features[self.report.kept[key]]
+        tail, dtype = (feature["shape"], "uint8") if key.startswith(CAMERA) else (self.tails[key], feature["dtype"])
+        if list(value.shape[1:]) != tail or value.dtype.name != dtype:
+            raise DemoError(f"episode {len(self.rows)}: expected {key} as {dtype} {tuple(tail)} as in episode 0, got "
+                            f"{value.dtype} {value.shape[1:]}")
         if key.startswith(CAMERA):
-            return value.shape
-        return (len(value), int(np.prod(tail))) if int(np.prod(tail)) > 1 else (len(value),)
+            return value
+        width = int(np.prod(tail))
+        return value.reshape(len(value), width) if width > 1 else value.reshape(len(value))
 
     def _rows(self, values: dict[str, np.ndarray]) -> dict:
         """Append the episode to the data file, as one row group."""

@@ -43,7 +43,7 @@ def read(path: Path, options: Options) -> Imported:
     source = Imported({}, lambda images: iter(()))
     observed = {name.removeprefix("observation."): int(np.prod(shapes[name])) for name, kind in kinds.items()
                 if name.startswith("observation.") and kind in tables.DTYPES}
-    chosen = ["state"] if side else choose_proprio(observed, options, str(path))
+    chosen = [key for key in ("state",) if key in observed] if side else choose_proprio(observed, options, str(path))
     keys = _keys(kinds, chosen, source)
     if side:
         source.attrs = dict(side["attrs"])
@@ -121,9 +121,7 @@ def _keys(kinds: dict[str, str], chosen: list[str], source: Imported) -> dict[st
             source.drop(name, "not a name of a robot's own state; proprio= keeps it")
         else:
             source.drop(name, f"a feature ({kind}) that has no place here")
-    if "observation.state" not in kinds and "proprio" in keys and not chosen:
-        keys.pop("proprio")
-    return {key: name for key, name in keys.items() if name in kinds}
+    return keys
 
 
 def _camera(name: str) -> str:

@@ -14,8 +14,8 @@ import numpy as np
 
 from demos.errors import DemoError
 from demos.formats.source import (
-    CAMERA, SIDECAR, STEP_KEYS, Episode, Imported, Options, Report, attributes, check_steps, choose_proprio, grouped, indexed,
-    key_name, need_hz,
+    CAMERA, SIDECAR, STEP_KEYS, Episode, Imported, Options, Report, attributes, check_keys, check_steps, choose_proprio,
+    grouped, indexed, key_name, need_hz,
 )
 
 SUFFIXES = (".hdf5", ".h5")
@@ -61,6 +61,7 @@ def write(source: Imported, path: Path, options: Options) -> Report:
         parts = grouped(attrs.get("proprio_names") or []) or [("proprio", 0)]
         for episode, meta in source.episodes():
             length = check_steps(episode, f"episode {report.episodes}")
+            check_keys(episode, set(report.kept), report.episodes)
             demo = data.create_group(f"demo_{report.episodes}")
             demo.attrs["num_samples"] = length
             for key, value in meta.items():

@@ -150,6 +150,14 @@ def with_range(source: Imported) -> Imported:
     return source
 
 
+def check_keys(episode: Episode, keys: set[str], at: int) -> None:
+    """DemoError unless episode number `at` holds the `keys` of episode 0 (all are the same while there are none)."""
+    if keys and set(episode) != keys:
+        odd = sorted(set(episode) ^ keys)[0]
+        has = "has" if odd in episode else "lacks"
+        raise DemoError(f"episode {at} {has} {odd}, unlike episode 0; an export needs the same keys in all episodes")
+
+
 def check_steps(episode: Episode, where: str) -> int:
     """The number of steps; DemoError unless every array has it, and it is not 0."""
     lengths = {key: len(value) for key, value in episode.items()}
