@@ -91,7 +91,8 @@ def read(path: Path, options: Options) -> Imported:
     arrays, ends = _arrays(root, path), _ends(root, path)
     for key, array in arrays.items():
         if not array.shape or array.shape[0] != ends[-1]:
-            raise DemoError(f"{path}: data/{key} has {array.shape[0] if array.shape else 0} steps, meta/{ENDS} ends at {ends[-1]}; the set is damaged")
+            steps = array.shape[0] if array.shape else 0
+            raise DemoError(f"{path}: data/{key} has {steps} steps, meta/{ENDS} ends at {ends[-1]}; the set is damaged")
     if "action" not in arrays:
         raise DemoError(f"{path}: expected data/action, it has {', '.join(arrays)}")
     source, side = Imported({}, lambda images: iter(())), root.attrs.get(SIDECAR)

@@ -32,7 +32,7 @@ def read(path: Path, options: Options) -> Imported:
         shapes = {name: tuple(int(n) for n in feature["shape"]) for name, feature in features.items()}
         kinds = {name: str(feature["dtype"]) for name, feature in features.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DemoError(f"{path / INFO} is not a LeRobot info file ({type(error).__name__}: {error}); download it again") from error
+        raise DemoError(f"{path / INFO} is not a LeRobot info file ({_said(error)}); download it again") from error
     if not version.startswith("v3"):
         raise DemoError(f"{path} is LeRobot {version}, expected v3.0; convert it with lerobot's own "
                         "`python -m lerobot.datasets.v30.convert_dataset_v21_to_v30`")

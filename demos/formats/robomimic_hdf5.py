@@ -136,7 +136,7 @@ def read(path: Path, options: Options) -> Imported:
                     episode = _episode(demo, chosen, singles, shapes, images, whole=bool(side))
                     meta = {key: _plain(demo.attrs[key]) for key in ("seed", "success", "task") if key in demo.attrs}
                     if side:
-                        meta = {key: _plain(value) for key, value in demo.attrs.items() if key not in ("num_samples", "model_file")}
+                        meta = {key: _plain(value) for key, value in demo.attrs.items() if key != "num_samples"}
                 except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
                     raise DemoError(f"{where} can't be read ({error}); the file is damaged") from error
                 check_steps(episode, where)

@@ -83,8 +83,8 @@ def _frames(path: Path, start_s: float, fps: float) -> Iterator[np.ndarray]:
             if time_s < -0.5 / fps:
                 continue
             if abs(time_s - at / fps) > 0.25 / fps:
-                raise DemoError(f"{path}: expected a frame at {start_s + at / fps:.4f} s, the next is at {start_s + time_s:.4f} s; "
-                                "its times don't fit the set's fps")
+                raise DemoError(f"{path}: expected a frame at {start_s + at / fps:.4f} s, the next is at "
+                                f"{start_s + time_s:.4f} s; its times don't fit the set's fps")
             yield picture.to_ndarray(format="rgb24")
             at += 1
 

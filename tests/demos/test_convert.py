@@ -13,7 +13,7 @@ from test_rlds import rpt_episode, write_rpt
 
 from demos import convert
 from demos.errors import DemoError
-from demos.formats import diffusion_zarr, native
+from demos.formats import diffusion_zarr, native, robomimic_hdf5
 from demos.formats.source import Options
 from toto_robot import door
 from toto_robot.errors import UserError
@@ -124,7 +124,7 @@ def test_a_stage_replaces_files_and_folders_by_either(tmp_path, old, new):
 
 
 def test_a_killed_conversion_leaves_no_destination(tmp_path):
-    ours(tmp_path / "set", lengths=[4] * 60, cameras={"wrist": (32, 32)})
+    ours(tmp_path / "set", lengths=[4])
     script = "import sys, time; from demos.formats import diffusion_zarr as d; real = d._create\n" \
              "def slow(*a):\n    print('writing', flush=True); time.sleep(60)\nd._create = slow\n" \
              "from demos import convert\nif len(sys.argv) > 3: import fake_set; sys.modules['demos.store'] = fake_set\n" \
@@ -168,7 +168,8 @@ def test_the_command_prints_one_json_line_and_one_sentence_for_a_mistake(tmp_pat
     assert "usage: python -m demos.convert [SRC] [DST]" in manual and "  to_hz=null" in manual
 
 
-@pytest.mark.parametrize(("name", "more", "episodes", "steps"), [("franka_fr3_stack", ["hz=20"], 27, 8881), ("octo_bridge", [], 25, 250)])
+@pytest.mark.parametrize(("name", "more", "episodes", "steps"), [
+    ("franka_fr3_stack", ["hz=20"], 27, 8881), ("octo_bridge", [], 25, 250)])
 def test_real_sets_import(tmp_path, name, more, episodes, steps):
     if not (SHARED / name).is_dir():
         pytest.skip(f"no ../shared/data/robot/{name}")
@@ -178,3 +179,17 @@ def test_real_sets_import(tmp_path, name, more, episodes, steps):
     assert (report["episodes"], report["steps"]) == (episodes, steps) and report["dropped"]
     made = native.read(tmp_path / "set", Options())
     assert sum(len(e["action"]) for e, _ in made.episodes()) == steps
+
+
+@pytest.mark.skipif(not (SHARED / "franka_fr3_stack").is_dir(), reason="no ../shared/data/robot/franka_fr3_stack")
+def test_real_recordings_of_a_franka_import():
+    pytest.importorskip("h5py", reason="h5py is an extra")
+    folder = SHARED / "franka_fr3_stack"
+    with pytest.raises(DemoError, match=r"positions and velocities suggest 20\.0"):
+        robomimic_hdf5.read(folder, Options())
+    source = robomimic_hdf5.read(folder, Options(hz=20))
+    lengths = [len(e["action"]) for e, meta in source.episodes() if meta["success"]]
+    assert (len(lengths), sum(lengths)) == (27, 8881)
+    assert {name.split(".")[0] for name in source.attrs["proprio_names"]} == {"eef_pos", "eef_quat", "joint_pos", "joint_vel"}
+    why = {entry["what"]: entry["why"] for entry in source.dropped}
+    assert "placeholder" in why["obs/cube_positions"] and "the same as joint_pos" in why["obs/gripper_pos"]

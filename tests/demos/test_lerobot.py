@@ -62,7 +62,7 @@ def test_the_layout_is_lerobots(tmp_path):
     assert (info["codebase_version"], info["fps"], info["total_episodes"], info["total_frames"]) == ("v3.0", 20, 3, 15)
     assert info["splits"] == {"train": "0:3"} and info["video_path"] is None
     names = set(info["features"])
-    assert {"timestamp", "frame_index", "episode_index", "index", "task_index", "next.done", "action", "observation.state"} <= names
+    assert {*lerobot_parquet.DEFAULTS, "next.done", "action", "observation.state"} <= names
     hidden = {name for name in names if name.startswith("toto.")}
     assert hidden == {f"toto.{key}" for key in ("timestamp_s", "sim_state", "protocol_state", "task_state", "action_applied")}
     assert not any("/" in name for name in names) and report.kept["sim_state"] == "toto.sim_state"

@@ -21,7 +21,8 @@ def rpt_episode(seed, length=10, task="pick yellow cube", opens=0.0, image=True)
     for frame in frames:
         Image.fromarray(frame).save(buffer := io.BytesIO(), "PNG")
         pngs.append(buffer.getvalue())
-    return {"q": np.cumsum(rng.uniform(0.01, 0.1, (length, 7)), 0), "grip": np.where(np.arange(length) < length // 2, opens, 1 - opens),
+    grip = np.where(np.arange(length) < length // 2, opens, 1 - opens)
+    return {"q": np.cumsum(rng.uniform(0.01, 0.1, (length, 7)), 0), "grip": grip,
             "task": task, "image": pngs, "frames": frames, "size": (6, 8)}
 
 

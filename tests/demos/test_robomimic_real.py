@@ -41,7 +41,8 @@ def test_robomimic_reads_what_was_exported(exported):
             np.testing.assert_array_equal(item["actions"], data["action"][steps])
             np.testing.assert_array_equal(item["rewards"], data["reward"][steps])
             assert item["dones"].tolist() == [int(step == last) for step in steps]
-            np.testing.assert_array_equal(np.concatenate([item["obs"]["joint_pos"], item["obs"]["joint_vel"]], 1), data["proprio"][steps])
+            state = np.concatenate([item["obs"]["joint_pos"], item["obs"]["joint_vel"]], 1)
+            np.testing.assert_array_equal(state, data["proprio"][steps])
             np.testing.assert_array_equal(item["obs"]["wrist_image"], data["rgb_wrist"][steps])
             at += 1
 
