@@ -247,13 +247,14 @@ def _note_dropped(source: Imported, features: dict[str, Feature], chosen: list[s
 
 def _episode(example: dict, features: dict[str, Feature], actions: dict[str, int], chosen: list[str], cameras: dict,
              where: str) -> Episode:
-    columns = [_columns(example, key, width, where) for key, width in actions.items()]
-    episode = {"action": np.concatenate(columns, 1) if len({len(c) for c in columns}) == 1 else columns[0]}
-    state = [_columns(example, OBSERVATION + key, int(np.prod(features[OBSERVATION + key].shape)), where) for key in chosen]
-    if state:
-        if len({len(s) for s in state}) != 1:
-            raise DemoError(f"{where}: its observations differ in length ({[len(s) for s in state]}); the file is damaged")
-        episode["proprio"] = np.concatenate(state, 1)
+    state = {OBSERVATION + key: int(np.prod(features[OBSERVATION + key].shape)) for key in chosen}
+    episode = {}
+    for name, widths in (("action", actions), ("proprio", state)):
+        columns = [_columns(example, key, width, where) for key, width in widths.items()]
+        if len({len(column) for column in columns}) > 1:
+            raise DemoError(f"{where}: the parts of its {name} differ in length ({[len(c) for c in columns]}); the file is damaged")
+        if columns:
+            episode[name] = np.concatenate(columns, 1)
     if "steps/reward" in features:
         episode["reward"] = _columns(example, "steps/reward", 1, where)[:, 0]
     for camera, (height, width) in cameras.items():
