@@ -252,7 +252,8 @@ def _episode(example: dict, features: dict[str, Feature], actions: dict[str, int
     for name, widths in (("action", actions), ("proprio", state)):
         columns = [_columns(example, key, width, where) for key, width in widths.items()]
         if len({len(column) for column in columns}) > 1:
-            raise DemoError(f"{where}: the parts of its {name} differ in length ({[len(c) for c in columns]}); the file is damaged")
+            lengths = [len(column) for column in columns]
+            raise DemoError(f"{where}: the parts of its {name} differ in length ({lengths}); the file is damaged")
         if columns:
             episode[name] = np.concatenate(columns, 1)
     if "steps/reward" in features:
