@@ -1,8 +1,8 @@
 """Export to LeRobotDataset v3.0: Parquet tables of many episodes, frames as PNG in them or as AV1/H.264 in shared mp4s.
 
-Written without lerobot and read by it (0.4.4; tests/demos/test_lerobot_real.py). Layout: lerobot/datasets/utils.py. What
-of ours has no name there goes under `toto.` (anything named `observation*` or `action*` would become an input or output of lerobot's
-policies), and our attributes into meta/toto_robot.json.
+Written without lerobot and read by it (0.4.4; tests/demos/test_lerobot_real.py). Layout: lerobot/datasets/utils.py.
+What of ours has no name there goes under `toto.` (anything named `observation*` or `action*` would become an input or
+output of lerobot's policies), and our attributes into meta/toto_robot.json.
 """
 
 import json
