@@ -28,7 +28,7 @@ class Entry:
     what: str
     packages: tuple[str, ...]
     test: str
-    """The test file."""
+    """The test file, or several with spaces between."""
     then: str = ""
     """A shell command that finishes the folder, run inside it."""
 
@@ -44,7 +44,6 @@ ENTRIES = {
                  ("ray==2.60.0", "msgpack", "click", "filelock", "jsonschema", "jsonschema-specifications", "referencing",
                   "rpds-py", "attrs", "requests", "urllib3", "idna", "certifi", "charset-normalizer"), "tests/tokens/test_executors.py"),
     "webdataset": Entry("tars that webdataset wrote", ("webdataset==1.0.2", "braceexpand"), "tests/video/test_archives.py"),
-    "pyarrow": Entry("LeRobot data sets with real parquet", ("pyarrow==26.0.1",), "tests/video/test_episodes.py"),
     "rerun": Entry("recordings for the Rerun viewer, read back by Rerun",
                    ("rerun-sdk==0.41.0", "pyarrow==26.0.1", "attrs", "psutil"), "tests/demos/test_rerun_log.py"),
     "chromium": Entry("the HTML report of demonstrations in a real headless Chromium 153",
@@ -53,6 +52,19 @@ ENTRIES = {
                       "mkdir -p browser && npm install --silent --ignore-scripts --no-audit --no-fund "
                       "@sparticuz/chromium@153.0.0 && TMPDIR=$PWD/browser node --input-type=module -e "
                       "\"import c from '@sparticuz/chromium'; await c.executablePath()\""),
+    "pyarrow": Entry("LeRobot data sets with real parquet", ("pyarrow==26.0.1",),
+                     "tests/video/test_episodes.py tests/demos/test_lerobot.py"),
+    "h5py": Entry("robomimic data sets with real HDF5", ("h5py==3.16.0",), "tests/demos/test_robomimic.py"),
+    # torchvision 0.25 is the last that decodes video with PyAV; its compiled part stays unloaded beside a CPU torch.
+    "lerobot": Entry("exported LeRobot data sets (PNG, AV1, H.264), loaded by lerobot, and one it wrote, by us",
+                     ("lerobot==0.4.4", "datasets==4.8.5", "pyarrow==26.0.1", "pandas==3.1.1", "torchvision==0.25.0",
+                      "accelerate==1.15.0", "deepdiff", "orderly-set", "draccus", "mergedeep", "typing-inspect",
+                      "mypy-extensions", "pyyaml-include", "toml", "dill", "multiprocess", "xxhash", "httpx", "httpcore",
+                      "jsonlines", "attrs", "einops", "psutil", "requests", "urllib3", "certifi", "charset-normalizer"),
+                     "tests/demos/test_lerobot_real.py"),
+    "robomimic": Entry("exported robomimic data sets, loaded and checked by robomimic",
+                       ("robomimic==0.3.0", "h5py==3.16.0", "tensorboardX", "termcolor", "tqdm", "psutil"),
+                       "tests/demos/test_robomimic_real.py"),
 }
 
 
@@ -71,7 +83,7 @@ def install(name: str, entry: Entry) -> Path:
 def run(name: str, entry: Entry) -> dict:
     """Run the entry's tests beside its packages: how many passed, failed and skipped."""
     folder = install(name, entry)
-    done = subprocess.run([sys.executable, "-m", "pytest", entry.test], cwd=ROOT, capture_output=True, text=True,
+    done = subprocess.run([sys.executable, "-m", "pytest", *entry.test.split()], cwd=ROOT, capture_output=True, text=True,
                           env={**os.environ, "PYTHONPATH": str(folder), "PYTEST_ADDOPTS": "-vv"})
     found = {word: done.stdout.count(f" {word}") for word in ("PASSED", "FAILED", "ERROR", "SKIPPED")}
     ok = done.returncode == 0 and found["PASSED"] > 0 and not found["SKIPPED"]

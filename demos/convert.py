@@ -1,0 +1,158 @@
+"""Convert demonstrations between our store and the layouts of other projects.
+
+    python -m demos.convert runs/pick.zarr exported to=lerobot images=av1
+    python -m demos.convert berkeley_rpt/0.1.0 pick.zarr to=zarr to_hz=10
+    python -m demos.convert franka_fr3_stack stack.zarr to=zarr hz=20
+
+What SRC is, is seen from its content: our store, a LeRobotDataset v3.0, robomimic HDF5 (a file, or a folder of them), a
+zarr replay buffer of Diffusion Policy, or RLDS episodes in TFRecord shards (import only). DST appears when it is whole,
+or not at all. PNG, HDF5 and zarr keep every number; AV1 and H.264 change the pictures, and the report says by how much.
+
+Prints last one JSON line: from, to, episodes, steps, kept (our key: its name there), dropped (what, why), changed
+(what, how), facts (what was found out, such as the side of a gripper that is open).
+"""
+
+import contextlib
+import dataclasses
+import importlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from demos.errors import DemoError
+from demos.formats import actions
+from demos.formats.source import Imported, Options, with_range
+from toto_robot import atomic, door
+
+FORMATS = {"zarr": "native", "lerobot": "lerobot_v3", "robomimic": "robomimic_hdf5", "diffusion_policy": "diffusion_zarr",
+           "rlds": "rlds"}
+"""Name → module of demos.formats, in the order in which a source is tried."""
+TARGETS = ("lerobot", "robomimic", "diffusion_policy", "zarr")
+IMAGES = ("png", "av1", "h264")
+
+
+@dataclass
+class ConvertConfig:
+    """What is converted, and what its files don't say."""
+
+    src: str = "???"
+    """The demonstrations."""
+    dst: str = "???"
+    """Where the new set goes: a folder, for robomimic a file."""
+    to: str = "???"
+    """lerobot, robomimic, diffusion_policy or zarr (our store)."""
+    images: str = "png"
+    """How LeRobot frames are stored: png (lossless), av1 (LeRobot's default) or h264."""
+    crf: int | None = None
+    """Quality of av1 and h264, 0 best; null for 30 (av1) or 18 (h264)."""
+    hz: float | None = None
+    """Control rate of the source in steps a second, where its files don't say."""
+    to_hz: float | None = None
+    """A lower rate to convert to: every k-th observation, and the sum of the actions' increments between."""
+    deltas: int | None = None
+    """How many leading entries of an action are increments, for to_hz; null where the source is known."""
+    proprio: list[str] = field(default_factory=list)
+    """Observations that become proprio, in this order; [] for those named like a robot's own state."""
+    drop_padding: bool = True
+    """Drop the repeated last step of MVP and RPT episodes."""
+    gripper: str = "auto"
+    """auto: make +1 open and -1 closed in published sets, whichever way each task has it; keep: leave the numbers."""
+    overwrite: bool = False
+    """Replace DST if it exists."""
+
+    def __post_init__(self) -> None:
+        for key, options in (("to", TARGETS), ("images", IMAGES), ("gripper", ("auto", "keep"))):
+            if getattr(self, key) not in (*options, "???"):
+                raise door.unknown(key, getattr(self, key), options)
+        for key in ("hz", "to_hz"):
+            if (value := getattr(self, key)) is not None and not value > 0:
+                raise DemoError(f"{key}={value}: expected steps a second above 0")
+
+
+def main(cfg: ConvertConfig) -> dict:
+    src, dst = Path(cfg.src), Path(cfg.dst)
+    kind = detect(src)
+    options = Options(hz=cfg.hz, proprio=tuple(cfg.proprio), images=cfg.images, crf=cfg.crf)
+    if os.path.realpath(dst) == os.path.realpath(src):
+        raise DemoError(f"{dst} is the source itself; give another destination")
+    if dst.exists() and not cfg.overwrite:
+        raise DemoError(f"{dst} exists; give another destination, or overwrite=true to replace it")
+    source = _prepared(_module(kind).read(src, options), cfg)
+    with staged(dst) as temporary:
+        report = _module(cfg.to).write(_counted(source), temporary, options)
+    return {"from": kind, "to": cfg.to, "path": str(dst), "episodes": report.episodes, "steps": report.steps,
+            "kept": report.kept, "dropped": [*source.dropped, *report.dropped], "changed": report.changed, "facts": source.facts}
+
+
+def detect(path: Path) -> str:
+    """The name in FORMATS of what lies at `path`. DemoError says what was expected."""
+    if not path.exists():
+        raise DemoError(f"there is no {path}; give the folder or file of a set of demonstrations")
+    for name in FORMATS:
+        if _module(name).looks(path):
+            return name
+    inside = sorted(p.name for p in path.iterdir())[:6] if path.is_dir() else []
+    raise DemoError(f"{path} is none of {', '.join(FORMATS)}: expected zarr.json of our store, meta/info.json, .hdf5 files, "
+                    f".zgroup with data and meta, or .tfrecord shards; found {', '.join(inside) or 'nothing of the kind'}")
+
+
+@contextlib.contextmanager
+def staged(dst: Path) -> Iterator[Path]:
+    """Yield a free path beside `dst`; the file or folder written there becomes `dst` at the end, or vanishes on an error.
+
+    After a kill, all that is left is a hidden `.NAME.*.tmp` beside `dst`.
+    """
+    dst.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=dst.parent, prefix=f".{dst.name}.", suffix=".tmp"))
+    try:
+        new = folder / dst.name
+        yield new
+        if dst.exists() and dst.is_dir() != new.is_dir():
+            os.rename(dst, folder / "replaced")
+        if new.is_dir():
+            atomic.put_in_place(new, dst)
+        else:
+            with open(new, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(new, dst)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _module(name: str):
+    return importlib.import_module(f"demos.formats.{FORMATS[name]}")
+
+
+def _prepared(source: Imported, cfg: ConvertConfig) -> Imported:
+    """The source with its actions set right, and their range known."""
+    actions.check_increments(source)
+    if cfg.drop_padding:
+        source = actions.drop_padding(source)
+    if cfg.gripper == "auto":
+        source = actions.align_gripper(source)
+    if cfg.to_hz is not None:
+        source = actions.subsample(source, cfg.to_hz, cfg.deltas)
+    return with_range(source)
+
+
+def _counted(source: Imported) -> Imported:
+    """The source, saying on stderr how far it is."""
+
+    def read(images: bool) -> Iterator:
+        at = 0
+        for at, pair in enumerate(source.read(images), start=1):
+            yield pair
+            if images:
+                print(f"\r{at} episodes", end="", file=sys.stderr, flush=True)
+        if images and at:
+            print(file=sys.stderr)
+
+    return dataclasses.replace(source, read=read)
+
+
+if __name__ == "__main__":
+    door.run(main, ConvertConfig, "convert", positional=("src", "dst"))

@@ -1,0 +1,219 @@
+"""Diffusion Policy's replay buffer: zarr format 2, all episodes of a key in one array, and where each ends.
+
+`data/KEY` (N, ...) and `meta/episode_ends` int64 (E,), exclusive (diffusion_policy/common/replay_buffer.py). Keys keep our
+names, so a task's shape_meta lists `rgb_wrist` and `proprio`. Our attributes go into the group's attribute `toto_robot`,
+what is known of episodes into further arrays of `meta`; the replay buffer passes over both.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numcodecs
+import numpy as np
+import zarr
+
+from demos.errors import DemoError
+from demos.formats.source import (
+    CAMERA, SIDECAR, STEP_KEYS, Episode, Imported, Options, Report, attributes, check_keys, check_steps, choose_proprio,
+    indexed, key_name, need_hz,
+)
+
+CHUNK_BYTES = 2 * 2**20
+ENDS = "episode_ends"
+PLAIN_FILTERS = ("delta", "fixedscaleoffset", "quantize", "shuffle", "astype", "bitround", "packbits")
+ROW = 64                # steps that are read at once where pictures are checked
+
+
+def looks(path: Path) -> bool:
+    """Whether it is a zarr group of format 2 (a folder or a .zip) with data and meta."""
+    return (path / ".zgroup").is_file() and (path / "data").is_dir() or path.is_file() and path.name.endswith(".zarr.zip")
+
+
+# ------------------------------------------------------------------------------------------ export
+
+
+def write(source: Imported, path: Path, options: Options) -> Report:
+    """Write the set into the folder `path`."""
+    report, ends, metas = Report(), [], []
+    root = zarr.create_group(path, zarr_format=2)
+    data, meta = root.create_group("data"), root.create_group("meta")
+    arrays: dict[str, zarr.Array] = {}
+    for episode, about in source.episodes():
+        length = check_steps(episode, f"episode {len(ends)}")
+        check_keys(episode, set(arrays), len(ends))
+        for key, value in episode.items():
+            if key not in arrays:
+                arrays[key] = _create(data, key, value)
+            elif arrays[key].shape[1:] != value.shape[1:] or arrays[key].dtype != value.dtype:
+                raise DemoError(f"episode {len(ends)}: {key} is {value.dtype} {value.shape[1:]}, in episode 0 it is "
+                                f"{arrays[key].dtype} {arrays[key].shape[1:]}")
+            arrays[key].resize((report.steps + length, *value.shape[1:]))
+            arrays[key][report.steps :] = value
+        report.steps += length
+        ends.append(report.steps)
+        metas.append(about)
+    if not ends:
+        raise DemoError("there is no episode to export")
+    for name, values in {ENDS: np.array(ends, np.int64), **_meta_arrays(metas, report)}.items():
+        meta.create_array(name, data=values, chunks=values.shape, compressors=None)
+    root.attrs[SIDECAR] = source.attrs
+    report.episodes, report.kept = len(ends), {key: f"data/{key}" for key in arrays}
+    return report
+
+
+def _create(data: zarr.Group, key: str, value: np.ndarray) -> zarr.Array:
+    """An empty array for a key, chunked in time only; zstd with bit-shuffle as Diffusion Policy has it on disk."""
+    row = max(1, int(np.prod(value.shape[1:])) * value.itemsize)
+    chunks = (max(1, CHUNK_BYTES // row), *(max(1, n) for n in value.shape[1:]))
+    compressor = numcodecs.Blosc("zstd", clevel=5, shuffle=numcodecs.Blosc.BITSHUFFLE)
+    return data.create_array(key, shape=(0, *value.shape[1:]), dtype=value.dtype, chunks=chunks, compressors=compressor)
+
+
+def _meta_arrays(metas: list[dict], report: Report) -> dict[str, np.ndarray]:
+    """Numbers known of every episode, as arrays (E,)."""
+    names = sorted({name for meta in metas for name in meta} - {"task"})
+    found = {}
+    for name in names:
+        values = [meta.get(name) for meta in metas]
+        if all(isinstance(value, (bool, int, float)) for value in values):
+            found[name] = np.array(values)
+        else:
+            report.dropped.append({"what": f"meta {name}", "why": "not a number in every episode"})
+    return found
+
+
+# ------------------------------------------------------------------------------------------ import
+
+
+def read(path: Path, options: Options) -> Imported:
+    """The episodes of a replay buffer in a folder or a .zarr.zip."""
+    root = _open(path)
+    arrays, ends = _arrays(root, path), _ends(root, path)
+    for key, array in arrays.items():
+        if not array.shape or array.shape[0] != ends[-1]:
+            steps = array.shape[0] if array.shape else 0
+            raise DemoError(f"{path}: data/{key} has {steps} steps, meta/{ENDS} ends at {ends[-1]}; the set is damaged")
+    if "action" not in arrays:
+        raise DemoError(f"{path}: expected data/action, it has {', '.join(arrays)}")
+    source, side = Imported({}, lambda images: iter(())), root.attrs.get(SIDECAR)
+    metas = _read_metas(root, len(ends))
+    if side:
+        source.attrs, keys, chosen, cameras = dict(side), {key: key for key in arrays}, [], {}
+        tasks = source.attrs.get("episode_tasks") or []
+        metas = [meta | ({"task": task} if tasks else {}) for meta, task in zip(metas, tasks or [""] * len(metas))]
+    else:
+        keys, chosen, cameras = _foreign(path, options, source, arrays)
+
+    def episodes(images: bool) -> Iterator[tuple[Episode, dict]]:
+        for start, stop, meta in zip([0, *ends[:-1]], ends, metas):
+            try:
+                episode = {key: arrays[name][start:stop] for key, name in keys.items()
+                           if images or not key.startswith(CAMERA)}
+                if chosen:
+                    episode["proprio"] = np.concatenate([arrays[name][start:stop] for name in chosen], 1)
+                if images:
+                    episode |= {CAMERA + camera: _as_bytes(arrays[name][start:stop]) for camera, name in cameras.items()}
+            except (OSError, ValueError, RuntimeError, KeyError) as error:
+                raise DemoError(f"{path}, steps {start} to {stop}: {str(error)[:160]}; the set is damaged") from error
+            if not side:
+                episode = {key: value.astype(STEP_KEYS.get(key, value.dtype), copy=False) for key, value in episode.items()}
+            check_steps(episode, f"{path}, steps {start} to {stop}")
+            yield episode, meta
+
+    source.read = episodes
+    return source
+
+
+def _open(path: Path) -> zarr.Group:
+    try:
+        store = zarr.storage.ZipStore(path, mode="r") if path.is_file() else path
+        root = zarr.open_group(store, mode="r", zarr_format=2)
+        if not isinstance(root.get("data"), zarr.Group) or not isinstance(root.get("meta"), zarr.Group):
+            raise KeyError("no groups data and meta")
+        return root
+    except DemoError:
+        raise
+    except Exception as error:      # whatever a damaged zip or JSON drives zarr to
+        raise DemoError(f"{path} is not a replay buffer of Diffusion Policy ({type(error).__name__}: {str(error)[:160]}); "
+                        f"expected zarr format 2 with data/ and meta/{ENDS}") from error
+
+
+def _arrays(root: zarr.Group, path: Path) -> dict[str, zarr.Array]:
+    """The arrays of data/. Those of objects are refused: to read them would unpickle."""
+    found = {}
+    try:
+        for key, array in root["data"].arrays():
+            _refuse_objects(array, f"{path}: data/{key}")
+            found[key] = array
+    except DemoError:
+        raise
+    except Exception as error:
+        raise DemoError(f"{path}: data/ can't be read ({type(error).__name__}: {str(error)[:200]}); pictures compressed with "
+                        "imagecodecs (jpeg2k) must be stored as plain arrays first") from error
+    return found
+
+
+def _refuse_objects(array: zarr.Array, where: str) -> None:
+    filters = [getattr(f, "codec_id", type(f).__name__) for f in array.metadata.filters or ()]
+    if array.dtype.kind not in "fiub" or any(name not in PLAIN_FILTERS for name in filters):
+        raise DemoError(f"{where} holds {array.dtype} through {', '.join(filters) or 'no filter'}; only arrays of numbers are "
+                        "read, since objects could run code: store it as numbers, or delete it")
+
+
+def _ends(root: zarr.Group, path: Path) -> list[int]:
+    try:
+        array = root[f"meta/{ENDS}"]
+        _refuse_objects(array, f"{path}: meta/{ENDS}")
+        ends = [int(end) for end in array[:]]
+    except (KeyError, OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, DemoError):
+            raise
+        raise DemoError(f"{path}: meta/{ENDS} can't be read ({str(error)[:160]}); the set is damaged") from error
+    if not ends or any(b <= a for a, b in zip([0, *ends], ends)):
+        raise DemoError(f"{path}: expected meta/{ENDS} to grow from above 0, got {ends[:5]}")
+    return ends
+
+
+def _read_metas(root: zarr.Group, count: int) -> list[dict]:
+    """seed, success and the like of each episode, where arrays of meta/ are one number an episode."""
+    arrays = {name: array[:] for name, array in root["meta"].arrays()
+              if name != ENDS and array.shape == (count,) and array.dtype.kind in "fiub"}
+    return [{name: values[i].item() for name, values in arrays.items()} for i in range(count)]
+
+
+def _foreign(path: Path, options: Options, source: Imported, arrays: dict[str, zarr.Array]):
+    """Attributes of a set that is not our own export: (our key → array, arrays of proprio, camera → array)."""
+    cameras = {}
+    for name, array in arrays.items():
+        if array.ndim == 4 and array.shape[3] == 3:
+            if array.dtype == np.uint8 or _holds_bytes(array):
+                cameras[key_name(name.removeprefix(CAMERA))] = name
+                if array.dtype != np.uint8:
+                    source.facts[name] = f"whole numbers of 0 to 255 stored as {array.dtype}, kept as uint8"
+            else:
+                source.drop(f"data/{name}", f"pictures in {array.dtype} that are no whole numbers of 0 to 255")
+    flat = {name: array.shape[1] for name, array in arrays.items() if array.ndim == 2 and name != "action"}
+    chosen = choose_proprio(flat, options, str(path))
+    keys = {"action": "action"} | {key: key for key in ("reward", "success", "timestamp_s") if key in arrays
+                                   and arrays[key].ndim == 1}
+    kept = {*keys.values(), *chosen, *cameras.values()}
+    for name, array in arrays.items():
+        if name not in kept and not any(entry["what"] == f"data/{name}" for entry in source.dropped):
+            source.drop(f"data/{name}", "not a name of a robot's own state; proprio= keeps it" if name in flat
+                        else f"{array.ndim - 1} dimensions a step, which has no place here")
+    source.attrs = attributes(
+        env=path.name.split(".")[0], control_hz=need_hz(None, options, f"{path} (Diffusion Policy)"),
+        cameras={camera: arrays[name].shape[1:3] for camera, name in cameras.items()},
+        action_names=indexed("action", arrays["action"].shape[1]), meaning="as recorded",
+        proprio_names=[n for name in chosen for n in indexed(name, flat[name])])
+    return keys, chosen, cameras
+
+
+def _holds_bytes(array: zarr.Array) -> bool:
+    """Whether every number is one that uint8 holds."""
+    parts = (array[at : at + ROW] for at in range(0, array.shape[0], ROW))
+    return all(bool(((part >= 0) & (part <= 255) & (part == np.floor(part))).all()) for part in parts)
+
+
+def _as_bytes(frames: np.ndarray) -> np.ndarray:
+    return frames.astype(np.uint8, copy=False)

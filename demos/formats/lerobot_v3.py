@@ -1,0 +1,200 @@
+"""Import of LeRobotDataset v3.0: Parquet tables of many episodes, frames as pictures in them or in shared mp4 files."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from demos.errors import DemoError
+from demos.formats import lerobot_parquet as tables
+from demos.formats.lerobot_export import write
+from demos.formats.lerobot_parquet import IMAGES, INFO, NAMES, OURS, SIDE
+from demos.formats.source import (
+    CAMERA, STEP_KEYS, Episode, Imported, Options, attributes, choose_proprio, indexed, key_name, need_hz,
+)
+from demos.formats.video import read_span
+
+__all__ = ["looks", "read", "write"]
+
+
+def looks(path: Path) -> bool:
+    """Whether there is an info file."""
+    return (path / INFO).is_file()
+
+
+def read(path: Path, options: Options) -> Imported:
+    """The episodes of a set in `path`, our own exports with all they had."""
+    info, side = _json(path / INFO), _json(path / SIDE) if (path / SIDE).is_file() else None
+    try:
+        version, fps = str(info["codebase_version"]), float(info["fps"])
+        features = {name: dict(feature) for name, feature in info["features"].items()}
+        shapes = {name: tuple(int(n) for n in feature["shape"]) for name, feature in features.items()}
+        kinds = {name: str(feature["dtype"]) for name, feature in features.items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DemoError(f"{path / INFO} is not a LeRobot info file ({_said(error)}); download it again") from error
+    if not version.startswith("v3"):
+        raise DemoError(f"{path} is LeRobot {version}, expected v3.0; convert it with lerobot's own "
+                        "`python -m lerobot.datasets.v30.convert_dataset_v21_to_v30`")
+    if "action" not in features:
+        raise DemoError(f"{path}: expected a feature named action, it has {', '.join(features)}")
+    rows = _rows(path)
+    cameras = {name: shapes[name] for name, kind in kinds.items() if kind in ("image", "video")}
+    source = Imported({}, lambda images: iter(()))
+    observed = {name.removeprefix("observation."): int(np.prod(shapes[name])) for name, kind in kinds.items()
+                if name.startswith("observation.") and kind in tables.DTYPES}
+    chosen = [key for key in ("state",) if key in observed] if side else choose_proprio(observed, options, str(path))
+    keys = _keys(kinds, chosen, source)
+    if side:
+        source.attrs = dict(side["attrs"])
+    else:
+        tasks = [str((row["tasks"] or [""])[0]) for row in rows]
+        source.attrs = attributes(
+            env=path.name, control_hz=need_hz(fps, Options(), str(path)), robot=str(info.get("robot_type") or ""),
+            cameras={key_name(_camera(name)): shape[:2] for name, shape in cameras.items()}, meaning="as recorded",
+            action_names=_names(features["action"], "action", int(np.prod(shapes["action"]))),
+            proprio_names=[n for key in chosen for n in _names(features[f"observation.{key}"], key, observed[key])],
+            tasks=sorted(set(tasks)), episode_tasks=tasks)
+
+    def episodes(images: bool) -> Iterator[tuple[Episode, dict]]:
+        wanted = [*keys.values(), *(f"observation.{key}" for key in chosen if "proprio" not in keys)]
+        pictures = [name for name in cameras if images and kinds[name] == "image"]
+        found = _data(path, ["episode_index", *wanted, *pictures])
+        for row, (index, table) in zip(rows, found, strict=False):
+            where = f"{path}, episode {row['episode_index']}"
+            if index != row["episode_index"] or len(table) != row["length"]:
+                raise DemoError(f"{where}: expected {row['length']} steps, the data have {len(table)} of episode {index}; "
+                                "the set is damaged or not complete, download it again")
+            episode = _episode(table, keys, chosen, (side or {}).get("shapes"), where)
+            for name in cameras if images else ():
+                if kinds[name] == "image":
+                    frames = tables.pictures(table[name], where)
+                else:
+                    frames = _span(path, info, name, row, fps)
+                if frames.shape[1:] != shapes[name]:
+                    raise DemoError(f"{where}: expected {name} of shape {shapes[name]}, got {frames.shape[1:]}")
+                episode[CAMERA + (_camera(name) if side else key_name(_camera(name)))] = frames
+            yield episode, _meta(source, side, row)
+        if (total := sum(1 for _ in found)) or len(rows) != int(info.get("total_episodes", len(rows))):
+            raise DemoError(f"{path}: {INFO} promises {info.get('total_episodes')} episodes, meta/episodes lists {len(rows)}, "
+                            f"the data have {total} more; download it again")
+
+    source.read = episodes
+    return source
+
+
+def _json(path: Path) -> dict:
+    try:
+        return dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise DemoError(f"{path} can't be read ({type(error).__name__}: {error}); download it again") from error
+
+
+def _rows(path: Path) -> list[dict]:
+    """The episodes' table, without statistics, in order."""
+    _, parquet = tables.pyarrow()
+    rows: list[dict] = []
+    for file in sorted(path.glob("meta/episodes/*/*.parquet")):
+        try:
+            names = [name for name in parquet.read_schema(file).names if not name.startswith("stats/")]
+            rows += parquet.read_table(file, columns=names).to_pylist()
+        except Exception as error:      # whatever a damaged Parquet file drives the reader to
+            raise DemoError(f"{file} is not a list of LeRobot episodes ({_said(error)}); download it again") from error
+    if not rows or any(not isinstance(row.get(key), int) for row in rows for key in ("episode_index", "length")):
+        raise DemoError(f"{path}: expected meta/episodes/chunk-*/file-*.parquet with episode_index and length; found "
+                        f"{len(rows)} rows of it, so the set is not complete")
+    return sorted(({"tasks": [], **row} for row in rows), key=lambda row: row["episode_index"])
+
+
+def _keys(kinds: dict[str, str], chosen: list[str], source: Imported) -> dict[str, str]:
+    """Our key → the feature's name, for all that is kept beside pictures and several observations for one proprio."""
+    inverse = {name: key for key, name in NAMES.items() if key != "proprio"}
+    keys = {"proprio": f"observation.{chosen[0]}"} if len(chosen) == 1 else {}
+    for name, kind in kinds.items():
+        if kind in ("image", "video") or name.removeprefix("observation.") in chosen or name in tables.DEFAULTS:
+            continue
+        if name in inverse or name.startswith(OURS):
+            keys[inverse.get(name) or name.removeprefix(OURS)] = name
+        elif name == "next.done":
+            continue
+        elif name.startswith("observation.") and kind in tables.DTYPES:
+            source.drop(name, "not a name of a robot's own state; proprio= keeps it")
+        else:
+            source.drop(name, f"a feature ({kind}) that has no place here")
+    return keys
+
+
+def _camera(name: str) -> str:
+    return name.removeprefix(IMAGES) if name.startswith(IMAGES) else name.removeprefix("observation.")
+
+
+def _names(feature: dict, key: str, width: int) -> list[str]:
+    names = feature.get("names")
+    if isinstance(names, dict):
+        names = [name for part in names.values() if isinstance(part, list) for name in part]
+    return [str(name) for name in names] if isinstance(names, list) and len(names) == width else indexed(key, width)
+
+
+def _data(path: Path, columns: list[str]) -> Iterator[tuple[int, object]]:
+    """(episode, its rows) of all data files, in order."""
+    pa, parquet = tables.pyarrow()
+    waiting: list = []
+    index = None
+    for file in sorted(path.glob("data/*/*.parquet")):
+        try:
+            opened = parquet.ParquetFile(file)
+            for group in range(opened.num_row_groups):
+                table = opened.read_row_group(group, columns=columns)
+                ids = table["episode_index"].to_numpy()
+                cuts = [0, *(np.flatnonzero(np.diff(ids)) + 1).tolist(), len(ids)]
+                for start, stop in zip(cuts, cuts[1:]):
+                    if stop > start and index is not None and ids[start] != index:
+                        yield index, pa.concat_tables(waiting)
+                        waiting = []
+                    if stop > start:
+                        index = int(ids[start])
+                        waiting.append(table.slice(start, stop - start))
+        except (pa.ArrowException, KeyError, OSError) as error:
+            raise DemoError(f"{file} can't be read ({_said(error)}); download it again") from error
+    if waiting:
+        yield index, pa.concat_tables(waiting)
+
+
+def _episode(table, keys: dict[str, str], chosen: list[str], shapes: dict | None, where: str) -> Episode:
+    try:
+        episode = {key: tables.numbers(table[name]) for key, name in keys.items()}
+        if "proprio" not in keys and chosen:
+            parts = [tables.numbers(table[f"observation.{key}"]).reshape(len(table), -1) for key in chosen]
+            episode["proprio"] = np.concatenate(parts, 1)
+    except (KeyError, ValueError) as error:
+        raise DemoError(f"{where}: {error}; the data are damaged, download them again") from error
+    for key, value in episode.items():
+        if shapes is not None:
+            episode[key] = value.reshape(len(table), *shapes[key])
+        else:
+            flat = value.reshape(len(table), -1) if key in ("action", "proprio") else value
+            episode[key] = flat.astype(STEP_KEYS.get(key, flat.dtype), copy=False)
+    return episode
+
+
+def _span(path: Path, info: dict, name: str, row: dict, fps: float) -> np.ndarray:
+    part = f"videos/{name}/"
+    try:
+        place = {"chunk_index": int(row[part + "chunk_index"]), "file_index": int(row[part + "file_index"])}
+        relative = PurePosixPath(str(info["video_path"]).format(video_key=name, **place))
+        start_s = float(row[part + "from_timestamp"])
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise DemoError(f"{path}: no place of {name} in episode {row['episode_index']} ({type(error).__name__}: {error}); "
+                        "the set is not complete, download it again") from error
+    if relative.is_absolute() or ".." in relative.parts:
+        raise DemoError(f"{path / INFO}: video_path leads out of the set")
+    return read_span(path / relative, start_s, fps, row["length"])
+
+
+def _meta(source: Imported, side: dict | None, row: dict) -> dict:
+    task = {"task": str(row["tasks"][0])} if row["tasks"] and source.attrs.get("tasks") else {}
+    return {**(side["episodes"][row["episode_index"]] if side else {}), **task}
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"

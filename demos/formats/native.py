@@ -1,0 +1,58 @@
+"""Our own store as a format among the others: `demos.store` read as a stream, or written from one."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from demos.errors import DemoError
+from demos.formats.source import CAMERA, FORMAT, Episode, Imported, Options, Report, check_steps
+
+DERIVED = ("length", "index")      # the store counts them itself
+
+
+def looks(path: Path) -> bool:
+    """Whether it is a zarr 3 group that says it is ours."""
+    try:
+        return json.loads((path / "zarr.json").read_text())["attributes"]["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def read(path: Path, options: Options) -> Imported:
+    """All that a set holds."""
+    from demos.store import DemoSet
+
+    demos = DemoSet(path)
+    attrs, metas = dict(demos.attrs), {name: demos.meta(name) for name in demos.meta_names if name not in DERIVED}
+    tasks = attrs.get("episode_tasks") or []
+
+    def episodes(images: bool) -> Iterator[tuple[Episode, dict]]:
+        keys = [key for key in demos.keys if images or not key.startswith(CAMERA)]
+        for at in range(demos.episodes):
+            meta = {name: values[at].item() for name, values in metas.items()}
+            yield demos.episode(at, keys), meta | ({"task": tasks[at]} if at < len(tasks) else {})
+
+    return Imported(attrs, episodes)
+
+
+def write(source: Imported, path: Path, options: Options) -> Report:
+    """Write a set of ours at `path`. Numbers known of only some episodes are zero for the rest, and the report says so."""
+    from demos.store import DemoWriter
+
+    known: dict[str, int] = {}
+    for _, meta in source.episodes(images=False):
+        for name in meta:
+            known[name] = known.get(name, 0) + 1
+    known.pop("task", None)
+    report = Report()
+    with DemoWriter(path, source.attrs) as writer:
+        for episode, meta in source.episodes():
+            length = check_steps(episode, f"episode {report.episodes}")
+            writer.append(episode, {name: meta.get(name, 0) for name in known if name not in DERIVED})
+            report.episodes, report.steps = report.episodes + 1, report.steps + length
+            report.kept |= {key: key for key in episode}
+    if not report.episodes:
+        raise DemoError("there is no episode to import")
+    report.changed += [{"what": name, "how": f"known for {count} of {report.episodes} episodes, and 0 for the others"}
+                       for name, count in known.items() if count < report.episodes]
+    return report

@@ -1,0 +1,301 @@
+"""robomimic's HDF5: `data/demo_i` with actions, states, rewards, dones and obs/KEY (robomimic/docs/datasets/overview).
+
+On export proprio becomes one obs/KEY for each group of its names (`joint_pos.0`, `joint_pos.1`, ... → obs/joint_pos; one
+obs/proprio otherwise), rgb_CAMERA becomes obs/CAMERA_image; what has no name there goes into the demo's group
+`toto_robot`, and our attributes into the data set /toto_robot/attrs. robomimic passes over both.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from demos.errors import DemoError
+from demos.formats.source import (
+    CAMERA, SIDECAR, STEP_KEYS, Episode, Imported, Options, Report, attributes, check_keys, check_steps, choose_proprio,
+    grouped, indexed, key_name, need_hz,
+)
+
+SUFFIXES = (".hdf5", ".h5")
+MAGIC = b"\x89HDF\r\n\x1a\n"
+GYM = 2                 # robomimic.envs.env_base.EnvType.GYM_TYPE
+IMAGE = "_image"
+MADE_UP = "made_up"
+SAMPLE = 200_000        # rows at most that are compared to tell a copy or a placeholder
+OTHERS = {"next_obs": "the observation of the next step", "dones": "follows from where the episode ends",
+          "initial_state": "a tree of simulator states; the first observation tells the robot's"}
+
+
+def looks(path: Path) -> bool:
+    """Whether it is an HDF5 file, or a folder of such."""
+    return bool(_files(path))
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and p.is_file())
+    if path.is_file():
+        with open(path, "rb") as file:
+            return [path] if file.read(len(MAGIC)) == MAGIC or path.suffix in SUFFIXES else []
+    return []
+
+
+def _h5py():
+    try:
+        import h5py
+    except ImportError:
+        raise DemoError("robomimic sets are HDF5 files: pip install h5py (or pip install -e '.[robomimic]')") from None
+    return h5py
+
+
+# ------------------------------------------------------------------------------------------ export
+
+
+def write(source: Imported, path: Path, options: Options) -> Report:
+    """Write the set as the file `path`."""
+    report, attrs, length = Report(), source.attrs, 0
+    with _h5py().File(path, "w") as file:
+        data = file.create_group("data")
+        parts = grouped(attrs.get("proprio_names") or []) or [("proprio", 0)]
+        for episode, meta in source.episodes():
+            length = check_steps(episode, f"episode {report.episodes}")
+            check_keys(episode, set(report.kept), report.episodes)
+            demo = data.create_group(f"demo_{report.episodes}")
+            demo.attrs["num_samples"] = length
+            for key, value in meta.items():
+                demo.attrs[key] = value
+            report.kept = _write_demo(demo, episode, parts, length)
+            report.episodes, report.steps = report.episodes + 1, report.steps + length
+            _note_range(report, episode["action"])
+        if not report.episodes:
+            raise DemoError("there is no episode to export")
+        env = {"env_name": attrs["env"], "type": GYM, "env_version": str(attrs.get("environment_fingerprint") or ""),
+               "env_kwargs": {**(attrs.get("env_options") or {}), "control_freq": attrs["control_hz"]}}
+        data.attrs["total"], data.attrs["env_args"] = report.steps, json.dumps(env)
+        file[f"{SIDECAR}/attrs"] = json.dumps(attrs)     # an attribute holds no more than 64 KiB
+    return report
+
+
+def _write_demo(demo, episode: Episode, parts: list[tuple[str, int]], length: int) -> dict[str, str]:
+    """Write one episode; our key → where it is in the demo."""
+    kept, names = {}, {"action": "actions", "reward": "rewards", "sim_state": "states"}
+    for key, value in episode.items():
+        if key.startswith(CAMERA):
+            kept[key] = f"obs/{key.removeprefix(CAMERA)}{IMAGE}"
+            demo.create_dataset(kept[key], data=value, chunks=(1, *value.shape[1:]), compression="gzip", compression_opts=1)
+        elif key == "proprio" and value.ndim == 2:
+            widths = [width or value.shape[1] for _, width in parts]
+            if sum(widths) != value.shape[1]:
+                raise DemoError(f"proprio has {value.shape[1]} columns, and proprio_names {sum(widths)}; repair the names")
+            for (name, _), part in zip(parts, np.split(value, np.cumsum(widths)[:-1], axis=1)):
+                demo[f"obs/{name}"] = part
+            kept[key] = ", ".join(f"obs/{name}" for name, _ in parts)
+        else:
+            kept[key] = names.get(key, f"{SIDECAR}/{key}")
+            demo[kept[key]] = value
+    if "reward" not in episode:
+        demo["rewards"] = np.zeros(length, np.float32)      # robomimic reads them whether they are known or not
+        demo["rewards"].attrs[MADE_UP] = True
+    demo["dones"] = (np.arange(length) == length - 1).astype(np.int64)
+    return kept
+
+
+def _note_range(report: Report, action: np.ndarray) -> None:
+    if np.abs(action).max() > 1 and not report.changed:
+        report.changed.append({"what": "action", "how": "kept as it is, though some lie outside robomimic's [-1, 1]"})
+
+
+# ------------------------------------------------------------------------------------------ import
+
+
+def read(path: Path, options: Options) -> Imported:
+    """The demos of a file, or of all files of a folder, in the order of their numbers."""
+    h5py = _h5py()
+    files, source = _files(path), Imported({}, lambda images: iter(()))
+    demos = [(file, name) for file in files for name in _demo_names(h5py, file)]
+    if not demos:
+        raise DemoError(f"{path}: expected data/demo_0 and so on, as robomimic writes them, in a {' or '.join(SUFFIXES)} file")
+    with _open(h5py, files[0]) as file:
+        first, side = file["data"][demos[0][1]], _side(h5py, file)
+        env, shapes = _env_args(file), _shapes(h5py, first)
+    if side:
+        source.attrs = side
+        chosen = [name for name, _ in grouped(source.attrs.get("proprio_names") or []) or [("proprio", 0)]]
+        chosen = chosen if all(f"obs/{name}" in shapes for name in chosen) else []
+        singles = {"rewards": "reward", "states": "sim_state"}
+    else:
+        chosen, singles = _foreign(path, options, source, env, shapes, [(h5py, *demo) for demo in demos])
+
+    def episodes(images: bool) -> Iterator[tuple[Episode, dict]]:
+        for file, name in demos:
+            with _open(h5py, file) as opened:
+                where, demo = f"{file}, {name}", opened["data"][name]
+                try:
+                    episode = _episode(demo, chosen, singles, shapes, images, whole=bool(side))
+                    meta = {key: _plain(demo.attrs[key]) for key in ("seed", "success", "task") if key in demo.attrs}
+                    if side:
+                        meta = {key: _plain(value) for key, value in demo.attrs.items() if key != "num_samples"}
+                except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+                    raise DemoError(f"{where} can't be read ({error}); the file is damaged") from error
+                check_steps(episode, where)
+            yield episode, meta
+
+    source.read = episodes
+    return source
+
+
+def _demo_names(h5py, file: Path) -> list[str]:
+    with _open(h5py, file) as opened:
+        data = opened.get("data")
+        names = [name for name in data if re.fullmatch(r"demo_\d+", name)] if isinstance(data, h5py.Group) else []
+        return sorted(names, key=lambda name: int(name.removeprefix("demo_")))
+
+
+def _open(h5py, file: Path):
+    try:
+        return h5py.File(file, "r")
+    except OSError as error:
+        raise DemoError(f"{file} is not an HDF5 file, or a damaged one ({str(error)[:120]}); download it again") from error
+
+
+def _side(h5py, file) -> dict | None:
+    """Our own attributes, in an export of ours."""
+    item = file.get(f"{SIDECAR}/attrs")
+    if not isinstance(item, h5py.Dataset):
+        return None
+    try:
+        return dict(json.loads(item[()]))
+    except (ValueError, TypeError) as error:
+        raise DemoError(f"{file.filename}: {SIDECAR}/attrs can't be read ({error}); delete it to import without") from error
+
+
+def _env_args(file) -> dict:
+    try:
+        return dict(json.loads(file["data"].attrs.get("env_args", "{}")))
+    except (ValueError, TypeError):
+        return {}
+
+
+def _shapes(h5py, demo) -> dict[str, tuple]:
+    """Name inside the demo → (shape of a step, dtype) of every dataset."""
+    found = {}
+    demo.visititems(lambda name, item: found.update({name: (item.shape[1:], item.dtype)})
+                    if isinstance(item, h5py.Dataset) and item.ndim else None)
+    return found
+
+
+def _foreign(path: Path, options: Options, source: Imported, env: dict, shapes: dict, demos: list) -> tuple[list, dict]:
+    """Sets the attributes of a set that is no export of ours; what becomes its proprio, and which datasets a key each."""
+    flat = {name.removeprefix("obs/"): shape[0] for name, (shape, dtype) in shapes.items()
+            if name.startswith("obs/") and len(shape) == 1 and dtype.kind in "fiub"}
+    if "actions" not in shapes:
+        raise DemoError(f"{path}: expected actions in every demo, there are {', '.join(sorted(shapes)) or 'none'}")
+    values = {name: _column(demos, f"obs/{name}") for name in flat}
+    copies = {} if options.proprio else _copies(values, _column(demos, "actions"))
+    chosen = [name for name in choose_proprio(flat, options, str(path)) if name not in copies]
+    cameras = {key_name(_camera(name)): shape[:2] for name, (shape, dtype) in shapes.items()
+               if name.startswith("obs/") and _is_image(shape, dtype)}
+    kwargs = env.get("env_kwargs") or {}
+    robots = kwargs.get("robots") if isinstance(kwargs, dict) else None
+    rate = kwargs.get("control_freq") if isinstance(kwargs, dict) else None
+    source.attrs = attributes(
+        env=str(env.get("env_name") or path.stem), robot=", ".join(robots) if isinstance(robots, list) else str(robots or ""),
+        control_hz=need_hz(rate, options, f"{path} (robomimic)", _rate_hint(demos, shapes)), cameras=cameras,
+        action_names=indexed("action", shapes["actions"][0][0]), meaning="as recorded",
+        proprio_names=[n for name in chosen for n in indexed(name, flat[name])])
+    _note_dropped(source, shapes, chosen, copies, values)
+    singles = {"rewards": "reward", "states": "sim_state", "obs/object": "task_state"}
+    gone = {entry["what"] for entry in source.dropped} | {f"obs/{name}" for name in chosen}
+    return chosen, {name: key for name, key in singles.items() if name in shapes and name not in gone
+                    and len(shapes[name][0]) == (name != "rewards")}
+
+
+def _copies(values: dict[str, list[np.ndarray]], actions: list[np.ndarray]) -> dict[str, str]:
+    """Observation → what it repeats in every step: the actions, or an observation of a likelier name."""
+    found, kept = {}, {"the demo's actions": actions}
+    for name, value in sorted(values.items(), key=lambda item: ("gripper" in item[0], item[0])):
+        twin = next((other for other, seen in kept.items() if len(seen) == len(value)
+                     and all(np.array_equal(a, b) for a, b in zip(seen, value))), None)
+        if twin:
+            found[name] = twin
+        else:
+            kept[name] = value
+    return found
+
+
+def _note_dropped(source: Imported, shapes: dict, chosen: list[str], copies: dict, values: dict) -> None:
+    for name, (shape, dtype) in sorted(shapes.items()):
+        group, _, key = name.partition("/")
+        if group == "obs" and (key in chosen or _is_image(shape, dtype)) or name in ("actions", "rewards"):
+            continue
+        if group == "obs" and key in copies:
+            source.drop(name, f"the same as {copies[key]} in every step")
+        elif group == "obs" and key in values and all((part == part[0]).all() for part in values[key]):
+            source.drop(name, "the same numbers in all steps of a demo: a placeholder")
+        elif name == "obs/object":
+            source.facts[name] = "kept as task_state"
+        elif group == "obs":
+            source.drop(name, "not a name of a robot's own state; proprio= keeps it")
+        elif name == "states" and len(shape) == 1:
+            continue        # kept as sim_state
+        elif group == "states":
+            source.drop("states/*", "a tree of simulator states, which only the simulator that wrote it can set")
+        else:
+            source.drop(group if group in OTHERS else name, OTHERS.get(group, "has no place here"))
+
+
+def _column(demos: list, name: str) -> list[np.ndarray]:
+    """One dataset of the first demos, each (T, ...): enough to tell a copy or a placeholder."""
+    parts: list[np.ndarray] = []
+    for h5py, file, demo in demos:
+        with _open(h5py, file) as opened:
+            item = opened["data"][demo].get(name)
+            if isinstance(item, h5py.Dataset) and len(item):
+                parts.append(item[:])
+        if sum(map(len, parts)) > SAMPLE:
+            break
+    return parts
+
+
+def _rate_hint(demos: list, shapes: dict) -> str:
+    """What joint positions and velocities say of the time between steps: the slope of one's changes over the other."""
+    names = [next((n for n in shapes if n.startswith("obs/") and n.endswith(end)), None) for end in ("joint_pos", "joint_vel")]
+    if None in names or shapes[names[0]][0] != shapes[names[1]][0]:
+        return ""
+    moved_speed = square = 0.0
+    for position, velocity in zip(*(_column(demos, name) for name in names)):
+        speed = (velocity[1:].astype(np.float64) + velocity[:-1]) / 2
+        moved_speed += float((np.diff(position.astype(np.float64), axis=0) * speed).sum())
+        square += float((speed**2).sum())
+    return f" (its joint positions and velocities suggest {square / moved_speed:.1f})" if moved_speed > 0 else ""
+
+
+def _camera(name: str) -> str:
+    return name.removeprefix("obs/").removesuffix(IMAGE)
+
+
+def _is_image(shape: tuple, dtype: np.dtype) -> bool:
+    return len(shape) == 3 and shape[2] == 3 and dtype == np.uint8
+
+
+def _episode(demo, chosen: list[str], singles: dict[str, str], shapes: dict, images: bool, whole: bool) -> Episode:
+    episode = {"action": demo["actions"][:]}
+    if chosen:
+        episode["proprio"] = np.concatenate([demo[f"obs/{name}"][:] for name in chosen], 1)
+    for name, key in singles.items():
+        if name in demo and MADE_UP not in demo[name].attrs:
+            episode[key] = demo[name][:]
+    if whole and SIDECAR in demo:
+        episode |= {key: item[:] for key, item in demo[SIDECAR].items()}
+    if not whole:
+        episode = {key: value.astype(STEP_KEYS[key], copy=False) for key, value in episode.items()}
+    for name, (shape, dtype) in shapes.items():
+        if images and name.startswith("obs/") and _is_image(shape, dtype):
+            episode[CAMERA + (_camera(name) if whole else key_name(_camera(name)))] = demo[name][:]
+    return episode
+
+
+def _plain(value):
+    return value.item() if isinstance(value, np.generic) else value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,166 @@
+"""What every format is read into and written from: attributes, a stream of episodes, and what fell by the wayside."""
+
+import datetime
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from demos.errors import DemoError
+
+FORMAT, SCHEMA = "toto_robot-demos", 1
+CAMERA = "rgb_"
+STEP_KEYS = {
+    "action": np.float32, "proprio": np.float32, "action_applied": np.float32, "reward": np.float32, "success": np.bool_,
+    "timestamp_s": np.float64, "sim_state": np.float64, "protocol_state": np.float64, "task_state": np.float64,
+}
+"""The keys of an episode beside the cameras' `rgb_NAME` uint8 (T, H, W, 3), and the type each is imported as."""
+SIDECAR = "toto_robot"
+"""The name under which an export keeps our own attributes, so that it can come back whole."""
+ROBOT_STATE = re.compile(r"(robot\d+_)?(state|proprio|agent_pos|joint_(pos|vel)|eef_(pos|quat)|ee_(pos|quat)|pose"
+                         r"|gripper(_(pos|vel|qpos|qvel))?)")
+"""Names of observations that are the robot's own, and become proprio unless `proprio=` says otherwise."""
+
+Episode = dict[str, np.ndarray]
+
+
+@dataclass
+class Options:
+    """What a reader or writer may be told; each uses what concerns it."""
+
+    hz: float | None = None
+    """Control rate of the source, where its files don't say."""
+    proprio: tuple[str, ...] = ()
+    """Observations that become proprio, in this order; empty for the robot's own."""
+    images: str = "png"
+    """How LeRobot frames are stored: png, av1 or h264."""
+    crf: int | None = None
+    """Quality of av1 and h264, 0 best; None for LeRobot's 30 (av1) or for 18 (h264)."""
+
+
+@dataclass
+class Report:
+    """What an export kept of each step, dropped, and changed."""
+
+    episodes: int = 0
+    steps: int = 0
+    kept: dict[str, str] = field(default_factory=dict)
+    """Our key → its name there."""
+    dropped: list[dict] = field(default_factory=list)
+    """{what, why}."""
+    changed: list[dict] = field(default_factory=list)
+    """{what, how}: kept, but not bit for bit."""
+
+
+@dataclass
+class Imported:
+    """A set of demonstrations as a stream."""
+
+    attrs: dict
+    """Attributes of the native store; `tasks` and `episode_tasks` name what each episode is about, where known."""
+    read: Callable[[bool], Iterator[tuple[Episode, dict]]]
+    """read(images) → (episode, meta) in order, from the start each time; without images it need not decode any."""
+    dropped: list[dict] = field(default_factory=list)
+    """{what, why} of what the source holds and we don't keep; complete once the episodes have been read."""
+    facts: dict = field(default_factory=dict)
+    """What was found out or changed on the way, for the report."""
+
+    def episodes(self, images: bool = True) -> Iterator[tuple[Episode, dict]]:
+        """The episodes, each with arrays (T, ...), and their meta: seed, success, task where known."""
+        return self.read(images)
+
+    def drop(self, what: str, why: str) -> None:
+        """Note once that `what` is not kept."""
+        if not any(entry["what"] == what for entry in self.dropped):
+            self.dropped.append({"what": what, "why": why})
+
+
+def attributes(*, env: str, control_hz: float, cameras: dict[str, tuple[int, int]], proprio_names: list[str],
+               action_names: list[str], meaning: str, robot: str = "", **more) -> dict:
+    """Attributes of a foreign set; `cameras` maps a name to (height, width), and intrinsics stay unknown (None)."""
+    unknown = {"fovy_deg": None, "fx": None, "fy": None, "cx": None, "cy": None}
+    return {
+        "format": FORMAT, "schema": SCHEMA, "env": env, "env_options": {}, "robot": robot, "control_hz": control_hz,
+        "cameras": {name: {"width": w, "height": h, **unknown} for name, (h, w) in cameras.items()},
+        "proprio_names": proprio_names,
+        "action": {"names": action_names, "meaning": meaning, "low": None, "high": None},
+        "renderer": None, "versions": {}, "environment": None, "environment_fingerprint": None, "notes": None,
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), **more,
+    }
+
+
+def need_hz(found: float | None, options: Options, where: str, hint: str = "") -> float:
+    """The control rate: what the files say, or what the user does."""
+    rate = options.hz or found
+    if not rate or rate <= 0:
+        raise DemoError(f"{where} does not say its control rate{hint}; give hz=RATE, in steps a second")
+    return float(rate)
+
+
+def key_name(name: str) -> str:
+    """A foreign name as the store wants one: lower-case letters, digits and _."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "unnamed"
+
+
+def indexed(name: str, count: int) -> list[str]:
+    """Names of the columns of one observation: name, or name.0, name.1 and so on."""
+    return [name] if count == 1 else [f"{name}.{i}" for i in range(count)]
+
+
+def grouped(names: list[str]) -> list[tuple[str, int]]:
+    """The inverse of `indexed` over many observations, as (name, columns); [] where the names are not of that kind."""
+    groups: list[tuple[str, int]] = []
+    for name in names:
+        base, dot, at = name.rpartition(".")
+        if dot and at.isdigit():
+            if at == "0":
+                groups.append((base, 1))
+            elif groups and groups[-1] == (base, int(at)):
+                groups[-1] = (base, int(at) + 1)
+            else:
+                return []
+        else:
+            groups.append((name, 1))
+    sound = [c for name, count in groups for c in indexed(name, count)] == list(names)
+    unique = len({name for name, _ in groups}) == len(groups)
+    return groups if sound and unique and all("/" not in n for n, _ in groups) else []
+
+
+def choose_proprio(observations: dict[str, int], options: Options, where: str) -> list[str]:
+    """Which low-dimensional observations (name → columns) become proprio."""
+    if unknown := [name for name in options.proprio if name not in observations]:
+        raise DemoError(f"proprio={unknown[0]}: {where} has {', '.join(observations) or 'no such observations'}")
+    return list(options.proprio) or [name for name in observations if ROBOT_STATE.fullmatch(name)]
+
+
+def with_range(source: Imported) -> Imported:
+    """Fill in the actions' low and high with what the data hold, where the source has no bounds of its own."""
+    action = source.attrs["action"]
+    if action.get("low") is not None:
+        return source
+    low, high = None, None
+    for episode, _ in source.episodes(images=False):
+        lowest, highest = episode["action"].min(0), episode["action"].max(0)
+        low = lowest if low is None else np.minimum(low, lowest)
+        high = highest if high is None else np.maximum(high, highest)
+    if low is not None:
+        source.attrs["action"] = {**action, "low": [float(v) for v in low], "high": [float(v) for v in high]}
+        source.facts["action_range"] = "low and high are the extremes in the data"
+    return source
+
+
+def check_keys(episode: Episode, keys: set[str], at: int) -> None:
+    """DemoError unless episode number `at` holds the `keys` of episode 0 (all are the same while there are none)."""
+    if keys and set(episode) != keys:
+        odd = sorted(set(episode) ^ keys)[0]
+        has = "has" if odd in episode else "lacks"
+        raise DemoError(f"episode {at} {has} {odd}, unlike episode 0; an export needs the same keys in all episodes")
+
+
+def check_steps(episode: Episode, where: str) -> int:
+    """The number of steps; DemoError unless every array has it, and it is not 0."""
+    lengths = {key: len(value) for key, value in episode.items()}
+    if not lengths.get("action") or len(set(lengths.values())) != 1:
+        raise DemoError(f"{where}: expected one length above 0 for all arrays, got {lengths}; the file is damaged")
+    return lengths["action"]

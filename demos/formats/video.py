@@ -1,0 +1,95 @@
+"""The videos of a LeRobot set: episodes one after the other in a file, each frame at an exact multiple of 1/fps."""
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from demos.errors import DemoError
+
+ALONE = {"protocol_whitelist": "none"}      # a playlist in a video's clothes must not reach for other files or hosts
+CODECS = {
+    "av1": ("libsvtav1", {"preset": "12", "svtav1-params": "lp=1"}, 30),
+    "h264": ("libx264", {"preset": "veryfast", "threads": "1"}, 18),
+}
+"""Name → (encoder, its options, crf). AV1 as LeRobot itself encodes."""
+GOP = 2                 # LeRobot's: any frame is at most one frame behind a key frame, so random access is cheap
+
+
+class VideoWriter:
+    """One mp4 that grows by whole episodes."""
+
+    def __init__(self, path: Path, height: int, width: int, fps: Fraction, codec: str, crf: int | None) -> None:
+        encoder, options, usual = CODECS[codec]
+        if height % 2 or width % 2:
+            raise DemoError(f"{codec} in 4:2:0 needs even sides, and frames here are {width}×{height}; use images=png")
+        if encoder not in av.codecs_available:
+            raise DemoError(f"images={codec}: this build of PyAV has no {encoder}; use images=png")
+        os.environ.setdefault("SVT_LOG", "1")       # SVT-AV1 prints its settings otherwise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self.crf, self.count = path, usual if crf is None else crf, 0
+        self._container = av.open(str(path), "w", format="mp4")
+        self._stream = self._container.add_stream(encoder, rate=fps)
+        self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
+        self._stream.gop_size = GOP
+        self._stream.options = {**options, "crf": str(self.crf), "g": str(GOP)}
+        self._step = Fraction(1) / fps
+
+    def write(self, frames: np.ndarray) -> None:
+        """Append uint8 (T, H, W, 3)."""
+        for frame in frames:
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            picture.pts, picture.time_base = self.count, self._step
+            self._container.mux(self._stream.encode(picture))
+            self.count += 1
+
+    def close(self) -> int:
+        """Finish the file; its size in bytes."""
+        self._container.mux(self._stream.encode())
+        self._container.close()
+        return self.path.stat().st_size
+
+
+def read_span(path: Path, start_s: float, fps: float, count: int) -> np.ndarray:
+    """`count` frames from `start_s` on, uint8 (count, H, W, 3). DemoError where they are not all there, in time."""
+    try:
+        frames = [frame for _, frame in zip(range(count), _frames(path, start_s, fps))]
+    except FileNotFoundError as error:
+        raise DemoError(f"no video {path}; the set is not complete, download it again") from error
+    except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
+        if isinstance(error, DemoError):
+            raise
+        raise DemoError(f"{path} does not decode from {start_s:.3f} s on ({error}); download it again") from error
+    if len(frames) < count:
+        raise DemoError(f"{path}: expected {count} frames from {start_s:.3f} s on, got {len(frames)}; download it again")
+    return np.stack(frames)
+
+
+def _frames(path: Path, start_s: float, fps: float) -> Iterator[np.ndarray]:
+    """The frames from `start_s` on; DemoError for one that is not at its multiple of 1/fps."""
+    with open(path, "rb") as file, av.open(file, options=ALONE, metadata_errors="replace") as container:
+        if not container.streams.video:
+            raise DemoError(f"{path} holds no video stream; download it again")
+        stream = container.streams.video[0]
+        stream.thread_type, stream.codec_context.thread_count = "NONE", 1
+        if start_s > 0:
+            container.seek(max(0, int((start_s - 0.5 / fps) / stream.time_base)), stream=stream)
+        at = 0
+        for picture in container.decode(stream):
+            time_s = float(picture.time or 0.0) - start_s
+            if time_s < -0.5 / fps:
+                continue
+            if abs(time_s - at / fps) > 0.25 / fps:
+                raise DemoError(f"{path}: expected a frame at {start_s + at / fps:.4f} s, the next is at "
+                                f"{start_s + time_s:.4f} s; its times don't fit the set's fps")
+            yield picture.to_ndarray(format="rgb24")
+            at += 1
+
+
+def psnr_db(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio of two uint8 arrays; 99 for equal ones."""
+    error = np.mean((a.astype(np.float32) - b.astype(np.float32)) ** 2)
+    return 99.0 if error == 0 else float(10 * np.log10(255**2 / error))
