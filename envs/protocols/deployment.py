@@ -27,8 +27,6 @@ class Deployment(RealArm):
     physics_dt_s = SERVO_DT_S
     horizon_s = 10.0
     """A demonstration of RPT's picking has 300 frames at 30 Hz."""
-    max_step_rad = 0.12
-    max_lead_rad = 0.25
 
     def __init__(self, robot: Robot):
         super().__init__(robot)

@@ -52,7 +52,7 @@ class SetPoints:
     def push(self, q_rad) -> np.ndarray:
         """(period/dt, J) set-points of the period that ends the line at `q_rad` (J,)."""
         self.history = np.vstack([self.history[1:], q_rad])
-        return self.weights @ self.history
+        return self.history[-1] + self.weights @ (self.history - self.history[-1])  # exact when nothing moves
 
 
 class JointImpedance:
