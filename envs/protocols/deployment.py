@@ -5,18 +5,17 @@ import numpy as np
 from envs.protocols.actuators import hand_servo, torque_actuators
 from envs.protocols.real_arm import RealArm
 from envs.robots.control import SERVO_DT_S, ArmController
-from envs.robots.gripper import Gripper
 from envs.robots.robot import Robot
 
 
 class Deployment(RealArm):
     """Joint-target increments at 10 Hz (RPT, arXiv 2306.10007) over joint impedance control in torques at 1 kHz.
 
-    Action as `RealArm`'s, with increments of `max_step_rad`. The commands pass `envs.robots.control.ArmController`,
-    the same object that commands the arm: limits on position, speed and acceleration, set-points between the commands
-    within the jerk limit, and libfranka's published impedance law with its torque and torque-rate limits. Gravity is
-    compensated below, as the arm does; the Coriolis torque is that of the state 1 ms before. Gripper: hysteresis,
-    0.1 m/s between the fingers and the robot's grasp force.
+    Action as `RealArm`'s, with increments of `max_step_rad`. The commands pass `envs.robots.control.ArmController`:
+    limits on position, speed and acceleration, set-points between the commands within the jerk limit, and libfranka's
+    published impedance law with its torque and torque-rate limits. Gravity is compensated below, as the arm does; the
+    Coriolis torque is that of the state 1 ms before. Gripper: hysteresis, 0.1 m/s between the fingers, and the
+    robot's grasp force.
     """
 
     name = "deployment"
@@ -32,7 +31,6 @@ class Deployment(RealArm):
         super().__init__(robot)
         self.controller = ArmController(robot, 1 / self.control_hz, self.max_lead_rad)
         self.limiter = self.controller.limiter
-        self.gripper = Gripper(robot)
 
     @staticmethod
     def fits(robot):

@@ -1,9 +1,9 @@
 """From slow joint targets to 1 kHz torques: one limiter, one interpolation and one control law, for every arm.
 
-The deployment scene and the loop that drives an arm both command through `ArmController`. It needs numpy and a
-`Robot`, no simulator:
+The deployment scene commands its arm through `ArmController`, and so can a loop that drives a real one: it needs
+numpy and a `Robot`, no simulator:
 
-    controller = ArmController(FRANKA, period_s=0.1, max_lead_rad=0.25)
+    controller = ArmController(FRANKA, period_s=0.1, max_lead_rad=0.2)
     controller.reset(q_rad)
     every 0.1 s:  for q_d_rad in controller.command(increment_rad, q_rad):       # 100 set-points
     every 1 ms:       tau_nm = controller.torque(q_d_rad, q_rad, dq_rad_s, coriolis_nm)
@@ -28,7 +28,7 @@ class SetPoints:
     commands keep the speed v = Δq/T and the acceleration Δv/T (`JointLimiter` sees to that), then speed and
     acceleration of every set-point do so too, since they are averages of those, and the jerk is below
     2·a_max/smooth_s; `smooth_s` is the shortest for which that is the published one (4 ms for the Panda). The price
-    is a delay of (T + smooth_s)/2, which is `delay_s`, less a servo period.
+    is the delay `delay_s` of half of both.
     """
 
     def __init__(self, limits: JointLimits, period_s: float, dt_s: float = SERVO_DT_S):
@@ -41,8 +41,8 @@ class SetPoints:
         self.delay_s = (self.count + short - 2) / 2 * dt_s
         kernel = np.convolve(np.ones(self.count) / self.count, np.ones(short) / short)
         # Three periods of the line through four commands, averaged: what each command adds to the last period.
-        line = np.interp(np.arange(1, 3 * self.count + 1) / self.count, np.arange(4), np.arange(4))
-        shares = np.maximum(1 - np.abs(line[:, None] - np.arange(4)), 0)
+        time = np.arange(1, 3 * self.count + 1) / self.count
+        shares = np.maximum(1 - np.abs(time[:, None] - np.arange(4)), 0)
         self.weights = np.stack([np.convolve(share, kernel)[2 * self.count:3 * self.count] for share in shares.T], 1)
 
     def reset(self, q_rad) -> None:
