@@ -38,7 +38,7 @@ class ScriptedPick:
         tcp = hand.xpos + turn @ robot.tcp_in_hand_m
         cube = data.xpos[env.task.body]
         arms = len(robot.arm_joints)
-        gain = env.protocol.expert_gain_s
+        gain = env.protocol.expert_gain_per_s
         fingers = slice(arms, env.dof)
         gap_m, slide_m_s = data.qpos[fingers].sum(), np.abs(data.qvel[fingers]).max()
 

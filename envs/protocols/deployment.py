@@ -21,7 +21,7 @@ class Deployment(RealArm):
     name = "deployment"
     success_steps = 6
     """0.5 s from the first to the last."""
-    expert_gain_s = 3.0
+    expert_gain_per_s = 3.0
     control_hz = 10.0
     physics_dt_s = SERVO_DT_S
     horizon_s = 10.0

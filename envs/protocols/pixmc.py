@@ -21,7 +21,7 @@ class PixMC:
     success_steps = 10
     ends_at_success = False
     ends_at_failure = True
-    expert_gain_s = 6.0
+    expert_gain_per_s = 6.0
     control_hz = 60.0
     physics_dt_s = 1 / 480
     horizon = 500

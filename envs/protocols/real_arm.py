@@ -28,8 +28,8 @@ class RealArm:
     """Else the episode runs on to the horizon."""
     ends_at_failure = False
     """Whether an arm link that touches something, or an object that falls, ends the episode."""
-    expert_gain_s = 6.0
-    """Share of its error that an expert may ask to be closed in a second (1/s), for the loop's delay."""
+    expert_gain_per_s = 6.0
+    """How fast an expert may ask for its error to be closed: what the loop's delay allows without overshoot."""
     control_hz = 20.0
     physics_dt_s = 0.0025
     horizon_s = 8.3

@@ -105,9 +105,9 @@ class Pick:
 class CubePick(Pick):
     """`Pick` as it is judged beside a real arm: the cube clear of the table and in the hand for half a second.
 
-    Success: the cube's centre 0.1 to 0.3 m above the table for 0.5 s (a cube thrown into that band falls out of it within
-    0.41 s). Cube, table, its ranges and yaw as in `Pick`; the paper varies position and orientation over 16
-    trials and publishes no ranges (Sec. 4.6).
+    Success: the cube's centre 0.1 to 0.3 m above the table for 0.5 s (a cube thrown into that band falls out of it
+    within 0.41 s). Rewards as PixMC's, with the goal in the middle of the band. Cube, table, ranges and yaw are
+    `Pick`'s: the paper varies position and orientation over 16 trials and publishes no ranges (Sec. 4.6).
     """
 
     name = "cube"
