@@ -58,11 +58,12 @@ class Deployment(RealArm):
             step(1)
 
     def action_for(self, dq_rad, open_gripper: bool, data) -> np.ndarray:
-        """The action whose command is ahead of the measured joints by what the lag takes at `dq_rad` (J,) a period."""
+        """The action that speeds the arm up or down to `dq_rad` (J,) a period: `dq_rad`, and what is missing from it
+        for as long as the arm lags behind. Joint speeds stand for the command that is under way, because a policy
+        sees those and not the command."""
         arms = len(self.robot.arm_joints)
-        periods = 1 + self.controller.lag_s * self.control_hz
-        lead = data.qpos[:arms] + periods * np.asarray(dq_rad) - self.limiter.q_rad
-        return super().action_for(lead, open_gripper, data)
+        missing = np.asarray(dq_rad) - data.qvel[:arms] / self.control_hz
+        return super().action_for(dq_rad + self.expert_gain_per_s * self.controller.lag_s * missing, open_gripper, data)
 
     def state(self):
         return np.concatenate([self.controller.state(), self.gripper.state()])
