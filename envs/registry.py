@@ -12,8 +12,8 @@ from envs.tasks import TASKS
 
 @functools.cache
 def _parts() -> dict[str, tuple]:
-    return {f"{r}_{t}{suffix}": (robot, task, protocol) for r, robot in ROBOTS.items() for t, task in TASKS.items()
-            for suffix, protocol in PROTOCOLS.items()}
+    return {f"{robot.name}_{task.name}{PROTOCOLS[p].suffix}": (robot, task, PROTOCOLS[p])
+            for robot in ROBOTS.values() for task in TASKS.values() for p in task.protocols if PROTOCOLS[p].fits(robot)}
 
 
 def names() -> list[str]:

@@ -21,16 +21,12 @@ class ScriptedPick:
     """Top speed of the TCP."""
     turn_rad_s = 2.5
     """Top turning rate of the hand."""
-    gain_s = 6.0
-    """Share of the error closed in a second (1/s)."""
     funnel_slope = 2.5
     """Height above the cube for each metre of lateral error beyond `funnel_m`."""
     funnel_m = 0.008
     """Lateral error inside which the TCP may be at the cube's height."""
     near_m = (0.014, 0.016)
     """Lateral and vertical distance of the cube from the TCP that count as between the fingers."""
-    lift_point_m = (0.60, 0.0, 0.77)
-    """Where the cube is carried, world frame; 0.03 m below the goal height, where the arm still reaches well."""
     damping = 0.05
     """λ of the damped least squares, metres a radian."""
 
@@ -42,6 +38,7 @@ class ScriptedPick:
         tcp = hand.xpos + turn @ robot.tcp_in_hand_m
         cube = data.xpos[env.task.body]
         arms = len(robot.arm_joints)
+        gain = env.protocol.expert_gain_per_s
         fingers = slice(arms, env.dof)
         gap_m, slide_m_s = data.qpos[fingers].sum(), np.abs(data.qvel[fingers]).max()
 
@@ -50,17 +47,17 @@ class ScriptedPick:
         between = lateral < self.near_m[0] and abs(offset[2]) < self.near_m[1]
         held = between and (gap_m < 0.048 or (gap_m < 0.067 and slide_m_s < 0.01))
         if held:
-            error = np.array(self.lift_point_m) - cube
+            error = np.array(env.task.lift_point_m) - cube
             spin, stiff = self._upright(turn), 0.3
         else:
             tilt = np.hypot(turn[0, 2], turn[1, 2]) if turn[2, 2] < 0 else 1.0
             above = min(self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.4 * max(tilt - 0.1, 0.0), 0.15)
             error = offset + (0, 0, above)
             spin, stiff = self._upright(turn) + self._towards_face(turn, data.xmat[env.task.body].reshape(3, 3)), 1.0
-        velocity = self._capped(self.gain_s * error, self.speed_m_s)
+        velocity = self._capped(gain * error, self.speed_m_s)
         if between and not held:
             velocity = self._capped(velocity, 0.03)  # the fingers are closing
-        dq = self._ik(env, tcp, velocity, self._capped(self.gain_s * spin, self.turn_rad_s), stiff) / env.control_hz
+        dq = self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), stiff) / env.control_hz
         return env.protocol.action_for(dq, not between, data)
 
     def drive(self, env, velocity_m_s, spin_rad_s, open_gripper: bool) -> np.ndarray:

@@ -2,9 +2,10 @@
 
 Kinematics: the DH table of Franka's documentation. Masses and inertias: Gaz et al., "Dynamic Identification of the
 Franka Emika Panda Robot with Retrieval of Feasible Parameters", RA-L 2019. Limits: Franka's "Robot and interface
-specifications". The shapes are ours: capsules and boxes that follow the covers, so nothing is downloaded and software
-rendering stays fast. Wrist camera: MVP's PixMC (position 0.04, 0, 0.045 in the hand, looking along the fingers, image
-up = hand +x; 120° across 298 px, cropped to the middle 224 = 104.9°).
+specifications". Gains for control in torques: libfranka's examples/joint_impedance_control.cpp. The shapes are ours:
+capsules and boxes that follow the covers, so nothing is downloaded and software rendering stays fast. Wrist camera:
+MVP's PixMC (position 0.04, 0, 0.045 in the hand, looking along the fingers, image up = hand +x; 120° across 298 px,
+cropped to the middle 224 = 104.9°).
 """
 
 import math
@@ -126,4 +127,6 @@ FRANKA = Robot(
     finger_bodies=("left_finger", "right_finger"),
     finger_grasp_m=(0.0, 0.0, 0.045),
     link_bodies=tuple(f"link{i}" for i in range(8)),
+    impedance_k_nm_rad=(600, 600, 600, 600, 250, 150, 50),
+    impedance_d_nms_rad=(50, 50, 50, 50, 30, 25, 15),
 )

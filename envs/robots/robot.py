@@ -49,6 +49,10 @@ class Robot:
     """Grasp point in a finger's frame."""
     link_bodies: tuple[str, ...]
     """Arm links; a contact on one of them ends a PixMC episode."""
+    impedance_k_nm_rad: tuple[float, ...] = ()
+    """Stiffness for control in torques at 1 kHz, (J,); empty for an arm that is not commanded so."""
+    impedance_d_nms_rad: tuple[float, ...] = ()
+    """Damping of the same, N·m·s/rad (J,)."""
 
     @property
     def dof(self) -> int:

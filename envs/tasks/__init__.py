@@ -1,5 +1,5 @@
 """Tasks by name."""
 
-from envs.tasks.pick import Pick
+from envs.tasks.pick import CubePick, Pick
 
-TASKS = {task.name: task for task in (Pick,)}
+TASKS = {task.name: task for task in (Pick, CubePick)}

@@ -22,6 +22,10 @@ class Pick:
     table_z_m = TABLE_Z_M
     goal_z_m = 0.8
     goal_tolerance_m = 0.1
+    lift_point_m = (0.60, 0.0, 0.77)
+    """Where an expert carries the cube, world frame: 0.03 m below the goal height, where the arm still reaches well."""
+    protocols = ("real_arm", "pixmc")
+    """Names of the protocols that the task is offered at."""
     privileged_names = ("q (dof)", "dq (dof)", "left fingertip (3)", "right fingertip (3)", "cube (3)",
                         "left to cube (3)", "right to cube (3)", "height to go (1)")
 
@@ -96,3 +100,17 @@ class Pick:
 
     def restore(self, state) -> None:
         self.streak = int(state[0])
+
+
+class CubePick(Pick):
+    """`Pick` as it is judged beside a real arm: the cube clear of the table and in the hand for half a second.
+
+    Success: the cube's centre 0.1 to 0.3 m above the table for 0.5 s (a cube thrown into that band falls out of it
+    within 0.41 s). Rewards as PixMC's, with the goal in the middle of the band. Cube, table, ranges and yaw are
+    `Pick`'s: the paper varies position and orientation over 16 trials and publishes no ranges (Sec. 4.6).
+    """
+
+    name = "cube"
+    goal_z_m = 0.6
+    lift_point_m = (0.55, 0.0, 0.6)
+    protocols = ("deployment",)

@@ -1,4 +1,4 @@
-"""franka_pick: determinism, protocol numbers, success rule, observation layout."""
+"""Every environment: determinism, protocol numbers, success rule, observation layout."""
 
 import gymnasium as gym
 import mujoco
@@ -38,6 +38,7 @@ def test_gymnasiums_registry_makes_it():
     env = gym.make("toto_robot/FrankaPick-v0")
     assert env.unwrapped.name == "franka_pick"
     assert gym.make("toto_robot/FrankaPickPixMC-v0", render=False).unwrapped.name == "franka_pick_pixmc"
+    assert gym.make("toto_robot/FrankaCube-v0", render=False).unwrapped.name == "franka_cube"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,14 +52,15 @@ def test_same_seed_same_pixels_and_numbers(name):
     assert (other[0]["rgb"] != first[0]["rgb"]).any()
 
 
-def test_restored_state_continues_bit_for_bit():
-    a, b = envs.make("franka_pick", shift="all"), envs.make("franka_pick", shift="all")
+@pytest.mark.parametrize("name", NAMES)
+def test_restored_state_continues_bit_for_bit(name):
+    a, b = envs.make(name, shift="all"), envs.make(name, shift="all")
     rollout(a, 3, 12)
     kept = a.get_state()
     b.reset(seed=99)
     b.set_state(kept)
     rng = np.random.default_rng(1)
-    for action in rng.uniform(-1, 1, (12, 8)):
+    for action in rng.uniform(-1, 1, (12, *a.action_space.shape)):
         (x, rx, *_), (y, ry, *_) = a.step(action), b.step(action)
         np.testing.assert_array_equal(x["rgb"], y["rgb"])
         np.testing.assert_array_equal(x["proprio"], y["proprio"])
@@ -102,8 +104,9 @@ def test_a_look_of_each_step_changes_pixels_never_the_motion_and_comes_back_with
     np.testing.assert_array_equal(env.step(action)[0]["rgb"], again)
 
 
-def test_reset_covers_pixmcs_ranges():
-    env = envs.make("franka_pick", render=False, privileged=True)
+@pytest.mark.parametrize("name", ["franka_pick", "franka_cube"])
+def test_reset_covers_pixmcs_ranges(name):
+    env = envs.make(name, render=False, privileged=True)
     pose = []
     for seed in range(300):
         env.reset(seed=seed)
@@ -139,8 +142,43 @@ def test_pixmc_reward_is_the_published_formula():
     assert low == pytest.approx(sum(0.08 / (0.04 + x) for x in np.linalg.norm(tips - [0.5, 0, 0.4225], axis=1)))
 
 
-@pytest.mark.parametrize("name,needed,ends", [("franka_pick", 10, True), ("franka_pick_pixmc", 10, False)])
-def test_success_needs_consecutive_steps_near_the_goal_height(name, needed, ends):
+def test_deployment_protocol_numbers():
+    """10 Hz and 1 kHz; ten seconds; torques that keep the arm's limits and rates whatever the actions are."""
+    env = envs.make("franka_cube", render=False, privileged=True)
+    assert env.control_hz == 10 and env.horizon == 100 and env.model.opt.timestep == 0.001
+    obs, _ = env.reset(seed=0)
+    assert env.action_space.shape == (8,) and obs["privileged"].shape == (40,)
+    torques, rng, limits = [np.zeros(7)], np.random.default_rng(0), env.robot.limits
+
+    def step(count):
+        torques.append(env.data.ctrl[:7].copy())
+        mujoco.mj_step(env.model, env.data, count)
+
+    for _ in range(30):
+        env.protocol.apply(rng.choice([-1.0, 1.0], 8), env.data, step)
+        np.testing.assert_allclose(env.data.actuator_force[:7], torques[-1], atol=1e-9)  # no clamping is left to do
+    assert len(torques) == 1 + 30 * 100
+    assert (np.abs(torques) <= limits.tau_max_nm + 1e-9).all() and np.abs(torques).max() > 10
+    assert (np.abs(np.diff(torques, axis=0)) <= 0.001 * limits.dtau_max_nm_s + 1e-9).all()
+
+
+def test_the_hand_closes_at_its_published_speed_and_holds_with_its_force():
+    env = envs.make("franka_cube", render=False)
+    env.reset(seed=0)
+    width, arms = [], slice(7, 9)
+    for _ in range(10):
+        env.step(np.array([0] * 7 + [-1], np.float32))
+        width.append(env.data.qpos[arms].sum())
+    np.testing.assert_allclose(np.diff(width[1:6]), -0.1 / env.control_hz, atol=0.001)
+    assert width[-1] < 0.002 and abs(env.data.qpos[7] - env.data.qpos[8]) < 1e-4
+    assert (env.model.actuator_forcerange[arms] == [-env.robot.gripper_force_n, env.robot.gripper_force_n]).all()
+
+
+@pytest.mark.parametrize("name,needed,ends,heights_m", [
+    ("franka_pick", 10, True, (0.75, 0.65, 0.89)), ("franka_pick_pixmc", 10, False, (0.75, 0.65, 0.89)),
+    ("franka_cube", 6, True, (0.51, 0.49, 0.69))])
+def test_success_needs_consecutive_steps_near_the_goal_height(name, needed, ends, heights_m):
+    inside, below, inside_too = heights_m
     env = envs.make(name, render=False)
     env.reset(seed=0)
 
@@ -152,9 +190,9 @@ def test_success_needs_consecutive_steps_near_the_goal_height(name, needed, ends
         env.success = env.success or done
         return done
 
-    assert not any(hold(0.75) for _ in range(needed - 1))
-    assert not hold(0.65) and not env.success  # the streak breaks
-    assert [hold(0.89) for _ in range(needed)] == [False] * (needed - 1) + [True]
+    assert not any(hold(inside) for _ in range(needed - 1))
+    assert not hold(below) and not env.success  # the streak breaks
+    assert [hold(inside_too) for _ in range(needed)] == [False] * (needed - 1) + [True]
     _, _, terminated, _, info = env.step(np.zeros(env.action_space.shape))
     assert info["success"] and terminated == ends
 
@@ -169,23 +207,25 @@ def test_a_link_contact_ends_a_pixmc_episode():
     assert terminated
 
 
-def test_commands_stay_inside_the_arms_speed_limits():
-    env = envs.make("franka_pick", render=False)
+@pytest.mark.parametrize("name", ["franka_pick", "franka_cube"])
+def test_commands_stay_inside_the_arms_speed_limits(name):
+    env = envs.make(name, render=False)
     env.reset(seed=0)
     last, rng = env.protocol.limiter.q_rad.copy(), np.random.default_rng(0)
     for _ in range(60):
         env.step(rng.choice([-1.0, 1.0], 8))
         now = env.protocol.limiter.q_rad.copy()
-        assert (np.abs(now - last) <= env.robot.limits.dq_max_rad_s / 20 + 1e-9).all()
+        assert (np.abs(now - last) <= env.robot.limits.dq_max_rad_s / env.control_hz + 1e-9).all()
         last = now
 
 
-def test_the_gripper_command_has_hysteresis():
-    env = envs.make("franka_pick", render=False)
+@pytest.mark.parametrize("name", ["franka_pick", "franka_cube"])
+def test_the_gripper_command_has_hysteresis(name):
+    env = envs.make(name, render=False)
     env.reset(seed=0)
     for command, opening in ((-1, False), (0.1, False), (0.3, True), (-0.1, True), (-0.3, False)):
         env.step(np.array([0] * 7 + [command], np.float32))
-        assert env.protocol.opening is opening
+        assert env.protocol.gripper.opening is opening
 
 
 @pytest.mark.parametrize("call,words", [
@@ -195,6 +235,7 @@ def test_the_gripper_command_has_hysteresis():
     (lambda: envs.make("franka_pick", appearance="random", shift="all"), ["random", "all", "one of them"]),
     (lambda: envs.make("franka_pick", image_size=100), ["100", "multiple of 8"]),
     (lambda: envs.make("franka_pick", render=False).step(np.zeros(3)), ["(8,)", "(3,)", "gripper"]),
+    (lambda: envs.make("franka_cube", render=False).step(np.zeros((1, 8))), ["(8,)", "(1, 8)", "gripper"]),
     (lambda: (e := envs.make("franka_pick", render=False), e.reset(seed=0), e.step(np.full(8, np.nan))), ["NaN"]),
 ])
 def test_a_users_mistake_says_what_exists(call, words):
@@ -214,11 +255,15 @@ def test_the_panda_has_the_published_flange_pose():
     np.testing.assert_allclose(hand.xmat.reshape(3, 3)[:, 2], [0, 0, -1], atol=1e-6)
 
 
-def test_the_scripted_expert_picks_on_every_seed_of_a_sample():
-    env, expert = envs.make("franka_pick", render=False), ScriptedPick()
+@pytest.mark.parametrize("name,wild_steps", [("franka_pick", 0), ("franka_cube", 0), ("franka_cube", 15)])
+def test_the_scripted_expert_picks_on_every_seed_of_a_sample(name, wild_steps):
+    """Also where random actions have led the arm first."""
+    env, expert = envs.make(name, render=False), ScriptedPick()
     for seed in range(1000, 1012):
         env.reset(seed=seed)
-        for _ in range(env.horizon):
+        for action in np.random.default_rng(seed).uniform(-1, 1, (wild_steps, 8)):
+            env.step(action)
+        for _ in range(env.horizon - wild_steps):
             *_, terminated, truncated, info = env.step(expert.label(env))
             if terminated or truncated:
                 break

@@ -1,0 +1,80 @@
+"""PixMC's protocol."""
+
+import numpy as np
+
+from envs.protocols.actuators import FINGERS_M, position_actuators
+from envs.robots.robot import Robot
+
+
+class PixMC:
+    """The benchmark's protocol (MVP, arXiv 2203.06173): 60 Hz, 500 steps, increments of every joint's target.
+
+    Action (dof,) in [-1, 1]: target ← clamp(target + speed_scale · 7.5/60 · a), speed_scale 1 for the arm (0.125 rad
+    a step) and 0.1 for the fingers (12.5 mm). It integrates on the previous target, not on the measured position.
+    Gains 400/80 on the arm as published; the fingers' 1e6/1e2 with 200 N are Isaac's and stand here as 2e4/1e2 with
+    the same 200 N, which saturates at the same error to within a centimetre and is stable at this time step.
+    """
+
+    name = "pixmc"
+    suffix = "_pixmc"
+    random_yaw = False
+    success_steps = 10
+    ends_at_success = False
+    ends_at_failure = True
+    expert_gain_per_s = 6.0
+    control_hz = 60.0
+    physics_dt_s = 1 / 480
+    horizon = 500
+    horizon_s = 500 / 60
+    max_step_rad = 7.5 / 60
+    max_step_finger_m = 0.1 * 7.5 / 60
+
+    def __init__(self, robot: Robot):
+        self.robot = robot
+        self.action_names = tuple(f"d_{j}" for j in (*robot.arm_joints, *robot.finger_joints))
+        self.substeps = 8
+        arms, fingers = len(robot.arm_joints), len(robot.finger_joints)
+        self.scale = np.array([self.max_step_rad] * arms + [self.max_step_finger_m] * fingers)
+
+    @staticmethod
+    def fits(robot: Robot) -> bool:
+        return True
+
+    @staticmethod
+    def home_rad(robot: Robot) -> np.ndarray:
+        return np.array([*robot.q_home_pixmc_rad, *[FINGERS_M] * len(robot.finger_joints)])
+
+    @classmethod
+    def actuators(cls, robot):
+        arms = len(robot.arm_joints)
+        return position_actuators(robot, [400] * arms, [80] * arms, 'kp="20000" kv="100" forcerange="-200 200"')
+
+    @classmethod
+    def extras(cls, robot):
+        return ""
+
+    def reset(self, data):
+        self.target = data.qpos[:self.robot.dof].copy()
+        data.ctrl[:] = self.target
+
+    def apply(self, action, data, step):
+        self.target = np.clip(self.target + self.scale * action, self.robot.scale_low, self.robot.scale_high)
+        data.ctrl[:] = self.target
+        step(self.substeps)
+
+    def action_for(self, dq_rad, open_gripper: bool, data) -> np.ndarray:
+        """The action that puts the arm's target `dq_rad` (J,) ahead of the measured position.
+
+        400/80 is a sluggish spring (time constant 0.2 s), so a target has to lead by 12 control periods' motion.
+        """
+        arms = len(self.robot.arm_joints)
+        lead = data.qpos[:arms] + 12 * np.asarray(dq_rad) - self.target[:arms]
+        low, high = self.robot.finger_range_m
+        finger = (high if open_gripper else low) - self.target[arms:]
+        return np.clip(np.concatenate([lead, finger]) / self.scale, -1, 1).astype(np.float32)
+
+    def state(self) -> np.ndarray:
+        return self.target.copy()
+
+    def restore(self, state):
+        self.target = np.array(state, np.float64)
