@@ -81,6 +81,11 @@ def train(
     `make_vec(cfg)` gives the environments, with the expert's labels; `encoder` takes the place of the one that
     `cfg.encoder` names. The result depends on `cfg` alone: a run that was killed and resumed ends with the same bits.
     """
+    if cfg.policy.transformer is not None:
+        raise UserError(
+            "DAgger trains policies that see one step: expected an MLP, got policy.transformer. Train a transformer on "
+            "demonstrations, by `python -m toto_robot.train_bc policy=bc_transformer demos=PATH`."
+        )
     torch.set_num_threads(cfg.threads)
     run = runs.resumable(cfg.run, cfg) if cfg.resume else None
     privileged = cfg.encoder.name == "privileged"
@@ -187,7 +192,7 @@ def _watch(cfg, collector: Collector, learner: Learner, round_: int, screen: Pro
     vec, policy, state = collector.vec, collector.policy, collector.state()
 
     def act(obs):
-        return policy.act_on(policy.features(obs), torch.from_numpy(obs["proprio"]), learner.average)
+        return policy.act(obs, learner.average)
 
     episodes = evaluate(vec, act, watching_seeds(cfg.seed, cfg.dagger.eval_episodes))
     collector.restore(state)
