@@ -83,7 +83,7 @@ class Learner(Student):
         for i, indices in enumerate(order):
             features, proprio, expert = data.batch(indices)
             net = self.policy.net
-            losses += self.descend(self.head.loss(net(features, proprio), net.action(expert), expert))
+            losses += self.descend([self.head.loss(net(features, proprio), net.action(expert), expert)])
             if i % 100 == 99:
                 on_update(i + 1, updates)
         self.head.eval()

@@ -66,6 +66,8 @@ class Policy:
     def __init__(self, net: PolicyNet, features: Features, env: str, head: HeadConfig, binary: tuple[int, ...]):
         self.net, self.features, self.env = net.eval(), features, env
         self.head_config, self.binary = head, tuple(binary)
+        self.notes: dict = {}
+        """Where it comes from, for its description: plain values by name."""
         action_dim = net.action.mean.numel()
         self.memory = Memory(head.transformer, action_dim) if head.transformer is not None else None
 
@@ -134,7 +136,7 @@ class Policy:
             "encoder_fingerprint": self.features.fingerprint,
             "head": dataclasses.asdict(self.head_config),
             "sha256": hashlib.sha256(data).hexdigest(),
-        }
+        } | ({"notes": self.notes} if self.notes else {})
         with atomic_folder(folder) as temporary:
             (temporary / WEIGHTS).write_bytes(data)
             (temporary / CONFIG).write_text(yaml.safe_dump(about, sort_keys=False))
@@ -167,7 +169,9 @@ class Policy:
             )
         net = PolicyNet(head, shape, *dims, config.pooling, binary)
         net.load_state_dict(_read_weights(folder / WEIGHTS, digest, net))
-        return cls(net, features, env, head, binary)
+        policy = cls(net, features, env, head, binary)
+        policy.notes = about.get("notes") or {}
+        return policy
 
 
 class RandomPolicy:

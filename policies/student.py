@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -45,12 +46,15 @@ class Student:
         cosine = 0.5 * (1 + math.cos(math.pi * update / max(1, self.total)))
         return self.peak * warm * (self.lr_final + (1 - self.lr_final) * cosine)
 
-    def descend(self, loss: Tensor) -> Tensor:
-        """One step down `loss`; returns it detached."""
+    def descend(self, losses: Iterable[Tensor]) -> Tensor:
+        """One step down the sum of `losses`, each made and forgotten in turn; returns the sum."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr(self.done)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        total = torch.zeros(())
+        for loss in losses:
+            loss.backward()
+            total += loss.detach()
         if self.grad_clip:
             torch.nn.utils.clip_grad_norm_(self.head.parameters(), self.grad_clip)
         self.optimizer.step()
@@ -58,7 +62,7 @@ class Student:
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.head.parameters()), 1 - decay)
         self.done += 1
-        return loss.detach()
+        return total
 
     def finish(self) -> Policy:
         """The policy with the averaged weights in place."""

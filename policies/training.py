@@ -16,9 +16,9 @@ from policies.heads import HeadConfig
 from policies.learner import Learner, LearnerConfig
 from policies.policy import Policy
 from policies.progress import Progress
-from policies.recorder import Recorder
 from policies.rollout import EnvConfig, VectorEnv, evaluate, summarise
-from policies.seeds import evaluation_seeds, stream, watching_seeds
+from policies.scoring import score
+from policies.seeds import stream, watching_seeds
 from toto_robot.errors import UserError
 
 
@@ -201,14 +201,8 @@ def _watch(cfg, collector: Collector, learner: Learner, round_: int, screen: Pro
 
 def _score(cfg: TrainConfig, run: runs.Run, vec: VectorEnv, policy: Policy, facts: dict, screen: Progress) -> dict:
     """The final evaluation, the video, and the JSON line."""
-    result: dict = {"env": cfg.env.name, "policy": str(run.folder / "policy")}
-    if cfg.episodes:
-        screen.begin(cfg.dagger.rounds, "evaluating")
-        recorder = Recorder()
-        episodes = evaluate(vec, policy.act, evaluation_seeds(cfg.eval_seed, cfg.episodes), recorder)
-        recorder.save(run.folder / "rollouts.mp4", fps=vec.control_hz)
-        result |= summarise(episodes)
-    return result | {
+    screen.begin(cfg.dagger.rounds, "evaluating")
+    return score(vec, policy, run.folder, cfg.episodes, cfg.eval_seed) | {
         "train_seconds": facts["train_seconds"],
         "env_steps": facts["env_steps"],
         "peak_memory_gb": runs.peak_memory_gb(),
