@@ -21,7 +21,7 @@ from toto_robot.tokens.foreign import read_weights
 LARGEST = 224
 """Side in pixels at which a vision transformer that is published for larger frames runs (DINOv2's 518), positions
 interpolated."""
-SPARE = ("mask_token", "head", "fc_norm", "norm_pre")
+SPARE = ("mask_token", "head", "fc_norm")
 """Weights of a model that no feature depends on, or that some files leave out."""
 
 
