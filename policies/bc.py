@@ -40,7 +40,7 @@ class TrainBcConfig:
     policy: HeadConfig = field(default_factory=HeadConfig)
     """The trained head: bc_mlp is MVP's, bc_transformer RPT's."""
     optim: OptimConfig = field(default_factory=OptimConfig)
-    """How it learns: mvp and rpt are published, fast takes minutes on a CPU."""
+    """How it learns: mvp and rpt are published; fast (MLP), rpt_fast (transformer) and scratch_fast (resnet) are for a CPU."""
     data: DataConfig = field(default_factory=DataConfig)
     """Which demonstrations, and how they are prepared."""
     cache: str = "data/features"

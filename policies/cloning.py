@@ -20,7 +20,7 @@ from toto_robot.errors import UserError
 class OptimConfig:
     """AdamW with a linear warm-up and a cosine, over epochs. The groups mvp and rpt are the published settings."""
 
-    epochs: int = 60
+    epochs: int = 150
     """Passes over all kept steps."""
     batch_size: int = 128
     """Steps, or windows of steps, in a minibatch."""

@@ -99,7 +99,7 @@ def test_joint_positions_come_from_the_robots_range():
     ("argv", "words"),
     [
         (["demos=nowhere"], "nowhere"),
-        (["demos=set", "optim=rpd"], "fast, mvp, rpt"),
+        (["demos=set", "optim=rpd"], "fast, mvp, rpt, rpt_fast, scratch_fast"),
         (["demos=set", "policy=bc_mpl"], "bc_mlp"),
         (["demos=set", "encoder=vit:nowhere.pth"], "no file"),
         ([], "demos"),

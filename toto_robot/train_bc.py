@@ -4,8 +4,8 @@
     python -m toto_robot.train_bc policy=bc_transformer optim=rpt demos=data/pick data.use=60 encoder.pooling=mean
     python -m toto_robot.train_bc encoder=resnet demos=data/pick run=scratch resume=true
 
-policy=bc_mlp is MVP's controller and bc_transformer RPT's; optim=mvp and optim=rpt are their published settings, optim=fast
-takes minutes on a CPU. Frozen features are computed once for each episode and kept in data/features. Everything else goes to
+policy=bc_mlp is MVP's controller and bc_transformer RPT's; optim=mvp and optim=rpt are their published settings. optim=fast
+takes minutes on a CPU with the MLP, rpt_fast with the transformer, scratch_fast suits encoder=resnet. Frozen features are computed once for each episode and kept in data/features. Everything else goes to
 runs/<env>-<time>/ (run= names it): config.yaml, metrics.jsonl, tb/, learning_curve.png, rollouts.mp4, checkpoints/ and
 policy/. A run that was killed goes on with resume=true and ends with the same policy, bit for bit. Last, the policy is
 evaluated on seeds that training can't reach; the last line on stdout is that result as JSON.
