@@ -1,7 +1,7 @@
 """What a policy with a context remembers of each episode, and how its chunks of actions become one action a step.
 
-An environment's slot is told by `obs["slot"]`, and an episode's first step by `obs["step"] == 0` (`rollout.evaluate` gives
-both). What a slot does depends on its own episode alone, so results don't depend on how many run side by side.
+An environment's slot is told by `obs["slot"]`, and an episode's first step by `obs["step"] == 0` (`rollout.evaluate`
+gives both). What a slot does depends on its own episode alone, so results don't depend on how many run side by side.
 """
 
 from collections import deque
@@ -50,7 +50,12 @@ class Memory:
         self.episodes: dict[int, Episode] = {}
 
     def act(
-        self, predict: Callable[[Window], np.ndarray], features: Tensor, proprio: Tensor, slots: list[int], first: list[bool]
+        self,
+        predict: Callable[[Window], np.ndarray],
+        features: Tensor,
+        proprio: Tensor,
+        slots: list[int],
+        first: list[bool],
     ) -> np.ndarray:
         """Actions (N, A) for one step of N slots, `first` where an episode begins. `predict` gives (B, K, A)."""
         episodes = []

@@ -1,9 +1,10 @@
-"""MVP's augmentations of frames and proprioception, each off by default as in its published configs (configs/bc/real.yaml).
+"""MVP's augmentations of frames and proprioception, each off by default as in its published configs
+(configs/bc/real.yaml).
 
-Strengths are the published ones: brightness, contrast and saturation by up to 20 %, hue by 0.1 of a turn, grey, Gaussian
-blur of σ 0.1 to 2 pixels (at 224, so in proportion here), noise on proprioception. The random shift stands for a random
-crop: a crop of a frame that is padded by its edge, so frames keep their size and acting needs no crop. Every frame
-draws anew. All random numbers come from the generator that is given.
+Strengths are the published ones: brightness, contrast and saturation by up to 20 %, hue by 0.1 of a turn, grey,
+Gaussian blur of σ 0.1 to 2 pixels (at 224, so in proportion here), noise on proprioception. The random shift stands for
+a random crop: a crop of a frame that is padded by its edge, so frames keep their size and acting needs no crop. Every
+frame draws anew. All random numbers come from the generator that is given.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A whole run of behaviour cloning: demonstrations, epochs with checkpoints, then the policy, its evaluation and its video."""
+"""A whole run of behaviour cloning: demonstrations, epochs with checkpoints, the policy, its evaluation and video."""
 
 import sys
 import time
@@ -40,7 +40,8 @@ class TrainBcConfig:
     policy: HeadConfig = field(default_factory=HeadConfig)
     """The trained head: bc_mlp is MVP's, bc_transformer RPT's."""
     optim: OptimConfig = field(default_factory=OptimConfig)
-    """How it learns: mvp and rpt are published; fast (MLP), rpt_fast (transformer) and scratch_fast (resnet) are for a CPU."""
+    """How it learns: mvp and rpt are published; fast (MLP), rpt_fast (transformer) and scratch_fast (resnet) suit
+    a CPU."""
     data: DataConfig = field(default_factory=DataConfig)
     """Which demonstrations, and how they are prepared."""
     cache: str = "data/features"
@@ -145,14 +146,15 @@ def check_fits(cfg: TrainBcConfig, attrs: dict, episode: dict, vec: VectorEnv | 
     got = (episode["proprio"].shape[1], episode["action"].shape[1])
     if got != (vec.proprio_dim, vec.action_dim):
         raise UserError(
-            f"{cfg.demos} has {got[0]} joint values and {got[1]} actions (env {attrs.get('env')}), but env={cfg.env.name} has "
-            f"{vec.proprio_dim} and {vec.action_dim}. Evaluate in another env=, or not at all (episodes=0)."
+            f"{cfg.demos} has {got[0]} joint values and {got[1]} actions (env {attrs.get('env')}), but "
+            f"env={cfg.env.name} has {vec.proprio_dim} and {vec.action_dim}. Evaluate in another env=, or not at all (episodes=0)."
         )
-    hz, bounds = attrs.get("control_hz", vec.control_hz), [attrs["action"].get(k, d) for k, d in (("low", -1), ("high", 1))]
+    hz = attrs.get("control_hz", vec.control_hz)
+    bounds = [attrs["action"].get(k, d) for k, d in (("low", -1), ("high", 1))]
     if abs(hz - vec.control_hz) > 1e-6 or not all((torch.as_tensor(b) == d).all() for b, d in zip(bounds, (-1, 1))):
         raise UserError(
-            f"{cfg.demos} has actions in [{bounds[0]}, {bounds[1]}] at {hz} Hz, but env={cfg.env.name} takes actions in [-1, 1] "
-            f"at {vec.control_hz} Hz. Convert the set, or train without an evaluation (episodes=0)."
+            f"{cfg.demos} has actions in [{bounds[0]}, {bounds[1]}] at {hz} Hz, but env={cfg.env.name} takes "
+            f"actions in [-1, 1] at {vec.control_hz} Hz. Convert the set, or train without an evaluation (episodes=0)."
         )
 
 
@@ -199,7 +201,8 @@ def _rounds(cfg: TrainBcConfig, run: runs.Run, vec: VectorEnv | None, cloner: Cl
         tensors, facts = run.state(done)
         if facts["data"] != cloner.data.fingerprint:
             raise UserError(
-                f"{run.folder} was begun on other demonstrations than {cfg.demos} holds now. Restore the set, or start a new run."
+                f"{run.folder} was begun on other demonstrations than {cfg.demos} holds now. "
+                "Restore the set, or start a new run."
             )
         cloner.restore(tensors)
     else:
@@ -232,7 +235,8 @@ def _round(cfg, run: runs.Run, vec, cloner: Cloner, round_: int, facts: dict, sc
     if cfg.eval_every and ((round_ + 1) % cfg.eval_every == 0 or round_ + 1 == cfg.rounds):
         screen.begin(round_, "evaluating")
         seeds = watching_seeds(cfg.seed, cfg.eval_episodes)
-        row["eval_success"] = summarise(evaluate(vec, lambda obs: cloner.policy.act(obs, cloner.average), seeds))["success"]
+        episodes = evaluate(vec, lambda obs: cloner.policy.act(obs, cloner.average), seeds)
+        row["eval_success"] = summarise(episodes)["success"]
     run.save_round(round_, {}, cloner.state(), facts)
     screen.end(row)
     return facts

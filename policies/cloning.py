@@ -46,7 +46,8 @@ class OptimConfig:
         if not (self.lr > 0 and 0 <= self.lr_final <= 1 and 0 <= self.ema_decay < 1 and self.warmup_epochs >= 0):
             raise UserError(
                 "optim: expected lr > 0, lr_final in [0, 1], ema_decay in [0, 1) and warmup_epochs >= 0; got "
-                f"lr={self.lr}, lr_final={self.lr_final}, ema_decay={self.ema_decay}, warmup_epochs={self.warmup_epochs}."
+                f"lr={self.lr}, lr_final={self.lr_final}, ema_decay={self.ema_decay}, "
+                f"warmup_epochs={self.warmup_epochs}."
             )
 
 
@@ -112,7 +113,7 @@ class Cloner(Student):
             yield loss * (there.sum() / labels_in_all)
 
     def _frames(self, features: Tensor, noise: torch.Generator) -> Tensor:
-        """Frames (..., H, W, 3) that the policy's own network sees, augmented; features of a frozen encoder as they are."""
+        """Frames (..., H, W, 3) that the policy's own network sees, augmented; frozen features as they are."""
         if features.dtype != torch.uint8 or not self.augmenting.changes_frames:
             return features
         return augment(features.flatten(0, -4), self.augmenting, noise).view(features.shape)

@@ -1,4 +1,4 @@
-"""Demonstrations as training data: which episodes and steps count, their features, single steps and windows of steps."""
+"""Demonstrations as training data: which episodes and steps count, their features, steps and windows."""
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -42,7 +42,15 @@ class DataConfig:
 class Demonstrations:
     """The kept steps of the chosen episodes, in memory: N steps of E episodes, in `copies` looks of each frame."""
 
-    def __init__(self, features: Tensor, proprio: Tensor, action: Tensor, applied: Tensor, lengths: list[int], copies: int = 1):
+    def __init__(
+        self,
+        features: Tensor,
+        proprio: Tensor,
+        action: Tensor,
+        applied: Tensor,
+        lengths: list[int],
+        copies: int = 1,
+    ):
         """features (copies · N, *shape), look after look; proprio (N, P); action and applied (N, A) in [-1, 1]."""
         self.features, self.proprio, self.action, self.applied = features, proprio, action, applied
         self.copies, self.episodes = copies, len(lengths)
@@ -98,9 +106,9 @@ def load_demonstrations(
     copies = 1 + config.augment.copies if frozen and config.augment.changes_frames else 1
     key = f"rgb_{config.camera}"
     if "proprio" not in demos.keys:
-        raise UserError(f"{path} has no proprio, which a policy reads; it has {', '.join(demos.keys)}. Record it again.")
+        raise UserError(f"{path} has no proprio, which a policy reads; it has {', '.join(demos.keys)}.")
     if features.needs == "privileged":
-        raise UserError("encoder=privileged: demonstrations hold no privileged state. Use none, or an encoder of frames.")
+        raise UserError("encoder=privileged: demonstrations hold no privileged state. Use an encoder of frames.")
     if features.needs == "rgb" and key not in demos.keys:
         there = ", ".join(k.removeprefix("rgb_") for k in demos.keys if k.startswith("rgb_")) or "none"
         raise UserError(f"data.camera={config.camera!r}: {path} has no {key}. Its cameras: {there}.")
@@ -145,7 +153,7 @@ def choose(demos, config: DataConfig, path) -> list[int]:
 
 
 def moving(joints_rad: np.ndarray, gripper: np.ndarray, least_rad: float) -> np.ndarray:
-    """Indices of the steps that MVP's static-frame filter keeps: (T, J) rad, (T, G) commands of which the sign counts."""
+    """Indices of the steps that MVP's static-frame filter keeps: (T, J) rad, (T, G) commands, whose sign counts."""
     kept = [0]
     for t in range(1, len(joints_rad)):
         moved = np.abs(joints_rad[t] - joints_rad[kept[-1]]).max() > least_rad
@@ -182,13 +190,16 @@ class _Look:
         self.config = replace(config, proprio_std=0.0, copies=1)
         self.frozen = features.needs == "rgb" and features.dtype != torch.uint8
         look = asdict(self.config) if copy else None
-        self.cache = FeatureCache(cache, features.fingerprint, features.config.crop, look) if cache and self.frozen else None
+        self.cache = None
+        if cache and self.frozen:
+            self.cache = FeatureCache(cache, features.fingerprint, features.config.crop, look)
 
     def __call__(self, i: int, small: dict, frames: _Once) -> Tensor:
         length = len(small["action"])
         if self.features.needs is None:
             return self.features({"proprio": small["proprio"]})
-        name = digest(self.demos.attrs, self.key, self.copy, *(np.ascontiguousarray(v).tobytes() for v in small.values()))
+        numbers = (np.ascontiguousarray(value).tobytes() for value in small.values())
+        name = digest(self.demos.attrs, self.key, self.copy, *numbers)
 
         def make() -> Tensor:
             pictures = frames()

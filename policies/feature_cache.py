@@ -2,9 +2,9 @@
 
     FOLDER/<encoder>/<episode>.safetensors      features (T, *shape), as a data set keeps them
 
-`encoder` is a digest of the features' fingerprint, the crop and the augmentation; `episode` one of the set's attributes and
-the episode's own numbers, so a set that grows, or of which only a part is used, keeps what was encoded. Files are whole or
-absent, and one that can't be read is made again.
+`encoder` is a digest of the features' fingerprint, the crop and the augmentation; `episode` one of the set's attributes
+and the episode's own numbers, so a set that grows, or of which only a part is used, keeps what was encoded. Files are
+whole or absent, and one that can't be read is made again.
 """
 
 import hashlib

@@ -23,9 +23,10 @@ class EncoderConfig:
     """Which features a policy is trained on."""
 
     name: str = "toto_tiny"
-    """An encoder's name (toto_tiny, toto_tiny_random, dvae_codes, vit_small_random), a folder made by `pretrain`, vit:FILE for
-    MVP's and MAE's checkpoints, timm:MODEL:FILE for DINO, DINOv2, CLIP and others (toto_robot/features/vision.py), `resnet`
-    for a network that the policy trains end to end, `none` for proprioception only, or `privileged` for the true state."""
+    """An encoder's name (toto_tiny, toto_tiny_random, dvae_codes, vit_small_random), a folder made by `pretrain`,
+    vit:FILE for MVP's and MAE's checkpoints, timm:MODEL:FILE for DINO, DINOv2, CLIP and others
+    (toto_robot/features/vision.py), `resnet` for a network that the policy trains end to end, `none` for proprioception
+    only, or `privileged` for the true state."""
     layer: int | None = None
     """Which block's output is used, counted from 1; null is the encoder's own default. Blocks above it don't run."""
     pooling: str = "grid"
@@ -35,8 +36,8 @@ class EncoderConfig:
     """The transformer's arithmetic: float32, bfloat16, or auto: bfloat16 where the processor has instructions for it.
     A policy's folder keeps the one that was used."""
     crop: str = "none"
-    """What of a frame is seen: none expects frames of the encoder's own size. centre: the square in the middle, resized.
-    lower: MVP's, a square of 14/15 of the height (448 of 480) at the bottom, resized."""
+    """What of a frame is seen: none expects frames of the encoder's own size. centre: the square in the middle,
+    resized. lower: MVP's, a square of 14/15 of the height (448 of 480) at the bottom, resized."""
 
     def __post_init__(self) -> None:
         if self.pooling not in POOLINGS:

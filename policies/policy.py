@@ -94,8 +94,8 @@ class Policy:
 
     def act(self, obs: dict[str, np.ndarray], head: nn.Module | None = None) -> np.ndarray:
         """Actions (N, A), float32 in [-1, 1], for observations of N environments; `head` acts in place of the policy's
-        own (an average). A policy with a context tells episodes apart by obs["slot"] and obs["step"], each (N,); without
-        them row i is slot i, and `reset` must be called where episodes begin."""
+        own (an average). A policy with a context tells episodes apart by obs["slot"] and obs["step"], each (N,);
+        without them row i is slot i, and `reset` must be called where episodes begin."""
         features = self.features(obs)
         proprio = torch.from_numpy(np.array(obs["proprio"], np.float32))
         if self.memory is None:

@@ -43,7 +43,9 @@ class AttentionPool(nn.Module):
         return (scores * self.key_width**-0.5).softmax(dim=1)
 
 
-def make_pool(shape: tuple[int, ...], pooling: str, width: int, heads: int, position_embedding: bool) -> nn.Module | None:
+def make_pool(
+    shape: tuple[int, ...], pooling: str, width: int, heads: int, position_embedding: bool
+) -> nn.Module | None:
     """The module (B, *shape) → (B, width), None where there is no feature. A frame (3, H, W) gets a network of its own,
     cells (C, D) attention or, with `grid`, one linear layer; a vector (D,) one linear layer."""
     if 0 in shape:

@@ -12,7 +12,8 @@ CELLS = 4
 
 
 class Pixels(nn.Module):
-    """Frames uint8 (..., H, W, 3) as float32 (..., 3, H, W), normalised; stands where features have their statistics."""
+    """Frames uint8 (..., H, W, 3) as float32 (..., 3, H, W), normalised; stands where features have their
+    statistics."""
 
     def __init__(self):
         super().__init__()
@@ -35,7 +36,8 @@ class Block(nn.Module):
         self.norm1 = nn.GroupNorm(GROUPS, width)
         self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
         self.norm2 = nn.GroupNorm(GROUPS, width)
-        self.shortcut = nn.Identity() if stride == 1 and into == width else nn.Conv2d(into, width, 1, stride, bias=False)
+        same = stride == 1 and into == width
+        self.shortcut = nn.Identity() if same else nn.Conv2d(into, width, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
@@ -49,7 +51,8 @@ class ResNet(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(3, WIDTHS[0], 7, 2, 3, bias=False)
         self.norm = nn.GroupNorm(GROUPS, WIDTHS[0])
-        blocks = [Block(into, out, 1 if i == 0 else 2) for i, (into, out) in enumerate(zip((WIDTHS[0], *WIDTHS), WIDTHS))]
+        sizes = zip((WIDTHS[0], *WIDTHS), WIDTHS)
+        blocks = [Block(into, out, 1 if i == 0 else 2) for i, (into, out) in enumerate(sizes)]
         self.blocks = nn.Sequential(*blocks)
         self.out = nn.Linear(WIDTHS[-1] * CELLS * CELLS, width)
 

@@ -64,8 +64,8 @@ def evaluate(
     on_episode: Callable[[int], Any] = lambda done: None,
 ) -> list[Episode]:
     """Run `act` once on each of `seeds`, in the order of `seeds`; slots of `vec` that run out of seeds stand still,
-    and `act` doesn't get their observations. It also gets `slot` (N,), the slot of each row, and `step` (N,), 0 where an
-    episode begins, for policies that remember.
+    and `act` doesn't get their observations. It also gets `slot` (N,), the slot of each row, and `step` (N,), 0 where
+    an episode begins, for policies that remember.
 
     Every seed is started and every started episode is finished, so short episodes are not favoured.
     `on_episode(k)` is called when k are finished.

@@ -9,7 +9,8 @@ from policies.seeds import evaluation_seeds
 
 
 def score(vec: VectorEnv | None, policy: Policy, folder: Path, episodes: int, eval_seed: int) -> dict:
-    """{env, policy} and what `summarise` gives of `episodes` episodes; rollouts.mp4 in `folder`. 0 episodes: no evaluation."""
+    """{env, policy} and what `summarise` gives of `episodes` episodes; rollouts.mp4 in `folder`. 0 episodes: no
+    evaluation."""
     result: dict = {"env": policy.env, "policy": str(folder / "policy")}
     if episodes:
         recorder = Recorder()

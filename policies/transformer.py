@@ -1,9 +1,9 @@
 """RPT's controller (Radosavovic et al. 2023, arXiv 2306.10007): a transformer over the last 16 steps.
 
-Each step is one token for the frame's feature, one for proprioception and one for the action that was taken; the place of
-the present action holds a learned token, and what the last block makes of it becomes the next 16 actions.
-Published: width 192, 4 blocks, 4 heads, MLP ratio 2, 16 steps in, 16 actions out (about a million parameters). Ours: the
-read-out at the present action's place, learned positions, and a mask over steps before the episode's start.
+Each step is one token for the frame's feature, one for proprioception and one for the action that was taken; the place
+of the present action holds a learned token, and what the last block makes of it becomes the next 16 actions. Published:
+width 192, 4 blocks, 4 heads, MLP ratio 2, 16 steps in, 16 actions out (about a million parameters). Ours: the read-out
+at the present action's place, learned positions, and a mask over steps before the episode's start.
 
 Shapes: B batch, T context, S tokens, D width, A action, K chunk.
 """
@@ -103,8 +103,9 @@ class TransformerHead(ActionHead):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, features: Tensor, proprio: Tensor, past: Tensor, valid: Tensor) -> Tensor:
-        """(B, K, A) from normalised features (B, T, *shape), proprioception (B, T, P) and taken actions (B, T, A), oldest
-        first. `valid` (B, T) is false for steps before the episode's start; the present step's action is not read."""
+        """(B, K, A) from normalised features (B, T, *shape), proprioception (B, T, P) and taken actions (B, T, A),
+        oldest first. `valid` (B, T) is false for steps before the episode's start; the present step's action is not
+        read."""
         B, T = valid.shape
         tokens = [self.proprio(proprio), self.action(past)]
         tokens[1] = torch.cat([tokens[1][:, :-1], self.action_token.expand(B, 1, -1)], dim=1)

@@ -1,10 +1,11 @@
 """The paper's evaluation on the robot: 16 trials with varied position and orientation (Toto Sec. 4.6, RPT).
 
-Neither paper publishes the poses. Ours: of 512 seeds of the evaluation range (none of them ever trained on), the places of
-the object are cut into a 4×4 grid with as many starts in each row and column, and its orientations into 16 parts of the
-turn. Each cell gets one trial; the parts go to the cells in a fixed pattern with all four quarters of the turn in every row
-and column. Of the seeds whose object lies in a cell, the one is taken that is nearest to the cell's middle and to the
-part's angle. So a trial is an ordinary episode, the 16 are the same for every policy, and they cover the range evenly.
+Neither paper publishes the poses. Ours: of 512 seeds of the evaluation range (none of them ever trained on), the places
+of the object are cut into a 4×4 grid with as many starts in each row and column, and its orientations into 16 parts of
+the turn. Each cell gets one trial; the parts go to the cells in a fixed pattern with all four quarters of the turn in
+every row and column. Of the seeds whose object lies in a cell, the one is taken that is nearest to the cell's middle
+and to the part's angle. So a trial is an ordinary episode, the 16 are the same for every policy, and they cover the
+range evenly.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from toto_robot.errors import UserError
 TRIALS, SIDE, CANDIDATES = 16, 4, 512
 QUARTER = np.array([[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]])
 PATTERN = 4 * QUARTER + np.array([[0, 1, 2, 3], [2, 3, 0, 1], [3, 2, 1, 0], [1, 0, 3, 2]])
-"""Which sixteenth of the turn each cell has (two orthogonal Latin squares): all four quarters in every row and column."""
+"""Which sixteenth of the turn each cell has (two orthogonal Latin squares): all four quarters in every row and
+column."""
 
 
 @dataclass
@@ -41,7 +43,7 @@ def poses(env: str, seeds: list[int]) -> np.ndarray:
     """x, y (m) and yaw (rad) of the object at the start of each seed's episode, (N, 3), world frame."""
     world = envs.make(env, render=False)
     if "object" not in {world.model.body(i).name for i in range(world.model.nbody)}:
-        raise UserError(f"protocol=trials16 lays out the poses of an object, but env={env} has none. Leave protocol out.")
+        raise UserError(f"protocol=trials16 varies the pose of an object, but env={env} has none. Leave it out.")
     out = np.zeros((len(seeds), 3))
     for i, seed in enumerate(seeds):
         world.reset(seed=seed)

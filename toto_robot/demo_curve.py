@@ -1,6 +1,7 @@
 """Success against the number of demonstrations, of several conditions in one picture, and their numbers in one line.
 
-    python -m toto_robot.demo_curve 'runs=[runs/toto-30-0,runs/toto-60-0,runs/resnet-30-0]' out=docs/bc_demonstrations.png
+    python -m toto_robot.demo_curve 'runs=[runs/toto-30-0,runs/toto-60-0,runs/resnet-30-0]'
+    out=docs/bc_demonstrations.png
 
 A run is named CONDITION-DEMONSTRATIONS-SEED. The episodes of a condition's seeds are scored together; bars are Wilson's
 95 % intervals.
@@ -64,10 +65,12 @@ def main(cfg: DemoCurveConfig) -> dict:
         counts = sorted(by_count)
         rates = [by_count[n][0] / by_count[n][1] for n in counts]
         bounds = [wilson95(*by_count[n]) for n in counts]
-        bars = [[100 * (r - low) for r, (low, _) in zip(rates, bounds)], [100 * (high - r) for r, (_, high) in zip(rates, bounds)]]
-        axes.errorbar(counts, [100 * r for r in rates], bars, marker="o", ms=4, capsize=3, label=condition)
+        below = [100 * (rate - low) for rate, (low, _) in zip(rates, bounds)]
+        above = [100 * (high - rate) for rate, (_, high) in zip(rates, bounds)]
+        axes.errorbar(counts, [100 * r for r in rates], [below, above], marker="o", ms=4, capsize=3, label=condition)
         numbers[condition] = {
-            str(n): {"successes": by_count[n][0], "episodes": by_count[n][1], "wilson95": bounds[i]} for i, n in enumerate(counts)
+            str(n): {"successes": by_count[n][0], "episodes": by_count[n][1], "wilson95": interval}
+            for n, interval in zip(counts, bounds)
         }
     axes.set(xlabel="demonstrations", ylabel="success, %", ylim=(-2, 102), title=cfg.title)
     axes.grid(alpha=0.3)

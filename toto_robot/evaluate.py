@@ -5,9 +5,10 @@
     python -m toto_robot.evaluate policy=runs/first/policy shift=colour video=shifted.mp4
     python -m toto_robot.evaluate bc_cube env=franka_cube protocol=trials16
 
-Prints a table, and last one JSON line: env, policy, episodes, successes, success, wilson95, mean_steps. protocol=trials16
-first runs the paper's 16 trials with varied position and orientation (policies/trials.py says how they are laid out), and
-the line ends with protocol, trials (such as "13/16"), trials_successes, trials_wilson95 and trials_seeds.
+Prints a table, and last one JSON line: env, policy, episodes, successes, success, wilson95, mean_steps.
+protocol=trials16 first runs the paper's 16 trials with varied position and orientation (policies/trials.py says how
+they are laid out), and the line ends with protocol, trials (such as "13/16"), trials_successes, trials_wilson95 and
+trials_seeds.
 """
 
 import sys
@@ -104,7 +105,8 @@ def main(cfg: EvaluateConfig) -> dict:
 def _trials(cfg: EvaluateConfig, vec, policy) -> dict:
     """The paper's 16 trials: the keys that they add to the result."""
     trials = trials16(cfg.env.name, cfg.seed)
-    scored = summarise(evaluate(vec, policy.act, [t.seed for t in trials], on_episode=lambda done: _count(done, len(trials))))
+    seeds = [t.seed for t in trials]
+    scored = summarise(evaluate(vec, policy.act, seeds, on_episode=lambda done: _count(done, len(seeds))))
     print(f"trials16: {summary_line(scored['successes'], len(trials))}", flush=True)
     return {
         "protocol": "trials16",

@@ -2,8 +2,8 @@
 
     python -m toto_robot.publish_policy runs/bc_cube bc_cube recipe=recipes/bc_cube.sh 'scores=[trials.json]'
 
-Copies the run's policy to policies/weights/NAME and writes MODEL_CARD.md from the run's config, its result and the JSON lines
-of further evaluations. Prints one JSON line: out, encoder, success, megabytes.
+Copies the run's policy to policies/weights/NAME and writes MODEL_CARD.md from the run's config, its result and the JSON
+lines of further evaluations. Prints one JSON line: out, encoder, success, megabytes.
 """
 
 import json
@@ -56,10 +56,10 @@ def main(cfg: PublishPolicyConfig) -> dict:
         scores += [json.loads(Path(path).read_text().splitlines()[-1]) for path in cfg.scores]
         weights = (source / WEIGHTS).read_bytes()
     except (OSError, ValueError, IndexError, yaml.YAMLError) as error:
-        raise UserError(f"{cfg.run} can't be published ({error}); expected a finished run's folder with policy/") from error
+        raise UserError(f"{cfg.run} can't be published ({error}); expected a finished run's folder") from error
     encoder = about["encoder"]["name"]
     if encoder not in (*encoder_names(), *WITHOUT_FILES):
-        raise UserError(f"{cfg.run} reads the encoder {encoder!r}, which isn't shipped; publish that first and train on it")
+        raise UserError(f"{cfg.run} reads the encoder {encoder!r}, which isn't shipped; publish that first")
     if len(weights) / 1e6 > LIMIT_MB:
         raise UserError(f"{cfg.run} has {len(weights) / 1e6:.1f} MB; embedded weights must stay within {LIMIT_MB} MB")
     with atomic_folder(EMBEDDED / cfg.name) as out:
@@ -67,7 +67,8 @@ def main(cfg: PublishPolicyConfig) -> dict:
         (out / CONFIG).write_text((source / CONFIG).read_text())
         (out / "MODEL_CARD.md").write_text(card(cfg, about, config, scores))
     success = scores[0].get("success")
-    return {"out": str(EMBEDDED / cfg.name), "encoder": encoder, "success": success, "megabytes": round(len(weights) / 1e6, 2)}
+    size = round(len(weights) / 1e6, 2)
+    return {"out": str(EMBEDDED / cfg.name), "encoder": encoder, "success": success, "megabytes": size}
 
 
 def card(cfg: PublishPolicyConfig, about: dict, config: dict, scores: list[dict]) -> str:

@@ -4,11 +4,12 @@
     python -m toto_robot.train_bc policy=bc_transformer optim=rpt demos=data/pick data.use=60 encoder.pooling=mean
     python -m toto_robot.train_bc encoder=resnet demos=data/pick run=scratch resume=true
 
-policy=bc_mlp is MVP's controller and bc_transformer RPT's; optim=mvp and optim=rpt are their published settings. optim=fast
-takes minutes on a CPU with the MLP, rpt_fast with the transformer, scratch_fast suits encoder=resnet. Frozen features are computed once for each episode and kept in data/features. Everything else goes to
-runs/<env>-<time>/ (run= names it): config.yaml, metrics.jsonl, tb/, learning_curve.png, rollouts.mp4, checkpoints/ and
-policy/. A run that was killed goes on with resume=true and ends with the same policy, bit for bit. Last, the policy is
-evaluated on seeds that training can't reach; the last line on stdout is that result as JSON.
+policy=bc_mlp is MVP's controller and bc_transformer RPT's; optim=mvp and optim=rpt are their published settings.
+optim=fast takes minutes on a CPU with the MLP, rpt_fast with the transformer, scratch_fast suits encoder=resnet. Frozen
+features are computed once for each episode and kept in data/features. Everything else goes to runs/<env>-<time>/ (run=
+names it): config.yaml, metrics.jsonl, tb/, learning_curve.png, rollouts.mp4, checkpoints/ and policy/. A run that was
+killed goes on with resume=true and ends with the same policy, bit for bit. Last, the policy is evaluated on seeds that
+training can't reach; the last line on stdout is that result as JSON.
 """
 
 import sys
@@ -34,8 +35,8 @@ def make_vec(cfg: TrainBcConfig) -> envs.VectorEnv:
 
 
 def joints_rad(attrs: dict, proprio: np.ndarray) -> np.ndarray:
-    """The arm's joint positions (T, J) of a set's proprioception (T, P): scaled to the robot's range in our simulator, or
-    in radians at the front where the set says so."""
+    """The arm's joint positions (T, J) of a set's proprioception (T, P): scaled to the robot's range in our simulator,
+    or in radians at the front where the set says so."""
     if attrs.get("env") in envs.names():
         robot = envs.make(attrs["env"], render=False).robot
         arms = len(robot.arm_joints)

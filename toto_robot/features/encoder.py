@@ -134,12 +134,11 @@ def load_encoder(
 
     Names: `toto_tiny`; `toto_tiny_random`, the same tokenizer and architecture with random weights from a fixed
     seed; `dvae_codes`, the codebook vectors of the codes without Toto. Or a model folder made by `pretrain`;
-    FOLDER:random and FOLDER:codes are the same two controls for it. Baselines: vit:FILE, timm:MODEL:FILE and others, see
-    `vision.py`; their poolings are cls (default), mean, attention, grid and none.
-    `layer` counts from 1 (the model's default if None); the layers above are not computed. `pooling` is mean,
-    attention, grid or none (None: the model's default). `dtype` (float32, bfloat16, or auto: bfloat16 where the
-    processor multiplies it) is the transformer's; the tokenizer is always float32. Raises UserError listing what
-    exists.
+    FOLDER:random and FOLDER:codes are the same two controls for it. Baselines: vit:FILE, timm:MODEL:FILE and others,
+    see `vision.py`; their poolings are cls (default), mean, attention, grid and none. `layer` counts from 1 (the
+    model's default if None); the layers above are not computed. `pooling` is mean, attention, grid or none (None: the
+    model's default). `dtype` (float32, bfloat16, or auto: bfloat16 where the processor multiplies it) is the
+    transformer's; the tokenizer is always float32. Raises UserError listing what exists.
     """
     if is_vision(str(name_or_folder)):
         return load_vision(str(name_or_folder), layer, pooling, dtype, device)

@@ -1,4 +1,5 @@
-"""DINO, DINOv2, CLIP's image side and other networks of timm, with weights from a local file. timm is imported when asked for.
+"""DINO, DINOv2, CLIP's image side and other networks of timm, with weights from a local file. timm is imported when
+asked for.
 
     timm:vit_small_patch16_224.dino:dino_deitsmall16_pretrain.pth
     timm:vit_small_patch14_dinov2.lvd142m:dinov2_vits14_pretrain.pth
@@ -46,7 +47,8 @@ class TimmModel(nn.Module):
         self.width = self.model.num_features
 
     def forward(self, x: Tensor, layer: int) -> Tensor:
-        """Normalised frames (B, 3, H, W) → tokens (B, [1 +] S, D) after `layer`; the network's final norm after the last."""
+        """Normalised frames (B, 3, H, W) → tokens (B, [1 +] S, D) after `layer`; the network's final norm after the
+        last."""
         if self.transformer and layer < self.depth:
             options = dict(indices=[layer - 1], intermediates_only=True, norm=False, output_fmt="NLC")
             ((x, prefix),) = self.model.forward_intermediates(x, return_prefix_tokens=True, **options)
@@ -58,7 +60,8 @@ class TimmModel(nn.Module):
         return torch.cat([x[:, :1], x[:, self.prefix :]], dim=1) if self.prefix else x
 
     def read(self, path: Path) -> None:
-        """The weights of `path`, in timm's names or in those of the original release. UserError lists what is missing."""
+        """The weights of `path`, in timm's names or in those of the original release. UserError lists what is
+        missing."""
         state = read_weights(path)
         translate = getattr(importlib.import_module(type(self.model).__module__), "checkpoint_filter_fn", None)
         try:
@@ -66,12 +69,14 @@ class TimmModel(nn.Module):
             missing = self.model.load_state_dict(state, strict=False).missing_keys
         except (RuntimeError, KeyError, ValueError, AttributeError) as error:
             said = " ".join(str(error).split())[:200]
-            raise UserError(f"{path} does not hold the weights of {self.name} ({said}); name the model that it belongs to.") from error
+            raise UserError(
+                f"{path} does not hold the weights of {self.name} ({said}); name the model that it belongs to."
+            ) from error
         missing = [name for name in missing if not name.startswith(SPARE)]
         if missing:
             raise UserError(
-                f"{path} lacks {len(missing)} weights of {self.name}, {', '.join(missing[:3])} among them; name the model that "
-                "it belongs to."
+                f"{path} lacks {len(missing)} weights of {self.name}, {', '.join(missing[:3])} among them; name the model "
+                "that it belongs to."
             )
 
 
@@ -79,8 +84,9 @@ def _timm():
     try:
         import timm
     except Exception as error:  # an ImportError, or what a torchvision of another build raises
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise UserError(
-            f"encoder=timm:… needs timm, which can't be imported here ({type(error).__name__}: {' '.join(str(error).split())[:120]}). "
+            f"encoder=timm:… needs timm, which can't be imported here ({said}). "
             "Install it with `pip install timm` (it brings torchvision, of the build that fits torch), or use vit:FILE."
         ) from error
     return timm

@@ -1,4 +1,5 @@
-"""Baseline encoders behind the encoder's contract: MVP's and MAE's vision transformers, and timm's DINO, DINOv2 and CLIP.
+"""Baseline encoders behind the encoder's contract: MVP's and MAE's vision transformers, and timm's DINO, DINOv2 and
+CLIP.
 
     vit:FILE              a checkpoint of MVP's or MAE's layout
     vit:FILE:random       the same sizes with random weights from a fixed seed
@@ -6,7 +7,8 @@
     timm:MODEL:FILE       a model of timm with weights from a local file
     timm:MODEL:random     the same with random weights
 
-Frames of any size are scaled to the encoder's own (bilinear, antialiased), cut to a square in the middle, and normalised.
+Frames of any size are scaled to the encoder's own (bilinear, antialiased), cut to a square in the middle, and
+normalised.
 """
 
 import hashlib
@@ -59,8 +61,8 @@ class VisionEncoder:
 
     @torch.inference_mode()
     def __call__(self, frames) -> Tensor:
-        """Features float32 of frames uint8 (B, H, W, 3), NumPy or torch: (B, D) for cls and mean, (B, 16, D) for grid and
-        attention, (B, S, D) for none."""
+        """Features float32 of frames uint8 (B, H, W, 3), NumPy or torch: (B, D) for cls and mean, (B, 16, D) for grid
+        and attention, (B, S, D) for none."""
         if len(frames.shape) != 4:
             raise UserError(f"this encoder takes frames (B, H, W, 3), but got {tuple(frames.shape)}; clips are for Toto")
         x = torch.as_tensor(frames)
@@ -81,7 +83,8 @@ class VisionEncoder:
         return cells.flatten(2).transpose(1, 2)
 
     def __repr__(self) -> str:
-        return f"VisionEncoder(layer {self.layer} of {self.num_layers}, {self.pooling} {self.feature_shape}, {self.fingerprint[:12]})"
+        what = f"layer {self.layer} of {self.num_layers}, {self.pooling} {self.feature_shape}"
+        return f"VisionEncoder({what}, {self.fingerprint[:12]})"
 
 
 def squared(x: Tensor, size: int) -> Tensor:
@@ -125,7 +128,8 @@ def _vit(name: str) -> tuple[ViT, dict]:
         given = name.removeprefix("vit:")
         path = Path(given.removesuffix(":random"))
         if not path.is_file():
-            raise UserError(f"encoder={name}: there is no file {str(path)!r}; expected {FORMS}, or {', '.join(vision_names())}")
+            names = ", ".join(vision_names())
+            raise UserError(f"encoder={name}: there is no file {str(path)!r}; expected {FORMS}, or {names}")
         model = read_vit(path)
         if not given.endswith(":random"):
             return model, {"vit": sha256(path)}
@@ -141,10 +145,14 @@ def _timm_model(name: str):
 
     _, architecture, *rest = name.split(":", 2)
     if not rest or not rest[0]:
-        raise UserError(f"encoder={name}: expected timm:MODEL:FILE or timm:MODEL:random, e.g. timm:vit_small_patch16_224.dino:dino.pth")
+        raise UserError(
+            f"encoder={name}: expected timm:MODEL:FILE or timm:MODEL:random, as timm:vit_small_patch16_224.dino:dino.pth"
+        )
     path = Path(rest[0])
     if rest[0] != "random" and not path.is_file():
-        raise UserError(f"encoder={name}: there is no file {rest[0]!r}; weights are not downloaded, give a local file or random")
+        raise UserError(
+            f"encoder={name}: there is no file {rest[0]!r}; weights are not downloaded, give a local file or random"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
         model = TimmModel(architecture)

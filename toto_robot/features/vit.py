@@ -1,8 +1,8 @@
 """The vision transformer of MAE and MVP (timm's layout and names), read from their checkpoints without timm.
 
-MVP (Radosavovic et al. 2022, ir413/mvp mvp/backbones/vit.py): S 384×12, B 768×12, L 1024×24, patch 16, LayerNorm ε 1e-6, biased
-qkv; files {"model": state_dict}, as MAE's are, of which the decoder is left out.
-Shapes: B batch, S patches (raster order), D width, H heads.
+MVP (Radosavovic et al. 2022, ir413/mvp mvp/backbones/vit.py): S 384×12, B 768×12, L 1024×24, patch 16, LayerNorm ε
+1e-6, biased qkv; files {"model": state_dict}, as MAE's are, of which the decoder is left out. Shapes: B batch, S
+patches (raster order), D width, H heads.
 """
 
 from dataclasses import asdict, dataclass

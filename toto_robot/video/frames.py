@@ -49,8 +49,9 @@ def resize_center_crop(frame: np.ndarray, size: int = 128) -> np.ndarray:
 
 
 def lower_square(frame: np.ndarray, share: float = 448 / 480) -> np.ndarray:
-    """The square of `share` of the height at the bottom of a uint8 (H, W, 3) frame, in the middle of its width: MVP's crop
-    (448 of 480 rows), which leaves the far end of the scene out. Of a frame narrower than that, as wide as it is."""
+    """The square of `share` of the height at the bottom of a uint8 (H, W, 3) frame, in the middle of its width: MVP's
+    crop (448 of 480 rows), which leaves the far end of the scene out. Of a frame narrower than that, as wide as it
+    is."""
     check_frames(frame)
     height, width = frame.shape[:2]
     side = min(round(height * share), width)
