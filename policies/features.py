@@ -10,8 +10,12 @@ from torch import Tensor
 from policies.parallel import ParallelEncoder
 from toto_robot.errors import UserError
 from toto_robot.precision import DTYPES, choose_dtype
+from toto_robot.video.frames import check_frames, lower_square, resize_center_crop
 
-POOLINGS = ("mean", "attention", "grid")
+POOLINGS = ("mean", "attention", "grid", "cls")
+CROPS = ("none", "centre", "lower")
+PIXELS = 128
+"""Side of the frames that a network of the policy's own sees."""
 
 
 @dataclass
@@ -19,22 +23,29 @@ class EncoderConfig:
     """Which features a policy is trained on."""
 
     name: str = "toto_tiny"
-    """An encoder's name (toto_tiny, toto_tiny_random, dvae_codes), a folder made by `export`, `none` for
-    proprioception only, or `privileged` for the simulator's true state."""
+    """An encoder's name (toto_tiny, toto_tiny_random, dvae_codes, vit_small_random), a folder made by `pretrain`,
+    vit:FILE for MVP's and MAE's checkpoints, timm:MODEL:FILE for DINO, DINOv2, CLIP and others
+    (toto_robot/features/vision.py), `resnet` for a network that the policy trains end to end, `none` for proprioception
+    only, or `privileged` for the true state."""
     layer: int | None = None
     """Which block's output is used, counted from 1; null is the encoder's own default. Blocks above it don't run."""
     pooling: str = "grid"
     """mean: the average token. attention: a learned query over the 4×4 grid of averages (paper Sec. 3.5).
-    grid: the 4×4 grid, flattened."""
+    grid: the 4×4 grid, flattened. cls: a vision transformer's class token, as MVP reads it."""
     dtype: str = "auto"
     """The transformer's arithmetic: float32, bfloat16, or auto: bfloat16 where the processor has instructions for it.
     A policy's folder keeps the one that was used."""
+    crop: str = "none"
+    """What of a frame is seen: none expects frames of the encoder's own size. centre: the square in the middle,
+    resized. lower: MVP's, a square of 14/15 of the height (448 of 480) at the bottom, resized."""
 
     def __post_init__(self) -> None:
         if self.pooling not in POOLINGS:
             raise UserError(f"encoder.pooling={self.pooling!r}: expected one of {', '.join(POOLINGS)}.")
         if self.dtype not in ("auto", *DTYPES):
             raise UserError(f"encoder.dtype={self.dtype!r}: expected one of auto, {', '.join(DTYPES)}.")
+        if self.crop not in CROPS:
+            raise UserError(f"encoder.crop={self.crop!r}: expected one of {', '.join(CROPS)}.")
         if self.layer is not None and self.layer < 1:
             raise UserError(f"encoder.layer={self.layer}: layers count from 1; leave it out for the default.")
 
@@ -78,8 +89,29 @@ class EncoderFeatures:
 
     @torch.inference_mode()
     def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
-        features = self.encoder(torch.from_numpy(np.ascontiguousarray(obs["rgb"])))
+        frames = cropped(obs["rgb"], self.config.crop, getattr(self.encoder, "image_size", None))
+        features = self.encoder(torch.from_numpy(np.ascontiguousarray(frames)))
         return features.float().clamp_(-65504, 65504).to("cpu", torch.float16)
+
+
+class PixelFeatures:
+    """The frames themselves: the policy's head brings the network that sees them, and trains it."""
+
+    needs = "rgb"
+    dtype = torch.uint8
+    shape = (PIXELS, PIXELS, 3)
+    fingerprint = f"pixels-{PIXELS}"
+
+    def __init__(self, config: EncoderConfig):
+        self.config = config
+
+    def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
+        frames = cropped(obs["rgb"], self.config.crop, PIXELS)
+        check_frames(frames, size=PIXELS, what=f"encoder={self.config.name}")
+        return torch.from_numpy(np.ascontiguousarray(frames))
+
+    def close(self) -> None:
+        pass
 
 
 class PrivilegedFeatures:
@@ -116,6 +148,14 @@ class NoFeatures:
         pass
 
 
+def cropped(frames: np.ndarray, crop: str, size: int | None) -> np.ndarray:
+    """Frames uint8 (B, H, W, 3) as `crop` says, (B, size, size, 3); `none` changes nothing."""
+    if crop == "none" or size is None:
+        return frames
+    cut = lower_square if crop == "lower" else np.asarray
+    return np.stack([resize_center_crop(cut(frame), size) for frame in np.asarray(frames)])
+
+
 def make_features(
     config: EncoderConfig, *, privileged_dim: int = 0, device: str = "cpu", encoder: Callable | None = None,
     processes: int = 1,
@@ -128,6 +168,8 @@ def make_features(
     """
     if config.name == "none":
         return NoFeatures(config)
+    if config.name == "resnet":
+        return PixelFeatures(config)
     if config.name == "privileged":
         if not privileged_dim:
             raise UserError("encoder=privileged: this environment gives no privileged state.")

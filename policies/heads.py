@@ -1,19 +1,20 @@
 """The trained part of a policy: pool the frozen feature, join it with proprioception, predict an action.
 
 MVP's layout (feature → 128, proprioception → 128, then an MLP of [256, 128, 64] with SELU) is the preset `paper`;
-widths, activation and layer norm are fields. Pooling follows Sec. 3.5 of the paper.
+widths, activation and layer norm are fields. RPT's transformer (transformer.py) takes the MLP's place on request.
 """
 
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from policies.losses import LOSSES, ActionHead
+from policies.pooling import make_pool
+from policies.transformer import TransformerConfig, TransformerHead
 from toto_robot.errors import UserError
 
 ACTIVATIONS = {"selu": nn.SELU, "gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
-LOSSES = ("mse", "smooth_l1")
 
 
 @dataclass
@@ -38,8 +39,12 @@ class HeadConfig:
     """Whether attention pooling adds a learned embedding of the grid cell to the keys and values."""
     loss: str = "mse"
     """Loss on normalised continuous actions: mse or smooth_l1."""
+    transformer: TransformerConfig | None = None
+    """RPT's transformer in place of the MLP; the MLP's widths, activation and norms then stand idle."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.transformer, dict):  # from a policy's description
+            self.transformer = TransformerConfig(**self.transformer)
         if self.activation not in ACTIVATIONS:
             raise UserError(f"policy.activation={self.activation!r}: expected one of {', '.join(ACTIVATIONS)}.")
         if self.loss not in LOSSES:
@@ -52,42 +57,7 @@ class HeadConfig:
             raise UserError("policy widths must be at least 1.")
 
 
-class AttentionPool(nn.Module):
-    """Softmax attention of learned queries over C cells (Sec. 3.5): (B, C, D) → (B, width).
-
-    Head h has its query q_h and its slice of W_k and W_v: softmax(q_h·(W_k x)_h / √K) (W_v x)_h, heads joined. As a
-    query does not depend on x, q_h·(W_k x)_h is (W_k,hᵀ q_h)·x, and W_v is applied after the average: the same
-    function at C times fewer multiplications.
-    """
-
-    def __init__(self, cells: int, dim: int, width: int, heads: int, position_embedding: bool):
-        super().__init__()
-        self.heads, self.key_width = heads, width // heads
-        self.query = nn.Parameter(torch.randn(heads, self.key_width))
-        self.w_k = nn.Parameter(torch.randn(heads, self.key_width, dim) * dim**-0.5)
-        self.w_v = nn.Parameter(torch.randn(heads, self.key_width, dim) * dim**-0.5)
-        self.bias = nn.Parameter(torch.zeros(width))
-        shape = (cells, heads, self.key_width)
-        self.position_k = nn.Parameter(torch.randn(shape) * 0.02) if position_embedding else None
-        self.position_v = nn.Parameter(torch.randn(shape) * 0.02) if position_embedding else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        weights = self.attention(x)  # (B, C, H)
-        mean = torch.einsum("bch,bcd->bhd", weights, x)
-        out = torch.einsum("bhd,hkd->bhk", mean, self.w_v)
-        if self.position_v is not None:
-            out = out + torch.einsum("bch,chk->bhk", weights, self.position_v)
-        return out.flatten(1) + self.bias  # (B, H·K)
-
-    def attention(self, x: Tensor) -> Tensor:
-        """The attention weights (B, C, H) of x (B, C, D): they sum to 1 over the cells."""
-        scores = x @ torch.einsum("hk,hkd->dh", self.query, self.w_k)
-        if self.position_k is not None:
-            scores = scores + torch.einsum("hk,chk->ch", self.query, self.position_k)
-        return (scores * self.key_width**-0.5).softmax(dim=1)
-
-
-class Head(nn.Module):
+class Head(ActionHead):
     """Normalised features (B, *feature_shape) and proprioception (B, P) → (B, A): means, or logits where binary.
 
     `binary` lists the actions that are open/close commands: their output is the logit of +1 against -1.
@@ -102,24 +72,15 @@ class Head(nn.Module):
         pooling: str,
         binary: tuple[int, ...] = (),
     ):
-        super().__init__()
-        self.config = config
+        super().__init__(config.loss, action_dim, binary)
         norm = (lambda width: nn.LayerNorm(width)) if config.layer_norm else (lambda width: nn.Identity())
         activation = ACTIVATIONS[config.activation]
-        has_feature = 0 not in feature_shape
-        self.pool: nn.Module | None = None
-        if has_feature and len(feature_shape) == 2 and pooling != "grid":
-            cells, dim = feature_shape
-            self.pool = AttentionPool(
-                cells, dim, config.feature_width, config.attention_heads, config.position_embedding
-            )
-        elif has_feature:
-            size = int(torch.tensor(feature_shape).prod())
-            self.pool = nn.Sequential(nn.Flatten(1), nn.Linear(size, config.feature_width))
-        self.feature_norm = norm(config.feature_width) if has_feature else nn.Identity()
+        pool = (config.feature_width, config.attention_heads, config.position_embedding)
+        self.pool = make_pool(feature_shape, pooling, *pool)
+        self.feature_norm = norm(config.feature_width) if self.pool is not None else nn.Identity()
         self.dropout = nn.Dropout(config.feature_dropout)
         self.proprio = nn.Sequential(nn.Linear(proprio_dim, config.proprio_width), norm(config.proprio_width))
-        width = config.proprio_width + (config.feature_width if has_feature else 0)
+        width = config.proprio_width + (config.feature_width if self.pool is not None else 0)
         layers: list[nn.Module] = []
         for hidden in config.hidden:
             layers += [nn.Linear(width, hidden), norm(hidden), activation()]
@@ -128,9 +89,6 @@ class Head(nn.Module):
         self.action = nn.Linear(width, action_dim)
         nn.init.orthogonal_(self.action.weight, 0.01)  # MVP: the first actions are near the mean action
         nn.init.zeros_(self.action.bias)
-        is_binary = torch.zeros(action_dim, dtype=torch.bool)
-        is_binary[list(binary)] = True
-        self.register_buffer("is_binary", is_binary, persistent=False)
 
     def forward(self, features: Tensor, proprio: Tensor) -> Tensor:
         x = self.proprio(proprio)
@@ -138,18 +96,19 @@ class Head(nn.Module):
             x = torch.cat([self.dropout(self.feature_norm(self.pool(features))), x], dim=1)
         return self.action(self.mlp(x))
 
-    def loss(self, output: Tensor, normalised: Tensor, labels: Tensor) -> Tensor:
-        """Mean over the batch and the actions.
 
-        output (B, A) from `forward`; `normalised` (B, A) the normalised expert actions, for continuous ones;
-        `labels` (B, A) the raw ones in [-1, 1], for binary ones (cross-entropy with (1 + label) / 2).
-        """
-        if self.config.loss == "mse":
-            continuous = F.mse_loss(output, normalised, reduction="none")
-        else:
-            continuous = F.smooth_l1_loss(output, normalised, reduction="none", beta=0.5)
-        if not self.is_binary.any():
-            return continuous.mean()
-        target = (labels.clamp(-1, 1) + 1) / 2
-        binary = F.binary_cross_entropy_with_logits(output, target, reduction="none")
-        return torch.where(self.is_binary, binary, continuous).mean()
+def make_head(
+    config: HeadConfig,
+    feature_shape: tuple[int, ...],
+    proprio_dim: int,
+    action_dim: int,
+    pooling: str,
+    binary: tuple[int, ...] = (),
+) -> Head | TransformerHead:
+    """The head that `config` describes: the MLP, or the transformer where `config.transformer` is given."""
+    if config.transformer is None:
+        return Head(config, feature_shape, proprio_dim, action_dim, pooling, binary)
+    pool = make_pool(
+        feature_shape, pooling, config.transformer.width, config.attention_heads, config.position_embedding
+    )
+    return TransformerHead(config.transformer, pool, proprio_dim, action_dim, config.loss, binary)

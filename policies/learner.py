@@ -1,7 +1,5 @@
-"""Training the student on the aggregated data: AdamW, one cosine over the whole run, an average of the weights."""
+"""Training the student on DAgger's aggregated data: minibatches after each round, one cosine over the whole run."""
 
-import copy
-import math
 from dataclasses import dataclass
 from typing import Callable
 
@@ -12,6 +10,7 @@ from torch import Tensor
 from policies.dataset import Dataset
 from policies.policy import Policy
 from policies.seeds import stream
+from policies.student import Student
 from toto_robot.errors import UserError
 
 
@@ -57,25 +56,21 @@ class LearnerConfig:
         return max(1, round(self.updates_per_round * share))
 
 
-class Learner:
-    """The student in training. Everything it does is a function of its state, the data, and (seed, round)."""
+class Learner(Student):
+    """The student of DAgger. Everything it does is a function of its state, the data, and (seed, round)."""
 
     def __init__(self, policy: Policy, config: LearnerConfig, rounds: int, seed: int):
-        self.policy, self.config, self.rounds, self.seed = policy, config, rounds, seed
-        self.head = policy.net.head
-        self.average = copy.deepcopy(self.head).eval().requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            self.head.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True
+        self.config, self.rounds, self.seed = config, rounds, seed
+        super().__init__(
+            policy,
+            total=sum(config.updates(r, rounds) for r in range(rounds)),
+            lr=config.lr,
+            lr_final=config.lr_final,
+            warmup=config.warmup_updates,
+            weight_decay=config.weight_decay,
+            grad_clip=config.grad_clip,
+            ema_decay=config.ema_decay,
         )
-        self.done = 0
-        self.total = sum(config.updates(r, rounds) for r in range(rounds))
-
-    def lr(self, update: int) -> float:
-        """The learning rate of the `update`-th minibatch of the run."""
-        c = self.config
-        warm = min(1.0, (update + 1) / max(1, c.warmup_updates))
-        cosine = 0.5 * (1 + math.cos(math.pi * update / max(1, self.total)))
-        return c.lr * warm * (c.lr_final + (1 - c.lr_final) * cosine)
 
     def train(self, round_: int, data: Dataset, on_update: Callable[[int, int], None] = lambda done, of: None) -> float:
         """One round of updates on `data`; returns the mean loss. Sets the statistics in the first rounds."""
@@ -86,7 +81,9 @@ class Learner:
         self.head.train()
         losses = torch.zeros(())
         for i, indices in enumerate(order):
-            losses += self._update(*data.batch(indices))
+            features, proprio, expert = data.batch(indices)
+            net = self.policy.net
+            losses += self.descend([self.head.loss(net(features, proprio), net.action(expert), expert)])
             if i % 100 == 99:
                 on_update(i + 1, updates)
         self.head.eval()
@@ -99,48 +96,3 @@ class Learner:
             net.features.update(features)
             net.proprio.update(proprio)
             net.action.update(expert)
-
-    def _update(self, features: Tensor, proprio: Tensor, expert: Tensor) -> Tensor:
-        net = self.policy.net
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.lr(self.done)
-        loss = self.head.loss(net(features, proprio), net.action(expert), expert)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.head.parameters(), self.config.grad_clip)
-        self.optimizer.step()
-        decay = min(self.config.ema_decay, (1 + self.done) / (10 + self.done)) if self.config.ema_decay else 0.0
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.head.parameters()), 1 - decay)
-        self.done += 1
-        return loss.detach()
-
-    def finish(self) -> Policy:
-        """The policy with the averaged weights in place."""
-        self.head.load_state_dict(self.average.state_dict())
-        return self.policy
-
-    def state(self) -> dict[str, Tensor]:
-        """Everything that the next round depends on, as tensors with readable names."""
-        tensors = {f"net.{k}": v for k, v in self.policy.net.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
-        tensors["done"] = torch.tensor(self.done)
-        return {k: v.detach().clone().contiguous() for k, v in tensors.items()}
-
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
-        self.policy.net.load_state_dict(_under(tensors, "net."))
-        self.average.load_state_dict(_under(tensors, "average."))
-        optimizer = self.optimizer.state_dict()
-        optimizer["state"] = {}
-        for key, value in _under(tensors, "optimizer.").items():
-            index, name = key.split(".", 1)
-            optimizer["state"].setdefault(int(index), {})[name] = value
-        self.optimizer.load_state_dict(optimizer)
-        self.done = int(tensors["done"])
-
-
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -20,6 +20,7 @@ class ParallelEncoder:
 
     def __init__(self, encoder, options: dict, processes: int):
         self.feature_shape, self.fingerprint = tuple(encoder.feature_shape), encoder.fingerprint
+        self.image_size = getattr(encoder, "image_size", None)
         context = mp.get_context("spawn")  # torch's threads don't survive a fork
         self._workers = []
         for _ in range(processes):

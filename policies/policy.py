@@ -13,13 +13,17 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from policies.acting import Memory, Window
 from policies.features import EncoderConfig, Features, make_features
-from policies.heads import Head, HeadConfig
+from policies.heads import HeadConfig, make_head
 from policies.normalise import Normaliser
+from policies.resnet import Pixels
 from toto_robot.atomic import atomic_folder
 from toto_robot.errors import UserError
 
 WEIGHTS, CONFIG, FORMAT = "policy.safetensors", "policy.yaml", 1
+EMBEDDED = Path(__file__).parent / "weights"
+"""Policies that are shipped with the package, a folder each."""
 
 
 class PolicyNet(nn.Module):
@@ -35,17 +39,23 @@ class PolicyNet(nn.Module):
         binary: tuple[int, ...],
     ):
         super().__init__()
-        self.features = Normaliser(feature_shape)
+        frames = len(feature_shape) == 3
+        self.features = Pixels() if frames else Normaliser(feature_shape)
         self.proprio = Normaliser((proprio_dim,))
         self.action = Normaliser((action_dim,), floor=0.1)
-        self.head = Head(head, feature_shape, proprio_dim, action_dim, pooling, binary)
+        self.head = make_head(head, feature_shape, proprio_dim, action_dim, pooling, binary)
 
     def forward(self, features: Tensor, proprio: Tensor, head: nn.Module | None = None) -> Tensor:
         """Raw features (B, *feature_shape) and proprioception (B, P) → the head's output (B, A)."""
         return (head or self.head)(self.features(features.float()), self.proprio(proprio))
 
+    def chunk(self, window: Window, head: nn.Module | None = None) -> Tensor:
+        """The output (B, K, A) of a head with a context."""
+        features, proprio = self.features(window.features.float()), self.proprio(window.proprio)
+        return (head or self.head)(features, proprio, self.action(window.past), window.valid)
+
     def to_action(self, output: Tensor) -> Tensor:
-        """The head's output (B, A) as actions in [-1, 1]; a binary one is its expected value, 2·sigmoid − 1."""
+        """The head's output (..., A) as actions in [-1, 1]; a binary one is its expected value, 2·sigmoid − 1."""
         action = torch.where(self.head.is_binary, torch.tanh(output / 2), self.action.inverse(output))
         return action.clamp(-1, 1)
 
@@ -56,6 +66,10 @@ class Policy:
     def __init__(self, net: PolicyNet, features: Features, env: str, head: HeadConfig, binary: tuple[int, ...]):
         self.net, self.features, self.env = net.eval(), features, env
         self.head_config, self.binary = head, tuple(binary)
+        self.notes: dict = {}
+        """Where it comes from, for its description: plain values by name."""
+        action_dim = net.action.mean.numel()
+        self.memory = Memory(head.transformer, action_dim) if head.transformer is not None else None
 
     @classmethod
     def create(
@@ -78,14 +92,31 @@ class Policy:
         """The observation key it reads besides `proprio`."""
         return self.features.needs
 
-    def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
-        """Actions (N, A), float32 in [-1, 1], for observations of N environments."""
-        return self.act_on(self.features(obs), torch.from_numpy(np.array(obs["proprio"], np.float32)))
+    def act(self, obs: dict[str, np.ndarray], head: nn.Module | None = None) -> np.ndarray:
+        """Actions (N, A), float32 in [-1, 1], for observations of N environments; `head` acts in place of the policy's
+        own (an average). A policy with a context tells episodes apart by obs["slot"] and obs["step"], each (N,);
+        without them row i is slot i, and `reset` must be called where episodes begin."""
+        features = self.features(obs)
+        proprio = torch.from_numpy(np.array(obs["proprio"], np.float32))
+        if self.memory is None:
+            return self.act_on(features, proprio, head)
+        slots = list(map(int, obs["slot"])) if "slot" in obs else list(range(len(proprio)))
+        first = [step == 0 for step in obs["step"]] if "step" in obs else [False] * len(slots)
+        return self.memory.act(lambda window: self._chunks(window, head), features, proprio, slots, first)
 
     @torch.inference_mode()
     def act_on(self, features: Tensor, proprio: Tensor, head: nn.Module | None = None) -> np.ndarray:
-        """The same from features (N, *shape) computed before; `head` acts in place of the policy's own (an EMA)."""
+        """The same from features (N, *shape) computed before, for a policy without a context."""
         return self.net.to_action(self.net(features, proprio, head)).numpy()
+
+    @torch.inference_mode()
+    def _chunks(self, window: Window, head: nn.Module | None) -> np.ndarray:
+        return self.net.to_action(self.net.chunk(window, head)).numpy()
+
+    def reset(self) -> None:
+        """Forget all episodes: the next step is every slot's first."""
+        if self.memory is not None:
+            self.memory.episodes.clear()
 
     def close(self) -> None:
         """Ends the encoder's processes, if it has any."""
@@ -105,7 +136,7 @@ class Policy:
             "encoder_fingerprint": self.features.fingerprint,
             "head": dataclasses.asdict(self.head_config),
             "sha256": hashlib.sha256(data).hexdigest(),
-        }
+        } | ({"notes": self.notes} if self.notes else {})
         with atomic_folder(folder) as temporary:
             (temporary / WEIGHTS).write_bytes(data)
             (temporary / CONFIG).write_text(yaml.safe_dump(about, sort_keys=False))
@@ -138,7 +169,9 @@ class Policy:
             )
         net = PolicyNet(head, shape, *dims, config.pooling, binary)
         net.load_state_dict(_read_weights(folder / WEIGHTS, digest, net))
-        return cls(net, features, env, head, binary)
+        policy = cls(net, features, env, head, binary)
+        policy.notes = about.get("notes") or {}
+        return policy
 
 
 class RandomPolicy:
@@ -171,14 +204,14 @@ class ExpertPolicy:
 def load(
     path_or_name: str | Path, *, device: str = "cpu", encoder: Callable | None = None, processes: int = 1
 ) -> Policy:
-    """Load a policy from its folder, from a run's folder, or from the name of a run in `runs/`.
+    """Load a policy from its folder, from a run's folder, or by the name of a run in `runs/` or of an embedded policy.
 
     On a CPU, `processes` above 1 encode side by side (for many environments at once); end them with `close()`.
 
     Raises UserError listing the policies that exist when there is none at that place.
     """
     given = Path(path_or_name)
-    places = [given, given / "policy", Path("runs") / given / "policy"]
+    places = [given, given / "policy", Path("runs") / given / "policy", EMBEDDED / given]
     for place in places:
         if (place / CONFIG).is_file():
             return Policy.load(place, device=device, encoder=encoder, processes=processes)
@@ -186,8 +219,14 @@ def load(
     listing = ", ".join(exists) if exists else "no run has saved one yet"
     raise UserError(
         f"No policy at {str(given)!r}: expected a folder with {CONFIG} and {WEIGHTS}, or a run's folder or name. "
-        f"Policies in runs/: {listing}. `python -m toto_robot.train_dagger env=franka_pick` trains one."
+        f"Policies in runs/: {listing}. Embedded: {', '.join(embedded()) or 'none'}. "
+        "`python -m toto_robot.train_dagger env=franka_pick` trains one."
     )
+
+
+def embedded() -> list[str]:
+    """Names of the policies that are shipped."""
+    return sorted(p.parent.name for p in EMBEDDED.glob(f"*/{CONFIG}"))
 
 
 def _read_config(path: Path) -> dict:

@@ -10,6 +10,9 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+AXES = {"env_steps": "environment steps", "updates": "updates"}
+"""What progress can be counted in, as people say it."""
+
 
 class Progress:
     """One screen on stderr while a run trains; a line for each round when stderr is not a terminal.
@@ -18,7 +21,10 @@ class Progress:
     context manager. With `folder`, metrics go to `metrics.jsonl`, `tb/` and `learning_curve.png` in it.
     """
 
-    def __init__(self, title: str, rounds: int, total_steps: int, folder: Path | None = None, console=None):
+    def __init__(self, title: str, rounds: int, total_steps: int, folder: Path | None = None, console=None,
+                 axis: str = "env_steps"):
+        """`axis`: what progress is counted in, a key of AXES and of every row."""
+        self.axis = axis
         self.title, self.rounds, self.total_steps, self.folder = title, rounds, total_steps, folder
         self.console = console or Console(stderr=True)
         self.rows: list[dict] = []
@@ -53,7 +59,7 @@ class Progress:
         self.round, self.phase, self.updates = round_, phase, (0, 1)
 
     def stepped(self, steps: int) -> None:
-        """`steps` more environment steps were made."""
+        """`steps` more were made, of what progress is counted in."""
         self.steps += steps
 
     def updated(self, done: int, of: int) -> None:
@@ -81,13 +87,16 @@ class Progress:
         success = row.get("student_success")
         shown = "–" if success is None else f"{100 * success:.0f} %"
         watched = "" if row.get("eval_success") is None else f"  unseen seeds {100 * row['eval_success']:.0f} %"
+        acted = f"  success {shown}" if "student_success" in row else ""
+        beta = f"beta {row['beta']:.2f}  " if "beta" in row else ""
+        what = AXES[self.axis].split()[-1]
         return (
-            f"round {row['round'] + 1}/{self.rounds}  {row['env_steps']} steps  {row['steps_per_s']:.0f} steps/s  "
-            f"beta {row['beta']:.2f}  loss {row['loss']:.4f}  success {shown}{watched}  {self.left()} left"
+            f"round {row['round'] + 1}/{self.rounds}  {row[self.axis]} {what}  {row['steps_per_s']:.0f} {what}/s  "
+            f"{beta}loss {row['loss']:.4f}{acted}{watched}  {self.left()} left"
         )
 
     def left(self) -> str:
-        """Time left, from the share of the environment steps that are done."""
+        """Time left, from the share of the steps that are done."""
         done = self.steps - self.steps_at_start
         if not done:
             return "?"
@@ -98,7 +107,7 @@ class Progress:
     def _draw(self, at_most_every_s: float = 0) -> None:
         now = time.perf_counter()
         if self.folder is not None and self.rows and now - self._drawn >= at_most_every_s:
-            learning_curve(self.rows, self.folder / "learning_curve.png", self.title)
+            learning_curve(self.rows, self.folder / "learning_curve.png", self.title, self.axis)
             self._drawn = time.perf_counter()
 
     def _spent(self) -> float:
@@ -107,13 +116,16 @@ class Progress:
     def __rich__(self) -> Table:
         grid = Table.grid(padding=(0, 2))
         row = self.rows[-1] if self.rows else {}
-        success = row.get("student_success")
+        watched = next((r["eval_success"] for r in reversed(self.rows) if r.get("eval_success") is not None), None)
+        success, of = row.get("student_success"), "of the student's newest episodes"
+        if success is None:
+            success, of = watched, "of unseen seeds"
         cells = {
             "round": f"{min(self.round + 1, self.rounds)}/{self.rounds}  {self.phase}",
-            "environment steps": f"{self.steps:,} of {self.total_steps:,}",
-            "steps/s": f"{row['steps_per_s']:.0f}" if row else "–",
+            AXES[self.axis]: f"{self.steps:,} of {self.total_steps:,}",
+            f"{AXES[self.axis].split()[-1]}/s": f"{row['steps_per_s']:.0f}" if row else "–",
             "loss": f"{row['loss']:.4f}" if row else "–",
-            "success so far": "–" if success is None else f"{100 * success:.0f} % of the student's newest episodes",
+            "success so far": "–" if success is None else f"{100 * success:.0f} % {of}",
             "time left": self.left(),
         }
         grid.add_row(f"[bold]{self.title}[/bold]", ProgressBar(total=self.total_steps, completed=self.steps, width=40))
@@ -125,15 +137,15 @@ class Progress:
         if self._board is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(self.folder / "tb"), purge_step=row["env_steps"])
+            self._board = SummaryWriter(str(self.folder / "tb"), purge_step=row[self.axis])
         for key, value in row.items():
-            if isinstance(value, (int, float)) and key != "env_steps":
-                self._board.add_scalar(key, value, row["env_steps"])
+            if isinstance(value, (int, float)) and key != self.axis:
+                self._board.add_scalar(key, value, row[self.axis])
         self._board.flush()
 
 
-def learning_curve(rows: list[dict], path: Path, title: str = "") -> None:
-    """Success and loss against environment steps, as a PNG."""
+def learning_curve(rows: list[dict], path: Path, title: str = "", axis: str = "env_steps") -> None:
+    """Success and loss against environment steps or updates, as a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -144,13 +156,13 @@ def learning_curve(rows: list[dict], path: Path, title: str = "") -> None:
         ("student_success", "training episodes that the student drove (newest 100)", "-"),
         ("eval_success", "unseen seeds", "o-"),
     ):
-        points = [(r["env_steps"], 100 * r[key]) for r in rows if r.get(key) is not None]
+        points = [(r[axis], 100 * r[key]) for r in rows if r.get(key) is not None]
         if points:
             upper.plot(*zip(*points), style, label=label)
             upper.legend(loc="lower right", fontsize=8)
     upper.set(ylabel="success (%)", ylim=(-2, 102), title=title)
-    lower.plot([r["env_steps"] for r in rows], [r["loss"] for r in rows])
-    lower.set(ylabel="loss", xlabel="environment steps", yscale="log")
+    lower.plot([r[axis] for r in rows], [r["loss"] for r in rows])
+    lower.set(ylabel="loss", xlabel=AXES[axis], yscale="log")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     temporary = path.with_suffix(".tmp.png")

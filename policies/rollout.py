@@ -65,7 +65,8 @@ def evaluate(
     on_episode: Callable[[int], Any] = lambda done: None,
 ) -> list[Episode]:
     """Run `act` once on each of `seeds`, in the order of `seeds`; slots of `vec` that run out of seeds stand still,
-    and `act` doesn't get their observations.
+    and `act` doesn't get their observations. It also gets `slot` (N,), the slot of each row, and `step` (N,), 0 where
+    an episode begins, for policies that remember.
 
     Every seed is started and every started episode is finished, so short episodes are not favoured.
     `on_episode(k)` is called when k are finished.
@@ -74,13 +75,15 @@ def evaluate(
     episodes: list[Episode | None] = [None] * len(seeds)
     running = np.full(vec.num_envs, -1)  # the index into `seeds` that each slot runs, -1 for none
     running[:n] = np.arange(n)
-    rewards = np.zeros(vec.num_envs)
+    rewards, steps = np.zeros(vec.num_envs), np.zeros(vec.num_envs, int)
     # Idle slots are reset too: a vectorised environment starts whole.
     obs = vec.reset([seeds[i] if i < n else seeds[0] for i in range(vec.num_envs)])
     _show(watcher, vec, running, obs, np.zeros(vec.num_envs, bool), np.zeros(vec.num_envs, bool))
     started, actions = n, np.zeros((vec.num_envs, vec.action_dim), np.float32)
     while (active := running >= 0).any():
-        actions[active] = act({key: value[active] for key, value in obs.items()})
+        seen = {key: value[active] for key, value in obs.items()}
+        actions[active] = act(seen | {"slot": np.flatnonzero(active), "step": steps[active]})
+        steps += active
         obs, reward, terminated, truncated, info = vec.step(actions, active)
         rewards += np.where(active, reward, 0)
         done = active & (terminated | truncated)
@@ -91,7 +94,7 @@ def evaluate(
             episodes[index] = Episode(
                 seeds[index], bool(info["success"][slot]), int(info["steps"][slot]), float(rewards[slot])
             )
-            rewards[slot], running[slot] = 0.0, -1
+            rewards[slot], running[slot], steps[slot] = 0.0, -1, 0
             if started < len(seeds):
                 running[slot], started = started, started + 1
                 fresh.append(int(slot))

@@ -16,9 +16,9 @@ from policies.heads import HeadConfig
 from policies.learner import Learner, LearnerConfig
 from policies.policy import Policy
 from policies.progress import Progress
-from policies.recorder import Recorder
 from policies.rollout import EnvConfig, VectorEnv, evaluate, summarise
-from policies.seeds import evaluation_seeds, stream, watching_seeds
+from policies.scoring import score
+from policies.seeds import stream, watching_seeds
 from toto_robot.errors import UserError
 
 
@@ -81,6 +81,11 @@ def train(
     `make_vec(cfg)` gives the environments, with the expert's labels; `encoder` takes the place of the one that
     `cfg.encoder` names. The result depends on `cfg` alone: a run that was killed and resumed ends with the same bits.
     """
+    if cfg.policy.transformer is not None:
+        raise UserError(
+            "DAgger trains policies that see one step: expected an MLP, got policy.transformer. Train a transformer on "
+            "demonstrations, by `python -m toto_robot.train_bc policy=bc_transformer demos=PATH`."
+        )
     torch.set_num_threads(cfg.threads)
     run = runs.resumable(cfg.run, cfg) if cfg.resume else None
     privileged = cfg.encoder.name == "privileged"
@@ -187,7 +192,7 @@ def _watch(cfg, collector: Collector, learner: Learner, round_: int, screen: Pro
     vec, policy, state = collector.vec, collector.policy, collector.state()
 
     def act(obs):
-        return policy.act_on(policy.features(obs), torch.from_numpy(obs["proprio"]), learner.average)
+        return policy.act(obs, learner.average)
 
     episodes = evaluate(vec, act, watching_seeds(cfg.seed, cfg.dagger.eval_episodes))
     collector.restore(state)
@@ -196,14 +201,8 @@ def _watch(cfg, collector: Collector, learner: Learner, round_: int, screen: Pro
 
 def _score(cfg: TrainConfig, run: runs.Run, vec: VectorEnv, policy: Policy, facts: dict, screen: Progress) -> dict:
     """The final evaluation, the video, and the JSON line."""
-    result: dict = {"env": cfg.env.name, "policy": str(run.folder / "policy")}
-    if cfg.episodes:
-        screen.begin(cfg.dagger.rounds, "evaluating")
-        recorder = Recorder()
-        episodes = evaluate(vec, policy.act, evaluation_seeds(cfg.eval_seed, cfg.episodes), recorder)
-        recorder.save(run.folder / "rollouts.mp4", fps=vec.control_hz)
-        result |= summarise(episodes)
-    return result | {
+    screen.begin(cfg.dagger.rounds, "evaluating")
+    return score(vec, policy, run.folder, cfg.episodes, cfg.eval_seed) | {
         "train_seconds": facts["train_seconds"],
         "env_steps": facts["env_steps"],
         "peak_memory_gb": runs.peak_memory_gb(),

@@ -32,9 +32,18 @@ def test_random_actions_run_under_a_shift_and_in_the_other_protocol(capsys):
         ({"policy": "nowhere"}, "No policy at 'nowhere'"),
         ({"policy": "random", "shift": "colr"}, "colour, light, camera, noise, all"),
         ({"policy": "random", "episodes": 0}, "episodes"),
+        ({"policy": "random", "protocol": "trials"}, "episodes, trials16"),
         ({"policy": "expert", "expert": "oracle"}, "scripted"),
     ],
 )
 def test_a_mistake_says_what_exists(argv, words):
     with pytest.raises(UserError, match=words):
         main(EvaluateConfig(**argv))
+
+
+def test_the_papers_sixteen_trials_stand_beside_the_episodes(capsys):
+    out = run(capsys, "expert", "env=franka_pick", "protocol=trials16", "num_envs=4")
+    line = json.loads(out.splitlines()[-1])
+    assert line["episodes"] == 2 and line["protocol"] == "trials16" and line["trials"] == "16/16"
+    assert len(set(line["trials_seeds"])) == 16 and line["trials_wilson95"][1] == 1.0
+    assert out.splitlines()[0].startswith("trials16: success 16/16 = 100.0 % (95 % CI 80.6–100.0, Wilson)")

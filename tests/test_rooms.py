@@ -1,6 +1,7 @@
 """The arrows between the rooms go one way (docs: rooms), and every shipped YAML composes."""
 
 import ast
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -75,20 +76,24 @@ def _lines(path):
     return len(path.read_text().splitlines())
 
 
-@pytest.mark.parametrize("name", ["train_dagger", "evaluate"])
+@pytest.mark.parametrize("name", ["train_dagger", "train_bc", "evaluate"])
 def test_every_choice_of_every_group_composes(name):
     import toto_robot.evaluate
+    import toto_robot.train_bc
     import toto_robot.train_dagger
 
     schema = {
         "train_dagger": toto_robot.train_dagger.TrainConfig,
+        "train_bc": toto_robot.train_bc.TrainBcConfig,
         "evaluate": toto_robot.evaluate.EvaluateConfig,
     }[name]
-    base = ["policy=expert"] if name == "evaluate" else []
-    groups = ["env"] if name == "evaluate" else ["env", "encoder", "policy"]
+    base = {"evaluate": ["policy=expert"], "train_bc": ["demos=x"]}.get(name, [])
+    groups = ["env"] if name == "evaluate" else ["env", "encoder", "policy"] + ["optim"] * (name == "train_bc")
     for group in groups:
         assert door.group_options(group)
         for option in door.group_options(group):
-            cfg = door.compose(schema, name, [*base, f"{group}={option}"])
-            if group != "policy":
+            refused = name == "train_bc" and option == "privileged"  # demonstrations hold no privileged state
+            with pytest.raises(ValueError, match="privileged") if refused else contextlib.nullcontext():
+                cfg = door.compose(schema, name, [*base, f"{group}={option}"])
+            if group in ("env", "encoder") and not refused:
                 assert getattr(cfg, group).name == option

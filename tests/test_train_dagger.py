@@ -68,8 +68,8 @@ def test_a_mistake_is_one_line_with_exit_code_two_and_leaves_no_run_behind(tmp_p
 @pytest.mark.parametrize(
     "argv",
     [
-        ["encoder=resnet"],
-        ["policy=transformer"],
+        ["encoder=vgg"],
+        ["policy=rnn"],
         ["encoder=none", "expert=oracle"],
         ["encoder=none", "env.name=franka_fly"],
         ["dagger.rounds=0"],

@@ -154,8 +154,8 @@ def _override(schema: type, key: str, value: str, sweep: bool) -> str:
         chosen = value.split(",") if sweep else [value]
         wrong = [c for c in chosen if c.strip("'\"") not in options and "(" not in c]
         named = "name" in {f.name for f in dataclasses.fields(kind)}
-        if wrong and named and not sweep and Path(value.strip("'\"")).is_dir():
-            return f"{key}.name={_quoted(value)}"  # a folder stands for the group's default with that name
+        if wrong and named and not sweep and (Path(value.strip("'\"")).is_dir() or ":" in value):
+            return f"{key}.name={_quoted(value)}"  # a folder, or KIND:FILE: the group's default with that name
         if wrong:
             raise unknown(f"{key}", wrong[0], options, f"Write {key}=NAME.")
         return f"{key}={value}"

@@ -3,8 +3,12 @@
     python -m toto_robot.evaluate runs/franka_pick-20261120-120000 env=franka_pick episodes=200 seed=12345
     python -m toto_robot.evaluate policy=expert env=franka_pick
     python -m toto_robot.evaluate policy=runs/first/policy shift=colour video=shifted.mp4
+    python -m toto_robot.evaluate bc_cube env=franka_cube protocol=trials16
 
 Prints a table, and last one JSON line: env, policy, episodes, successes, success, wilson95, mean_steps.
+protocol=trials16 first runs the paper's 16 trials with varied position and orientation (policies/trials.py says how
+they are laid out), and the line ends with protocol, trials (such as "13/16"), trials_successes, trials_wilson95 and
+trials_seeds.
 """
 
 import sys
@@ -22,8 +26,11 @@ from policies.recorder import Recorder
 from policies.rollout import EnvConfig, evaluate, summarise
 from policies.seeds import evaluation_seeds
 from policies.statistics import summary_line
+from policies.trials import trials16
 from toto_robot import door
 from toto_robot.errors import UserError
+
+PROTOCOLS = ("episodes", "trials16")
 
 
 @dataclass
@@ -42,6 +49,8 @@ class EvaluateConfig:
     """Changed appearance: colour, light, camera, noise or all; null for what training showed."""
     expert: str = "scripted"
     """Which expert `policy=expert` is."""
+    protocol: str = "episodes"
+    """episodes: `episodes` random ones. trials16: the paper's 16 trials, and then the episodes beside them."""
     num_envs: int = 32
     """Environments that run side by side; the result does not depend on it for a deterministic policy."""
     video: str | None = None
@@ -56,6 +65,8 @@ class EvaluateConfig:
             raise UserError(f"expected episodes and num_envs >= 1, got {self.episodes} and {self.num_envs}.")
         if self.shift is not None and self.shift not in SHIFTS:
             raise UserError(f"shift={self.shift!r} does not exist. What exists: {', '.join(SHIFTS)}.")
+        if self.protocol not in PROTOCOLS:
+            raise UserError(f"protocol={self.protocol!r} does not exist. What exists: {', '.join(PROTOCOLS)}.")
 
 
 def main(cfg: EvaluateConfig) -> dict:
@@ -75,24 +86,39 @@ def main(cfg: EvaluateConfig) -> dict:
     try:
         policy = policy or policies.RandomPolicy(vec.action_dim, cfg.seed)
         _check(policy, vec, cfg)
+        trials = _trials(cfg, vec, policy) if cfg.protocol == "trials16" else {}
         recorder = Recorder() if cfg.video else None
         episodes = evaluate(
-            vec,
-            policy.act,
-            evaluation_seeds(cfg.seed, cfg.episodes),
-            recorder,
-            lambda done: print(f"\r{done}/{cfg.episodes} episodes", end="", file=sys.stderr, flush=True),
+            vec, policy.act, evaluation_seeds(cfg.seed, cfg.episodes), recorder, lambda done: _count(done, cfg.episodes)
         )
-        print(file=sys.stderr)
         if recorder is not None:
             recorder.save(cfg.video, fps=vec.control_hz)
     finally:
         vec.close()
         if policy is not None:
             policy.close()
-    result = {"env": cfg.env.name, "policy": cfg.policy} | summarise(episodes)
+    result = {"env": cfg.env.name, "policy": cfg.policy} | summarise(episodes) | trials
     _print_table(cfg, result)
     return result
+
+
+def _trials(cfg: EvaluateConfig, vec, policy) -> dict:
+    """The paper's 16 trials: the keys that they add to the result."""
+    trials = trials16(cfg.env.name, cfg.seed)
+    seeds = [t.seed for t in trials]
+    scored = summarise(evaluate(vec, policy.act, seeds, on_episode=lambda done: _count(done, len(seeds))))
+    print(f"trials16: {summary_line(scored['successes'], len(trials))}", flush=True)
+    return {
+        "protocol": "trials16",
+        "trials": f"{scored['successes']}/{len(trials)}",
+        "trials_successes": scored["successes"],
+        "trials_wilson95": scored["wilson95"],
+        "trials_seeds": [t.seed for t in trials],
+    }
+
+
+def _count(done: int, of: int) -> None:
+    print(f"\r{done}/{of} episodes", end="\n" if done == of else "", file=sys.stderr, flush=True)
 
 
 def _load(cfg: EvaluateConfig):

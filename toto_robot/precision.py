@@ -1,4 +1,4 @@
-"""Which arithmetic a transformer runs in where the user leaves the choice to the machine."""
+"""Where a transformer runs, and in which arithmetic where the user leaves the choice to the machine."""
 
 import torch
 
@@ -29,3 +29,13 @@ def has_bfloat16(device: str) -> bool:
     # An Intel core multiplies bfloat16 in AVX-512 no faster than float32 (85 against 160 GFLOP/s, Emerald Rapids): where
     # AMX is claimed, it decides alone.
     return amx.usable(flags) if "amx_tile" in flags else "avx512_bf16" in flags
+
+
+def usable_device(name: str | torch.device) -> torch.device:
+    """The device called `name`, or a UserError if it isn't there."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+        return device
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"the device {str(name)!r} can't be used here ({str(error).splitlines()[0]}); try device=cpu") from error

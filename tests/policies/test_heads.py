@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from policies.heads import AttentionPool, Head, HeadConfig
+from policies.heads import Head, HeadConfig
+from policies.pooling import AttentionPool
 from toto_robot.errors import UserError
 
 PAPER = HeadConfig()

@@ -105,11 +105,21 @@ def test_the_description_says_which_encoder_and_which_environment(tmp_path):
     new().save(tmp_path / "p")
     about = yaml.safe_load((tmp_path / "p" / "policy.yaml").read_text())
     assert about["env"] == "toy" and about["encoder_fingerprint"] == "toy-encoder-1"
-    assert about["encoder"] == {"name": "toy", "layer": None, "pooling": "attention", "dtype": "auto"}
+    assert about["encoder"] == {"name": "toy", "layer": None, "pooling": "attention", "dtype": "auto", "crop": "none"}
 
 
 def test_privileged_features_need_an_environment_that_has_them():
     with pytest.raises(UserError, match="no privileged state"):
         make_features(EncoderConfig("privileged"), privileged_dim=0)
-    with pytest.raises(UserError, match="mean, attention, grid"):
+    with pytest.raises(UserError, match="mean, attention, grid, cls"):
         EncoderConfig(pooling="max")
+    with pytest.raises(UserError, match="none, centre, lower"):
+        EncoderConfig(crop="top")
+
+
+def test_an_embedded_policy_is_found_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("policies.policy.EMBEDDED", tmp_path / "weights")
+    new().save(tmp_path / "weights" / "lifter")
+    assert policies.load("lifter", encoder=ToyEncoder()).env == "toy"
+    with pytest.raises(UserError, match="Embedded: lifter"):
+        policies.load("nowhere")

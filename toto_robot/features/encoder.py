@@ -15,9 +15,10 @@ from torch import Tensor
 from toto_robot.errors import UserError
 from toto_robot.features.folder import TOTO, ModelFolder, load_toto, read_folder
 from toto_robot.features.pooling import check_pooling, feature_shape, pool
+from toto_robot.features.vision import FORMS, VisionEncoder, is_vision, load_vision, vision_names
 from toto_robot.models.causal import CausalModel
 from toto_robot.models.presets import build
-from toto_robot.precision import DTYPES, choose_dtype
+from toto_robot.precision import DTYPES, choose_dtype, usable_device
 from toto_robot.tokens.base import Tokenizer
 from toto_robot.tokens.patches import patch_values
 from toto_robot.tokens.special import IMAGE_START, OFFSET, VIDEO_START
@@ -128,17 +129,19 @@ def load_encoder(
     pooling: str | None = None,
     dtype: str = "float32",
     device: str = "cpu",
-) -> Encoder:
+) -> Encoder | VisionEncoder:
     """The frozen encoder called `name_or_folder`.
 
     Names: `toto_tiny`; `toto_tiny_random`, the same tokenizer and architecture with random weights from a fixed
     seed; `dvae_codes`, the codebook vectors of the codes without Toto. Or a model folder made by `pretrain`;
-    FOLDER:random and FOLDER:codes are the same two controls for it.
-    `layer` counts from 1 (the model's default if None); the layers above are not computed. `pooling` is mean,
-    attention, grid or none (None: the model's default). `dtype` (float32, bfloat16, or auto: bfloat16 where the
-    processor multiplies it) is the transformer's; the tokenizer is always float32. Raises UserError listing what
-    exists.
+    FOLDER:random and FOLDER:codes are the same two controls for it. Baselines: vit:FILE, timm:MODEL:FILE and others,
+    see `vision.py`; their poolings are cls (default), mean, attention, grid and none. `layer` counts from 1 (the
+    model's default if None); the layers above are not computed. `pooling` is mean, attention, grid or none (None: the
+    model's default). `dtype` (float32, bfloat16, or auto: bfloat16 where the processor multiplies it) is the
+    transformer's; the tokenizer is always float32. Raises UserError listing what exists.
     """
+    if is_vision(str(name_or_folder)):
+        return load_vision(str(name_or_folder), layer, pooling, dtype, device)
     folder, variant = find_encoder(name_or_folder)
     found = read_folder(folder)
     tokenizer = load_tokenizer(folder)
@@ -160,7 +163,7 @@ def load_encoder(
 def encoder_names() -> list[str]:
     """Every name that `load_encoder` knows."""
     shipped = sorted(p.parent.name for p in WEIGHTS.glob("*/config.yaml"))
-    return [*shipped, *(f"{name}_random" for name in shipped), "dvae_codes"]
+    return [*shipped, *(f"{name}_random" for name in shipped), "dvae_codes", *vision_names()]
 
 
 def find_encoder(name_or_folder: str | Path) -> tuple[Path, str]:
@@ -177,7 +180,7 @@ def find_encoder(name_or_folder: str | Path) -> tuple[Path, str]:
         return Path(path), variant or "trained"
     raise UserError(
         f"there is no encoder {name!r}; the encoders are {', '.join(encoder_names())}, "
-        "or the path of a model folder made by `python -m toto_robot.pretrain`"
+        f"the path of a model folder made by `python -m toto_robot.pretrain`, or {FORMS}"
     )
 
 
@@ -190,13 +193,3 @@ def _transformer(folder: ModelFolder, variant: str) -> tuple[CausalModel | None,
         toto.init_weights(torch.Generator().manual_seed(RANDOM_SEED))
         return toto, {"random": RANDOM_SEED, "config": folder.toto.to_dict()}
     return load_toto(folder), {"weights": folder.sha256[TOTO], "config": folder.toto.to_dict()}
-
-
-def usable_device(name: str | torch.device) -> torch.device:
-    """The device called `name`, or a UserError if it isn't there."""
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-        return device
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"the device {str(name)!r} can't be used here ({str(error).splitlines()[0]}); try device=cpu") from error

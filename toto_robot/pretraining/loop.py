@@ -15,11 +15,10 @@ import yaml
 
 from toto_robot.atomic import atomic_write_text
 from toto_robot.errors import UserError
-from toto_robot.features.encoder import usable_device
 from toto_robot.features.folder import read_folder, save_model
 from toto_robot.models.flops import training_flops_per_token
 from toto_robot.models.presets import ModelConfig, preset
-from toto_robot.precision import choose_dtype
+from toto_robot.precision import choose_dtype, usable_device
 from toto_robot.pretraining.checkpoint import check_settings, checkpoints, load_checkpoint, read_settings, same_run, save_checkpoint
 from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.pretraining.data import PretrainData, open_data

@@ -1,8 +1,8 @@
 """The weights in a foreign file, without running any of it: PyTorch's zip and legacy formats, Lightning, safetensors.
 
-What is read: a state dict; the one under `state_dict` of a Lightning checkpoint (all else in it is ignored); or the
-parameters of a pickled module of the DALL·E package. A file that refers to any name outside `ALLOWED` is refused; only
-in a checkpoint, which is full of names that don't matter (callbacks, hyperparameters), such names stay inert.
+What is read: a state dict; the one under `state_dict` of a Lightning checkpoint or under `model` of MAE's (all else in it
+is ignored); or the parameters of a pickled module of the DALL·E package. A file that refers to any name outside `ALLOWED`
+is refused; only in a checkpoint, which is full of names that don't matter (callbacks, hyperparameters), they stay inert.
 """
 import math
 import struct
@@ -31,6 +31,8 @@ ALLOWED = MODULES | STORAGES.keys() | frozenset((
     "collections.OrderedDict torch._utils._rebuild_tensor_v2 torch._utils._rebuild_parameter torch.device builtins.set "
     "__builtin__.set").split())
 LEGACY_MAGIC, LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
+NESTED = ("state_dict", "model")
+"""Where a checkpoint keeps its state dict: Lightning's, and MAE's and MVP's."""
 DEPTH = 8                # modules inside modules: DALL·E's go 6 deep
 SUFFIXES = (".pkl", ".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 """Names that weight files go by; the format is told from the content."""
@@ -65,7 +67,7 @@ def read_weights(path: Path, wanted: Callable[[str], bool] = lambda name: True) 
     except Exception as error:      # whatever a damaged file drives a reader to; MemoryError is one of them
         raise UserError(f"{path} is truncated or damaged ({reason(error)}); download it again") from error
     if not found:
-        raise UserError(f"{path} holds no weights of a tokenizer; expected a state dict")
+        raise UserError(f"{path} holds no weights that are wanted here; expected a state dict")
     return found
 
 
@@ -182,10 +184,11 @@ def _persistent(saved: Any) -> Storage | Name:
 def _tensors(root: Any, names: set[str], wanted: Callable, read: Callable[[Storage], bytes],
              most: int) -> dict[str, Tensor]:
     """The wanted tensors of an unpickled `root`; `read` gives a storage's bytes, `most` bounds all of them together."""
-    checkpoint = isinstance(root, dict) and isinstance(root.get("state_dict"), dict)
+    inside = next((key for key in NESTED if isinstance(root, dict) and isinstance(root.get(key), dict)), None)
+    checkpoint = inside is not None
     if not checkpoint and (foreign := sorted(names - ALLOWED)):
         raise Refused(f"refers to {', '.join(foreign[:3])}, which weights don't need (nothing of it was run)")
-    named = root["state_dict"].items() if checkpoint else root.items() if isinstance(root, dict) else _module(root)
+    named = root[inside].items() if checkpoint else root.items() if isinstance(root, dict) else _module(root)
     places = {name: place for name, place in named if isinstance(place, TensorAt) and wanted(name)}
     if sum(_bytes(place) for place in places.values()) > most:
         raise ValueError("its tensors overlap")

@@ -48,6 +48,17 @@ def resize_center_crop(frame: np.ndarray, size: int = 128) -> np.ndarray:
     return crop_picture(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"), size)
 
 
+def lower_square(frame: np.ndarray, share: float = 448 / 480) -> np.ndarray:
+    """The square of `share` of the height at the bottom of a uint8 (H, W, 3) frame, in the middle of its width: MVP's
+    crop (448 of 480 rows), which leaves the far end of the scene out. Of a frame narrower than that, as wide as it
+    is."""
+    check_frames(frame)
+    height, width = frame.shape[:2]
+    side = min(round(height * share), width)
+    left = (width - side) // 2
+    return frame[height - side:, left:left + side]
+
+
 def crop_picture(picture: av.VideoFrame, size: int) -> np.ndarray:
     """A decoded picture of any pixel format to uint8 RGB (size, size, 3), upright; resized inside swscale.
 

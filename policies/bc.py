@@ -1,0 +1,242 @@
+"""A whole run of behaviour cloning: demonstrations, epochs with checkpoints, the policy, its evaluation and video."""
+
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable
+
+import torch
+
+from policies import runs
+from policies.augment import AugmentConfig
+from policies.cloning import Cloner, OptimConfig
+from policies.demonstrations import DataConfig, Demonstrations, load_demonstrations
+from policies.features import EncoderConfig, Features, make_features
+from policies.heads import HeadConfig
+from policies.policy import Policy
+from policies.progress import Progress
+from policies.rollout import EnvConfig, VectorEnv, evaluate, summarise
+from policies.scoring import score
+from policies.seeds import stream, watching_seeds
+from policies.training import Trained
+from toto_robot.errors import UserError
+
+RESNET_SHIFT_PX = 6
+"""Random shift where frames train the network: 5 % of 128 pixels each way, as robomimic crops 10 % off (76 of 84)."""
+MOST_ROUNDS = 20
+"""Checkpoints of a run."""
+
+
+@dataclass
+class TrainBcConfig:
+    """Everything that decides the outcome of a run of behaviour cloning."""
+
+    demos: str = "???"
+    """Folder of the demonstration set, recorded (`python -m demos.record`) or imported."""
+    env: EnvConfig = field(default_factory=EnvConfig)
+    """Where the policy is evaluated, and which actions are choices."""
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """The frozen features, or `resnet` for a network that is trained end to end."""
+    policy: HeadConfig = field(default_factory=HeadConfig)
+    """The trained head: bc_mlp is MVP's, bc_transformer RPT's."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    """How it learns: mvp and rpt are published; fast (MLP), rpt_fast (transformer) and scratch_fast (resnet) suit
+    a CPU."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Which demonstrations, and how they are prepared."""
+    cache: str = "data/features"
+    """Folder of cached frozen features; empty for none."""
+    seed: int = 0
+    """Seed of weights, minibatches and augmentation."""
+    episodes: int = 200
+    """Episodes of the final evaluation, on seeds that training can't reach; 0 for none."""
+    eval_seed: int = 12345
+    """Seed of the final evaluation's list of episodes (`evaluate seed=`)."""
+    eval_every: int = 0
+    """Evaluate after every so many of the run's 20 checkpoints, for the learning curve; 0 for never."""
+    eval_episodes: int = 50
+    """Episodes of each of these evaluations, on seeds apart from the final one's."""
+    num_envs: int = 32
+    """Environments that are evaluated side by side."""
+    run: str | None = None
+    """Name of the run's folder in runs/; null makes one of the environment and the time."""
+    resume: bool = False
+    """Go on with the newest unfinished run of an equal config."""
+    device: str = "cpu"
+    """Where the encoder runs: cpu or cuda."""
+    encode_processes: int = 2
+    """Processes that encode frames on a CPU, one thread each."""
+    threads: int = 2
+    """Threads of PyTorch's arithmetic. Sums are split by it, so another number gives another (equally good) policy."""
+
+    def __post_init__(self) -> None:
+        if min(self.episodes, self.eval_every) < 0 or min(self.threads, self.num_envs, self.eval_episodes) < 1:
+            raise UserError("expected episodes and eval_every >= 0, and threads, num_envs and eval_episodes >= 1.")
+        if self.encoder.name == "privileged":
+            raise UserError("encoder=privileged: demonstrations hold no privileged state; train_dagger can use it.")
+
+    @property
+    def rounds(self) -> int:
+        """Checkpoints of the run."""
+        return min(self.optim.epochs, MOST_ROUNDS)
+
+    def epochs(self, round_: int) -> range:
+        """The epochs between checkpoint `round_` and the one before."""
+        return range(*(self.optim.epochs * r // self.rounds for r in (round_, round_ + 1)))
+
+    @property
+    def augmenting(self) -> AugmentConfig:
+        """`data.augment` with its shift decided."""
+        a = self.data.augment
+        default = RESNET_SHIFT_PX if self.encoder.name == "resnet" else 0
+        return a if a.shift_px is not None else replace(a, shift_px=default)
+
+
+def train(
+    cfg: TrainBcConfig,
+    make_vec: Callable[[TrainBcConfig], VectorEnv],
+    encoder: Callable | None = None,
+    progress: Callable[..., Progress] = Progress,
+    demos: Any = None,
+    joints_rad: Callable | None = None,
+) -> Trained:
+    """Clone the demonstrations, save the policy to its run's folder, evaluate it on unseen seeds.
+
+    `encoder` and `demos` take the place of those that `cfg` names; `joints_rad`: see `load_demonstrations`. The result
+    depends on `cfg` and the set alone: a run that was killed and resumed ends with the same bits.
+    """
+    torch.set_num_threads(cfg.threads)
+    run = runs.resumable(cfg.run, cfg) if cfg.resume else None
+    vec = features = None
+    try:
+        features = make_features(cfg.encoder, device=cfg.device, encoder=encoder, processes=cfg.encode_processes)
+        demos = demos if demos is not None else _open(cfg.demos)
+        vec = make_vec(cfg) if cfg.episodes or cfg.eval_every else None
+        check_fits(cfg, demos.attrs, demos.episode(0, keys=["action", "proprio"]) if demos.episodes else {}, vec)
+        data = _load(cfg, demos, features, joints_rad)
+        policy = _new_policy(cfg, demos.attrs, data, features)
+        run = run or runs.start(cfg.run, cfg.env.name, cfg)
+        cloner = Cloner(policy, cfg.optim, data, cfg.augmenting, cfg.seed)
+        title = f"{cfg.env.name}, {cfg.encoder.name}, {data.episodes} demonstrations, {run.name}"
+        with progress(title, cfg.rounds, cloner.total, run.folder, axis="updates") as screen:
+            facts = _rounds(cfg, run, vec, cloner, screen)
+            policy.save(run.folder / "policy")
+            screen.begin(cfg.rounds, "evaluating")
+            result = score(vec, policy, run.folder, cfg.episodes, cfg.eval_seed)
+        counts = {"demonstrations": data.episodes, "samples": len(data), "updates": cloner.done}
+        result |= {"train_seconds": facts["train_seconds"], **counts, "peak_memory_gb": runs.peak_memory_gb()}
+        run.finish(result, keep_data=False)
+        return Trained(policy, run.folder, result)
+    except KeyboardInterrupt:
+        if run is not None:
+            print(f"{run.rounds()} checkpoints are in {run.folder}; resume=true goes on from there.", file=sys.stderr)
+        raise
+    finally:
+        for held in (vec, features):
+            if held is not None:
+                held.close()
+        if run is not None:
+            run.unlock()
+
+
+def check_fits(cfg: TrainBcConfig, attrs: dict, episode: dict, vec: VectorEnv | None) -> None:
+    """UserError where the environment that the policy is evaluated in could not run what the set teaches."""
+    if vec is None or not episode:
+        return
+    got = (episode["proprio"].shape[1], episode["action"].shape[1])
+    if got != (vec.proprio_dim, vec.action_dim):
+        raise UserError(
+            f"{cfg.demos} has {got[0]} joint values and {got[1]} actions (env {attrs.get('env')}), but "
+            f"env={cfg.env.name} has {vec.proprio_dim} and {vec.action_dim}. Evaluate in another env=, or not at all (episodes=0)."
+        )
+    hz = attrs.get("control_hz", vec.control_hz)
+    bounds = [attrs["action"].get(k, d) for k, d in (("low", -1), ("high", 1))]
+    if abs(hz - vec.control_hz) > 1e-6 or not all((torch.as_tensor(b) == d).all() for b, d in zip(bounds, (-1, 1))):
+        raise UserError(
+            f"{cfg.demos} has actions in [{bounds[0]}, {bounds[1]}] at {hz} Hz, but env={cfg.env.name} takes "
+            f"actions in [-1, 1] at {vec.control_hz} Hz. Convert the set, or train without an evaluation (episodes=0)."
+        )
+
+
+def _open(path: str):
+    from demos.store import DemoSet
+
+    return DemoSet(path)
+
+
+def _load(cfg: TrainBcConfig, demos, features: Features, joints_rad: Callable | None) -> Demonstrations:
+    actions = len(demos.attrs["action"].get("names", ())) or demos.episode(0, keys=["action"])["action"].shape[1]
+    return load_demonstrations(
+        cfg.demos,
+        replace(cfg.data, augment=cfg.augmenting),
+        features,
+        cfg.cache,
+        binary=tuple(i % actions for i in cfg.env.binary_actions),
+        joints_rad=joints_rad,
+        demos=demos,
+        on_episode=lambda done, of: print(
+            f"\r{done}/{of} demonstrations", end="\n" if done == of else "", file=sys.stderr, flush=True
+        ),
+    )
+
+
+def _new_policy(cfg: TrainBcConfig, attrs: dict, data: Demonstrations, features: Features) -> Policy:
+    torch.manual_seed(stream(cfg.seed, "weights")[0])
+    dims = data.proprio.shape[1], data.action.shape[1]
+    policy = Policy.create(features, cfg.env.name, *dims, cfg.policy, tuple(cfg.env.binary_actions))
+    policy.notes = {
+        "demonstrations": data.episodes,
+        "demonstrations_fingerprint": data.fingerprint,
+        "control_hz": attrs.get("control_hz"),
+        "action": attrs["action"],
+    }
+    return policy
+
+
+def _rounds(cfg: TrainBcConfig, run: runs.Run, vec: VectorEnv | None, cloner: Cloner, screen: Progress) -> dict:
+    """All epochs that are not committed yet. Returns the facts after the last one."""
+    facts: dict = {"train_seconds": 0.0, "data": cloner.data.fingerprint}
+    done = run.rounds()
+    if done:
+        tensors, facts = run.state(done)
+        if facts["data"] != cloner.data.fingerprint:
+            raise UserError(
+                f"{run.folder} was begun on other demonstrations than {cfg.demos} holds now. "
+                "Restore the set, or start a new run."
+            )
+        cloner.restore(tensors)
+    else:
+        cloner.normalise()
+    screen.resume(run.truncate_metrics(done), cloner.done, facts["train_seconds"])
+    for round_ in range(done, cfg.rounds):
+        facts = _round(cfg, run, vec, cloner, round_, facts, screen)
+    cloner.finish()
+    return facts
+
+
+def _round(cfg, run: runs.Run, vec, cloner: Cloner, round_: int, facts: dict, screen: Progress) -> dict:
+    """The epochs up to one checkpoint: learn, watch, commit, log."""
+    screen.begin(round_, "learning")
+    started, before = time.perf_counter(), cloner.done
+    losses = [cloner.train(epoch, lambda: screen.stepped(1)) for epoch in cfg.epochs(round_)]
+    seconds = time.perf_counter() - started
+    facts = facts | {"train_seconds": facts["train_seconds"] + seconds}
+    row = {
+        "round": round_,
+        "updates": cloner.done,
+        "epochs": cfg.epochs(round_).stop,
+        "loss": losses[-1],
+        "lr": cloner.lr(cloner.done),
+        "samples": len(cloner.data),
+        "steps_per_s": (cloner.done - before) / seconds,
+        "train_seconds": facts["train_seconds"],
+        "eval_success": None,
+    }
+    if cfg.eval_every and ((round_ + 1) % cfg.eval_every == 0 or round_ + 1 == cfg.rounds):
+        screen.begin(round_, "evaluating")
+        seeds = watching_seeds(cfg.seed, cfg.eval_episodes)
+        episodes = evaluate(vec, lambda obs: cloner.policy.act(obs, cloner.average), seeds)
+        row["eval_success"] = summarise(episodes)["success"]
+    run.save_round(round_, {}, cloner.state(), facts)
+    screen.end(row)
+    return facts

@@ -1,0 +1,219 @@
+"""Demonstrations as training data: which episodes and steps count, their features, steps and windows."""
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from policies.acting import Window
+from policies.augment import AugmentConfig, augment
+from policies.feature_cache import FeatureCache, digest
+from policies.features import Features
+from policies.seeds import stream
+from toto_robot.errors import UserError
+
+
+@dataclass
+class DataConfig:
+    """Which demonstrations are learned from, and how they are prepared."""
+
+    use: int = 0
+    """How many episodes; 0 for all. The first in the order in which they were recorded, so 30 are among the 60."""
+    successes_only: bool = True
+    """Leave out episodes that failed."""
+    camera: str = "wrist"
+    """The set's camera that the encoder sees (its rgb_<camera>)."""
+    static_filter: bool = False
+    """MVP's: keep a step only if a joint has moved by more than `static_rad` since the last kept one, or the gripper's
+    command has changed."""
+    static_rad: float = 0.004
+    """rad; published."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Random changes in training."""
+
+    def __post_init__(self) -> None:
+        if self.use < 0 or self.static_rad < 0:
+            raise UserError(f"data: expected use and static_rad >= 0, got {self.use} and {self.static_rad}.")
+
+
+class Demonstrations:
+    """The kept steps of the chosen episodes, in memory: N steps of E episodes, in `copies` looks of each frame."""
+
+    def __init__(
+        self,
+        features: Tensor,
+        proprio: Tensor,
+        action: Tensor,
+        applied: Tensor,
+        lengths: list[int],
+        copies: int = 1,
+    ):
+        """features (copies · N, *shape), look after look; proprio (N, P); action and applied (N, A) in [-1, 1]."""
+        self.features, self.proprio, self.action, self.applied = features, proprio, action, applied
+        self.copies, self.episodes = copies, len(lengths)
+        ends = torch.tensor(lengths).cumsum(0)
+        counts = torch.tensor(lengths)
+        self.first = (ends - counts).repeat_interleave(counts)
+        """(N,) the first step of each step's episode."""
+        self.last = (ends - 1).repeat_interleave(counts)
+        """(N,) its last one."""
+        self.fingerprint = digest(*(t.numpy().tobytes() for t in (self.proprio, self.action, self.applied, ends)))
+
+    def __len__(self) -> int:
+        return len(self.action)
+
+    def batch(self, steps: Tensor, look: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features, proprioception and labels of `steps` (B,), seen in `look` (B,) of the copies."""
+        return self.features[look * len(self) + steps], self.proprio[steps], self.action[steps]
+
+    def windows(self, steps: Tensor, look: Tensor, context: int, chunk: int) -> tuple[Window, Tensor, Tensor]:
+        """What a policy with a context sees at `steps` (B,), the next `chunk` labels (B, K, A), and which of them are
+        inside the episode (B, K)."""
+        back = steps[:, None] + torch.arange(1 - context, 1)
+        valid = back >= self.first[steps, None]
+        back = torch.maximum(back, self.first[steps, None])
+        past = self.applied[back] * valid[..., None]
+        past[:, -1] = 0
+        ahead = steps[:, None] + torch.arange(chunk)
+        there = ahead <= self.last[steps, None]
+        labels = self.action[torch.minimum(ahead, self.last[steps, None])]
+        features = self.features[look[:, None] * len(self) + back]
+        return Window(features, self.proprio[back], past, valid), labels, there
+
+
+def load_demonstrations(
+    path: str | Path,
+    config: DataConfig,
+    features: Features,
+    cache: str | Path | None,
+    *,
+    binary: tuple[int, ...] = (),
+    joints_rad: Callable[[dict, np.ndarray], np.ndarray] | None = None,
+    demos: Any = None,
+    on_episode: Callable[[int, int], None] = lambda done, of: None,
+) -> Demonstrations:
+    """The demonstrations of the set at `path`; `demos` takes the place of a `DemoSet` opened there.
+
+    Frozen features come from `cache` where they are there; frames that the policy's own network sees (uint8) are kept
+    as they are. `joints_rad(attrs, proprio)` gives joint positions (T, J) for the static filter, `binary` the gripper.
+    """
+    demos = demos if demos is not None else _open(path)
+    chosen = choose(demos, config, path)
+    frozen = features.needs == "rgb" and features.dtype != torch.uint8
+    copies = 1 + config.augment.copies if frozen and config.augment.changes_frames else 1
+    key = f"rgb_{config.camera}"
+    if "proprio" not in demos.keys:
+        raise UserError(f"{path} has no proprio, which a policy reads; it has {', '.join(demos.keys)}.")
+    if features.needs == "privileged":
+        raise UserError("encoder=privileged: demonstrations hold no privileged state. Use an encoder of frames.")
+    if features.needs == "rgb" and key not in demos.keys:
+        there = ", ".join(k.removeprefix("rgb_") for k in demos.keys if k.startswith("rgb_")) or "none"
+        raise UserError(f"data.camera={config.camera!r}: {path} has no {key}. Its cameras: {there}.")
+    looks = [_Look(features, cache, demos, key, config.augment, copy) for copy in range(copies)]
+    parts: list[tuple] = []
+    for done, i in enumerate(chosen):
+        names = [k for k in ("proprio", "action", "action_applied") if k in demos.keys]
+        small = demos.episode(i, keys=names)
+        action = scaled(demos.attrs, small["action"], path)
+        applied = scaled(demos.attrs, small["action_applied"], path) if "action_applied" in small else action
+        proprio = np.asarray(small["proprio"], np.float32)
+        keep = np.arange(len(action))
+        if config.static_filter:
+            assert joints_rad is not None
+            keep = moving(joints_rad(demos.attrs, proprio), action[:, list(binary)], config.static_rad)
+        frames = _Once(lambda i=i: demos.episode(i, keys=[key])[key])
+        seen = [look(i, small, frames)[keep] for look in looks]
+        parts.append((seen, *(torch.from_numpy(x[keep]) for x in (proprio, action, applied))))
+        on_episode(done + 1, len(chosen))
+    seen, proprio, action, applied = zip(*parts)
+    stacked = torch.cat([episode[copy] for copy in range(copies) for episode in seen])
+    lengths = [len(p) for p in proprio]
+    return Demonstrations(stacked, torch.cat(proprio), torch.cat(action), torch.cat(applied), lengths, copies)
+
+
+def choose(demos, config: DataConfig, path) -> list[int]:
+    """Indices of the episodes that are used, in the order in which they were attempted."""
+    order = list(range(demos.episodes))
+    names = getattr(demos, "meta_names", ("success",))
+    if "index" in names:  # several side by side are stored in the order in which they ended
+        order = [int(i) for i in np.argsort(demos.meta("index"), kind="stable")]
+    if config.successes_only and "success" in names:
+        success = demos.meta("success")
+        order = [i for i in order if success[i]]
+    wanted = config.use or len(order)
+    if not order or wanted > len(order):
+        raise UserError(
+            f"data.use={config.use}: {path} has {demos.episodes} episodes, {len(order)} of them "
+            f"{'successful' if config.successes_only else 'usable'}. Record more, or use fewer."
+        )
+    return order[:wanted]
+
+
+def moving(joints_rad: np.ndarray, gripper: np.ndarray, least_rad: float) -> np.ndarray:
+    """Indices of the steps that MVP's static-frame filter keeps: (T, J) rad, (T, G) commands, whose sign counts."""
+    kept = [0]
+    for t in range(1, len(joints_rad)):
+        moved = np.abs(joints_rad[t] - joints_rad[kept[-1]]).max() > least_rad
+        if moved or (np.sign(gripper[t]) != np.sign(gripper[kept[-1]])).any():
+            kept.append(t)
+    return np.array(kept)
+
+
+def scaled(attrs: dict, action: np.ndarray, path) -> np.ndarray:
+    """Actions as a policy gives them, float32 in [-1, 1], by the set's own bounds."""
+    low, high = (np.asarray(attrs["action"].get(k, d), np.float32) for k, d in (("low", -1), ("high", 1)))
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and (high > low).all()):
+        raise UserError(f"{path}: expected finite action bounds low < high in its attributes, got {low} and {high}.")
+    return np.asarray(2 * (action - low) / (high - low) - 1, np.float32)
+
+
+class _Once:
+    """A value that is made when first asked for."""
+
+    def __init__(self, make: Callable):
+        self.make, self.value = make, None
+
+    def __call__(self):
+        if self.value is None:
+            self.value = self.make()
+        return self.value
+
+
+class _Look:
+    """Features of whole episodes in one look: the frames as they are (copy 0), or augmented."""
+
+    def __init__(self, features: Features, cache, demos, key: str, config: AugmentConfig, copy: int):
+        self.features, self.demos, self.key, self.copy = features, demos, key, copy
+        self.config = replace(config, proprio_std=0.0, copies=1)
+        self.frozen = features.needs == "rgb" and features.dtype != torch.uint8
+        look = asdict(self.config) if copy else None
+        self.cache = None
+        if cache and self.frozen:
+            self.cache = FeatureCache(cache, features.fingerprint, features.config.crop, look)
+
+    def __call__(self, i: int, small: dict, frames: _Once) -> Tensor:
+        length = len(small["action"])
+        if self.features.needs is None:
+            return self.features({"proprio": small["proprio"]})
+        numbers = (np.ascontiguousarray(value).tobytes() for value in small.values())
+        name = digest(self.demos.attrs, self.key, self.copy, *numbers)
+
+        def make() -> Tensor:
+            pictures = frames()
+            if self.copy:
+                generator = torch.Generator().manual_seed(stream("augment", self.copy, name)[0])
+                pictures = augment(torch.from_numpy(pictures), self.config, generator).numpy()
+            return self.features({"rgb": pictures, "proprio": small["proprio"]})
+
+        if self.cache is None:
+            return make()
+        return self.cache.get(name, (length, *self.features.shape), self.features.dtype, make)
+
+
+def _open(path: str | Path):
+    from demos.store import DemoSet
+
+    return DemoSet(path)

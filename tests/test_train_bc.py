@@ -1,0 +1,112 @@
+"""The door on the real environment and the real store: recorded by the expert, cloned, evaluated, published, drawn."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from toto_robot import demo_curve, door, publish_policy
+from toto_robot.train_bc import TrainBcConfig, joints_rad, main
+
+store = pytest.importorskip("demos.store")
+TINY = ["demos=set", "run=tiny", "threads=1", "env.workers=1", "encode_processes=1", "optim.epochs=2", "episodes=2", "num_envs=2"]
+
+
+def record(path, episodes=3):
+    """A few episodes of the scripted expert."""
+    import envs
+    from demos import schema
+    from policies.labelling import make_labeller
+    from policies.seeds import training_seed
+
+    action = {"names": [f"d{i}" for i in range(7)] + ["gripper"], "meaning": "", "low": -1.0, "high": 1.0}
+    attrs = schema.attributes(env="franka_pick", control_hz=20.0, cameras={"wrist": {}}, action=action)
+    env, expert = envs.make("franka_pick"), make_labeller("scripted")
+    with store.DemoWriter(path, attrs) as writer:
+        for i in range(episodes):
+            obs, info = env.reset(seed=training_seed(1, i))
+            rows, done = [], False
+            while not done:
+                label = np.asarray(expert.label(env), np.float32)
+                seen = {"rgb_wrist": obs["rgb"], "proprio": obs["proprio"], "action": label}
+                obs, _, ended, late, info = env.step(label)
+                rows.append(seen | {"success": info["success"]})
+                done = ended or late
+            writer.append({key: np.stack([row[key] for row in rows]) for key in rows[0]}, {"seed": i, "index": i})
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    record(folder / "set")
+    command = [sys.executable, "-m", "toto_robot.train_bc", *TINY]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_the_door_ends_with_the_success_line_and_then_the_json_line(trained):
+    lines = trained[1].stdout.splitlines()
+    assert lines[-2].startswith("success ") and lines[-2].endswith("Wilson)")
+    line = json.loads(lines[-1])
+    assert (line["env"], line["demonstrations"], line["episodes"]) == ("franka_pick", 3, 2)
+    for name in ("config.yaml", "metrics.jsonl", "learning_curve.png", "rollouts.mp4", "policy/policy.yaml", "result.json"):
+        assert (trained[0] / "runs" / "tiny" / name).exists()
+    assert len(list((trained[0] / "data" / "features").rglob("*.safetensors"))) == 3
+
+
+def test_a_part_of_the_set_trains_a_transformer_with_the_filter_on(trained, monkeypatch):
+    monkeypatch.chdir(trained[0])
+    argv = [*TINY[:1], "run=other", *TINY[2:], "policy=bc_transformer", "data.use=2", "data.static_filter=true", "episodes=0"]
+    result = main(door.compose(TrainBcConfig, "train_bc", argv + ["encoder=none", "policy.transformer.context=4"]))
+    assert result["demonstrations"] == 2 and 0 < result["samples"] < json.loads(trained[1].stdout.splitlines()[-1])["samples"]
+
+
+def test_a_published_policy_is_found_by_its_name_and_its_card_says_what_it_scored(trained, monkeypatch):
+    import policies
+
+    monkeypatch.chdir(trained[0])
+    for module in ("toto_robot.publish_policy", "policies.policy"):
+        monkeypatch.setattr(f"{module}.EMBEDDED", trained[0] / "weights")
+    config = publish_policy.PublishPolicyConfig(run="runs/tiny", name="tiny_cube", recipe="recipes/x.sh")
+    assert publish_policy.main(config)["encoder"] == "toto_tiny"
+    policy = policies.load("tiny_cube")
+    assert policy.notes["demonstrations"] == 3
+    card = (trained[0] / "weights" / "tiny_cube" / "MODEL_CARD.md").read_text()
+    assert "/2 = " in card and "recipes/x.sh" in card and 'policies.load("tiny_cube")' in card
+
+
+def test_the_curve_has_a_point_for_each_number_of_demonstrations(tmp_path):
+    for name, demonstrations, successes in (("a-30-0", 30, 5), ("a-30-1", 30, 7), ("a-60-0", 60, 9), ("b-30-0", 30, 1)):
+        (tmp_path / name).mkdir()
+        result = {"demonstrations": demonstrations, "successes": successes, "episodes": 10}
+        (tmp_path / name / "result.json").write_text(json.dumps(result))
+    runs = [str(p) for p in sorted(tmp_path.iterdir())]
+    line = demo_curve.main(demo_curve.DemoCurveConfig(runs=runs, out=str(tmp_path / "c.png")))
+    assert line["points"]["a"]["30"]["successes"] == 12 and line["points"]["a"]["30"]["episodes"] == 20
+    assert list(line["points"]) == ["a", "b"] and Path(line["out"]).stat().st_size > 1000
+
+
+def test_joint_positions_come_from_the_robots_range():
+    got = joints_rad({"env": "franka_pick"}, np.zeros((2, 18), np.float32))
+    assert got.shape == (2, 7) and np.allclose(got[0, 3], (-3.0718 - 0.0698) / 2, atol=0.2)
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["demos=nowhere"], "nowhere"),
+        (["demos=set", "optim=rpd"], "fast, mvp, rpt, rpt_fast, scratch_fast"),
+        (["demos=set", "policy=bc_mpl"], "bc_mlp"),
+        (["demos=set", "encoder=vit:nowhere.pth"], "no file"),
+        ([], "demos"),
+    ],
+)
+def test_every_mistake_is_the_users_and_leaves_no_run_behind(argv, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=words) as error:
+        main(door.compose(TrainBcConfig, "train_bc", argv))
+    assert error.value.exit_code == 2 and not (tmp_path / "runs").exists()

@@ -1,0 +1,107 @@
+"""Embed a trained policy: `policies.load(NAME)` then finds it, and its card says what it is and how it was made.
+
+    python -m toto_robot.publish_policy runs/bc_cube bc_cube recipe=recipes/bc_cube.sh 'scores=[trials.json]'
+
+Copies the run's policy to policies/weights/NAME and writes MODEL_CARD.md from the run's config, its result and the JSON
+lines of further evaluations. Prints one JSON line: out, encoder, success, megabytes.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from policies.policy import CONFIG, EMBEDDED, WEIGHTS
+from policies.statistics import summary_line
+from toto_robot import door
+from toto_robot.atomic import atomic_folder
+from toto_robot.errors import UserError
+from toto_robot.features.encoder import encoder_names
+
+LIMIT_MB = 16
+WITHOUT_FILES = ("none", "privileged", "resnet")
+"""What a policy can read besides the encoders that are shipped."""
+
+
+@dataclass
+class PublishPolicyConfig:
+    """Keys of `python -m toto_robot.publish_policy`."""
+
+    run: str = ""
+    """A finished run's folder."""
+    name: str = ""
+    """Name to load it by."""
+    recipe: str = ""
+    """What makes it, for the card."""
+    scores: list[str] = field(default_factory=list)
+    """Files whose last line is the JSON line of `evaluate`, for the card."""
+
+    def __post_init__(self):
+        for name in ("run", "name"):
+            if not getattr(self, name):
+                raise UserError(f"publish_policy needs {name}=; see --help")
+        if not self.name.isidentifier():
+            raise UserError(f"name={self.name!r}: expected letters, digits and _")
+
+
+def main(cfg: PublishPolicyConfig) -> dict:
+    """Copies the policy and writes its card."""
+    folder = Path(cfg.run)
+    source = folder / "policy"
+    try:
+        about = yaml.safe_load((source / CONFIG).read_text())
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        scores = [json.loads((folder / "result.json").read_text())]
+        scores += [json.loads(Path(path).read_text().splitlines()[-1]) for path in cfg.scores]
+        weights = (source / WEIGHTS).read_bytes()
+    except (OSError, ValueError, IndexError, yaml.YAMLError) as error:
+        raise UserError(f"{cfg.run} can't be published ({error}); expected a finished run's folder") from error
+    encoder = about["encoder"]["name"]
+    if encoder not in (*encoder_names(), *WITHOUT_FILES):
+        raise UserError(f"{cfg.run} reads the encoder {encoder!r}, which isn't shipped; publish that first")
+    if len(weights) / 1e6 > LIMIT_MB:
+        raise UserError(f"{cfg.run} has {len(weights) / 1e6:.1f} MB; embedded weights must stay within {LIMIT_MB} MB")
+    with atomic_folder(EMBEDDED / cfg.name) as out:
+        (out / WEIGHTS).write_bytes(weights)
+        (out / CONFIG).write_text((source / CONFIG).read_text())
+        (out / "MODEL_CARD.md").write_text(card(cfg, about, config, scores))
+    success = scores[0].get("success")
+    size = round(len(weights) / 1e6, 2)
+    return {"out": str(EMBEDDED / cfg.name), "encoder": encoder, "success": success, "megabytes": size}
+
+
+def card(cfg: PublishPolicyConfig, about: dict, config: dict, scores: list[dict]) -> str:
+    """MODEL_CARD.md."""
+    rows = []
+    for s in scores:
+        if "success" in s:
+            rows.append(f"- {s['env']}: {summary_line(s['successes'], s['episodes'])}")
+        if "trials" in s:
+            rows.append(f"- {s['env']}, the paper's 16 trials: {summary_line(s['trials_successes'], 16)}")
+    notes = {k: v for k, v in (about.get("notes") or {}).items() if k != "action"}
+    made = notes | {k: scores[0][k] for k in ("samples", "updates", "train_seconds", "env_steps") if k in scores[0]}
+    facts = "\n".join(f"- {key}: {value}" for key, value in made.items())
+    kept = ("encoder", "policy", "optim", "dagger", "learner", "data", "seed")
+    settings = yaml.safe_dump({k: config[k] for k in kept if k in config}, sort_keys=False)
+    return f"""# {cfg.name}
+
+A policy for `{about["env"]}`: features of `{about["encoder"]["name"]}` and proprioception in, {about["action_dim"]} actions in
+[-1, 1] out. {f"Made by `{cfg.recipe}`. " if cfg.recipe else ""}Loads with `policies.load("{cfg.name}")`.
+
+## Success on unseen seeds
+{chr(10).join(dict.fromkeys(rows)) or "not evaluated"}
+
+## Training
+{facts}
+
+```yaml
+{settings}```
+
+## Use and limits
+For the simulated task that it was trained on, at that protocol and in that look. Licence: Apache-2.0.
+"""
+
+
+if __name__ == "__main__":
+    door.run(main, PublishPolicyConfig, "publish_policy", positional=("run", "name"))

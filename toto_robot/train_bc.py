@@ -1,0 +1,64 @@
+"""Train a policy by behaviour cloning on a set of demonstrations, recorded or imported.
+
+    python -m toto_robot.train_bc env=franka_pick policy=bc_mlp demos=data/pick
+    python -m toto_robot.train_bc policy=bc_transformer optim=rpt demos=data/pick data.use=60 encoder.pooling=mean
+    python -m toto_robot.train_bc encoder=resnet demos=data/pick run=scratch resume=true
+
+policy=bc_mlp is MVP's controller and bc_transformer RPT's; optim=mvp and optim=rpt are their published settings.
+optim=fast takes minutes on a CPU with the MLP, rpt_fast with the transformer, scratch_fast suits encoder=resnet. Frozen
+features are computed once for each episode and kept in data/features. Everything else goes to runs/<env>-<time>/ (run=
+names it): config.yaml, metrics.jsonl, tb/, learning_curve.png, rollouts.mp4, checkpoints/ and policy/. A run that was
+killed goes on with resume=true and ends with the same policy, bit for bit. Last, the policy is evaluated on seeds that
+training can't reach; the last line on stdout is that result as JSON.
+"""
+
+import sys
+
+import numpy as np
+
+import envs
+from policies.bc import TrainBcConfig, train
+from policies.statistics import summary_line
+from toto_robot import door
+from toto_robot.errors import UserError
+
+
+def make_vec(cfg: TrainBcConfig) -> envs.VectorEnv:
+    """The environments of the evaluations, rendered only when the features need it."""
+    return envs.VectorEnv(
+        cfg.env.name,
+        min(cfg.num_envs, max(cfg.episodes, cfg.eval_episodes if cfg.eval_every else 1)),
+        workers=cfg.env.workers,
+        render=cfg.encoder.name != "none",
+        appearance=cfg.env.appearance,
+    )
+
+
+def joints_rad(attrs: dict, proprio: np.ndarray) -> np.ndarray:
+    """The arm's joint positions (T, J) of a set's proprioception (T, P): scaled to the robot's range in our simulator,
+    or in radians at the front where the set says so."""
+    if attrs.get("env") in envs.names():
+        robot = envs.make(attrs["env"], render=False).robot
+        arms = len(robot.arm_joints)
+        low, high = robot.scale_low[:arms], robot.scale_high[:arms]
+        return low + (proprio[:, :arms] + 1) / 2 * (high - low)
+    if str(attrs.get("proprio_units", "")).startswith("rad"):
+        names = attrs.get("proprio_names") or []
+        arms = next((i for i, name in enumerate(names) if not name.startswith("q")), len(names)) or proprio.shape[1]
+        return proprio[:, :arms]
+    raise UserError(
+        f"data.static_filter=true: the set's environment {attrs.get('env')!r} is unknown and its proprio_units are "
+        f"{attrs.get('proprio_units')!r}; expected units that begin with rad. Leave the filter off."
+    )
+
+
+def main(cfg: TrainBcConfig) -> dict:
+    trained = train(cfg, make_vec, joints_rad=joints_rad)
+    if cfg.episodes:
+        print(summary_line(trained.result["successes"], trained.result["episodes"]), flush=True)
+    print(f"run: {trained.folder}", file=sys.stderr)
+    return trained.result
+
+
+if __name__ == "__main__":
+    door.run(main, TrainBcConfig, "train_bc")
