@@ -1,11 +1,9 @@
-import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
 
-import fake_set
 import numpy as np
 import pytest
 from foreign_sets import ROOT, SHARED, assert_same, episode, make
@@ -17,16 +15,6 @@ from demos.formats import diffusion_zarr, native, robomimic_hdf5
 from demos.formats.source import Options
 from toto_robot import door
 from toto_robot.errors import UserError
-
-
-REAL_STORE = importlib.util.find_spec("demos.store") is not None
-
-
-@pytest.fixture(autouse=True)
-def store(monkeypatch):
-    """The real store where it is there, else its stand-in."""
-    if not REAL_STORE:
-        monkeypatch.setitem(sys.modules, "demos.store", fake_set)
 
 
 def ours(path, lengths=(3, 5), **how):
@@ -127,11 +115,10 @@ def test_a_killed_conversion_leaves_no_destination(tmp_path):
     ours(tmp_path / "set", lengths=[4])
     script = "import sys, time; from demos.formats import diffusion_zarr as d; real = d._create\n" \
              "def slow(*a):\n    print('writing', flush=True); time.sleep(60)\nd._create = slow\n" \
-             "from demos import convert\nif len(sys.argv) > 3: import fake_set; sys.modules['demos.store'] = fake_set\n" \
+             "from demos import convert\n" \
              "convert.main(convert.ConvertConfig(src=sys.argv[1], dst=sys.argv[2], to='diffusion_policy'))"
-    double = [] if REAL_STORE else ["fake"]
     process = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "set"), str(tmp_path / "dst"), *double], stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", script, str(tmp_path / "set"), str(tmp_path / "dst")], stdout=subprocess.PIPE, text=True,
         cwd=ROOT, env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests/demos'}:{os.environ.get('PYTHONPATH', '')}"})
     assert process.stdout.readline() == "writing\n"
     process.send_signal(signal.SIGKILL)
