@@ -61,7 +61,7 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
     if group.first:
         out.mkdir(parents=True, exist_ok=True)
         atomic_write_text(out / "config.yaml", yaml.safe_dump(asdict(cfg), sort_keys=False))
-    peak = group.world * peak_flops(group.device, cfg.dtype) if group.first else 1.0
+    peak = group.world * peak_flops(group.device, cfg.dtype, settings["threads"]) if group.first else 1.0
     began, losses = time.monotonic(), {}
     with RunLog(out, cfg, start, tokens) if group.first else NoLog() as log, stop_requests() as asked_here:
         log.say(f"{trainer.model.num_parameters:,} parameters, {data.describe}, run {out}" + (f", from step {start}" if start else ""))

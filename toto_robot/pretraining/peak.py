@@ -12,13 +12,19 @@ DENSE_BFLOAT16 = {
 MATRIX = 1024
 
 
-def peak_flops(device: str, dtype: str) -> float:
-    """FLOP/s of one device in `dtype`: the vendor's figure for a known GPU in bfloat16, else what a matrix product reaches."""
+def peak_flops(device: str, dtype: str, threads: int = 1) -> float:
+    """FLOP/s of one device in `dtype`: the vendor's figure for a known GPU in bfloat16, else what a matrix product reaches,
+    on a CPU with `threads` cores."""
     if device.startswith("cuda") and dtype == "bfloat16":
         known = known_peak(torch.cuda.get_device_name(device))
         if known:
             return known
-    return measured_peak(device, dtype)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return measured_peak(device, dtype)
+    finally:
+        torch.set_num_threads(before)
 
 
 def known_peak(name: str) -> float | None:
