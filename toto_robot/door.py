@@ -310,8 +310,9 @@ def help_text(fn: Callable, schema: type, name: str, positional: tuple[str, ...]
     manual = inspect.getdoc(sys.modules[fn.__module__]) or inspect.getdoc(fn) or name
     defaults = OmegaConf.to_container(compose_config(schema, name, [], ()), resolve=False)
     usage = " ".join([*(f"[{p.upper()}]" for p in positional), "[key=value ...]", "[--multirun] [--cfg job] [--help]"])
-    spec = sys.modules["__main__"].__spec__ if fn.__module__ == "__main__" else None  # a door may stand in another room
-    lines = [manual, "", f"usage: python -m {spec.name if spec else f'toto_robot.{name}'} {usage}", "", "keys (and their defaults):"]
+    spec = sys.modules[fn.__module__].__spec__  # a door may stand in another room
+    command = spec.name if spec and spec.name.endswith(f".{name}") else f"toto_robot.{name}"
+    lines = [manual, "", f"usage: python -m {command} {usage}", "", "keys (and their defaults):"]
     return "\n".join(lines + list(_key_lines(schema, defaults, "")))
 
 
