@@ -77,9 +77,9 @@ class DVAETrainer(TokenizerTrainer):
         self.optimizer.step()
         self.step += 1
         if self.step > cfg.start_steps:
-            self._update_average()
+            self.update_average(self.dvae, self.step - (cfg.decoder_from if self.step > cfg.decoder_from else cfg.start_steps))
             if self.step < cfg.decoder_from:
-                values |= self._reseed()
+                values |= self.reseed(cfg.decoder_from)
         return values
 
     def _continuous(self, noise: torch.Generator) -> tuple[Tensor, dict]:
@@ -173,23 +173,8 @@ class DVAETrainer(TokenizerTrainer):
         self.average.load_state_dict(self.dvae.state_dict())
         self.optimizer = self._optimizer()
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        since = self.step - (self.cfg.decoder_from if self.step > self.cfg.decoder_from else self.cfg.start_steps)
-        decay = min(self.cfg.average, (since + 1) / (since + 10))
-        for mean, now in zip(self.average.parameters(), self.dvae.parameters()):
-            mean.lerp_(now, 1 - decay)
-
-    @torch.no_grad()
-    def _reseed(self) -> dict:
-        """Every `reseed_every` steps: count codes that the encoder did not choose since, and move them."""
-        cfg, since = self.cfg, self.step - self.cfg.start_steps
-        if since % cfg.reseed_every:
-            return {}
-        dead = (self.counts == 0).nonzero()[:, 0]
-        self.counts.zero_()
-        if not len(dead) or since > 0.8 * (cfg.decoder_from - cfg.start_steps):
-            return {"dead": len(dead)}
+    def move_codes(self, dead: Tensor) -> int:
+        """Split busy codes for them, in the average and in the optimizer too."""
         moved = split_dead_codes(self.dvae, self._features(32, salt=3), dead, torch.Generator().manual_seed(self.step))
         for name in ("encoder.blocks.output.conv.weight", "encoder.blocks.output.conv.bias", "decoder.blocks.input.weight"):
             now = self.dvae.get_parameter(name)
@@ -198,7 +183,7 @@ class DVAETrainer(TokenizerTrainer):
             for moment in ("exp_avg", "exp_avg_sq"):
                 if moment in self.optimizer.state[now]:
                     self.optimizer.state[now][moment][rows] = 0
-        return {"dead": len(dead), "moved": len(moved)}
+        return len(moved)
 
     def phase_began(self) -> None:
         if self.step > self.cfg.decoder_from:

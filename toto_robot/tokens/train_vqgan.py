@@ -100,8 +100,8 @@ class VQGANTrainer(TokenizerTrainer):
         self.optimizer.step()
         self.step += 1
         if discrete:
-            self._update_average()
-            values |= self._reseed()
+            self.update_average(self.model, self.step - cfg.start_steps)
+            values |= self.reseed(cfg.steps)
         return values | {"loss": error.detach()}
 
     def _quantize(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,23 +130,8 @@ class VQGANTrainer(TokenizerTrainer):
         self.model.quantize.embedding.weight.copy_(centroids)
         self.average.load_state_dict(self.model.state_dict())
 
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        since = self.step - self.cfg.start_steps
-        decay = min(self.cfg.average, (since + 1) / (since + 10))
-        for mean, now in zip(self.average.parameters(), self.model.parameters()):
-            mean.lerp_(now, 1 - decay)
-
-    @torch.no_grad()
-    def _reseed(self) -> dict:
-        """Every `reseed_every` steps: codes that no token chose since move onto tokens that are far from every code."""
-        cfg, since = self.cfg, self.step - self.cfg.start_steps
-        if since % cfg.reseed_every:
-            return {}
-        dead = (self.counts == 0).nonzero()[:, 0]
-        self.counts.zero_()
-        if not len(dead) or since > 0.8 * (cfg.steps - cfg.start_steps):
-            return {"dead": len(dead)}
+    def move_codes(self, dead: Tensor) -> int:
+        """Onto tokens that are far from every code."""
         z, codebook = self._outputs(16 * len(self.counts), salt=3), self.model.quantize.embedding.weight
         _, distance = nearest_centroid(z, codebook)
         draw = torch.Generator().manual_seed(self.step)
@@ -155,7 +140,7 @@ class VQGANTrainer(TokenizerTrainer):
         self.average.quantize.embedding.weight[dead] = z[chosen]
         for moment in ("exp_avg", "exp_avg_sq"):
             self.optimizer.state[codebook][moment][dead] = 0
-        return {"dead": len(dead), "moved": len(dead)}
+        return len(dead)
 
 
 def train_vqgan(cfg: TrainVQGANConfig, *watching) -> dict:

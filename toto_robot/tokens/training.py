@@ -137,6 +137,30 @@ class TokenizerTrainer(ABC):
             size, count = cfg.image_size, max(1, cfg.batch * cfg.crop ** 2 // cfg.image_size ** 2)
         return self.pool.batch(self.step, count, size).to(cfg.device)
 
+    @torch.no_grad()
+    def update_average(self, model: torch.nn.Module, since: int) -> None:
+        """Merge `model` into the average, `since` steps after its phase began."""
+        decay = min(self.cfg.average, (since + 1) / (since + 10))
+        for mean, now in zip(self.average.parameters(), model.parameters()):
+            mean.lerp_(now, 1 - decay)
+
+    @torch.no_grad()
+    def reseed(self, until: int) -> dict:
+        """Every `reseed_every` steps: count codes that no token chose since, and move them, until 80 % of the way from
+        the start's end to step `until`."""
+        cfg, since = self.cfg, self.step - self.cfg.start_steps
+        if since % cfg.reseed_every:
+            return {}
+        dead = (self.counts == 0).nonzero()[:, 0]
+        self.counts.zero_()
+        if not len(dead) or since > 0.8 * (until - cfg.start_steps):
+            return {"dead": len(dead)}
+        return {"dead": len(dead), "moved": self.move_codes(dead)}
+
+    @abstractmethod
+    def move_codes(self, dead: Tensor) -> int:
+        """Put the codes `dead` (n,) where there are tokens for them; returns how many were moved."""
+
     def save(self, path: Path, identity: str) -> None:
         """Write everything that the next step depends on, atomically."""
         buffer = io.BytesIO()
