@@ -47,3 +47,8 @@ def test_the_papers_sixteen_trials_stand_beside_the_episodes(capsys):
     assert line["episodes"] == 2 and line["protocol"] == "trials16" and line["trials"] == "16/16"
     assert len(set(line["trials_seeds"])) == 16 and line["trials_wilson95"][1] == 1.0
     assert out.splitlines()[0].startswith("trials16: success 16/16 = 100.0 % (95 % CI 80.6–100.0, Wilson)")
+
+
+def test_the_embedded_policy_picks_the_cube(capsys):
+    line = json.loads(run(capsys, "bc_cube", "env=franka_cube", "encode_processes=1").splitlines()[-1])
+    assert (line["policy"], line["successes"]) == ("bc_cube", 2)

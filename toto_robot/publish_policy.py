@@ -74,9 +74,10 @@ def main(cfg: PublishPolicyConfig) -> dict:
 def card(cfg: PublishPolicyConfig, about: dict, config: dict, scores: list[dict]) -> str:
     """MODEL_CARD.md."""
     rows = []
-    for s in scores:
+    for i, s in enumerate(scores):
         if "success" in s:
-            rows.append(f"- {s['env']}: {summary_line(s['successes'], s['episodes'])}")
+            where = f"{s['env']}, {'evaluated again' if i else 'at the end of the run'}"
+            rows.append(f"- {where}: {summary_line(s['successes'], s['episodes'])}")
         if "trials" in s:
             rows.append(f"- {s['env']}, the paper's 16 trials: {summary_line(s['trials_successes'], 16)}")
     notes = {k: v for k, v in (about.get("notes") or {}).items() if k != "action"}
