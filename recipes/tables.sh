@@ -17,10 +17,11 @@ PY=${PY:-.venv/bin/python}
 export MUJOCO_GL=${MUJOCO_GL:-egl}
 if [ "$MODE" = toy ]; then
     FLOPS=${FLOPS:-3e13}; CLIPS=${CLIPS:-160}; PROBE=${PROBE:-160}; VQGAN=${VQGAN:-"steps=700 batch=8"}
-    TRAIN="model=tiny batch_rows=4 lr=1.5e-3 warmup_steps=20"
+    TRAIN="model=tiny batch_rows=4 lr=1.5e-3 warmup_steps=20"; FINE="batch_rows=1"; MORE="lr=5e-4 warmup_steps=5"
 else
     FLOPS=${FLOPS:-3e18}; CLIPS=${CLIPS:-20000}; PROBE=${PROBE:-960}; VQGAN=${VQGAN:-"preset=f8 vocab_size=1024 steps=200000 batch=64 device=cuda precision=bfloat16"}
-    TRAIN="model=base batch_rows=256 micro_tokens=65600 lr=3e-4 warmup_steps=2000 device=cuda"
+    TRAIN="model=base batch_rows=256 micro_tokens=65600 lr=3e-4 warmup_steps=2000 device=cuda"; FINE="batch_rows=64"
+    MORE="lr=1e-4 warmup_steps=500"
 fi
 DVAE=toto_robot/weights/toto_tiny
 mkdir -p "$WORK" "$OUT" docs/tables
@@ -55,10 +56,10 @@ run() {   # name, stores, tokenizer, part of the budget, then overrides
 run toto dvae_16 $DVAE 1
 run gpt2 dvae_16 $DVAE 1 architecture=gpt2
 run mamba dvae_16 $DVAE 1 architecture=mamba
-run tokens_32 dvae_32 $DVAE 1
+run tokens_32 dvae_32 $DVAE 1 $FINE        # as many tokens in a batch as at 16×16
 run tokens_16_first dvae_16 $DVAE 0.75
-run tokens_16_to_32 dvae_32 $DVAE 0.25 init="$OUT/tokens_16_first/model" rope_theta=10000 lr=5e-4
-run tokens_16_to_32_base_50k dvae_32 $DVAE 0.25 init="$OUT/tokens_16_first/model" rope_theta=50000 lr=5e-4
+run tokens_16_to_32 dvae_32 $DVAE 0.25 init="$OUT/tokens_16_first/model" rope_theta=10000 $FINE $MORE
+run tokens_16_to_32_base_50k dvae_32 $DVAE 0.25 init="$OUT/tokens_16_first/model" rope_theta=50000 $FINE $MORE
 run vqgan vqgan_16 "$WORK/vqgan" 1
 run patches patches_16 patches:8 1
 
