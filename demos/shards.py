@@ -51,10 +51,10 @@ def _is_ours(array) -> bool:
     if codec["name"] != "sharding_indexed" or array.chunks[1:] != array.shape[1:] or array.shards[1:] != array.shape[1:]:
         return False
     config = codec["configuration"]
-    inner, outer = ([c["name"] for c in config[part]] for part in ("codecs", "index_codecs"))
-    endian = [c.get("configuration", {}).get("endian", "little") for part in (config["codecs"], config["index_codecs"]) for c in part]
-    return (inner == ["bytes", "zstd"] and outer == ["bytes", "crc32c"] and config["index_location"] == "end"
-            and set(endian) == {"little"})
+    codecs = [*config["codecs"], *config["index_codecs"]]
+    endian = {c.get("configuration", {}).get("endian", "little") for c in codecs}
+    return ([c["name"] for c in codecs] == ["bytes", "zstd", "bytes", "crc32c"] and endian == {"little"}
+            and config["index_location"] == "end")
 
 
 def _steps(array, files: list[Path], span: slice) -> np.ndarray:
