@@ -17,6 +17,7 @@ from zarr.codecs import ZstdCodec
 from demos import schema
 from demos.disk import LOCK, TEMPORARY, Disk, Lock, sweep, write_file
 from demos.errors import DemoError
+from demos.shards import read, said
 
 ENDS, STARTS = "episode_ends", "episode_starts"
 WRITE_ALL = {"write_empty_chunks": True}  # chunks of zeros too: a shard that isn't there is always damage
@@ -307,7 +308,7 @@ def open_group(path: Path):
     try:
         return zarr.open_group(Disk(path, read_only=True), mode="r", zarr_format=3)
     except Exception as error:  # whatever a damaged zarr.json makes zarr raise
-        raise DemoError(f"{path}/zarr.json is damaged ({_said(error)}); restore it from a copy, or record the set "
+        raise DemoError(f"{path}/zarr.json is damaged ({said(error)}); restore it from a copy, or record the set "
                         "again") from error
 
 
@@ -319,7 +320,7 @@ def open_array(path: Path, name: str, dtype: str | None = None):
     try:
         array = zarr.open_array(Disk(path, read_only=True), path=name, mode="r", zarr_format=3)
     except Exception as error:  # whatever a damaged zarr.json makes zarr raise
-        raise DemoError(f"{path}/{name}/zarr.json is damaged ({_said(error)}); restore it from a copy, or record the set "
+        raise DemoError(f"{path}/{name}/zarr.json is damaged ({said(error)}); restore it from a copy, or record the set "
                         "again") from error
     want = schema.expected(name.removeprefix("data/")) if name.startswith("data/") else None
     wanted = {d for d in (dtype, want and want.dtype) if d}
@@ -327,28 +328,3 @@ def open_array(path: Path, name: str, dtype: str | None = None):
         raise DemoError(f"{path}: {name} has type {array.dtype}, expected {' or '.join(sorted(wanted))}. Its zarr.json was "
                         "changed, or other software wrote it: restore it from a copy.")
     return array
-
-
-def read(path: Path, array, span: slice, what: str) -> np.ndarray:
-    """`array[span]` along time; DemoError naming the file for a shard that is missing or damaged."""
-    if span.stop <= span.start:
-        return np.zeros((0, *array.shape[1:]), array.dtype)
-    length = (array.shards or array.chunks)[0]
-    zeros = (0,) * (len(array.shape) - 1)
-    files = [path / array.path / array.metadata.encode_chunk_key((i, *zeros))
-             for i in range(span.start // length, -(-span.stop // length))]
-    for file in files:
-        if not file.exists() or not file.stat().st_size:  # zarr would hand out zeros
-            state = "empty" if file.exists() else "missing"
-            raise DemoError(f"{path}: {what} can't be read: the file {file.relative_to(path)} is {state}. Restore it from a "
-                            "copy, or record the set again.")
-    try:
-        return array[span]
-    except Exception as error:  # zarr and its codecs raise whatever they like on damaged bytes
-        names = ", ".join(f"{f.relative_to(path)} ({f.stat().st_size} bytes)" for f in files)
-        raise DemoError(f"{path}: {what} can't be read: {names} is damaged ({_said(error)}). Restore it from a copy, or "
-                        "record the set again.") from error
-
-
-def _said(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from envs import scene
-from envs.appearance import NOMINAL
+from envs.appearance import NOMINAL, randomised
 
 
 def describe(env) -> dict:
@@ -20,8 +20,17 @@ def describe(env) -> dict:
         "task": _values(type(env.task)),
         "observation": {"image_size": env.image_size, "shift": env.shift, "dof": env.dof,
                         "appearance": env.appearance if isinstance(env.appearance, str) else repr(env.appearance),
-                        "nominal_look": _plain(NOMINAL)},
+                        "nominal_look": _plain(NOMINAL), **_random_looks(env.appearance)},
     }
+
+
+def _random_looks(appearance) -> dict:
+    """A digest of the first looks that are drawn, where looks are: it changes when the drawing does."""
+    if appearance not in ("random", "random_each_step"):
+        return {}
+    looks = [_plain(randomised(np.random.default_rng(seed), clutter=False)) for seed in range(8)]
+    numbers = [{name: value for name, value in look.items() if not name.endswith("_texture")} for look in looks]
+    return {"random_looks": hashlib.sha256(json.dumps(numbers).encode()).hexdigest()}
 
 
 def fingerprint(description: dict) -> str:

@@ -11,11 +11,11 @@ from policies import runs
 from policies.augment import AugmentConfig
 from policies.cloning import Cloner, OptimConfig
 from policies.demonstrations import DataConfig, Demonstrations, load_demonstrations
-from policies.features import EncoderConfig, Features, make_features
-from policies.heads import HeadConfig
+from policies.features import Features, make_features
 from policies.policy import Policy
 from policies.progress import Progress
-from policies.rollout import EnvConfig, VectorEnv, evaluate, summarise
+from policies.rollout import VectorEnv, evaluate, summarise
+from policies.run_config import RunConfig
 from policies.scoring import score
 from policies.seeds import stream, watching_seeds
 from policies.training import Trained
@@ -28,17 +28,11 @@ MOST_ROUNDS = 20
 
 
 @dataclass
-class TrainBcConfig:
+class TrainBcConfig(RunConfig):
     """Everything that decides the outcome of a run of behaviour cloning."""
 
     demos: str = "???"
     """Folder of the demonstration set, recorded (`python -m demos.record`) or imported."""
-    env: EnvConfig = field(default_factory=EnvConfig)
-    """Where the policy is evaluated, and which actions are choices."""
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    """The frozen features, or `resnet` for a network that is trained end to end."""
-    policy: HeadConfig = field(default_factory=HeadConfig)
-    """The trained head: bc_mlp is MVP's, bc_transformer RPT's."""
     optim: OptimConfig = field(default_factory=OptimConfig)
     """How it learns: mvp and rpt are published; fast (MLP), rpt_fast (transformer) and scratch_fast (resnet) suit
     a CPU."""
@@ -46,32 +40,17 @@ class TrainBcConfig:
     """Which demonstrations, and how they are prepared."""
     cache: str = "data/features"
     """Folder of cached frozen features; empty for none."""
-    seed: int = 0
-    """Seed of weights, minibatches and augmentation."""
-    episodes: int = 200
-    """Episodes of the final evaluation, on seeds that training can't reach; 0 for none."""
-    eval_seed: int = 12345
-    """Seed of the final evaluation's list of episodes (`evaluate seed=`)."""
     eval_every: int = 0
     """Evaluate after every so many of the run's 20 checkpoints, for the learning curve; 0 for never."""
     eval_episodes: int = 50
     """Episodes of each of these evaluations, on seeds apart from the final one's."""
     num_envs: int = 32
     """Environments that are evaluated side by side."""
-    run: str | None = None
-    """Name of the run's folder in runs/; null makes one of the environment and the time."""
-    resume: bool = False
-    """Go on with the newest unfinished run of an equal config."""
-    device: str = "cpu"
-    """Where the encoder runs: cpu or cuda."""
-    encode_processes: int = 2
-    """Processes that encode frames on a CPU, one thread each."""
-    threads: int = 2
-    """Threads of PyTorch's arithmetic. Sums are split by it, so another number gives another (equally good) policy."""
 
     def __post_init__(self) -> None:
-        if min(self.episodes, self.eval_every) < 0 or min(self.threads, self.num_envs, self.eval_episodes) < 1:
-            raise UserError("expected episodes and eval_every >= 0, and threads, num_envs and eval_episodes >= 1.")
+        super().__post_init__()
+        if self.eval_every < 0 or min(self.num_envs, self.eval_episodes) < 1:
+            raise UserError("expected eval_every >= 0, and num_envs and eval_episodes >= 1.")
         if self.encoder.name == "privileged":
             raise UserError("encoder=privileged: demonstrations hold no privileged state; train_dagger can use it.")
 

@@ -11,53 +11,27 @@ import torch
 from policies import runs
 from policies.dagger import Collector, DaggerConfig, run_round, student_success
 from policies.dataset import Dataset, Shard
-from policies.features import EncoderConfig, Features, make_features
-from policies.heads import HeadConfig
+from policies.features import Features, make_features
 from policies.learner import Learner, LearnerConfig
 from policies.policy import Policy
 from policies.progress import Progress
-from policies.rollout import EnvConfig, VectorEnv, evaluate, summarise
+from policies.rollout import VectorEnv, evaluate, summarise
+from policies.run_config import RunConfig
 from policies.scoring import score
 from policies.seeds import stream, watching_seeds
 from toto_robot.errors import UserError
 
 
 @dataclass
-class TrainConfig:
+class TrainConfig(RunConfig):
     """Everything that decides the outcome of a training run."""
 
-    env: EnvConfig = field(default_factory=EnvConfig)
-    """The environment."""
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    """The frozen features."""
-    policy: HeadConfig = field(default_factory=HeadConfig)
-    """The trained head."""
     expert: str = "scripted"
     """The expert that labels every visited state."""
     dagger: DaggerConfig = field(default_factory=DaggerConfig)
     """How data is collected."""
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     """How the student learns from it."""
-    seed: int = 0
-    """Seed of weights, minibatches, mixing and training episodes."""
-    episodes: int = 200
-    """Episodes of the final evaluation, on seeds that training can't reach; 0 for none."""
-    eval_seed: int = 12345
-    """Seed of the final evaluation's list of episodes (`evaluate seed=`)."""
-    run: str | None = None
-    """Name of the run's folder in runs/; null makes one of the environment and the time."""
-    resume: bool = False
-    """Go on with the newest unfinished run of an equal config."""
-    device: str = "cpu"
-    """Where the encoder runs: cpu or cuda."""
-    encode_processes: int = 2
-    """Processes that encode frames on a CPU, one thread each."""
-    threads: int = 2
-    """Threads of PyTorch's arithmetic. Sums are split by it, so another number gives another (equally good) policy."""
-
-    def __post_init__(self) -> None:
-        if self.episodes < 0 or self.threads < 1:
-            raise UserError(f"expected episodes >= 0 and threads >= 1, got {self.episodes} and {self.threads}.")
 
 
 @dataclass

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -50,7 +48,7 @@ def test_the_door_writes_a_video_and_a_sheet(model, video, tmp_path):
     assert result["given"] == 2 and result["predicted"] == 3
 
 
-def test_mistakes_are_told_in_one_sentence(model, video):
+def test_mistakes_are_told_in_one_sentence(model, video, door_process):
     encoder = toto_robot.load_encoder(model)
     with pytest.raises(UserError, match="choose an earlier start"):
         load_clip(video, 16, 32, 2.0)
@@ -58,6 +56,5 @@ def test_mistakes_are_told_in_one_sentence(model, video):
         complete(encoder, load_clip(video, 6, 32, 0.0), 6, samples=1, temperature=1.0, top_p=0.9, seed=0)
     with pytest.raises(UserError, match="no Toto"):
         main(GenerateConfig(clip=str(video), encoder=f"{model}:codes"))
-    command = [sys.executable, "-m", "toto_robot.generate", "no_such.mp4"]
-    process = subprocess.run(command, capture_output=True, text=True)
+    process = door_process(video.parent, "toto_robot.generate", "no_such.mp4")
     assert process.returncode == 2 and "no_such.mp4" in process.stderr and "Traceback" not in process.stderr

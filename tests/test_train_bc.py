@@ -1,8 +1,6 @@
 """The door on the real environment and the real store: recorded by the expert, cloned, evaluated, published, drawn."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -39,11 +37,10 @@ def record(path, episodes=3):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, door_process):
     folder = tmp_path_factory.mktemp("work")
     record(folder / "set")
-    command = [sys.executable, "-m", "toto_robot.train_bc", *TINY]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300)
+    done = door_process(folder, "toto_robot.train_bc", *TINY)
     assert done.returncode == 0, done.stderr
     return folder, done
 

@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -22,11 +20,10 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, door_process):
     """The real door on the real environment, as a process."""
     folder = tmp_path_factory.mktemp("work")
-    command = [sys.executable, "-m", "toto_robot.train_dagger", *TINY]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=300)
+    done = door_process(folder, "toto_robot.train_dagger", *TINY)
     assert done.returncode == 0, done.stderr
     return folder, done
 
@@ -49,18 +46,16 @@ def test_the_runs_folder_is_complete_and_its_video_plays(trained):
     assert sorted(p.name for p in trained[0].iterdir()) == ["runs"]
 
 
-def test_evaluating_the_saved_policy_gives_the_runs_own_result(trained):
-    command = [sys.executable, "-m", "toto_robot.evaluate", "tiny", "episodes=2", "env.workers=1"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=trained[0], timeout=300)
+def test_evaluating_the_saved_policy_gives_the_runs_own_result(trained, door_process):
+    done = door_process(trained[0], "toto_robot.evaluate", "tiny", "episodes=2", "env.workers=1")
     assert done.returncode == 0, done.stderr
     ours, theirs = (json.loads(text.splitlines()[-1]) for text in (done.stdout, trained[1].stdout))
     same = ("env", "episodes", "successes", "success", "wilson95", "mean_steps")
     assert [ours[k] for k in same] == [theirs[k] for k in same]
 
 
-def test_a_mistake_is_one_line_with_exit_code_two_and_leaves_no_run_behind(tmp_path):
-    command = [sys.executable, "-m", "toto_robot.train_dagger", "env=franka_pik"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=120)
+def test_a_mistake_is_one_line_with_exit_code_two_and_leaves_no_run_behind(tmp_path, door_process):
+    done = door_process(tmp_path, "toto_robot.train_dagger", "env=franka_pik")
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and not done.stdout, done.stderr
     assert "franka_pick, franka_pick_pixmc" in done.stderr and not list(tmp_path.iterdir())
 

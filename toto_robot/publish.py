@@ -23,23 +23,23 @@ from toto_robot.models.causal import CausalModel
 from toto_robot.tokens.base import Tokenizer
 from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.video.decode import find_videos
+from toto_robot.weights import LIMIT_MB
 
 WEIGHTS = Path(__file__).parent / "weights"
 LICENCES = Path(__file__).parent.parent / "recipes" / "real_clips.yaml"
-LIMIT_MB = 16
 
 
 @dataclass
 class PublishConfig:
     """Keys of `python -m toto_robot.publish`."""
 
-    model: str = ""
+    model: str = "???"
     """Model folder that pre-training exported."""
-    name: str = ""
+    name: str = "???"
     """Name to load it by."""
-    tokenizer_metrics: str = ""
+    tokenizer_metrics: str = "???"
     """metrics.json of the tokenizer's training."""
-    rendered: str = ""
+    rendered: str = "???"
     """Folder of the rendered clips that were used."""
     videos: str = ""
     """Folder of the real clips that were used, if any."""
@@ -49,11 +49,6 @@ class PublishConfig:
     """Default pooling; empty keeps the model folder's."""
     recipe: str = "recipes/toto_tiny.sh"
     """What makes it, for the card."""
-
-    def __post_init__(self):
-        for name in ("model", "name", "tokenizer_metrics", "rendered"):
-            if not getattr(self, name):
-                raise UserError(f"publish needs {name}=; see --help")
 
 
 def sha256(path: Path) -> str:

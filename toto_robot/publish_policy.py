@@ -18,8 +18,8 @@ from toto_robot import door
 from toto_robot.atomic import atomic_folder
 from toto_robot.errors import UserError
 from toto_robot.features.encoder import encoder_names
+from toto_robot.weights import LIMIT_MB
 
-LIMIT_MB = 16
 WITHOUT_FILES = ("none", "privileged", "resnet")
 """What a policy can read besides the encoders that are shipped."""
 
@@ -28,9 +28,9 @@ WITHOUT_FILES = ("none", "privileged", "resnet")
 class PublishPolicyConfig:
     """Keys of `python -m toto_robot.publish_policy`."""
 
-    run: str = ""
+    run: str = "???"
     """A finished run's folder."""
-    name: str = ""
+    name: str = "???"
     """Name to load it by."""
     recipe: str = ""
     """What makes it, for the card."""
@@ -38,9 +38,6 @@ class PublishPolicyConfig:
     """Files whose last line is the JSON line of `evaluate`, for the card."""
 
     def __post_init__(self):
-        for name in ("run", "name"):
-            if not getattr(self, name):
-                raise UserError(f"publish_policy needs {name}=; see --help")
         if not self.name.isidentifier():
             raise UserError(f"name={self.name!r}: expected letters, digits and _")
 

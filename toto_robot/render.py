@@ -33,7 +33,7 @@ SLOTS = 16
 class RenderConfig:
     """Keys of `python -m toto_robot.render`."""
 
-    out: str = ""
+    out: str = "???"
     """Folder for the clips (MP4), or the .npz file with labels=true."""
     env: str = "franka_pick"
     """Environment to film."""
@@ -53,8 +53,6 @@ class RenderConfig:
     """Seed of scenes, looks and motions."""
 
     def __post_init__(self):
-        if not self.out:
-            raise UserError("render needs out=: a folder for clips, or a .npz file with labels=true")
         unknown = [look for look in self.looks if look not in LOOKS]
         if unknown or not self.looks:
             raise UserError(f"looks={self.looks}: expected a list of {', '.join(LOOKS)}")

@@ -99,8 +99,11 @@ def read(path: Path, options: Options) -> Imported:
     metas = _read_metas(root, len(ends))
     if side:
         source.attrs, keys, chosen, cameras = dict(side), {key: key for key in arrays}, [], {}
-        tasks = source.attrs.get("episode_tasks") or []
-        metas = [meta | ({"task": task} if tasks else {}) for meta, task in zip(metas, tasks or [""] * len(metas))]
+        if tasks := source.attrs.get("episode_tasks"):
+            if len(tasks) != len(ends):
+                raise DemoError(f"{path}: meta/{ENDS} lists {len(ends)} episodes, the attribute {SIDECAR} the tasks of "
+                                f"{len(tasks)}; the set was changed since its export: delete the latter to import without")
+            metas = [meta | {"task": task} for meta, task in zip(metas, tasks)]
     else:
         keys, chosen, cameras = _foreign(path, options, source, arrays)
 

@@ -39,6 +39,11 @@ def read(path: Path, options: Options) -> Imported:
     if "action" not in features:
         raise DemoError(f"{path}: expected a feature named action, it has {', '.join(features)}")
     rows = _rows(path)
+    if len(rows) != (promised := info.get("total_episodes", len(rows))):
+        raise DemoError(f"{path}: {INFO} promises {promised} episodes, meta/episodes lists {len(rows)}; download it again")
+    if side and len(side["episodes"]) != len(rows):
+        raise DemoError(f"{path}: meta/episodes lists {len(rows)} episodes, {SIDE} has the numbers of {len(side['episodes'])}; "
+                        "the set was changed since its export: delete the latter to import without")
     cameras = {name: shapes[name] for name, kind in kinds.items() if kind in ("image", "video")}
     source = Imported({}, lambda images: iter(()))
     observed = {name.removeprefix("observation."): int(np.prod(shapes[name])) for name, kind in kinds.items()
@@ -60,11 +65,13 @@ def read(path: Path, options: Options) -> Imported:
         wanted = [*keys.values(), *(f"observation.{key}" for key in chosen if "proprio" not in keys)]
         pictures = [name for name in cameras if images and kinds[name] == "image"]
         found = _data(path, ["episode_index", *wanted, *pictures])
-        for row, (index, table) in zip(rows, found, strict=False):
+        for at, row in enumerate(rows):
             where = f"{path}, episode {row['episode_index']}"
+            index, table = next(found, (None, ()))
             if index != row["episode_index"] or len(table) != row["length"]:
-                raise DemoError(f"{where}: expected {row['length']} steps, the data have {len(table)} of episode {index}; "
-                                "the set is damaged or not complete, download it again")
+                got = f"have {len(table)} of episode {index}" if len(table) else "end before it"
+                raise DemoError(f"{where}: expected {row['length']} steps, the data {got}; the set is damaged or not complete, "
+                                "download it again")
             episode = _episode(table, keys, chosen, (side or {}).get("shapes"), where)
             for name in cameras if images else ():
                 if kinds[name] == "image":
@@ -74,10 +81,11 @@ def read(path: Path, options: Options) -> Imported:
                 if frames.shape[1:] != shapes[name]:
                     raise DemoError(f"{where}: expected {name} of shape {shapes[name]}, got {frames.shape[1:]}")
                 episode[CAMERA + (_camera(name) if side else key_name(_camera(name)))] = frames
-            yield episode, _meta(source, side, row)
-        if (total := sum(1 for _ in found)) or len(rows) != int(info.get("total_episodes", len(rows))):
-            raise DemoError(f"{path}: {INFO} promises {info.get('total_episodes')} episodes, meta/episodes lists {len(rows)}, "
-                            f"the data have {total} more; download it again")
+            task = {"task": str(row["tasks"][0])} if row["tasks"] and source.attrs.get("tasks") else {}
+            yield episode, {**(side["episodes"][at] if side else {}), **task}
+        if more := next(found, None):
+            raise DemoError(f"{path}: meta/episodes lists {len(rows)} episodes, the data go on with {len(more[1])} steps of "
+                            f"episode {more[0]}; the set is damaged or not complete, download it again")
 
     source.read = episodes
     return source
@@ -189,11 +197,6 @@ def _span(path: Path, info: dict, name: str, row: dict, fps: float) -> np.ndarra
     if relative.is_absolute() or ".." in relative.parts:
         raise DemoError(f"{path / INFO}: video_path leads out of the set")
     return read_span(path / relative, start_s, fps, row["length"])
-
-
-def _meta(source: Imported, side: dict | None, row: dict) -> dict:
-    task = {"task": str(row["tasks"][0])} if row["tasks"] and source.attrs.get("tasks") else {}
-    return {**(side["episodes"][row["episode_index"]] if side else {}), **task}
 
 
 def _said(error: Exception) -> str:

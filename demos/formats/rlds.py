@@ -66,6 +66,8 @@ def read(path: Path, options: Options) -> Imported:
     files = _shards(path)
     folder = files[0].parent
     name, counts = _info(folder, files)
+    if path.is_dir():
+        _check_shards(folder, files)
     first = next(_examples(files, {}), None)
     if first is None:
         raise DemoError(f"{path} holds no episodes")
@@ -114,6 +116,17 @@ def _shards(path: Path) -> list[Path]:
         raise DemoError(f"{path} holds {len(inner)} versions ({', '.join(sorted(p.parent.name for p in inner))}); "
                         "give the folder of one")
     return sorted(p for p in inner[0].parent.glob("*.tfrecord*")) if inner else here
+
+
+def _check_shards(folder: Path, files: list[Path]) -> None:
+    """DemoError unless each split that is there is there with all its shards."""
+    splits: dict[tuple, set[int]] = {}
+    for shard in filter(None, (SHARD.fullmatch(file.name) for file in files)):
+        splits.setdefault((shard["split"], int(shard["of"])), set()).add(int(shard["at"]))
+    for (split, of), there in splits.items():
+        if absent := sorted(set(range(of)) - there):
+            raise DemoError(f"{folder} has {len(there)} of {of} shards of {split}, the first one missing is {absent[0]:05d}; "
+                            "download them all, or give one of the files")
 
 
 def _info(folder: Path, files: list[Path]) -> tuple[str, dict[str, int]]:

@@ -139,7 +139,8 @@ def read(path: Path, options: Options) -> Imported:
                         meta = {key: _plain(value) for key, value in demo.attrs.items() if key != "num_samples"}
                 except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
                     raise DemoError(f"{where} can't be read ({error}); the file is damaged") from error
-                check_steps(episode, where)
+                if (steps := check_steps(episode, where)) != (promised := demo.attrs.get("num_samples", steps)):
+                    raise DemoError(f"{where}: expected {promised} steps (its num_samples), got {steps}; download it again")
             yield episode, meta
 
     source.read = episodes
@@ -147,9 +148,14 @@ def read(path: Path, options: Options) -> Imported:
 
 
 def _demo_names(h5py, file: Path) -> list[str]:
+    """The demos of a file in order; DemoError where they are not as many steps as it promises."""
     with _open(h5py, file) as opened:
         data = opened.get("data")
         names = [name for name in data if re.fullmatch(r"demo_\d+", name)] if isinstance(data, h5py.Group) else []
+        counts, total = [data[name].attrs.get("num_samples") for name in names], names and data.attrs.get("total")
+        if isinstance(total, np.integer) and None not in counts and total != sum(counts):
+            raise DemoError(f"{file} promises {total} steps (its data's attribute total), its {len(names)} demos have "
+                            f"{sum(counts)}; download it again, or correct the attribute if demos were removed on purpose")
         return sorted(names, key=lambda name: int(name.removeprefix("demo_")))
 
 

@@ -142,14 +142,14 @@ def test_mistakes_say_what_exists(tmp_path):
         run(tmp_path / "empty", tmp_path / "b", "to=zarr")
 
 
-def test_the_command_prints_one_json_line_and_one_sentence_for_a_mistake(tmp_path):
+def test_the_command_prints_one_json_line_and_one_sentence_for_a_mistake(tmp_path, door_process):
     diffusion_zarr.write(make([episode(np.random.default_rng(0), 3)]), tmp_path / "set", Options())
-    command = [sys.executable, "-m", "demos.convert", str(tmp_path / "set"), str(tmp_path / "copy"), "to=diffusion_policy"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    command = (tmp_path, "demos.convert", "set", "copy", "to=diffusion_policy")
+    done = door_process(*command)
     line = json.loads(done.stdout.splitlines()[-1])
     assert (done.returncode, line["episodes"], line["kept"]["action"]) == (0, 1, "data/action")
     assert list(line) == ["from", "to", "path", "episodes", "steps", "kept", "dropped", "changed", "facts"]
-    again = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    again = door_process(*command)
     assert again.returncode == 2 and again.stderr.startswith("error: ") and again.stderr.count("\n") == 1
     manual = door.help_text(convert.main, convert.ConvertConfig, "convert", ("src", "dst"))
     assert "usage: python -m demos.convert [SRC] [DST]" in manual and "  to_hz=null" in manual

@@ -120,6 +120,15 @@ def test_damage_is_told(tmp_path):
         diffusion_zarr.read(tmp_path / "x.zarr.zip", Options(hz=10))
 
 
+def test_an_export_that_was_changed_is_told(tmp_path):
+    path, rng = tmp_path / "set.zarr", np.random.default_rng(0)
+    diffusion_zarr.write(make([episode(rng, n) for n in (4, 6)], episode_tasks=["pick", "stack"]), path, Options())
+    side = zarr.open_group(path, mode="a", zarr_format=2)
+    side.attrs["toto_robot"] = side.attrs["toto_robot"] | {"episode_tasks": ["pick"]}
+    with pytest.raises(DemoError, match="lists 2 episodes, the attribute toto_robot the tasks of 1"):
+        diffusion_zarr.read(path, Options())
+
+
 def test_a_codec_that_is_missing_is_named(tmp_path):
     path, _ = pusht(tmp_path / "pusht.zarr")
     entry = json.loads((path / "data/img/.zarray").read_text())

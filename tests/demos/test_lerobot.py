@@ -144,7 +144,9 @@ def test_damage_and_other_versions_are_told(tmp_path):
         (path / "meta/info.json").write_text(json.dumps(info | changes))
 
     for changes, says in (({"codebase_version": "v2.1"}, "is LeRobot v2.1, expected v3.0"),
-                          ({"fps": None}, "is not a LeRobot info file"), ({"total_episodes": 4}, "promises 4 episodes"),
+                          ({"fps": None}, "is not a LeRobot info file"),
+                          ({"total_episodes": 4}, "promises 4 episodes, meta/episodes lists 3"),
+                          ({"total_episodes": 2}, "promises 2 episodes, meta/episodes lists 3"),
                           ({"video_path": "../{video_key}.mp4"}, "leads out of the set"),
                           ({"video_path": "{video_key.x}.mp4"}, "no place of observation.images.wrist"),
                           ({"fps": 30}, "its times don't fit|expected 4 frames|expected a frame at")):
@@ -168,6 +170,30 @@ def test_damage_and_other_versions_are_told(tmp_path):
     (path / DATA).write_bytes((path / DATA).read_bytes()[:-40])
     with pytest.raises(DemoError, match="file-000.parquet can't be read"):
         read()
+
+
+@pytest.mark.parametrize(("kept", "says"), [
+    (slice(0, 10), "episode 2: expected 5 steps, the data end before it"),
+    (slice(0, 12), "episode 2: expected 5 steps, the data have 2 of episode 2"),
+    (slice(4, 15), "episode 0: expected 4 steps, the data have 6 of episode 1")])
+def test_data_that_lack_steps_are_refused(tmp_path, kept, says):
+    _, _, path = exported(tmp_path)
+    table = parquet.read_table(path / DATA)
+    parquet.write_table(table.slice(kept.start, kept.stop - kept.start), path / DATA)
+    with pytest.raises(DemoError, match=says):
+        list(lerobot_v3.read(path, Options()).episodes())
+
+
+def test_data_that_go_on_after_the_last_episode_are_refused(tmp_path):
+    _, _, path = exported(tmp_path)
+    rows, info = parquet.read_table(path / EPISODES), json.loads((path / "meta/info.json").read_text())
+    parquet.write_table(rows.slice(0, 2), path / EPISODES)
+    (path / "meta/info.json").write_text(json.dumps(info | {"total_episodes": 2}))
+    with pytest.raises(DemoError, match="lists 2 episodes, meta/toto_robot.json has the numbers of 3"):
+        lerobot_v3.read(path, Options())
+    (path / "meta/toto_robot.json").unlink()
+    with pytest.raises(DemoError, match="lists 2 episodes, the data go on with 5 steps of episode 2"):
+        list(lerobot_v3.read(path, Options()).episodes())
 
 
 def test_odd_sides_need_png(tmp_path):

@@ -217,6 +217,15 @@ def test_damage_is_told_in_one_sentence(tmp_path):
         list(rlds.read(write_rpt(tmp_path / "picture", [broken]), Options()).episodes())
 
 
+def test_a_split_that_lacks_a_shard_is_refused_and_a_single_one_is_read(tmp_path):
+    folder = write_rpt(tmp_path / "set", [rpt_episode(0)])
+    shard = folder / "rpt_dataset-train.tfrecord-00000-of-00003"
+    (folder / "rpt_dataset-train.tfrecord-00000-of-00001").rename(shard)
+    with pytest.raises(DemoError, match="has 1 of 3 shards of train, the first one missing is 00001"):
+        rlds.read(folder, Options())
+    assert len(list(rlds.read(shard, Options()).episodes())) == 1
+
+
 @pytest.mark.skipif(not (SHARED / "octo_bridge").is_dir(), reason="no ../shared/data/robot/octo_bridge")
 def test_a_real_bridge_shard_imports():
     source = rlds.read(SHARED / "octo_bridge", Options())

@@ -96,6 +96,19 @@ def test_mistakes_and_damage_are_told(tmp_path):
         list(robomimic_hdf5.read(tmp_path / "a.hdf5", Options(hz=20)).episodes())
 
 
+def test_fewer_steps_than_promised_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    robomimic_hdf5.write(make([episode(rng, n) for n in (4, 6)]), tmp_path / "set.hdf5", Options())
+    with h5py.File(tmp_path / "set.hdf5", "a") as file:
+        file["data/demo_1"].attrs["num_samples"], file["data"].attrs["total"] = 7, 11
+    with pytest.raises(DemoError, match="demo_1: expected 7 steps .* got 6"):
+        list(robomimic_hdf5.read(tmp_path / "set.hdf5", Options()).episodes())
+    with h5py.File(tmp_path / "set.hdf5", "a") as file:
+        del file["data/demo_1"]
+    with pytest.raises(DemoError, match="promises 11 steps .* its 1 demos have 4"):
+        robomimic_hdf5.read(tmp_path / "set.hdf5", Options())
+
+
 def test_without_h5py_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with pytest.raises(DemoError, match="pip install h5py"):

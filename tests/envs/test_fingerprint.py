@@ -26,3 +26,10 @@ def test_a_changed_constant_changes_the_fingerprint(monkeypatch):
     before = fingerprint(make())
     monkeypatch.setattr("envs.tasks.pick.Pick.goal_tolerance_m", 0.2)
     assert fingerprint(make()) != before
+
+
+def test_another_way_to_draw_looks_changes_the_fingerprint_where_looks_are_drawn(monkeypatch):
+    before = {name: fingerprint(make(appearance=name)) for name in ("nominal", "random", "random_each_step")}
+    monkeypatch.setattr("envs.appearance._sensor", lambda rng: {"noise_std": 1.0})
+    changed = [name for name in before if fingerprint(make(appearance=name)) != before[name]]
+    assert changed == ["random", "random_each_step"]

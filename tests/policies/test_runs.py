@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from toy_world import small_config
 
 from policies import runs
@@ -62,6 +63,16 @@ def test_resume_picks_the_newest_and_ignores_folders_that_are_no_runs():
         time.sleep(0.02)
     assert runs.resumable(None, small_config(resume=True)).name == "new"
     assert runs.resumable("old", small_config()).name == "old"
+
+
+def test_resume_compares_keys_whatever_their_order_in_the_file():
+    run = runs.start("old", "toy", small_config())
+    run.unlock()
+    backwards = dict(reversed(run.config().items()))
+    (run.folder / "config.yaml").write_text(yaml.safe_dump(backwards, sort_keys=False))
+    with pytest.raises(UserError, match="old differs in dagger.rounds \\(4 there, 6 asked for\\)"):
+        runs.resumable(None, small_config(dagger={"rounds": 6}))
+    assert runs.resumable(None, small_config(device="cuda")).name == "old"
 
 
 def test_peak_memory_is_that_of_a_python_process():

@@ -1,5 +1,6 @@
 import sys
 from collections import OrderedDict
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import nn
 
 from toto_robot.tokens import dvae as ours
 
+sys.path.insert(0, str(Path(__file__).parent))  # square_frames
 torch.set_num_threads(1)
 OFFICIAL = {"encoder": ("Encoder", "EncoderBlock"), "decoder": ("Decoder", "DecoderBlock"), "utils": ("Conv2d",)}
 

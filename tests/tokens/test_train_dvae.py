@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from square_frames import squares
 
 from toto_robot.errors import UserError
 from toto_robot.tokens.dvae import DVAE, map_pixels
@@ -18,16 +19,6 @@ from toto_robot.video.decode import write_video
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
     torch.set_num_threads(1)
-
-
-def squares(count, seed=0, size=32):
-    """Grey squares on grey ground."""
-    rng = np.random.default_rng(seed)
-    frames = np.broadcast_to(rng.integers(0, 256, (count, 1, 1, 1), dtype=np.uint8), (count, size, size, 3)).copy()
-    for frame in frames:
-        y, x = rng.integers(0, size - 10, 2)
-        frame[y:y + 10, x:x + 10] = rng.integers(0, 256)
-    return frames
 
 
 CONFIG = dict(vocab_size=32, image_size=32, steps=12, batch=4, crop=16, reseed_every=3, full_share=0.2, bottleneck=4)

@@ -1,8 +1,8 @@
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
+from square_frames import squares
 
 from toto_robot.errors import UserError
 from toto_robot.tokens import train_vqgan as module
@@ -21,16 +21,6 @@ def small(monkeypatch):
     torch.set_num_threads(1)
     tiny = VQGANConfig(vocab_size=32, embed_dim=4, z_channels=8, ch=64, ch_mult=(1, 1, 1), num_res_blocks=1, attention=())
     monkeypatch.setitem(module.PRESETS, "tiny", tiny)
-
-
-def squares(count, seed=0, size=32):
-    """Grey squares on grey ground."""
-    rng = np.random.default_rng(seed)
-    frames = np.broadcast_to(rng.integers(0, 256, (count, 1, 1, 1), dtype=np.uint8), (count, size, size, 3)).copy()
-    for frame in frames:
-        y, x = rng.integers(0, size - 10, 2)
-        frame[y:y + 10, x:x + 10] = rng.integers(0, 256)
-    return frames
 
 
 def test_training_learns_and_uses_its_codes():
