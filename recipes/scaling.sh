@@ -21,6 +21,6 @@ for n in $SIZES; do
     SHAPE=""
     [ "$MODE" = toy ] && SHAPE="width=$((32 * n)) heads=4 layers=$n intermediate=$((128 * n)) mup_base_width=32"
     [ -e "$OUT/a$n/result.json" ] || $RUN "stores=[$STORES]" "validation=[$VALIDATION]" tokenizer="$TOKENIZER" model="a$n" $SHAPE $COMMON \
-        out="$OUT/a$n" $([ -e "$OUT/a$n/resume" ] && echo resume=true)
+        out="$OUT/a$n" $(compgen -G "$OUT/a$n/resume/step-*" >/dev/null && echo resume=true)
 done
 $PY -m toto_robot.scaling "runs=[$(for n in $SIZES; do echo "$OUT/a$n"; done | paste -sd,)]" out="$OUT/scaling.png"
