@@ -57,7 +57,8 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
     trainer = Trainer(cfg, config, group)
     start, tokens, flops = 0, 0, 0.0
     if cfg.resume and checkpoints(out / "resume"):
-        start, tokens, flops = load_checkpoint(checkpoints(out / "resume")[-1], trainer.model, trainer.optimizer, settings, group)
+        newest = checkpoints(out / "resume")[-1]
+        start, tokens, flops = load_checkpoint(newest, trainer.model, trainer.optimizer, settings, group)
     if group.first:
         out.mkdir(parents=True, exist_ok=True)
         atomic_write_text(out / "config.yaml", yaml.safe_dump(asdict(cfg), sort_keys=False))
