@@ -20,8 +20,10 @@ $PY -m toto_robot.token_stats "$OUT/tokens" out="$OUT/token_stats"
 if [ ! -e "$OUT/toto/result.json" ]; then
     $PY -m toto_robot.pretrain "stores=[$OUT/tokens]" "validation=[$OUT/tokens_held_out]" tokenizer=toto_tiny model="$MODEL" \
         out="$OUT/toto" steps="$STEPS" short_steps=$((STEPS * 9 / 10)) short_batch=32 batch_rows=2 lr=1.5e-3 warmup_steps=30 \
-        validate_every=60 checkpoint_every=30 $([ -e "$OUT/toto/resume" ] && echo resume=true)
+        validate_every=60 checkpoint_every=30 $(compgen -G "$OUT/toto/resume/step-*" >/dev/null && echo resume=true)
 fi
-CLIP=$($PY -c "import sys; from toto_robot.tokens.store import TokenStore; print(TokenStore(sys.argv[1]).row(0)['source'])" "$OUT/tokens_held_out")
-$PY -m toto_robot.generate "$VIDEOS/$CLIP" frames=4 encoder="$OUT/toto/model" out="$OUT/completed"
+CLIP=$($PY -c "import sys; from toto_robot.tokens.store import TokenStore
+store = TokenStore(sys.argv[1])
+print(next((store.row(i)['source'] for i in range(len(store)) if store.kind(i) == 0), ''))" "$OUT/tokens_held_out")
+[ -z "$CLIP" ] || $PY -m toto_robot.generate "$VIDEOS/$CLIP" frames=4 encoder="$OUT/toto/model" out="$OUT/completed"
 $PY -c "import sys, toto_robot; print(toto_robot.load_encoder(sys.argv[1]))" "$OUT/toto/model"

@@ -17,4 +17,4 @@ for part in train held_out; do
 done
 $PY -m toto_robot.pretrain "stores=[$OUT/tokens_train]" "validation=[$OUT/tokens_held_out]" tokenizer="$MODEL_FOLDER" \
     init="$MODEL_FOLDER" rope_theta=50000 steps="$STEPS" batch_rows=2 warmup_steps=5 validate_every=10 checkpoint_every=10 \
-    validation_rows=8 log_every=5 device="$DEVICE" out="$OUT/toto" $([ -e "$OUT/toto/resume" ] && echo resume=true)
+    validation_rows=8 log_every=5 device="$DEVICE" out="$OUT/toto" $(compgen -G "$OUT/toto/resume/step-*" >/dev/null && echo resume=true)

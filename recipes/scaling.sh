@@ -2,7 +2,8 @@
 # The scaling study (Sec. 4.8): sizes a1 to a6 at one learning rate, found at the base width and carried over by muP; a
 # power law with its interval, and a plot.
 #
-#   recipes/scaling.sh toy STORES VALIDATION TOKENIZER     widths 32 to 128 on two CPU cores, minutes
+#   recipes/scaling.sh toy STORES VALIDATION TOKENIZER     widths 32 to 128 on two CPU cores; with rows of 4 frames
+#                                                          (tokenize with frames=4), minutes
 #   recipes/scaling.sh full STORES VALIDATION TOKENIZER    a1 to a6 as they are, under torchrun with GPUS processes
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,7 +12,7 @@ OUT=${OUT:-runs/scaling-$MODE}
 PY=${PY:-.venv/bin/python}
 if [ "$MODE" = toy ]; then
     SIZES="1 2 3 4"; RUN="$PY -m toto_robot.pretrain"
-    COMMON="short_steps=${STEPS:-300} steps=${STEPS:-300} short_batch=16 warmup_steps=30 validate_every=50 validation_rows=16 lr=${LR:-0.0078125}"
+    COMMON="steps=${STEPS:-300} batch_rows=4 warmup_steps=30 validate_every=50 validation_rows=16 lr=${LR:-0.0078125}"
 else
     SIZES="1 2 3 4 5 6"; RUN="$PY -m torch.distributed.run --nproc-per-node ${GPUS:-8} -m toto_robot.pretrain"
     COMMON="steps=${STEPS:-20000} batch_rows=256 micro_tokens=65600 warmup_steps=2000 validate_every=500 device=cuda lr=${LR:-0.0078125}"
@@ -20,6 +21,6 @@ for n in $SIZES; do
     SHAPE=""
     [ "$MODE" = toy ] && SHAPE="width=$((32 * n)) heads=4 layers=$n intermediate=$((128 * n)) mup_base_width=32"
     [ -e "$OUT/a$n/result.json" ] || $RUN "stores=[$STORES]" "validation=[$VALIDATION]" tokenizer="$TOKENIZER" model="a$n" $SHAPE $COMMON \
-        out="$OUT/a$n" $([ -e "$OUT/a$n/resume" ] && echo resume=true)
+        out="$OUT/a$n" $(compgen -G "$OUT/a$n/resume/step-*" >/dev/null && echo resume=true)
 done
 $PY -m toto_robot.scaling "runs=[$(for n in $SIZES; do echo "$OUT/a$n"; done | paste -sd,)]" out="$OUT/scaling.png"

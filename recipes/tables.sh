@@ -48,7 +48,7 @@ tokenize patches_16 patches:8 128
 run() {   # name, stores, tokenizer, part of the budget, then overrides
     if [ ! -e "$OUT/$1/result.json" ]; then
         $PY -m toto_robot.pretrain "stores=[$WORK/$2/clips,$WORK/$2/real]" 'weights=[0.8,0.2]' "validation=[$WORK/$2/held_out]" tokenizer="$3" \
-            $TRAIN flops="$(awk -v f="$FLOPS" -v p="$4" 'BEGIN { print f * p }')" out="$OUT/$1" "${@:5}" $([ -e "$OUT/$1/resume" ] && echo resume=true)
+            $TRAIN flops="$(awk -v f="$FLOPS" -v p="$4" 'BEGIN { print f * p }')" out="$OUT/$1" "${@:5}" $(compgen -G "$OUT/$1/resume/step-*" >/dev/null && echo resume=true)
     fi
     size=128; [ "$2" = dvae_32 ] && size=256
     [ -e "$OUT/$1/probe/probe.json" ] || $PY -m toto_robot.probe "$WORK/probe_$size.npz" encoder="$OUT/$1/model" controls=false out="$OUT/$1/probe"

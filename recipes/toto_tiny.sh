@@ -34,7 +34,7 @@ fi
 if [ ! -e "$WORK/toto/model/config.yaml" ]; then
     $PY -m toto_robot.pretrain "stores=[$STORES]" "weights=[$SHARES]" "validation=[$WORK/tokens_val]" tokenizer="$WORK/dvae" \
         model=tiny out="$WORK/toto" short_steps="$(scaled 900)" steps="$(scaled 960)" short_batch=32 batch_rows=2 lr=1.5e-3 \
-        $([ -e "$WORK/toto" ] && echo resume=true)
+        $(compgen -G "$WORK/toto/resume/step-*" >/dev/null && echo resume=true)
 fi
 $PY -m toto_robot.publish "$WORK/toto/model" toto_tiny tokenizer_metrics="$WORK/dvae/metrics.json" rendered="$WORK/clips" \
     ${VIDEOS:+videos="$VIDEOS"} layer=3 pooling=grid

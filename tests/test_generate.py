@@ -5,12 +5,14 @@ from PIL import Image
 
 import toto_robot
 from toto_robot.errors import UserError
+from toto_robot.evaluation import completion
 from toto_robot.evaluation.completion import complete, load_clip
 from toto_robot.features.folder import save_model
 from toto_robot.generate import GenerateConfig, main
 from toto_robot.models.toto import Toto, TotoConfig
 from toto_robot.tokens.dvae import DVAE, DVAEConfig
-from toto_robot.video.decode import read_frames, write_video
+from toto_robot.video.decode import iter_frames, read_frames, write_video
+from toto_robot.video.sampling import clip_indices
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,22 @@ def test_the_door_writes_a_video_and_a_sheet(model, video, tmp_path):
     rows = 2 + 2
     assert Image.open(result["picture"]).size == (5 * 36 + 4, rows * 36 - 4)
     assert result["given"] == 2 and result["predicted"] == 3
+
+
+def test_a_long_video_is_read_no_further_than_the_clip(video, monkeypatch):
+    whole = load_clip(video, 6, 32, 0.4)
+    read = []
+
+    def counted(path, size):
+        for pair in iter_frames(path, size):
+            read.append(pair[0])
+            yield pair
+
+    monkeypatch.setattr(completion, "iter_frames", counted)
+    assert np.array_equal(load_clip(video, 6, 32, 0.4), whole) and 0.4 + 5 * 4 / 30 < read[-1] < 1.5 < 40 / 15
+    pictures, times_s = read_frames(video, 32)
+    late = times_s >= 0.4
+    assert np.array_equal(whole, pictures[late][clip_indices(times_s[late], frames=6)[0]])
 
 
 def test_mistakes_are_told_in_one_sentence(model, video, door_process):

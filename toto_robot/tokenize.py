@@ -15,14 +15,20 @@ store with its reason; files that a data set lists and doesn't hold go to missin
 where it stopped when the same command is given again; a finished one costs nothing to repeat. `verify` reads a
 store back and names each shard that is not what was written (exit code 1).
 """
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from toto_robot import door
 from toto_robot.errors import UserError
-from toto_robot.tokens.build import TokenizeConfig, build_store
+from toto_robot.tokens.build import Progress, TokenizeConfig, build_store
 from toto_robot.tokens.store import damage_report, damaged_shards, read_index
+
+EVERY_S = 10.0           # between lines of progress in a log
 
 
 class Incomplete(UserError):
@@ -35,18 +41,33 @@ def main(cfg: TokenizeConfig) -> dict:
     """Build or complete the store; returns rows, files, files left out, and the store's fingerprint."""
     if cfg.source == "verify":
         return verify(cfg.out)
-    columns = (TextColumn("tokenizing"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        job = bar.add_task("starting", total=None)
-        result = build_store(cfg, lambda p: bar.update(
-            job, completed=p.bytes, total=p.of_bytes,
-            description=f"{p.shards}/{p.of_shards} shards, {p.frames_per_s:.1f} frames/s"))
+    with progress_on(Console(stderr=True)) as tell:
+        result = build_store(cfg, tell)
     failed = result.get("failed", 0) + result.get("missing", 0)
     if cfg.strict and failed:
         door.print_json(result)
         raise Incomplete(f"{failed} files could not be read or are missing ({cfg.out} names them); "
                          "mend or remove them, or leave out strict=true")
     return result
+
+
+@contextmanager
+def progress_on(console: Console) -> Iterator[Callable[[Progress], None]]:
+    """What shows progress: a bar on a terminal, a line every `EVERY_S` seconds in a log or a pipe."""
+    columns = (TextColumn("tokenizing"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
+        job, last_s = bar.add_task("starting", total=None), -EVERY_S
+
+        def tell(p: Progress) -> None:
+            nonlocal last_s
+            said = f"{p.shards}/{p.of_shards} shards, {p.frames_per_s:.1f} frames/s"
+            bar.update(job, completed=p.bytes, total=p.of_bytes, description=said)
+            if not console.is_terminal and time.monotonic() - last_s >= EVERY_S:
+                last_s = time.monotonic()
+                left = f"{p.left_s / 60:.1f} min left" if p.bytes else "starting"
+                console.print(f"tokenizing: {said}, {left}", highlight=False, soft_wrap=True)
+
+        yield tell
 
 
 def verify(store: str) -> dict:

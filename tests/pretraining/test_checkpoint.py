@@ -42,9 +42,9 @@ def step(model, optimizer):
 
 def test_a_restored_state_goes_on_bit_for_bit(tmp_path):
     model, optimizer = trained(3)
-    path = save_checkpoint(tmp_path, 3, model, optimizer, SETTINGS)
+    path = checkpoint.save_checkpoint(tmp_path, 3, model, optimizer, SETTINGS, ALONE, tokens=12, flops=1.5e15)
     other, other_optimizer = trained(0)
-    assert load_checkpoint(path, other, other_optimizer, SETTINGS) == (3, 0)
+    assert load_checkpoint(path, other, other_optimizer, SETTINGS) == (3, 12, 1.5e15)
     for _ in range(2):
         step(model, optimizer)
         step(other, other_optimizer)

@@ -1,9 +1,11 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -221,6 +223,19 @@ def test_runs_of_equal_flops_have_as_many_steps_as_they_pay_for(config):
     assert few > more > 1 and abs(cost[0] / cost[1] - 1) < 0.05
     with pytest.raises(UserError, match="without short_steps"):
         config(flops=1e10)
+
+
+def test_short_rows_and_full_ones_cost_what_they_are_and_a_resumed_run_counts_on(config, tmp_path):
+    stores = config().stores[:1]                                                # videos: 257 tokens in a row, 17 in a short one
+    cfg = config(stores=stores, steps=4, short_steps=2, checkpoint_every=2, out=str(tmp_path / "run"))
+    result, shape = pretrain(cfg), loop.model_config(cfg, open_data(cfg))
+    a_short, a_full = (training_flops_per_token(shape, length, causal=True) for length in (17, 16 * 17 + 1))
+    short, full = 2 * 4 * 16, 2 * 2 * (257 + 16)                                # tokens that are predicted
+    assert result["tokens"] == short + full and result["flops"] == pytest.approx(short * a_short + full * a_full)
+    shutil.rmtree(tmp_path / "run" / "resume" / "step-00000004")
+    assert pretrain(replace(cfg, resume=True))["flops"] == result["flops"]
+    logged = [line["flops"] for line in read_log(tmp_path / "run" / "log.jsonl")]
+    assert logged[1::2] == pytest.approx([short * a_short, result["flops"]])
 
 
 def test_a_start_that_knows_other_codes_is_refused(config, make_store, tmp_path):

@@ -64,7 +64,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-DAMAGED = {"cut.mp4": "does not decode", "cut.mkv": "(breaks off|does not decode) after", "one.mp4": "1 frames",
+DAMAGED = {"cut.mp4": "does not decode", "cut.mkv": "(breaks off|does not decode) after", "one.mp4": "needs 16 frames, and the video has 1$",
            "empty.webm": "does not decode", "text.mp4": "does not decode", "video.jpg": "holds a video",
            "sound.m4v": "no video stream"}
 

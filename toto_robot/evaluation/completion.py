@@ -12,7 +12,7 @@ from torch import Tensor
 from toto_robot.atomic import atomic_write_bytes
 from toto_robot.errors import UserError
 from toto_robot.tokens.special import OFFSET, VIDEO_START
-from toto_robot.video.decode import read_frames, write_video
+from toto_robot.video.decode import iter_frames, write_video
 from toto_robot.video.sampling import SPACING_S, clip_indices
 
 GAP = 4
@@ -37,14 +37,19 @@ class Completion:
 
 def load_clip(path: str | Path, frames: int, size: int, start_s: float) -> np.ndarray:
     """`frames` frames uint8 (F, size, size, 3) from `start_s` on, spaced as in training. Raises UserError."""
-    pictures, times_s = read_frames(path, size)
-    late = times_s >= start_s
-    if late.sum() < frames:
+    pictures, times_s, last_s = [], [], 0.0
+    for last_s, picture in iter_frames(path, size):
+        if last_s >= start_s:
+            pictures.append(picture)
+            times_s.append(last_s)
+        if len(times_s) >= frames and last_s - times_s[0] > frames * SPACING_S:
+            break  # the rest of a long video is neither decoded nor kept
+    if len(times_s) < frames:
         raise UserError(
-            f"{path} has {int(late.sum())} frames after start_s={start_s:g} ({len(times_s)} in all, {times_s[-1]:.1f} s), "
-            f"but {frames} are needed; choose an earlier start or fewer frames"
+            f"{path} has {len(times_s)} frames after start_s={start_s:g} (its last one is at {last_s:.1f} s), "
+            f"but {frames} are needed; choose an earlier start or a smaller total"
         )
-    return pictures[late][clip_indices(times_s[late], frames=frames, spacing_s=SPACING_S)[0]]
+    return np.stack(pictures)[clip_indices(times_s, frames=frames, spacing_s=SPACING_S)[0]]
 
 
 @torch.inference_mode()

@@ -48,14 +48,17 @@ def load_run(folder: str | Path) -> ScalingRun:
     """Read a finished run of `pretrain`. Raises UserError for one that is not, or has no held-out loss."""
     folder = Path(folder)
     try:
-        result = json.loads((folder / RESULT).read_text())
+        parameters = json.loads((folder / RESULT).read_text())["parameters"]
         lines = [line for line in read_log(folder / LOG) if "held_out" in line]
-    except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{folder} is not a finished run of `python -m toto_robot.pretrain` ({error})") from error
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{folder} is not a finished run of `python -m toto_robot.pretrain` ({said})") from error
     if not lines:
         raise UserError(f"{folder} has no held-out loss; train it with validation=[STORE]")
-    macs = np.array([line["tokens"] for line in lines]) * result["flops_per_token"] / 2
-    return ScalingRun(folder.name, result["parameters"], macs, np.array([line["held_out"] for line in lines]))
+    if "flops" not in lines[-1]:
+        raise UserError(f"{folder / LOG} does not say what compute it took: an older version wrote it; train it again")
+    macs = np.array([line["flops"] for line in lines]) / 2
+    return ScalingRun(folder.name, parameters, macs, np.array([line["held_out"] for line in lines]))
 
 
 def fit(macs, loss) -> PowerLaw:

@@ -1,6 +1,6 @@
 """Checkpoints to resume from: one folder a step, written whole or not at all, the last two kept.
 
-    step-00000100/run.json            format, step, tokens, settings, the files and their sizes
+    step-00000100/run.json            format, step, tokens, flops, settings, the files and their sizes
     step-00000100/shard-*.safetensors weights and AdamW's two averages, by torch.distributed.checkpoint
 
 Any number of processes can read what any number wrote. The order of the data and the learning rate are functions of
@@ -23,7 +23,7 @@ from toto_robot.errors import UserError
 from toto_robot.pretraining.distributed import Group
 
 KEEP = 2
-FORMAT = "toto_robot.resume/2"
+FORMAT = "toto_robot.resume/3"
 RUN = "run.json"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 HOW_MANY = ("threads", "world")
@@ -31,9 +31,10 @@ HOW_MANY = ("threads", "world")
 
 
 def save_checkpoint(
-    folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict, group: Group, tokens: int = 0
-) -> Path:
-    """Write the state after `step` steps (and `tokens` tokens) and delete all but the last two of `folder`.
+    folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict, group: Group,
+    tokens: int = 0, flops: float = 0.0,
+) -> Path:  # fmt: skip
+    """Write the state after `step` steps, `tokens` tokens and `flops` operations; delete all but the last two of `folder`.
 
     Every process must call it.
     """
@@ -48,7 +49,7 @@ def save_checkpoint(
     group.wait()
     if group.first:
         files = {file.name: file.stat().st_size for file in sorted(unfinished.iterdir())}
-        header = {"format": FORMAT, "step": step, "tokens": tokens, "settings": settings, "files": files}
+        header = {"format": FORMAT, "step": step, "tokens": tokens, "flops": flops, "settings": settings, "files": files}
         (unfinished / RUN).write_text(json.dumps(header, indent=1), encoding="utf-8")
         put_in_place(unfinished, path)
         for old in checkpoints(folder)[:-KEEP]:
@@ -64,8 +65,8 @@ def checkpoints(folder: Path) -> list[Path]:
 
 def load_checkpoint(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict, group: Group
-) -> tuple[int, int]:
-    """Put a checkpoint into `model` and `optimizer`; returns its step and tokens. Runs no code from the files.
+) -> tuple[int, int, float]:
+    """Put a checkpoint into `model` and `optimizer`; returns its step, tokens and flops. Runs no code from the files.
 
     Raises UserError for files that are truncated, missing or foreign, or that were written under other settings.
     """
@@ -87,7 +88,7 @@ def load_checkpoint(
     except dcp.CheckpointException as error:  # not an Exception; its text is a traceback
         reason = " ".join(str(next(iter(error.failures.values()))[0]).split())
         raise UserError(f"{path} does not fit the model ({reason}); {_remedy(path)}") from error
-    return header["step"], header["tokens"]
+    return header["step"], header["tokens"], header["flops"]
 
 
 def check_settings(path: Path, then: dict, now: dict) -> None:
@@ -128,7 +129,7 @@ def _header(path: Path) -> dict:
         header = json.loads((path / RUN).read_text(encoding="utf-8"))
         if header["format"] != FORMAT:
             raise KeyError("format")
-        numbers = {name: int(header[name]) for name in ("step", "tokens")}
+        numbers = {name: kind(header[name]) for name, kind in (("step", int), ("tokens", int), ("flops", float))}
         return {**numbers, "settings": dict(header["settings"]), "files": dict(header["files"])}
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -22,7 +22,8 @@ class PretrainConfig:
     stores: list[str] = MISSING
     """Token stores to train on, made by `python -m toto_robot.tokenize`."""
     weights: list[float] | None = None
-    """Share of each store, in any unit; by default equal."""
+    """Share of each store in every batch, in any unit. By default 20/10/10/60 (Sec. 3.3) where every store is of ImageNet,
+    Kinetics, Ego4D or HowTo100M, stores of one data set sharing its part; equal otherwise."""
     validation: list[str] = field(default_factory=list)
     """Token stores of videos that are not in `stores`; the held-out loss comes from them."""
     tokenizer: str = MISSING

@@ -20,7 +20,7 @@ LOG, RESULT = "log.jsonl", "result.json"
 class RunLog:
     """A context manager around the training loop. `step` counts the optimizer steps that are done."""
 
-    def __init__(self, out: Path, cfg: PretrainConfig, start: int, tokens: int = 0):
+    def __init__(self, out: Path, cfg: PretrainConfig, start: int, tokens: int = 0, flops: float = 0.0):
         from torch.utils.tensorboard import SummaryWriter
 
         self.out, steps = out, cfg.steps
@@ -42,7 +42,7 @@ class RunLog:
         )
         self.task = self.progress.add_task("", total=steps, completed=start, loss=float("nan"), rate=0.0)
         self.steps, self.start, self.began = steps, start, time.monotonic()
-        self.tokens, self.tokens_before, self.flops = tokens, tokens, 0.0
+        self.tokens, self.tokens_before, self.flops, self.flops_before = tokens, tokens, flops, flops
 
     def __enter__(self) -> "RunLog":
         self.progress.start()
@@ -56,8 +56,8 @@ class RunLog:
             self.wandb.finish()
 
     def advance(self, step: int, loss: float, tokens: int, flops: float) -> None:
-        """Show one more step, of so many tokens and floating-point operations, in the progress bar."""
-        self.tokens, self.flops = self.tokens + tokens, self.flops + flops
+        """Show one more step in the progress bar; by now the run has read so many tokens and done so many operations."""
+        self.tokens, self.flops = tokens, flops
         self.progress.update(self.task, completed=step, loss=loss, rate=self.rate)
 
     @property
@@ -68,7 +68,7 @@ class RunLog:
     @property
     def flop_rate(self) -> float:
         """Floating-point operations a second since the start of this process."""
-        return self.flops / max(1e-9, time.monotonic() - self.began)
+        return (self.flops - self.flops_before) / max(1e-9, time.monotonic() - self.began)
 
     def write(self, step: int, values: dict) -> None:
         """One line in the log and one point in each TensorBoard curve; on a pipe, one line on stderr."""

@@ -55,33 +55,34 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
     settings = yaml.safe_load(yaml.safe_dump(settings))  # tuples and numbers as they will be read back
     out = Path(group.tell(str(run_folder(cfg, settings)) if group.first else None))
     trainer = Trainer(cfg, config, group)
-    start, tokens = 0, 0
+    start, tokens, flops = 0, 0, 0.0
     if cfg.resume and checkpoints(out / "resume"):
-        start, tokens = load_checkpoint(checkpoints(out / "resume")[-1], trainer.model, trainer.optimizer, settings, group)
+        newest = checkpoints(out / "resume")[-1]
+        start, tokens, flops = load_checkpoint(newest, trainer.model, trainer.optimizer, settings, group)
     if group.first:
         out.mkdir(parents=True, exist_ok=True)
         atomic_write_text(out / "config.yaml", yaml.safe_dump(asdict(cfg), sort_keys=False))
     peak = group.world * peak_flops(group.device, cfg.dtype, settings["threads"]) if group.first else 1.0
     began, losses = time.monotonic(), {}
-    with RunLog(out, cfg, start, tokens) if group.first else NoLog() as log, stop_requests() as asked_here:
+    with RunLog(out, cfg, start, tokens, flops) if group.first else NoLog() as log, stop_requests() as asked_here:
         log.say(f"{trainer.model.num_parameters:,} parameters, {data.describe}, run {out}" + (f", from step {start}" if start else ""))
         for step in range(start, cfg.steps):
             values, read = trainer.step(step, data)
-            done, tokens = step + 1, tokens + read
-            log.advance(done, values["loss"], read, read * flops_per_token(trainer, data, step))
+            done, tokens, flops = step + 1, tokens + read, flops + read * flops_per_token(trainer, data, step)
+            log.advance(done, values["loss"], tokens, flops)
             if done % cfg.validate_every == 0 or done == cfg.steps:
                 losses = held_out(trainer, data)
                 values |= losses
             if done % cfg.log_every == 0 or len(values) > 3 or done == cfg.steps:
-                log.write(done, {**values, "tokens": tokens, "tokens_per_s": log.rate, "mfu": log.flop_rate / peak})
+                log.write(done, {**values, "tokens": tokens, "flops": flops, "tokens_per_s": log.rate, "mfu": log.flop_rate / peak})
             stop = group.total(float(asked_here()))[0] > 0
             if done % cfg.checkpoint_every == 0 or done == cfg.steps or stop:
-                save_checkpoint(out / "resume", done, trainer.model, trainer.optimizer, settings, group, tokens)
+                save_checkpoint(out / "resume", done, trainer.model, trainer.optimizer, settings, group, tokens, flops)
             if stop:
                 log.say(f"stopped at step {done}; the same command with out={out} resume=true goes on")
                 raise KeyboardInterrupt
     seconds = time.monotonic() - began
-    return export(trainer, out, data, tokens, seconds, losses or held_out(trainer, data))
+    return export(trainer, out, data, tokens, flops, seconds, losses or held_out(trainer, data))
 
 
 def model_config(cfg: PretrainConfig, data: PretrainData) -> ModelConfig:
@@ -111,7 +112,9 @@ def flops_per_token(trainer: Trainer, data: PretrainData, step: int) -> float:
     return training_flops_per_token(trainer.model.config, length, causal=True)
 
 
-def export(trainer: Trainer, out: Path, data: PretrainData, tokens: int, seconds: float, losses: dict) -> dict:
+def export(
+    trainer: Trainer, out: Path, data: PretrainData, tokens: int, flops: float, seconds: float, losses: dict
+) -> dict:
     """Write out/model, out/loss.png and out/loss_by_frame.png; returns the numbers of the run, `losses` among them."""
     cfg, by_frame = trainer.cfg, loss_by_frame(trainer, data)
     model = trainer.whole_model()
@@ -120,7 +123,7 @@ def export(trainer: Trainer, out: Path, data: PretrainData, tokens: int, seconds
         "parameters": model.num_parameters,
         "steps": cfg.steps,
         "tokens": tokens,
-        "flops_per_token": flops_per_token(trainer, data, cfg.steps),
+        "flops": flops,
         "seconds": round(seconds, 1),
         "curve": str(out / "loss.png"),
         **{name: round(value, 4) for name, value in losses.items()},

@@ -109,6 +109,11 @@ class Progress:
     def frames_per_s(self) -> float:
         return self.frames / max(1e-9, time.monotonic() - self.start_s)
 
+    @property
+    def left_s(self) -> float:
+        """Seconds to the end, if the rest of the bytes takes its time as those gone through did."""
+        return (time.monotonic() - self.start_s) * (self.of_bytes - self.bytes) / max(1, self.bytes)
+
 
 def build_store(cfg: TokenizeConfig, tell: Callable[[Progress], None] = lambda progress: None) -> dict:
     """Make (or complete) the store and return its summary; UserError when not one row came out."""

@@ -29,7 +29,7 @@ def clip_indices(times_s, *, frames: int = FRAMES, spacing_s: float = SPACING_S,
     if frames < 1 or spacing_s <= 0 or hop_s <= 0:
         raise UserError(f"expected frames >= 1, spacing_s > 0 and hop_s > 0, got {frames}, {spacing_s}, {hop_s}")
     if len(times_s) < frames:
-        raise TooShort(f"{len(times_s)} frames, and a clip needs {frames}")
+        raise TooShort(f"a clip needs {frames} frames, and the video has {len(times_s)}")
     offsets_s = np.arange(frames) * spacing_s
     gap_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else spacing_s
     slack_s = times_s[-1] - times_s[0] - offsets_s[-1]

@@ -1,0 +1,86 @@
+"""Every command that a recipe gives is one that exists, with keys and values that it takes.
+
+The recipes run in a copy, with a shell script in the place of Python (and of srun) that only writes down how it was called.
+"""
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from toto_robot import door
+
+ROOT = Path(__file__).parent.parent
+UNIT, RECORD = "\x1f", "\x1e"
+PYTHON = r"""#!/usr/bin/env bash
+printf '%s\037' "$@" >> "$CALLS"; printf '\036' >> "$CALLS"
+for word in "$@"; do case "$word" in run=*) mkdir -p "runs/${word#run=}";; -c) echo clip.mp4;; esac; done
+"""
+RECIPES = {
+    "bc_cube": ["bc_cube.sh"], "controls": ["controls.sh"], "egocentric": ["egocentric.sh", "videos"],
+    "finetune_32": ["finetune_32.sh", "videos"], "layers": ["layers.sh"],
+    **{f"scaling {mode}": ["scaling.sh", mode, "a,b", "c", "toto_tiny"] for mode in ("toy", "full")},
+    **{f"tables {mode}": ["tables.sh", mode, "videos"] for mode in ("toy", "full")},
+    "toto_tiny": ["toto_tiny.sh", "videos"], "pretrain.slurm": ["pretrain.slurm", "stores", "toto_tiny"],
+}  # fmt: skip
+
+
+def calls_of(tmp_path, script, *arguments):
+    """The words of each call of Python in a recipe."""
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    for folder in ("videos", "bin", "docs", "data/toto_tiny/dvae"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "data/toto_tiny/dvae/reconstructions.png").touch()
+    for name in ("python", "srun", "scontrol"):
+        (tmp_path / "bin" / name).write_text(PYTHON if name != "scontrol" else "#!/bin/sh\necho node0\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    given = {"PY": "python", "CALLS": str(tmp_path / "calls"), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+             "SLURM_JOB_ID": "7", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "node[0-1]"}  # fmt: skip
+    done = subprocess.run(["bash", f"recipes/{script}", *arguments], cwd=tmp_path, env={**os.environ, **given},
+                          capture_output=True, text=True, timeout=60)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    calls = (tmp_path / "calls").read_text().split(RECORD)[:-1]
+    return [call.split(UNIT)[:-1] for call in calls]
+
+
+def command(words):
+    """(module, its arguments) of `python -m …`, also through torchrun; None for `python -c`."""
+    if "-m" not in words:
+        return None
+    at = len(words) - 1 - words[::-1].index("-m")
+    return words[at + 1], words[at + 2:]
+
+
+def compose(module, arguments, monkeypatch):
+    """What the command would do with its arguments, up to the point where it starts."""
+    monkeypatch.setattr(door, "run", lambda fn, schema, name, positional=(): door.compose(schema, name, arguments, positional))
+    monkeypatch.setattr(sys, "argv", [module, *arguments])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)          # the module has been imported before
+        runpy.run_module(module, run_name="__main__")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_command_of_a_recipe_takes_the_keys_that_it_is_given(recipe, tmp_path, monkeypatch):
+    commands = [found for words in calls_of(tmp_path, *RECIPES[recipe]) if (found := command(words))]
+    assert commands
+    monkeypatch.chdir(tmp_path)
+    for module, arguments in commands:
+        compose(module, arguments, monkeypatch)
+
+
+def test_a_run_goes_on_only_where_it_left_a_checkpoint(tmp_path):
+    for number, (left, resumes) in enumerate({".step-00000010.tmp": False, "step-00000010": True}.items()):
+        root = tmp_path / str(number)
+        (root / "runs/egocentric/toto/resume" / left).mkdir(parents=True)
+        (pretrain,) = (words for words in calls_of(root, "egocentric.sh", "videos") if "toto_robot.pretrain" in words)
+        assert ("resume=true" in pretrain) == resumes
+
+
+def test_every_recipe_is_tried():
+    shipped = {path.name for path in (ROOT / "recipes").glob("*.s*")}
+    assert {script for script, *_ in RECIPES.values()} == shipped
