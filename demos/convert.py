@@ -62,7 +62,7 @@ class ConvertConfig:
     gripper: str = "auto"
     """auto: make +1 open and -1 closed in published sets, whichever way each task has it; keep: leave the numbers."""
     overwrite: bool = False
-    """Replace DST if it exists."""
+    """Replace DST if a set of demonstrations is there."""
 
     def __post_init__(self) -> None:
         for key, options in (("to", TARGETS), ("images", IMAGES), ("gripper", ("auto", "keep"))):
@@ -81,6 +81,9 @@ def main(cfg: ConvertConfig) -> dict:
         raise DemoError(f"{dst} is the source itself; give another destination")
     if dst.exists() and not cfg.overwrite:
         raise DemoError(f"{dst} exists; give another destination, or overwrite=true to replace it")
+    if dst.exists() and not any(_module(name).looks(dst) for name in FORMATS):
+        raise DemoError(f"{dst} is not a set of demonstrations, and overwrite=true replaces nothing else; give another "
+                        "destination")
     source = _prepared(_module(kind).read(src, options), cfg)
     with staged(dst) as temporary:
         report = _module(cfg.to).write(_counted(source), temporary, options)
@@ -106,8 +109,11 @@ def staged(dst: Path) -> Iterator[Path]:
 
     After a kill, all that is left is a hidden `.NAME.*.tmp` beside `dst`.
     """
-    dst.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=dst.parent, prefix=f".{dst.name}.", suffix=".tmp"))
+    try:
+        dst.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=dst.parent, prefix=f".{dst.name}.", suffix=".tmp"))
+    except OSError as error:
+        raise DemoError(f"{dst} can't be written ({error.strerror}); give another destination") from error
     try:
         new = folder / dst.name
         yield new

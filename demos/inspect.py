@@ -70,7 +70,7 @@ def main(cfg: InspectConfig) -> dict:
         result |= {key: value for key, value in summary.items() if key != "per_episode"}
         _print_table(cfg, demos, summary)
         if cfg.html:
-            write_file(Path(cfg.html).absolute(), report(demos, summary, damage, cfg.thumbnails).encode())
+            _write_page(cfg.html, report(demos, summary, damage, cfg.thumbnails))
         if cfg.rerun not in (None, "false"):
             log(demos, None if cfg.rerun == "true" else cfg.rerun)
     result |= {"html": cfg.html if summary else None, "damage": damage}
@@ -81,6 +81,13 @@ def main(cfg: InspectConfig) -> dict:
         unread = "" if summary else " No statistics are given and no report is written for a set that can't be read whole."
         raise Damaged(f"{cfg.path} is damaged in {len(damage)} place{'s' * (len(damage) > 1)}, named above.{unread}")
     return result
+
+
+def _write_page(path: str, page: str) -> None:
+    try:
+        write_file(Path(path).absolute(), page.encode())
+    except OSError as error:
+        raise UserError(f"html={path} can't be written ({error.strerror}). Give another place.") from error
 
 
 def _print_table(cfg: InspectConfig, demos: DemoSet, summary: dict) -> None:

@@ -9,7 +9,7 @@ What is written is a zarr v3 folder (demos/schema.py says what stands where) tha
 episode is there once it has ended, and stays there whatever happens to this command. resume=true goes on with one that
 was stopped. The same seed gives the same episodes; `meta/index` tells which is which, for with several side by side
 they stand in the order in which they ended. Seeds are training's: an evaluation never meets them.
-Prints one JSON line: out, episodes, successes, steps, attempts, seconds, steps_per_s.
+Prints one JSON line: out, episodes, successes and steps of the set; recorded, attempts, seconds, steps_per_s of this call.
 """
 
 import sys
@@ -136,7 +136,7 @@ def _simulate(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, 
                          views=tuple(c for c in cfg.cameras if c != "wrist"), **options)
     try:
         if policy is not None:
-            _check_policy(policy, vec, cfg)
+            policy.check_fits(vec, cfg.policy)
         actor = policy or policies.ExpertPolicy()
         record(vec, actor.act, writer, plan, seed=cfg.seed, seed_of=lambda i: training_seed(cfg.seed, i),
                noise_std=cfg.noise_std, quiet_actions=cfg.env.binary_actions,
@@ -145,13 +145,6 @@ def _simulate(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, 
         vec.close()
         if policy is not None:
             policy.close()
-
-
-def _check_policy(policy, vec, cfg: RecordConfig) -> None:
-    trained = (policy.net.proprio.mean.numel(), policy.net.action.mean.numel())
-    if trained != (vec.proprio_dim, vec.action_dim):
-        raise UserError(f"The policy {cfg.policy} was trained on {policy.env} with {trained[0]} joint values and {trained[1]} "
-                        f"actions, but env={cfg.env.name} has {vec.proprio_dim} and {vec.action_dim}. Use env={policy.env}.")
 
 
 def _drive(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, console: Console) -> None:

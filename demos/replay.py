@@ -56,6 +56,8 @@ class ReplayConfig:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise UserError(f"mode={self.mode!r} does not exist. What exists: {', '.join(MODES)}.")
+        if self.video is not None and not self.video.endswith(".mp4"):
+            raise UserError(f"video={self.video}: expected a name that ends in .mp4.")
 
 
 def main(cfg: ReplayConfig) -> dict:

@@ -27,7 +27,7 @@ def report(demos: DemoSet, summary: dict, damage: list[str], shown: int = 8) -> 
     """The page. `shown` episodes, evenly spaced, get pictures and curves; `damage` is what `verify` found."""
     picked = sorted(set(np.linspace(0, demos.episodes - 1, min(shown, demos.episodes)).round().astype(int).tolist()))
     parts = [f"<h1>{_text(demos.path)}</h1>", _overview(demos, summary), _damage(damage),
-             "<h2>Lengths</h2>", histogram(demos.lengths, "steps"), _ranges(summary), "<h2>Episodes</h2>"]
+             "<h2>Lengths</h2>", histogram(demos.lengths, "steps"), _ranges(demos, summary), "<h2>Episodes</h2>"]
     parts += [_episode(demos, i) for i in picked]
     parts += ["<h2>Every episode</h2>", _table(summary["per_episode"]), "<h2>Attributes</h2>", _attributes(demos.attrs)]
     return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(demos.path)}</title>'
@@ -52,10 +52,18 @@ def _damage(damage: list[str]) -> str:
     return '<div class="bad"><b>Damaged</b><ul>' + "".join(f"<li>{_text(d)}</li>" for d in damage) + "</ul></div>"
 
 
-def _ranges(summary: dict) -> str:
+def _names(demos: DemoSet, key: str) -> list[str]:
+    """What the set calls the components of `key`; [] where it doesn't say."""
+    names = {"action": demos.attrs["action"].get("names"), "proprio": demos.attrs.get("proprio_names")}
+    said = list(names.get(key.removesuffix("_applied")) or [])
+    return said if demos.shape(key) == (len(said),) else []
+
+
+def _ranges(demos: DemoSet, summary: dict) -> str:
     out = []
     for key, r in summary["ranges"].items():
-        rows = [dict(component=f"{key}[{j}]" if len(r["min"]) > 1 else key, min=r["min"][j], max=r["max"][j],
+        names = _names(demos, key) or [f"{key}[{j}]" if len(r["min"]) > 1 else key for j in range(len(r["min"]))]
+        rows = [dict(component=names[j], min=r["min"][j], max=r["max"][j],
                      mean=r["mean"][j], std=r["std"][j]) for j in range(len(r["min"]))]
         out.append(f"<details><summary>{_text(key)} ({len(rows)})</summary>{_table(rows)}</details>")
     return "<h2>Ranges</h2>" + "".join(out)
@@ -69,10 +77,12 @@ def _episode(demos: DemoSet, i: int) -> str:
         if key.startswith("rgb_"):
             strip = np.concatenate([thumbnail(demos.slice(key, i, t, t + 1)[0]) for t in moments], 1)
             pictures += f'<figcaption>{_text(key)}, steps {", ".join(map(str, moments))}</figcaption>{picture(strip)}'
-    plots = "".join(curves(demos.slice(key, i, 0, length).reshape(length, -1), key) for key in demos.keys
+    plots = "".join(curves(demos.slice(key, i, 0, length).reshape(length, -1), key, _names(demos, key)) for key in demos.keys
                     if is_vector(demos, key) and key not in ("success", "timestamp_s"))
     good = bool(demos.meta("success")[i]) if "success" in demos.meta_names else None
     said = "" if good is None else ", success" if good else ", no success"
+    tasks = demos.attrs.get("episode_tasks") or []
+    said += f": {_text(tasks[i])}" if i < len(tasks) and tasks[i] else ""
     return f"<figure><b>Episode {i}</b>: {length} steps{said}{pictures}<div>{plots}</div></figure>"
 
 
@@ -90,8 +100,9 @@ def picture(frame: np.ndarray) -> str:
     return f'<img width="{frame.shape[1]}" height="{frame.shape[0]}" alt="" src="data:image/png;base64,{data}">'
 
 
-def curves(values: np.ndarray, title: str, width: int = 300, height: int = 110) -> str:
-    """An <svg> with one line for each column of `values` (T, n); what isn't finite leaves a gap."""
+def curves(values: np.ndarray, title: str, names=(), width: int = 300, height: int = 110) -> str:
+    """An <svg> with one line for each column of `values` (T, n), which shows its name under the pointer; what isn't
+    finite leaves a gap."""
     good = values[np.isfinite(values)]
     low, high = (float(good.min()), float(good.max())) if good.size else (0.0, 1.0)
     span = high - low or 1.0
@@ -100,7 +111,8 @@ def curves(values: np.ndarray, title: str, width: int = 300, height: int = 110) 
     for j in range(values.shape[1]):
         y = 18 + (height - 28) * (1 - (values[:, j] - low) / span)
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y) if np.isfinite(b))
-        lines += f'<polyline fill="none" stroke="{COLOURS[j % len(COLOURS)]}" points="{points}"/>'
+        name = f"<title>{_text(names[j])}</title>" if len(names) else ""
+        lines += f'<polyline fill="none" stroke="{COLOURS[j % len(COLOURS)]}" points="{points}">{name}</polyline>'
     return (f'<svg width="{width}" height="{height}"><text x="40" y="13">{_text(title)}</text>'
             f'<text x="2" y="24">{high:.3g}</text><text x="2" y="{height - 8}">{low:.3g}</text>{lines}</svg>')
 

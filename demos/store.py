@@ -125,7 +125,8 @@ class DemoSet:
 
 
 class DemoWriter:
-    """Adds episodes to the set at `path`, which is made unless it is there and `resume` is true.
+    """Adds episodes to the set at `path`, which is made unless it is there and `resume` is true; one that has no episode
+    yet is begun anew.
 
     `attrs`: see `schema.attributes`. Which arrays there are follows from the first episode. A context manager; a second
     writer of the same set is a DemoError as long as this one's process lives.
@@ -135,18 +136,22 @@ class DemoWriter:
         self.path = Path(path)
         schema.check_attributes(attrs, "attrs")
         there = (self.path / "zarr.json").exists()
-        if there and not resume:
-            raise DemoError(f"{self.path} exists already ({DemoSet(self.path).episodes} episodes); add to it with "
-                            "resume=true, or write to another path")
+        if there and not resume and (episodes := DemoSet(self.path).episodes):
+            raise DemoError(f"{self.path} exists already ({episodes} episodes); add to it with resume=true, or write elsewhere")
         if not there and self.path.exists() and not _only_begun(self.path):
             raise DemoError(f"{self.path} exists and is not a demonstration set; write to another path")
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = Lock(self.path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(self.path)
+        except OSError as error:
+            raise DemoError(f"{self.path} can't be written ({error.strerror}); write to another path") from error
         self._threads = ThreadPoolExecutor(16)  # a file system forces many files to disk in the time of one
         try:
             self._store = Disk(self.path)
             if not (self.path / "zarr.json").exists():
                 zarr.create_group(self._store, zarr_format=3, attributes=attrs)
+            elif not DemoSet(self.path).episodes:  # begun and given up: whoever begins again may change the settings
+                zarr.open_group(self._store, mode="r+", zarr_format=3).attrs.put(attrs)
             self._recover(attrs)
         except BaseException:
             self._lock.release()
@@ -303,8 +308,9 @@ def open_group(path: Path):
         raise DemoError(f"no demonstration set at {path}; sets beside it: {', '.join(near) or 'none'}. "
                         "`python -m demos.record out=PATH` makes one.")
     if not (path / "zarr.json").exists():
-        other = "a zarr v2 group (convert it first)" if (path / ".zgroup").exists() else "not a zarr v3 group"
-        raise DemoError(f"{path} is {other}: expected a folder with a zarr.json. `python -m demos.record out=PATH` makes one.")
+        other = "a zarr v2 group" if (path / ".zgroup").exists() else "not a zarr v3 group"
+        raise DemoError(f"{path} is {other}: expected a folder with a zarr.json. `python -m demos.record out=PATH` makes one, "
+                        f"`python -m demos.convert {path} PATH to=zarr` imports a set of another format.")
     try:
         return zarr.open_group(Disk(path, read_only=True), mode="r", zarr_format=3)
     except Exception as error:  # whatever a damaged zarr.json makes zarr raise

@@ -133,7 +133,8 @@ def check_fits(cfg: TrainBcConfig, attrs: dict, episode: dict, vec: VectorEnv | 
     if abs(hz - vec.control_hz) > 1e-6 or not all((torch.as_tensor(b) == d).all() for b, d in zip(bounds, (-1, 1))):
         raise UserError(
             f"{cfg.demos} has actions in [{bounds[0]}, {bounds[1]}] at {hz} Hz, but env={cfg.env.name} takes "
-            f"actions in [-1, 1] at {vec.control_hz} Hz. Convert the set, or train without an evaluation (episodes=0)."
+            f"actions in [-1, 1] at {vec.control_hz} Hz. The set's own env is {attrs.get('env')}: give that, if it is one of ours, "
+            "or train without an evaluation (episodes=0)."
         )
 
 

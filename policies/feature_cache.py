@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from toto_robot.atomic import atomic_write_bytes
+from toto_robot.errors import UserError
 
 
 def digest(*parts: Any) -> str:
@@ -47,6 +48,10 @@ class FeatureCache:
         except (OSError, SafetensorError, KeyError):
             pass
         features = make()
-        atomic_write_bytes(path, save({"features": features.contiguous()}))
+        try:
+            atomic_write_bytes(path, save({"features": features.contiguous()}))
+        except OSError as error:
+            raise UserError(f"features can't be kept in {self.folder} ({error.strerror}); give cache=ANOTHER_FOLDER, or cache='' "
+                            "to keep none") from error
         self.made += 1
         return features

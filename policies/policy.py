@@ -13,6 +13,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+import envs
 from policies.acting import Memory, Window
 from policies.features import EncoderConfig, Features, make_features
 from policies.heads import HeadConfig, make_head
@@ -112,6 +113,20 @@ class Policy:
     @torch.inference_mode()
     def _chunks(self, window: Window, head: nn.Module | None) -> np.ndarray:
         return self.net.to_action(self.net.chunk(window, head)).numpy()
+
+    def check_fits(self, vec, given: str) -> None:
+        """UserError unless `vec` has the robot and the control rate that the policy was trained on. Another task or look
+        may be tried. `given` is the policy's name in the message."""
+        hz = self.notes.get("control_hz")  # DAgger's policies don't note it
+        if hz is None:
+            hz = envs.make(self.env, render=False).control_hz if self.env in envs.names() else vec.control_hz
+        trained = (self.net.proprio.mean.numel(), self.net.action.mean.numel(), float(hz))
+        if trained != (vec.proprio_dim, vec.action_dim, float(vec.control_hz)):
+            raise UserError(
+                f"The policy {given} was trained on {self.env} with {trained[0]} joint values and {trained[1]} actions at "
+                f"{trained[2]:g} Hz, but env={vec.name} has {vec.proprio_dim} and {vec.action_dim} at {vec.control_hz:g} Hz. "
+                f"Use env={self.env}."
+            )
 
     def reset(self) -> None:
         """Forget all episodes: the next step is every slot's first."""

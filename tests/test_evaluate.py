@@ -52,3 +52,8 @@ def test_the_papers_sixteen_trials_stand_beside_the_episodes(capsys):
 def test_the_embedded_policy_picks_the_cube(capsys):
     line = json.loads(run(capsys, "bc_cube", "env=franka_cube", "encode_processes=1").splitlines()[-1])
     assert (line["policy"], line["successes"]) == ("bc_cube", 2)
+
+
+def test_a_policy_does_not_run_at_another_rate():
+    with pytest.raises(UserError, match="bc_cube was trained on franka_cube .* at 10 Hz.* at 20 Hz. Use env=franka_cube"):
+        main(EvaluateConfig(policy="bc_cube", episodes=1, encode_processes=1))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from toto_robot import demo_curve, door, publish_policy
+from toto_robot.errors import UserError
 from toto_robot.train_bc import TrainBcConfig, joints_rad, main
 
 store = pytest.importorskip("demos.store")
@@ -90,6 +91,18 @@ def test_the_curve_has_a_point_for_each_number_of_demonstrations(tmp_path):
 def test_joint_positions_come_from_the_robots_range():
     got = joints_rad({"env": "franka_pick"}, np.zeros((2, 18), np.float32))
     assert got.shape == (2, 7) and np.allclose(got[0, 3], (-3.0718 - 0.0698) / 2, atol=0.2)
+
+
+@pytest.mark.parametrize("names", [["eef_pos.0", "joint_pos.0", "joint_pos.1", "joint_vel.0"], ["eef_quat.0", "q_0", "q_1", "dq_0"]])
+def test_joint_positions_of_sets_from_elsewhere_are_found_by_their_names(names):
+    proprio = np.arange(8, dtype=np.float32).reshape(2, 4)
+    assert (joints_rad({"env": "berkeley_rpt", "proprio_names": names}, proprio) == proprio[:, 1:3]).all()
+
+
+@pytest.mark.parametrize("attrs", [{"proprio_names": ["state.0", "quat.1"]}, {"proprio_units": "deg", "proprio_names": ["q_0"]}, {}])
+def test_the_static_filter_refuses_a_set_without_joint_positions_in_radians(attrs):
+    with pytest.raises(UserError, match="joint_pos.0 or q_0"):
+        joints_rad({"env": "other"} | attrs, np.zeros((2, 2), np.float32))
 
 
 @pytest.mark.parametrize(

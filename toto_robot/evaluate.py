@@ -85,7 +85,8 @@ def main(cfg: EvaluateConfig) -> dict:
     )
     try:
         policy = policy or policies.RandomPolicy(vec.action_dim, cfg.seed)
-        _check(policy, vec, cfg)
+        if isinstance(policy, policies.Policy):
+            policy.check_fits(vec, cfg.policy)
         trials = _trials(cfg, vec, policy) if cfg.protocol == "trials16" else {}
         recorder = Recorder() if cfg.video else None
         episodes = evaluate(
@@ -127,17 +128,6 @@ def _load(cfg: EvaluateConfig):
     if cfg.policy == "random" and not Path("random").exists():
         return None  # made once the number of actions is known
     return policies.load(cfg.policy, device=cfg.device, processes=cfg.encode_processes)
-
-
-def _check(policy, vec, cfg: EvaluateConfig) -> None:
-    """A policy of another robot or protocol can't run here; one of another task or look can."""
-    if isinstance(policy, policies.Policy):
-        trained = (policy.net.proprio.mean.numel(), policy.net.action.mean.numel())
-        if trained != (vec.proprio_dim, vec.action_dim):
-            raise UserError(
-                f"The policy {cfg.policy} was trained on {policy.env} with {trained[0]} joint values and {trained[1]} "
-                f"actions, but env={cfg.env.name} has {vec.proprio_dim} and {vec.action_dim}. Use env={policy.env}."
-            )
 
 
 def _print_table(cfg: EvaluateConfig, result: dict) -> None:

@@ -12,6 +12,7 @@ killed goes on with resume=true and ends with the same policy, bit for bit. Last
 training can't reach; the last line on stdout is that result as JSON.
 """
 
+import re
 import sys
 
 import numpy as np
@@ -21,6 +22,9 @@ from policies.bc import TrainBcConfig, train
 from policies.statistics import summary_line
 from toto_robot import door
 from toto_robot.errors import UserError
+
+JOINT = re.compile(r"(robot\d+_)?(joint_pos|q)([._]?\d+)?|q_\w+")
+"""Names of joint positions in the proprioception of sets from elsewhere."""
 
 
 def make_vec(cfg: TrainBcConfig) -> envs.VectorEnv:
@@ -36,20 +40,21 @@ def make_vec(cfg: TrainBcConfig) -> envs.VectorEnv:
 
 def joints_rad(attrs: dict, proprio: np.ndarray) -> np.ndarray:
     """The arm's joint positions (T, J) of a set's proprioception (T, P): scaled to the robot's range in our simulator,
-    or in radians at the front where the set says so."""
+    in radians elsewhere, in the entries whose names are those of joint positions."""
     if attrs.get("env") in envs.names():
         robot = envs.make(attrs["env"], render=False).robot
         arms = len(robot.arm_joints)
         low, high = robot.scale_low[:arms], robot.scale_high[:arms]
         return low + (proprio[:, :arms] + 1) / 2 * (high - low)
-    if str(attrs.get("proprio_units", "")).startswith("rad"):
-        names = attrs.get("proprio_names") or []
-        arms = next((i for i, name in enumerate(names) if not name.startswith("q")), len(names)) or proprio.shape[1]
-        return proprio[:, :arms]
-    raise UserError(
-        f"data.static_filter=true: the set's environment {attrs.get('env')!r} is unknown and its proprio_units are "
-        f"{attrs.get('proprio_units')!r}; expected units that begin with rad. Leave the filter off."
-    )
+    units, names = str(attrs.get("proprio_units") or ""), list(attrs.get("proprio_names") or [])
+    joints = [i for i, name in enumerate(names) if JOINT.fullmatch(name)]
+    if not joints or units and not units.startswith("rad"):
+        raise UserError(
+            f"data.static_filter=true: the set's environment {attrs.get('env')!r} is not ours, its proprio_names are "
+            f"{', '.join(names) or 'none'} and its proprio_units {units!r}; expected entries named joint_pos.0 or q_0, and so "
+            "on, in units that begin with rad or are not given. Leave the filter off, or import with proprio=[joint_pos]."
+        )
+    return proprio[:, joints]
 
 
 def main(cfg: TrainBcConfig) -> dict:

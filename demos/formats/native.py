@@ -25,6 +25,9 @@ def read(path: Path, options: Options) -> Imported:
     demos = DemoSet(path)
     attrs, metas = dict(demos.attrs), {name: demos.meta(name) for name in demos.meta_names if name not in DERIVED}
     tasks = attrs.get("episode_tasks") or []
+    if options.proprio:
+        raise DemoError(f"proprio= chooses among the observations of another format; {path} is a set of ours, and its proprio "
+                        "was chosen when it was made. Leave it out, or import the original again with it.")
 
     def episodes(images: bool) -> Iterator[tuple[Episode, dict]]:
         keys = [key for key in demos.keys if images or not key.startswith(CAMERA)]

@@ -7,7 +7,8 @@ from demos import schema
 
 def attrs(**changes) -> dict:
     action = dict(names=["x", "y"], meaning="for tests", low=-1.0, high=1.0)
-    return schema.attributes(**dict(control_hz=20, action=action, robot="none") | changes)
+    more = {key: changes.pop(key) for key in ("episode_tasks",) if key in changes}
+    return schema.attributes(**dict(control_hz=20, action=action, robot="none") | changes) | more
 
 
 def episode(seed: int, length: int = 11) -> dict[str, np.ndarray]:

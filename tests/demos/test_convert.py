@@ -140,6 +140,13 @@ def test_mistakes_say_what_exists(tmp_path):
     (tmp_path / "empty/notes.txt").write_text("x")
     with pytest.raises(DemoError, match="is none of zarr, lerobot, robomimic, diffusion_policy, rlds.*found notes.txt"):
         run(tmp_path / "empty", tmp_path / "b", "to=zarr")
+    ours(tmp_path / "set")
+    with pytest.raises(DemoError, match="can't be written.*another destination"):
+        run(tmp_path / "set", tmp_path / "empty/notes.txt/b", "to=zarr")
+    with pytest.raises(DemoError, match="not a set of demonstrations, and overwrite=true replaces nothing else"):
+        run(tmp_path / "set", tmp_path, "to=zarr", "overwrite=true")
+    with pytest.raises(DemoError, match="proprio= chooses.*a set of ours"):
+        run(tmp_path / "set", tmp_path / "b", "to=zarr", "proprio=[joint_pos]")
 
 
 def test_the_command_prints_one_json_line_and_one_sentence_for_a_mistake(tmp_path, door_process):

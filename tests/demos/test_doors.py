@@ -110,8 +110,12 @@ def test_a_trained_policy_records_and_one_of_another_protocol_is_refused(tmp_pat
     demos = DemoSet(tmp_path / "set")
     assert told["episodes"] == 1 and demos.attrs["notes"]["source"].startswith("policy ")
     np.testing.assert_array_equal(demos.slice("action", 0, 0, 1), policy.act({"proprio": demos.slice("proprio", 0, 0, 1)}))
-    with pytest.raises(UserError, match="Use env=franka_pick"):
-        record(door.compose(RecordConfig, "record", [*argv, "env=franka_pick_pixmc", f"out={tmp_path / 'other'}"]))
+    for other, words in (("franka_pick_pixmc", "18 and 9 at 60 Hz"), ("franka_cube", "18 and 8 at 10 Hz")):
+        with pytest.raises(UserError, match=f"8 actions at 20 Hz.*{words}. Use env=franka_pick"):
+            record(door.compose(RecordConfig, "record", [*argv, f"env={other}", f"out={tmp_path / 'other'}"]))
+    # The refused command left a set without an episode, which is in nobody's way.
+    told = record(door.compose(RecordConfig, "record", [*argv, "keep=all", f"out={tmp_path / 'other'}"]))
+    assert told["episodes"] == 1
 
 
 @pytest.mark.parametrize(("argv", "words"), [
@@ -124,6 +128,14 @@ def test_a_trained_policy_records_and_one_of_another_protocol_is_refused(tmp_pat
 def test_a_mistake_says_what_exists(argv, words):
     with pytest.raises(UserError, match=words):
         door.compose(RecordConfig, "record", argv)
+
+
+def test_a_report_or_video_that_can_not_be_written_is_one_sentence(pick, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="r.html can't be written"):
+        inspect(InspectConfig(str(pick), html=str(tmp_path / "file" / "r.html")))
+    with pytest.raises(UserError, match="ends in .mp4"):
+        ReplayConfig(str(pick), video="replay.gif")
 
 
 def test_a_camera_that_does_not_exist_is_named(tmp_path):

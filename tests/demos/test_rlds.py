@@ -103,6 +103,19 @@ def test_the_published_layout_gives_joints_pictures_actions_and_tasks(tmp_path):
     assert float(source.facts["increments"].split()[-2]) < 1e-6
 
 
+def test_the_static_filter_finds_the_joints_of_the_published_layout(tmp_path):
+    from policies.demonstrations import moving
+    from toto_robot.train_bc import joints_rad
+
+    q = np.cumsum(np.full((12, 7), 0.003), 0)       # two steps pass MVP's 0.004 rad
+    data = rpt_episode(0, 12) | {"q": q, "grip": np.ones(12)}
+    source = rlds.read(write_rpt(tmp_path / "1.0.0", [data]), Options())
+    episode = first(source)
+    joints = joints_rad(source.attrs, episode["proprio"])
+    np.testing.assert_array_equal(joints, q.astype(np.float32))
+    assert moving(joints, episode["action"][:, 7:], 0.004).tolist() == [0, 2, 4, 6, 8, 10]
+
+
 def test_without_features_json_the_shapes_follow_from_the_episodes(tmp_path):
     made = [rpt_episode(0), rpt_episode(1, 7)]
     with_it = rlds.read(write_rpt(tmp_path / "a", made), Options())

@@ -231,6 +231,22 @@ def test_a_set_is_continued_only_when_asked_and_only_with_its_own_settings(three
     assert os.listdir(tmp_path / "other") == ["thesis.tex"]
 
 
+def test_a_set_without_an_episode_is_begun_anew_with_other_settings(tmp_path):
+    """What a command leaves that stopped before its first episode, for a typing error say."""
+    DemoWriter(tmp_path / "set", attrs(control_hz=30, env="other")).close()
+    with DemoWriter(tmp_path / "set", attrs()) as writer:
+        with pytest.raises(DemoError, match="being written by process"):
+            DemoWriter(tmp_path / "set", attrs(control_hz=30))
+        writer.append(episode(0), {"seed": 0, "index": 0})
+    assert DemoSet(tmp_path / "set").attrs["control_hz"] == 20 and verify(tmp_path / "set") == []
+
+
+def test_a_place_that_can_not_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DemoError, match="can't be written.*another path"):
+        DemoWriter(tmp_path / "file" / "set", attrs())
+
+
 def test_many_episodes_use_many_meta_chunks(tmp_path, monkeypatch):
     monkeypatch.setattr(schema, "META_CHUNK", 2)
     with DemoWriter(tmp_path / "set", attrs()) as writer:

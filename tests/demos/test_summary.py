@@ -47,6 +47,15 @@ def test_the_report_holds_everything_itself_and_escapes_what_it_shows(tmp_path):
     assert links and all(link.startswith("data:") for link in links)
 
 
+def test_the_report_names_components_and_tasks_where_the_set_does(tmp_path):
+    with DemoWriter(tmp_path / "set", attrs(episode_tasks=["stack <it>"], proprio_names=["too", "few"])) as writer:
+        writer.append(episode(0) | {"proprio": np.zeros((11, 3), np.float32)})
+    demos = DemoSet(tmp_path / "set")
+    page = report(demos, summarise(demos), [])
+    assert "<td>x</td>" in page and "<title>y</title>" in page and ": stack &lt;it&gt;" in page
+    assert "<td>proprio[2]</td>" in page and "too" not in page.split("<h2>Attributes")[0]
+
+
 def test_a_set_without_episodes_has_a_report(tmp_path):
     DemoWriter(tmp_path / "set", attrs()).close()
     demos = DemoSet(tmp_path / "set")

@@ -52,6 +52,12 @@ def test_a_damaged_cache_is_made_again(tmp_path):
     assert encoder.frames == 2 * ToyDemos(3).lengths.sum()
 
 
+def test_a_cache_that_can_not_be_written_says_what_to_give(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="give cache=ANOTHER_FOLDER"):
+        load(ToyDemos(1), cache=tmp_path / "file")
+
+
 def test_episodes_are_used_in_the_order_of_their_attempts_and_failures_left_out():
     demos = ToyDemos(5, fail=(1,))
     demos.data.reverse()

@@ -21,7 +21,7 @@ def check_frames(frames, *, size: int | None = None, what: str = "frames") -> No
         raise UserError(f"{what}: expected shape (..., height, width, 3), got {shape}{hint}")
     if size is not None and shape[-3:-1] != (size, size):
         raise UserError(f"{what}: expected {size}×{size} pixels, got {shape[-3]}×{shape[-2]}; "
-                        "use toto_robot.video.frames.resize_center_crop")
+                        "use toto_robot.video.frames.resize_center_crop, or encoder.crop=centre in a command")
 
 
 def to_float01(frames) -> torch.Tensor:
