@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 import toto_robot
@@ -215,7 +216,7 @@ def test_runs_of_equal_flops_have_as_many_steps_as_they_pay_for(config):
     def steps(**changes):
         cfg = config(short_steps=0, steps=1, **changes)
         data = open_data(cfg)
-        return loop.steps_of(cfg, loop.model_config(cfg, data), data), loop.model_config(cfg, data)
+        return loop.steps_of(cfg, loop.model_config(cfg, data), data)[1], loop.model_config(cfg, data)
 
     few, small = steps(flops=1e10)
     more, wide = steps(flops=1e10, width=32)
@@ -223,6 +224,18 @@ def test_runs_of_equal_flops_have_as_many_steps_as_they_pay_for(config):
     assert few > more > 1 and abs(cost[0] / cost[1] - 1) < 0.05
     with pytest.raises(UserError, match="without short_steps"):
         config(flops=1e10)
+
+
+def test_a_share_of_the_flops_goes_into_short_rows_and_the_sum_stays(config, tmp_path):
+    stores = config().stores[:1]
+    cfg = config(stores=stores, steps=1, short_steps=0, flops=2e8, short_share=0.5, out=str(tmp_path / "run"))
+    result, done = pretrain(cfg), yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    lines = read_log(tmp_path / "run" / "log.jsonl")
+    assert 0 < done["short_steps"] < done["steps"] == result["steps"] and result["flops"] == pytest.approx(2e8, rel=0.1)
+    after_short = max(line["flops"] for line in lines if line["step"] <= done["short_steps"])
+    assert after_short == pytest.approx(1e8, rel=0.2)
+    with pytest.raises(UserError, match="needs flops"):
+        config(short_share=0.5)
 
 
 def test_short_rows_and_full_ones_cost_what_they_are_and_a_resumed_run_counts_on(config, tmp_path):

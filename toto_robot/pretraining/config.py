@@ -54,6 +54,8 @@ class PretrainConfig:
     flops: float | None = None
     """Floating-point operations to train for, in place of `steps`: runs of different models, tokenizers or resolutions
     at equal compute. Counted as in `models/flops.py`, attention at its causal half."""
+    short_share: float = 0.0
+    """With `flops`: the part of them that goes into short steps, in place of `short_steps`."""
     batch_rows: int = 8
     """Full rows (16 frames, 4,098 tokens) in a step."""
     short_steps: int = 0
@@ -127,7 +129,10 @@ class PretrainConfig:
         if not 0 <= self.short_steps <= self.steps:
             raise UserError(f"short_steps must be from 0 to steps={self.steps}, but it is {self.short_steps}")
         if self.flops is not None and (not 0 < self.flops < math.inf or self.short_steps):
-            raise UserError(f"flops must be above 0 and without short_steps, but they are {self.flops} and {self.short_steps}")
+            raise UserError(f"flops must be above 0 and without short_steps (short_share says how many of the steps are short), "
+                            f"but they are {self.flops} and {self.short_steps}")
+        if not 0 <= self.short_share < 1 or (self.short_share and self.flops is None):
+            raise UserError(f"short_share must be from 0 to below 1, and needs flops, but they are {self.short_share} and {self.flops}")
         if not 0 <= self.warmup_steps:
             raise UserError(f"warmup_steps must be at least 0, but it is {self.warmup_steps}")
         if self.short_frames < 1:

@@ -49,7 +49,8 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
     data = open_data(cfg)
     config = model_config(cfg, data)
     if cfg.flops is not None:
-        cfg = replace(cfg, steps=steps_of(cfg, config, data))
+        short, steps = steps_of(cfg, config, data)
+        cfg = replace(cfg, flops=None, short_share=0.0, short_steps=short, steps=steps)
     settings = {**cfg.what_decides_the_weights(), **data.identity, "toto": config.to_dict()}
     settings |= {"threads": cores if group.world == 1 else 1, "world": group.world}
     settings = yaml.safe_load(yaml.safe_dump(settings))  # tuples and numbers as they will be read back
@@ -99,10 +100,16 @@ def model_config(cfg: PretrainConfig, data: PretrainData) -> ModelConfig:
     return config
 
 
-def steps_of(cfg: PretrainConfig, config: ModelConfig, data: PretrainData) -> int:
-    """The steps of full rows that `cfg.flops` pays for, at least one."""
-    length = longest(data.frames, data.tokens)
-    return max(1, round(cfg.flops / (cfg.batch_rows * length * training_flops_per_token(config, length, causal=True))))
+def steps_of(cfg: PretrainConfig, config: ModelConfig, data: PretrainData) -> tuple[int, int]:
+    """The short steps, and all the steps, that `cfg.flops` pays for; at least one sees full rows."""
+
+    def cost(rows: int, length: int) -> float:
+        return rows * length * training_flops_per_token(config, length, causal=True)
+
+    short = cfg.short_frames * (data.tokens + 1)
+    shorts = round(cfg.flops * cfg.short_share / cost(cfg.short_batch, short))
+    full = cost(cfg.batch_rows, longest(data.frames, data.tokens)) + (cost(cfg.batch_rows, short) if shorts else 0)
+    return shorts, shorts + max(1, round(cfg.flops * (1 - cfg.short_share) / full))
 
 
 def flops_per_token(trainer: Trainer, data: PretrainData, step: int) -> float:
