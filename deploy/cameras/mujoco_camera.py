@@ -6,6 +6,7 @@ import mujoco
 
 import envs
 from deploy.cameras.base import BaseCamera, CameraLost, Frame
+from deploy.emulator.console import CONSOLE_PORT, Console, ConsoleError
 
 
 class MujocoCamera(BaseCamera):
@@ -24,16 +25,15 @@ class MujocoCamera(BaseCamera):
         self._due_s = time.monotonic()
         if self._env is not None:
             return
-        from deploy.emulator.console import Console
-
         ip, _, port = self.config.device.partition(":")
         try:
-            self._console = Console(ip or "127.0.0.1", int(port or 1339))
+            self._console = Console(ip or "127.0.0.1", int(port or CONSOLE_PORT))
             info = self._console.ask("info")
-        except OSError as error:
-            raise self.error(f"no emulator's console answers there ({error}); start one with `python -m deploy.emulator`, or "
-                             "use the camera that is mounted on the arm (realsense, opencv)") from error
-        self._env, self._lockstep = envs.make(info["env"], image_size=self.config.size), info["clock"] == "lockstep"
+        except ConsoleError as error:
+            raise self.error(f"{error}; a camera on a real arm is realsense or opencv") from error
+        scene = info["pixels_env"]
+        self._env = envs.make(scene["name"], **{**scene["options"], "image_size": self.config.size})
+        self._lockstep = info["clock"] == "lockstep"
         self._env.reset(seed=0)  # dresses the scene
 
     def read(self, timeout_s: float) -> Frame:
@@ -57,8 +57,8 @@ class MujocoCamera(BaseCamera):
         """The emulator's state into `data`; its time in milliseconds."""
         try:
             physics = self._console.ask("physics")
-        except OSError as error:
-            raise self.error(f"the emulator's console does not answer any more ({error})", CameraLost) from error
+        except ConsoleError as error:
+            raise self.error(str(error), CameraLost) from error
         data.qpos[:], data.qvel[:] = physics["qpos"], physics["qvel"]
         mujoco.mj_forward(self._env.model, data)
         return physics["time_ms"]
