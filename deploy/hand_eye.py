@@ -10,12 +10,15 @@ first, in closed form. (OpenCV 4 has the same one as calibrateHandEye and the te
 The report is ours: how far the board, which lies still, seems to move from picture to picture.
 """
 
-from dataclasses import asdict, dataclass
+import contextlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import yaml
 
+from deploy.cameras import Camera, CameraConfig, make
 from deploy.cameras.intrinsics import Intrinsics
 from toto_robot.atomic import atomic_write_text
 from toto_robot.errors import UserError
@@ -73,6 +76,16 @@ def _cv2():
     except ImportError as error:
         raise HandEyeError(f"finding the board needs OpenCV ({error}); pip install opencv-python-headless") from error
     return cv2
+
+
+@contextlib.contextmanager
+def whole_picture(config: CameraConfig) -> Iterator[Camera]:
+    """The camera, open, with square pictures as large as they go. CameraError; HandEyeError where its lens is unknown."""
+    with make(replace(config, size=min(config.width, config.height), crop="center")) as camera:
+        if camera.intrinsics is None:
+            raise HandEyeError(f"the lens of the camera {config.name} is unknown; calibrate it (docs/real_robot.md) and write "
+                               "its intrinsics into the camera file")
+        yield camera
 
 
 @dataclass(frozen=True)

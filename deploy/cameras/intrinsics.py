@@ -25,6 +25,12 @@ class Intrinsics:
     distortion: tuple[float, ...] = (0.0,) * 5
     """OpenCV's k1, k2, p1, p2, k3."""
 
+    @classmethod
+    def of_fovy(cls, fovy_deg: float, size: int) -> "Intrinsics":
+        """Those of a square picture that MuJoCo draws."""
+        f_px, middle_px = size / (2 * math.tan(math.radians(fovy_deg) / 2)), (size - 1) / 2
+        return cls(size, size, f_px, f_px, middle_px, middle_px)
+
     @property
     def fovy_deg(self) -> float:
         """Vertical field of view as MuJoCo's `fovy` has it; distortion is left out."""

@@ -6,6 +6,7 @@ import mujoco
 
 import envs
 from deploy.cameras.base import BaseCamera, CameraLost, Frame
+from deploy.cameras.intrinsics import Intrinsics
 from deploy.emulator.console import CONSOLE_PORT, Console, ConsoleError
 
 
@@ -23,8 +24,11 @@ class MujocoCamera(BaseCamera):
 
     def open(self) -> None:
         self._due_s = time.monotonic()
-        if self._env is not None:
-            return
+        if self._env is None:
+            self._connect()
+        self.intrinsics = Intrinsics.of_fovy(float(self._env.model.camera(self.config.name).fovy[0]), self.config.size)
+
+    def _connect(self) -> None:
         ip, _, port = self.config.device.partition(":")
         try:
             self._console = Console(ip or "127.0.0.1", int(port or CONSOLE_PORT))
