@@ -24,7 +24,7 @@ from toto_robot.atomic import atomic_write_text
 from toto_robot.errors import UserError
 
 MIN_POSES = 5
-MIN_TURN_RAD = 0.2
+MIN_TURN_RAD = 0.1
 """Least rotation about a second axis between the poses; with less, the camera's place along the first is a guess."""
 GOOD_M, GOOD_RAD = 0.005, 0.0175
 """What counts as good for a wrist camera: 5 mm and 1°. A grasp of a 45 mm cube in an 80 mm hand forgives more."""

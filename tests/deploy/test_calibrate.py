@@ -26,7 +26,7 @@ def arm_above_the_board(count):
     corners = np.array([[x, y, 0, 1] for x in (0, 0.21) for y in (0, 0.15)])
     found = []
     while len(found) < count:
-        q_rad = np.array(FRANKA.q_home_rad) + rng.uniform(-0.3, 0.3, 7)
+        q_rad = np.array(FRANKA.q_home_rad) + rng.uniform(-0.4, 0.4, 7)
         view = np.linalg.inv(kinematics.frames(q_rad)[0, -1] @ HAND_CAMERA) @ base_board @ corners.T
         u, v = (LENS.matrix @ view[:3] / view[2])[:2]
         if (view[2] > 0.2).all() and (u > 10).all() and (u < 630).all() and (v > 10).all() and (v < 470).all():
