@@ -97,11 +97,11 @@ class Errors:
 
     @property
     def good(self) -> bool:
-        return bool(self.shift_m.max() <= GOOD_M and self.turn_rad.max() <= GOOD_RAD)
+        """Whether they are, root mean square, within GOOD_M and GOOD_RAD."""
+        return _rms(self.shift_m) <= GOOD_M and _rms(self.turn_rad) <= GOOD_RAD
 
     def __str__(self) -> str:
-        rms = lambda v: float(np.sqrt(np.mean(np.square(v))))  # noqa: E731
-        return (f"rms {1e3 * rms(self.shift_m):.1f} mm and {np.degrees(rms(self.turn_rad)):.2f}°, worst "
+        return (f"rms {1e3 * _rms(self.shift_m):.1f} mm and {np.degrees(_rms(self.turn_rad)):.2f}°, worst "
                 f"{1e3 * self.shift_m.max():.1f} mm and {np.degrees(self.turn_rad.max()):.2f}°")
 
 
@@ -165,6 +165,10 @@ def solve(T_base_hand: np.ndarray, T_camera_board: np.ndarray) -> tuple[HandEye,
     u, _, vt = np.linalg.svd(seen[:, :3, :3].mean(0))
     middle[:3, :3], middle[:3, 3] = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt, seen[:, :3, 3].mean(0)
     return HandEye(X, middle, len(hands)), _apart(seen, middle)
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
 
 
 def _apart(poses: np.ndarray, pose: np.ndarray) -> Errors:
