@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from deploy.emulator import model_library
-from deploy.emulator.arm import HAND_COM_M, HAND_INERTIA_KGM2, HAND_MASS_KG, hand_in_flange, urdf
+from deploy.emulator.arm import F_T_NE, HAND_COM_M, HAND_INERTIA_KGM2, HAND_MASS_KG, urdf
 from deploy.emulator.controller import Command, Controller
 from deploy.emulator.faults import Faults
 from deploy.emulator.plant import Plant, Sensed
@@ -37,7 +37,7 @@ class RobotServer:
     @property
     def F_T_EE(self) -> np.ndarray:
         """The end effector in the flange frame, (4, 4)."""
-        return hand_in_flange() @ self.controller.settings["NE_T_EE"].reshape(4, 4, order="F")
+        return F_T_NE @ self.controller.settings["NE_T_EE"].reshape(4, 4, order="F")
 
     # ------------------------------------------------------------------------------------------------------------- TCP
 
@@ -236,7 +236,7 @@ class RobotServer:
         state["O_T_EE"] = flat(sensed.O_T_F @ F_T_EE)
         desired = self.plant.flange(c.q_d) @ F_T_EE
         state["O_T_EE_d"] = state["O_T_EE_c"] = flat(desired)
-        state["F_T_EE"], state["F_T_NE"] = flat(F_T_EE), flat(hand_in_flange())
+        state["F_T_EE"], state["F_T_NE"] = flat(F_T_EE), flat(F_T_NE)
         state["m_ee"], state["F_x_Cee"], state["I_ee"] = HAND_MASS_KG, HAND_COM_M, np.diag(HAND_INERTIA_KGM2).ravel()
         for name in ("NE_T_EE", "EE_T_K", "m_load", "F_x_Cload", "I_load"):
             state[name] = c.settings[name]
