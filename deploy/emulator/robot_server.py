@@ -167,7 +167,9 @@ class RobotServer:
             if len(data) != self.protocol.command.itemsize:
                 continue
             packet = np.frombuffer(data, self.protocol.command)[0]
-            if packet["message_id"] <= self._taken:
+            motion = self.controller.motion
+            # Targets of an asynchronous motion may come without a state having been read between them.
+            if packet["message_id"] < self._taken + (motion is None or not motion.use_async):
                 continue
             self._taken = int(packet["message_id"])
             if self.faults.loses_packet():

@@ -10,6 +10,7 @@ pytest.importorskip("pylibfranka", reason="pylibfranka is not installed")
 def robot(lockstep):
     lockstep.console.ask("release_user_stop")
     lockstep.console.ask("reset", seed=1)
+    assert lockstep.console.ask("info")["mode"] == "idle"
     return lockstep
 
 

@@ -89,9 +89,7 @@ def async_targets(ip):
     result = handler_type.configure(robot, handler_type.Configuration(maximum_joint_velocities=[1.0] * 7, goal_tolerance=0.01))
     if result.error_message:
         return {"error": result.error_message}
-    handler, goal, top = result.handler, None, 0.0
-    goal = np.array(fresh(robot).q)
-    status, statuses = None, []
+    handler, goal = result.handler, np.array(fresh(robot).q)
     for k in range(10):
         goal[6] += 0.02
         handler.set_joint_position_target(handler_type.JointPositionTarget(list(goal)))
@@ -99,13 +97,12 @@ def async_targets(ip):
     for _ in range(400):
         feedback = handler.get_target_feedback()
         status = feedback.status.name
-        statuses.append(status)
-        if status != "kExecuting" and "EXECUTING" not in status.upper():
+        if "EXECUTING" not in status.upper():
             break
     handler.stop_control()
     del handler, result
     s = fresh(robot)
-    return {"goal": list(goal), "q": list(s.q), "status": status, "top": top, "mode": s.robot_mode.name}
+    return {"goal": list(goal), "q": list(s.q), "status": status, "mode": s.robot_mode.name}
 
 
 def gripper(ip):
@@ -156,7 +153,9 @@ def async_until_error(ip):
         handler.set_joint_position_target(handler_type.JointPositionTarget(goal))
         feedback = handler.get_target_feedback()
         if feedback.error_message:
-            return {"status": feedback.status.name, "message": feedback.error_message}
+            handler.stop_control()
+            del handler, result
+            return {"status": feedback.status.name, "message": feedback.error_message} | after(robot)
         if i == 5:
             print("moving", flush=True)
 
