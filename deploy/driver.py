@@ -91,7 +91,7 @@ class Driver:
         self.now = machine.Situation()
         self.episode, self.index, self.answer, self.late = -1, 0, None, 0
         self.asked_reads, self.sequence, self.waiting = 0, -1, False
-        self.allowed = False
+        self.allowed = self.in_episode = False
 
     # ------------------------------------------------------------------------------------------ events
 
@@ -186,10 +186,8 @@ class Driver:
 
     def _lost_episode(self) -> None:
         """An episode that a fault ended counts, as a failure."""
-        if self.waiting_for_end:
+        if self.in_episode:
             self._close_episode(False)
-
-    waiting_for_end = False
 
     def _idle(self) -> None:
         """20 ms in which nothing moves."""
@@ -292,7 +290,7 @@ class Driver:
     def _armed(self) -> None:
         """Places the object where there is a simulation, then waits for the operator."""
         self.episode, self.index, self.answer, self.late, self.asked = self.episode + 1, 0, None, 0, -1
-        self.success, self.waiting_for_end, self.steps = False, True, 0
+        self.success, self.in_episode = False, True
         if self.scene is not None:
             self.scene.place_object(self.plan.seeds[self.episode])
         self._servo()
@@ -376,7 +374,7 @@ class Driver:
         """Sends set-points, one a servo period, while the machine is in one of `states`. On the wall's clock it sends the one
         that is due and skips those it missed."""
         start_s, sent = self.clock.now_s(), -1
-        asked = not (self.clock.lockstep or State.RUN in states and self.index + 1 < self.plan.periods)
+        asked = self.clock.lockstep or State.RUN not in states or self.index + 1 >= self.plan.periods
         while self.now.state in states:
             due = sent + 1 if self.clock.lockstep else int((self.clock.now_s() - start_s) / SERVO_DT_S)
             if due >= len(points):
@@ -408,5 +406,5 @@ class Driver:
             self.event(Event.EPISODE_OVER)
 
     def _close_episode(self, success: bool | None) -> None:
-        self.waiting_for_end = False
+        self.in_episode = False
         self.links.main.send(("episode", self.episode, self.index, success))

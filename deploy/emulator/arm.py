@@ -57,10 +57,9 @@ HAND_MASS_KG, HAND_COM_M, HAND_INERTIA_KGM2 = 0.73, (-0.01, 0.0, 0.03), (0.001, 
 """What Desk sets for the Franka Hand; the first two in the flange frame."""
 
 
-def hand_in_flange() -> np.ndarray:
-    """F_T_NE of the Franka Hand, (4, 4): turned by -45° about z, its tool centre point 0.1034 m ahead."""
-    c, s = np.cos(-np.pi / 4), np.sin(-np.pi / 4)
-    return np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0.1034], [0, 0, 0, 1]])
+_C = np.sqrt(0.5)
+F_T_NE = np.array([[_C, _C, 0, 0], [-_C, _C, 0, 0], [0, 0, 1, 0.1034], [0, 0, 0, 1]])
+"""The Franka Hand in the flange frame: turned by -45° about z, its tool centre point 0.1034 m ahead."""
 
 
 def links(model: mujoco.MjModel) -> list[dict]:

@@ -38,12 +38,14 @@ class Lockstep:
 
     def wait(self, time_ms: int, answered) -> None:
         """`answered(timeout_s)` waits for the client's answer to the last state, where one is due."""
+        end_s = time.monotonic() + KEEPALIVE_S
         answered(KEEPALIVE_S)
         with self._changed:
             self._now_ms = time_ms
             self._changed.notify_all()
-            if not self._changed.wait_for(lambda: self._until_ms > time_ms, KEEPALIVE_S):
+            if not self._changed.wait_for(lambda: self._until_ms > time_ms, max(end_s - time.monotonic(), 0)):
                 self.keepalive_ms += 1
+        answered(max(end_s - time.monotonic(), 0))  # a motion may have started since
 
     def grant(self, until_ms: int, alive) -> int:
         """Lets time pass until `until_ms` and returns when it is there, with the time then; or when `alive()` ends."""

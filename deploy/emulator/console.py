@@ -5,6 +5,7 @@
 
 import json
 import socket
+import sys
 import threading
 
 CONSOLE_PORT = 1339
@@ -92,3 +93,23 @@ class ConsoleServer:
             return {"ok": True, **self._answer(request)}
         except (ConsoleError, json.JSONDecodeError, TypeError, ValueError) as error:
             return {"ok": False, "error": f"{error}"}
+
+
+def main(argv: list[str]) -> int:
+    """Sends one request and prints its reply."""
+    if len(argv) not in (1, 2) or not argv[0].startswith("{"):
+        print("usage: python -m deploy.emulator.console '{\"do\": \"info\"}' [IP[:PORT]]", file=sys.stderr)
+        return 2
+    ip, _, port = (argv[1] if len(argv) == 2 else "127.0.0.1").partition(":")
+    try:
+        with Console(ip, int(port or CONSOLE_PORT)) as console:
+            request = json.loads(argv[0])
+            print(json.dumps(console.ask(request.pop("do"), **request)))
+    except (ConsoleError, ValueError, KeyError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

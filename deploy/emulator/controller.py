@@ -219,6 +219,8 @@ class Controller:
             self.violations.append("invalid_input")
             return self._end(MoveStatus.INPUT_ERROR_ABORTED)
         if motion.use_async:
+            if command is not None and command.finished:
+                return self._end(MoveStatus.SUCCESS)  # its position is zeros: libfranka's handler sends no target with it
             self._plan(command)
         elif motion.generator is not Generator.NONE:
             self._follow(command)

@@ -5,11 +5,12 @@ import socket
 import struct
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 
 from deploy.emulator import model_library
-from deploy.emulator.arm import HAND_COM_M, HAND_INERTIA_KGM2, HAND_MASS_KG, hand_in_flange, urdf
+from deploy.emulator.arm import F_T_NE, HAND_COM_M, HAND_INERTIA_KGM2, HAND_MASS_KG, urdf
 from deploy.emulator.controller import Command, Controller
 from deploy.emulator.faults import Faults
 from deploy.emulator.plant import Plant, Sensed
@@ -29,7 +30,7 @@ class RobotServer:
         self._number = {name: i for i, name in enumerate(self.protocol.commands)}
         self._state = np.zeros((), self.protocol.state)
         self._move_id = self._recovery_id = None
-        self._sent = self._taken = 0
+        self._sent = self._taken = self._client_port = self._handshake = 0
         self._pending, self._lost, self._due, self._announced = None, False, False, False
         self._listener = socket.create_server((ip, ROBOT_PORT))
         threading.Thread(target=self._serve, name="robot", daemon=True).start()
@@ -37,7 +38,7 @@ class RobotServer:
     @property
     def F_T_EE(self) -> np.ndarray:
         """The end effector in the flange frame, (4, 4)."""
-        return hand_in_flange() @ self.controller.settings["NE_T_EE"].reshape(4, 4, order="F")
+        return F_T_NE @ self.controller.settings["NE_T_EE"].reshape(4, 4, order="F")
 
     # ------------------------------------------------------------------------------------------------------------- TCP
 
@@ -90,7 +91,7 @@ class RobotServer:
             udp.bind((self.ip, 0))
             udp.connect((client_ip, port))
             udp.setblocking(False)
-            self.tcp, self.udp, self._pending, self._due = tcp, udp, None, False
+            self.tcp, self.udp, self._client_port, self._pending, self._due = tcp, udp, port, None, False
             self.connections += 1
             udp.send(self._state.tobytes())  # time may stand still, and the client waits for a state
             return True
@@ -135,7 +136,7 @@ class RobotServer:
         self._reply("Move", command_id, status)
         if status is MoveStatus.MOTION_STARTED:
             self._move_id, self._pending, self._lost, self._due = command_id, None, False, False
-            self._taken = self._sent
+            self._taken, self._handshake = self._sent, 2
 
     def _set(self, name: str, command_id: int, body: bytes) -> None:
         try:
@@ -166,7 +167,9 @@ class RobotServer:
             if len(data) != self.protocol.command.itemsize:
                 continue
             packet = np.frombuffer(data, self.protocol.command)[0]
-            if packet["message_id"] <= self._taken:
+            motion = self.controller.motion
+            # Targets of an asynchronous motion may come without a state having been read between them.
+            if packet["message_id"] < self._taken + (motion is None or not motion.use_async):
                 continue
             self._taken = int(packet["message_id"])
             if self.faults.loses_packet():
@@ -175,16 +178,21 @@ class RobotServer:
                 self._pending = packet
 
     def wait_answered(self, timeout_s: float) -> None:
-        """Returns when the client has answered the last state, or none is due, or after `timeout_s` of wall time."""
+        """For lockstep: returns when the client has answered the last state, or none is due, or after `timeout_s` of wall
+        time. At the start of a motion it waits until the client has read what it was sent, for it answers the second
+        state of a motion, and two states that wait together would be one to it."""
         end_s = time.monotonic() + timeout_s
-        while self._due and time.monotonic() < end_s:
+        while time.monotonic() < end_s:
             with self.lock:
                 self._receive()
-                udp, waiting = self.udp, self._due and self.controller.motion is not None and self._taken < self._sent
-            if udp is None or not waiting:
+                udp, running = self.udp, self.controller.motion is not None
+                due = running and self._due and self._taken < self._sent
+                starting = running and self._handshake > 0
+            if udp is None or not (due or starting and _unread(self._client_port)):
+                self._handshake -= starting
                 return
             try:
-                select.select([udp], [], [], 0.005)
+                select.select([udp], [], [], 0.005 if due else 0.001)
             except (OSError, ValueError):
                 return  # the session has just ended
 
@@ -236,7 +244,7 @@ class RobotServer:
         state["O_T_EE"] = flat(sensed.O_T_F @ F_T_EE)
         desired = self.plant.flange(c.q_d) @ F_T_EE
         state["O_T_EE_d"] = state["O_T_EE_c"] = flat(desired)
-        state["F_T_EE"], state["F_T_NE"] = flat(F_T_EE), flat(hand_in_flange())
+        state["F_T_EE"], state["F_T_NE"] = flat(F_T_EE), flat(F_T_NE)
         state["m_ee"], state["F_x_Cee"], state["I_ee"] = HAND_MASS_KG, HAND_COM_M, np.diag(HAND_INERTIA_KGM2).ravel()
         for name in ("NE_T_EE", "EE_T_K", "m_load", "F_x_Cload", "I_load"):
             state[name] = c.settings[name]
@@ -264,3 +272,14 @@ class RobotServer:
         if motion is None:
             return 0, Control.OTHER
         return motion.generator + 1, motion.control
+
+
+def _unread(port: int) -> bool:
+    """Whether a UDP socket of this machine at `port` holds something that its owner has not read; False where the kernel
+    doesn't tell (Linux does)."""
+    try:
+        rows = Path("/proc/net/udp").read_text().splitlines()[1:]
+    except OSError:
+        return False
+    fields = (row.split() for row in rows)
+    return any(field[1].endswith(f":{port:04X}") and not field[4].endswith(":00000000") for field in fields)
