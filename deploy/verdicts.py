@@ -59,17 +59,18 @@ def connection(times_s: np.ndarray, wall_s: float) -> Line:
     """`times_s` (N,), the robot's clock in each state that arrived in `wall_s` seconds: the share of its milliseconds that
     were seen. The way back, commands, shows only in a motion: a run reports it as success rate."""
     stamps = np.unique(np.round(1000 * np.asarray(times_s)).astype(np.int64))
-    if len(stamps) < 2 or stamps[-1] - stamps[0] < 100 * wall_s:
-        moved_s = (stamps[-1] - stamps[0]) / 1000 if len(stamps) else 0.0
-        return Line("connection", BAD, f"the robot's clock went on by {moved_s:.2f} s in {wall_s:.1f} s; the robot is gone, or "
-                    "it is an emulator with --clock lockstep, whose time stands still")
+    moved_s = (stamps[-1] - stamps[0]) / 1000 if len(stamps) else 0.0
+    if moved_s < 0.9 * wall_s:
+        return Line("connection", BAD, f"the robot's clock went on by {moved_s:.2f} s in {wall_s:.2f} s: the robot is gone, or an "
+                    "emulator runs on a busy computer or with --clock lockstep")
     gaps = np.diff(stamps)
     share = len(gaps) / float(gaps.sum())
-    said = f"{100 * share:.1f} % of {gaps.sum()} states arrived, longest gap {gaps.max()} ms"
+    said = f"{100 * share:.1f} % of {gaps.sum()} states in {wall_s:.1f} s were seen, longest gap {gaps.max()} ms"
     if share >= GOOD_SHARE and gaps.max() <= 20:
         return Line("connection", OK, said)
     return Line("connection", LOOK if share >= POOR_SHARE else BAD,
-                f"{said} (20 lost in a row stop a motion); cable straight into Control, no switch, cameras on another card")
+                f"{said} (20 lost in a row stop a motion); cable straight into Control, no switch, cameras on another card, "
+                "nothing else on this computer")
 
 
 def limits(q_rad: np.ndarray, arm: JointLimits, envelope: safety.Envelope) -> list[Line]:
@@ -101,7 +102,7 @@ def camera(frames: list[Frame], ages_s: list[float], wall_s: float, rate_hz: flo
     """Frames of `wall_s` seconds with their ages when they were read, for a policy at `rate_hz`."""
     if not frames:
         return Line("camera", BAD, f"no frame in {wall_s:.1f} s")
-    got_hz, missed = len(frames) / wall_s, frames[-1].sequence - frames[0].sequence + 1 - len(frames)
+    got_hz = len(frames) / wall_s
     worst = float(np.max(ages_s))
     height, width = frames[0].rgb.shape[:2]
     said = (f"{got_hz:.1f} frames a second of {width}×{height}, age {1e3 * np.median(ages_s):.0f} ms, "
@@ -109,7 +110,6 @@ def camera(frames: list[Frame], ages_s: list[float], wall_s: float, rate_hz: flo
     dark = float(np.mean([frame.rgb.mean() for frame in frames]))
     faults = [f"slower than the policy ({rate_hz:g} Hz)"] * (got_hz < rate_hz)
     faults += [f"older than {1e3 * max_age_s:.0f} ms, at which the arm holds"] * (worst > max_age_s)
-    faults += [f"{missed} frames came too late to be read"] * (missed > len(frames))
     faults += [f"mean grey level {dark:.0f} of 255: lens cap, exposure or light?"] * (not 10 < dark < 245)
     unfit = got_hz < rate_hz or worst > max_age_s
     return Line("camera", BAD if unfit else LOOK if faults else OK, "; ".join([said, *faults]))

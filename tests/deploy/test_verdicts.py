@@ -34,7 +34,7 @@ def test_the_connection_is_judged_by_the_share_of_states_that_arrived(lost, verd
     times_ms = np.delete(np.arange(10001), np.random.default_rng(0).choice(np.arange(1, 10000), lost, replace=False))
     line = verdicts.connection(times_ms / 1000 + 5, 10.0)
     assert line.verdict == verdict
-    assert f"{100 * (10000 - lost) / 10000:.1f} % of 10000 states" in line.said
+    assert f"{100 * (10000 - lost) / 10000:.1f} % of 10000 states in 10.0 s" in line.said
 
 
 def test_a_gap_that_would_stop_a_motion_is_seen_in_an_otherwise_good_connection():
@@ -74,19 +74,18 @@ def test_the_gripper_is_judged_by_its_width(width_m, holds, verdict):
     assert verdicts.gripper(GripperState(width_m, holds), 0.08).verdict == verdict
 
 
-def frames(count=60, step=1, grey=120):
-    return [Frame(np.full((128, 128, 3), grey, np.uint8), 0.0, step * i) for i in range(count)]
+def frames(count=60, grey=120):
+    return [Frame(np.full((128, 128, 3), grey, np.uint8), 0.0, i) for i in range(count)]
 
 
 @pytest.mark.parametrize("changes, age_s, wall_s, verdict, said", [
     ({}, 0.03, 2.0, OK, "30.0 frames a second of 128×128, age 30 ms, worst 30 ms"),
     ({}, 0.3, 2.0, BAD, "older than 200 ms"),
     ({}, 0.03, 20.0, BAD, "slower than the policy (10 Hz)"),
-    ({"step": 3}, 0.03, 2.0, LOOK, "118 frames came too late"),
     ({"grey": 2}, 0.03, 2.0, LOOK, "lens cap"),
     ({"count": 0}, 0.03, 2.0, BAD, "no frame in 2.0 s"),
 ])
-def test_the_camera_is_judged_by_rate_age_gaps_and_light(changes, age_s, wall_s, verdict, said):
+def test_the_camera_is_judged_by_rate_age_and_light(changes, age_s, wall_s, verdict, said):
     some = frames(**changes)
     line = verdicts.camera(some, [age_s] * len(some), wall_s, 10.0, 0.2)
     assert line.verdict == verdict and said in line.said
