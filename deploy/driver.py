@@ -83,7 +83,7 @@ class Period:
 
 
 class Driver:
-    """`scene`: places the object and scores on a simulated arm (None on a real one)."""
+    """`scene`: places the object, scores, and lets the hand settle on a simulated arm (None on a real one)."""
 
     def __init__(self, robot, hand, scene, clock, gate: Gate, plan: Plan, links: Links, lead_s: float, stopped):
         self.robot, self.hand, self.scene, self.clock, self.gate = robot, hand, scene, clock, gate
@@ -203,8 +203,12 @@ class Driver:
             for _ in range(ms if self.robot.features.serves else 1):
                 self.robot.serve()
             self.hand.serve()
-            self.clock.end()
-            state = self._observe()
+            if self.robot.moving:
+                self.clock.end()
+                state = self._observe()
+            else:  # a client that controls nothing waits for the next state, and in lockstep none comes after the end
+                state = self._observe()
+                self.clock.end()
         except RobotFault as fault:
             self.event(fault.event, str(fault))
             return None
@@ -293,6 +297,7 @@ class Driver:
         self.success, self.in_episode = False, True
         if self.scene is not None:
             self.scene.place_object(self.plan.seeds[self.episode])
+            self.scene.settle(self.hand)
         self._servo()
         self.links.main.send(("armed", self.episode))
         while self.now.state is State.ARMED:
@@ -349,7 +354,7 @@ class Driver:
             return self.event(Event.LIMITS, command.breach)
         state, q = self.now.state, self.last.q_rad
         self._send(command)
-        self.success = self.success or self._score(command)
+        self._after_motion(command)
         latency_s = float("nan") if answer is None else start_s - answer.captured_s
         self.links.main.send(("period", Period(
             self.episode, self.index, -1 if answer is None else answer.index, start_s, state.value, command.applied, q, q_d,
@@ -393,8 +398,16 @@ class Driver:
                 self.links.policy.send(Request(self.episode, self.index + 1, self.clock.now_s()))
         return False
 
-    def _score(self, command: Command) -> bool:
-        return self.scene is not None and self.scene.done(command.applied)
+    def _after_motion(self, command: Command) -> None:
+        """On a simulated arm: the score, and the hand's state of now for the next observation."""
+        if self.scene is None:
+            return
+        try:
+            self.success = self.scene.done(command.applied) or self.success
+            self.scene.settle(self.hand)
+            self._observe()
+        except RobotFault as fault:
+            self.event(fault.event, str(fault))
 
     def _end_episode(self) -> None:
         verdict = self.success if self.scene is not None else None

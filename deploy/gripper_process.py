@@ -40,7 +40,7 @@ class RemoteGripper:
     """The robot's process's end of it. Orders don't block."""
 
     def __init__(self, state: Block, orders: Connection):
-        self.state, self.orders, self.sent = state, orders, 0
+        self.state, self.orders, self.sent, self.last = state, orders, 0, None
 
     def connect(self) -> None:
         pass
@@ -50,8 +50,9 @@ class RemoteGripper:
         return GripperState(float(width), bool(holds))
 
     def command(self, close: bool) -> None:
-        self.sent += 1
-        self.orders.send(close)
+        if close != self.last:
+            self.sent, self.last = self.sent + 1, close
+            self.orders.send(close)
 
     def serve(self) -> None:
         pass

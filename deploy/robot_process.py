@@ -51,6 +51,9 @@ class SimScene:
     def done(self, applied: np.ndarray) -> bool:
         return self.robot.score(applied)
 
+    def settle(self, hand) -> None:
+        """Nothing is under way."""
+
 
 def robot_main(spec: RobotSpec, hand_ends, links: Links, lead_s: float, stopped) -> None:
     """Runs the whole plan; the last message to main is ("end", ending's name, why). `hand_ends`: the gripper process's
@@ -91,5 +94,5 @@ def _clock_and_scene(spec: RobotSpec, robot):
         return WallClock(), None
     from deploy.lockstep import EmulatorScene, GrantClock
 
-    scene = EmulatorScene(*spec.console)
+    scene = EmulatorScene(*spec.console, spec.lockstep)
     return (GrantClock(*spec.console) if spec.lockstep else WallClock()), scene

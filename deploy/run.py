@@ -64,15 +64,14 @@ def _policy(name: str) -> dict:
 
 
 def _emulator_at(ip: str):
+    from deploy.emulator.console import CONSOLE_PORT, ConsoleError
     from deploy.emulator.console import Console as EmulatorConsole
 
     try:
-        console = EmulatorConsole(ip, 1339)
-        info = console.ask("info")
-        console.close()
-    except OSError:
+        with EmulatorConsole(ip) as console:
+            return (ip, CONSOLE_PORT), console.ask("info")
+    except ConsoleError:
         return None
-    return (ip, 1339), info
 
 
 def _emulator(s: Settings):

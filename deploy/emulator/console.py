@@ -31,14 +31,25 @@ class Console:
 
     def ask(self, do: str, **arguments) -> dict:
         """The reply, without its "ok". ConsoleError with the emulator's sentence where it refuses."""
+        self.send(do, **arguments)
+        return self.receive()
+
+    def send(self, do: str, **arguments) -> None:
+        """A request whose reply is read later, with `receive`."""
         try:
             self._file.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
             self._file.flush()
+        except OSError as error:
+            raise ConsoleError(f"the emulator took no {do!r} ({error})") from error
+
+    def receive(self) -> dict:
+        """The reply to the oldest request that has none yet."""
+        try:
             line = self._file.readline()
         except OSError as error:
-            raise ConsoleError(f"the emulator did not answer {do!r} ({error})") from error
+            raise ConsoleError(f"the emulator did not answer ({error})") from error
         if not line:
-            raise ConsoleError(f"the emulator closed its console before it answered {do!r}")
+            raise ConsoleError("the emulator closed its console before it answered")
         reply = json.loads(line)
         if not reply.pop("ok"):
             raise ConsoleError(reply["error"])
