@@ -114,7 +114,8 @@ def _robot(args: argparse.Namespace, env) -> tuple[list[Line], np.ndarray | None
         finally:
             robot.disconnect()
     except RobotFault as fault:
-        return [Line("robot", BAD, f"{robot.features.client} at {args.robot_ip}: {fault}")], None
+        pressed = "; release the user stop" if "user stop" in str(fault).lower() else ""
+        return [Line("robot", BAD, f"{robot.features.client} at {args.robot_ip}: {fault}{pressed}")], None
     lines = [replace(line, said=f"{robot.features.client}, {line.said}") for line in [verdicts.robot(state)]]
     lines.append(verdicts.connection(times_s, wall_s))
     lines += verdicts.limits(state.q_rad, LIMITS[args.robot], safety.Envelope.of(env.robot))

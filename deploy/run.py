@@ -18,13 +18,13 @@ from toto_robot.errors import UserError
 
 def run(args: argparse.Namespace) -> int:
     """One deployment; its exit code. Prints the report on stdout, the JSON line last."""
-    s = resolved(settings_of(args), _emulator_at)
+    s = resolved(settings_of(args), emulator_at)
     about = _policy(s.policy)
     env = parts.scene_of(about["env"])
     check_rate(s.hz, env.control_hz, s.policy)
     with contextlib.ExitStack() as stack:
         if s.emulated and not s.simulated and s.console is None:
-            s.robot_ip, s.console = stack.enter_context(_emulator(s))
+            s.robot_ip, s.console = stack.enter_context(emulator(s))
         panel = stack.enter_context(Panel())
         panel.say(_what(s))
         session = Session(s, None, _seeds(s, env.name), panel)
@@ -63,7 +63,8 @@ def _policy(name: str) -> dict:
     return about
 
 
-def _emulator_at(ip: str):
+def emulator_at(ip: str):
+    """The console (ip, port) and the info of an emulator that listens at `ip`, or None."""
     from deploy.emulator.console import CONSOLE_PORT, ConsoleError
     from deploy.emulator.console import Console as EmulatorConsole
 
@@ -74,7 +75,8 @@ def _emulator_at(ip: str):
         return None
 
 
-def _emulator(s: Settings):
+def emulator(s: Settings):
+    """Starts one; see `lockstep.started`."""
     from deploy.lockstep import started
 
     return started(s.robot, s.clock)
