@@ -110,9 +110,7 @@ class Driver:
             return
         try:
             if reaction is Reaction.START_MOTION:
-                self.clock.begin(5)
-                self.robot.start()
-                self.clock.end()
+                self._take_control()
             elif reaction is Reaction.STOP_MOTION:
                 self._rest()
             else:
@@ -121,6 +119,13 @@ class Driver:
         except RobotFault as fault:
             failed = reaction is Reaction.RECOVER and fault.event not in (Event.USER_STOP, Event.NETWORK)
             self.event(Event.RECOVERY_FAILED if failed else fault.event, str(fault))
+
+    def _take_control(self) -> None:
+        if self.robot.features.serves:  # nothing answers the arm before the first servo period, so no time is granted
+            return self.robot.start()
+        self.clock.begin(5)
+        self.robot.start()
+        self.clock.end()
 
     def _rest(self) -> None:
         """Brings the arm to rest and gives control back."""
@@ -295,10 +300,14 @@ class Driver:
         """Places the object where there is a simulation, then waits for the operator."""
         self.episode, self.index, self.answer, self.late, self.asked = self.episode + 1, 0, None, 0, -1
         self.success, self.in_episode = False, True
-        if self.scene is not None:
-            self.scene.place_object(self.plan.seeds[self.episode])
-            self.scene.settle(self.hand)
-        self._servo()
+        self._servo(20)
+        try:
+            if self.scene is not None:
+                self.scene.place_object(self.plan.seeds[self.episode])
+                self.scene.settle(self.hand)
+        except RobotFault as fault:
+            return self.event(fault.event, str(fault))
+        self._servo(20)
         self.links.main.send(("armed", self.episode))
         while self.now.state is State.ARMED:
             self._idle()

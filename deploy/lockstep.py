@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deploy.emulator.clock import KEEPALIVE_S
 from deploy.emulator.console import Console, ConsoleError
 from deploy.machine import Event
 from deploy.robots.base import RobotFault
@@ -29,19 +30,22 @@ class GrantClock:
     lockstep = True
 
     def __init__(self, ip: str, port: int):
-        self.console = Console(ip, port)
-        self.time_ms = self.console.ask("info")["time_ms"]
+        self.console, self.time_ms, self._heard_s = Console(ip, port), 0, 0.0
 
     def now_s(self) -> float:
         return self.time_ms / 1000
 
     def begin(self, ms: int = 1) -> None:
-        """Grants; the reply is read in `end`, so that a client may answer the arm in between."""
+        """Grants; the reply is read in `end`, so that a client may answer the arm in between. Time that the emulator let
+        pass to keep a client alive counts as passed."""
+        if time.monotonic() - self._heard_s > KEEPALIVE_S / 2:
+            self.time_ms = self.console.ask("info")["time_ms"]
         self.console.send("grant", until_ms=self.time_ms + ms)
 
     def end(self) -> None:
         try:
             self.time_ms = max(self.time_ms, self.console.receive()["time_ms"])
+            self._heard_s = time.monotonic()
         except ConsoleError as error:
             raise RobotFault(Event.NETWORK, str(error)) from error
 

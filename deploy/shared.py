@@ -1,85 +1,75 @@
 """What the processes of a run share without waiting for each other: the newest frame, the robot's recent states, physics.
 
 Memory comes from multiprocessing's anonymous arenas, so nothing is left behind however the program ends. Each has one
-writer; readers take a copy and read again when the writer came between. All times are of the run's clock, in seconds.
+writer, which fills one of two places while readers take the other: a writer that is stopped in the middle keeps nobody
+waiting. All times are of the run's clock, in seconds.
 """
 
 import ctypes
-import time
 from multiprocessing.context import BaseContext
 
 import numpy as np
 
-TRIES = 1000
-
 
 class Block:
-    """`size` float64 with one writer: `write` puts all of them, `read` gives a whole copy."""
+    """`size` numbers of one type with one writer: `write` puts all of them, `read` gives a whole copy."""
 
-    def __init__(self, context: BaseContext, size: int):
-        self.raw = context.RawArray(ctypes.c_double, size + 1)
+    def __init__(self, context: BaseContext, size: int, kind=ctypes.c_double):
+        self.size, self.kind = size, kind
+        self.raw, self.count = context.RawArray(kind, 2 * size), context.RawValue(ctypes.c_longlong, 0)
 
-    def _view(self) -> np.ndarray:
-        return np.frombuffer(self.raw, np.float64)
+    def _places(self) -> np.ndarray:
+        return np.frombuffer(self.raw, self.kind).reshape(2, self.size)
 
     @property
     def version(self) -> int:
         """How often it was written; 0 for never."""
-        return int(self._view()[0]) // 2
+        return self.count.value
 
     def write(self, values) -> None:
-        view = self._view()
-        view[0] += 1  # odd: being written
-        view[1:] = values
-        view[0] += 1
+        self._places()[(self.count.value + 1) % 2] = values
+        self.count.value += 1
 
     def read(self) -> np.ndarray:
-        view = self._view()
-        for _ in range(TRIES):
-            before = view[0]
-            values = view[1:].copy()
-            if before == view[0] and before % 2 == 0:
+        places = self._places()
+        while True:
+            before = self.count.value
+            values = places[before % 2].copy()
+            if self.count.value == before:  # else the writer may have come round to this place
                 return values
-            time.sleep(1e-5)
-        raise RuntimeError("the writer of a shared block stopped in the middle of a write")
 
 
 class FrameSlot:
-    """The newest frame of a camera: `rgb` uint8 (H, W, 3), when it was captured, its number, and how many were read."""
+    """The newest frame of a camera: `rgb` uint8 (H, W, 3), when it was captured, and its number."""
 
     def __init__(self, context: BaseContext, shape: tuple[int, int, int]):
         self.shape = shape
-        self.pixels = context.RawArray(ctypes.c_uint8, int(np.prod(shape)))
-        self.head = Block(context, 3)
-        """captured_s, sequence, and reads: how many times the camera was asked, frames or not."""
-        self.busy = context.RawValue(ctypes.c_longlong, 0)
+        self.block = Block(context, int(np.prod(shape)) + 16, ctypes.c_uint8)
+        self.head = Block(context, 2)
+        self.reads = context.RawValue(ctypes.c_longlong, 0)
+        """How many times the camera was asked, whether a frame came or not."""
 
     def put(self, rgb: np.ndarray, captured_s: float, sequence: int, reads: int) -> None:
-        self.busy.value += 1
-        np.frombuffer(self.pixels, np.uint8)[:] = rgb.reshape(-1)
-        self.head.write((captured_s, sequence, reads))
-        self.busy.value += 1
+        head = np.array([captured_s, sequence], np.float64)
+        self.block.write(np.concatenate([np.asarray(rgb, np.uint8).reshape(-1), head.view(np.uint8)]))
+        self.head.write(head)
+        self.reads.value = reads
 
     def answered(self, reads: int) -> None:
         """The camera was asked `reads` times; the frame is as it was."""
-        captured_s, sequence, _ = self.head.read()
-        self.head.write((captured_s, sequence, reads))
+        self.reads.value = reads
 
     def latest(self) -> tuple[float, int, int]:
         """captured_s, sequence and reads; sequence is -1 before the first frame."""
-        captured_s, sequence, reads = self.head.read()
-        return float(captured_s), int(sequence) if self.busy.value else -1, int(reads)
+        reads = self.reads.value
+        captured_s, sequence = self.head.read()
+        return float(captured_s), int(sequence) if self.head.version else -1, reads
 
     def get(self) -> tuple[np.ndarray, float, int]:
         """A copy of the frame, its capture time and its number."""
-        for _ in range(TRIES):
-            before = self.busy.value
-            rgb = np.frombuffer(self.pixels, np.uint8).reshape(self.shape).copy()
-            captured_s, sequence, _ = self.head.read()
-            if before == self.busy.value and before % 2 == 0:
-                return rgb, float(captured_s), int(sequence)
-            time.sleep(1e-4)
-        raise RuntimeError("the camera's process stopped in the middle of a frame")
+        values = self.block.read()
+        captured_s, sequence = values[-16:].view(np.float64)
+        return values[:-16].reshape(self.shape), float(captured_s), int(sequence)
 
 
 class History:
