@@ -4,11 +4,14 @@
     python -m demos.record out=data/dart noise_std=0.1 keep=success
     python -m demos.record out=data/student policy=runs/franka_pick-20261120-120000 keep=all
     python -m demos.record out=data/mine source=keyboard live=view.png episodes=10
+    python -m demos.record out=data/arm source=guide robot=fr3 robot_ip=172.16.0.2 camera=wrist.yaml env=franka_cube
 
 What is written is a zarr v3 folder (demos/schema.py says what stands where) that readers may open while it grows; each
 episode is there once it has ended, and stays there whatever happens to this command. resume=true goes on with one that
 was stopped. The same seed gives the same episodes; `meta/index` tells which is which, for with several side by side
 they stand in the order in which they ended. Seeds are training's: an evaluation never meets them.
+source=guide records on an arm (or an emulated one) that a person guides by hand: Enter starts and keeps, Backspace discards,
+space closes and opens the hand; nothing here moves the arm. What was done with it again: `demos.replay mode=robot`.
 Prints one JSON line: out, episodes, successes, steps, attempts, seconds, steps_per_s.
 """
 
@@ -25,6 +28,8 @@ import policies
 from demos.recording import KEEP, Plan, attributes_of, record, resumable
 from demos.store import DemoSet, DemoWriter
 from demos.teleop import LiveView, teleoperate
+from deploy import guided_recording
+from deploy.on_arm import ArmKeys
 from policies.experts import ScriptedPick
 from policies.labelling import make_labeller
 from policies.rollout import EnvConfig
@@ -32,11 +37,11 @@ from policies.seeds import training_seed
 from toto_robot import door
 from toto_robot.errors import UserError
 
-SOURCES = ("simulation", "keyboard", "spacemouse")
+SOURCES = ("simulation", "keyboard", "spacemouse", "guide")
 
 
 @dataclass
-class RecordConfig:
+class RecordConfig(ArmKeys):
     """Keys of `python -m demos.record`."""
 
     out: str = "???"
@@ -44,7 +49,8 @@ class RecordConfig:
     env: EnvConfig = field(default_factory=EnvConfig)
     """The environment."""
     source: str = "simulation"
-    """Who acts: simulation (the expert or the policy, many at once), keyboard or spacemouse (a person, in real time)."""
+    """Who acts: simulation (the expert or the policy, many at once), keyboard or spacemouse (a person, in real
+    time), or guide (a person guides an arm by hand: the keys robot, robot_ip, … say which)."""
     expert: str = "scripted"
     """Which expert acts, unless policy= is given."""
     policy: str | None = None
@@ -87,12 +93,17 @@ class RecordConfig:
             raise UserError(f"cameras={list(self.cameras)}: the wrist camera belongs to every set; add it.")
         if self.source != "simulation" and (self.policy or self.noise_std):
             raise UserError(f"source={self.source} has a person act: leave out policy= and noise_std=.")
+        if (self.robot or self.robot_ip) and self.source != "guide":
+            raise UserError(f"source={self.source} acts in simulation. On an arm give source=guide; a policy's episodes on an "
+                            "arm are recorded by deploy/run_real.py --record.")
 
 
 def main(cfg: RecordConfig) -> dict:
     """Record until the set holds `cfg.episodes` episodes."""
     if cfg.env.name not in envs.names():
         raise door.unknown("env", cfg.env.name, envs.names())
+    if cfg.source == "guide":
+        return guided_recording.record(cfg, cfg.env.name, cfg.out, cfg.episodes, cfg.resume)
     options = dict(appearance=cfg.env.appearance, image_size=cfg.image_size)
     who = cfg.source if cfg.source != "simulation" else f"policy {cfg.policy}" if cfg.policy else f"expert {cfg.expert}"
     notes = dict(source=who, noise_std=cfg.noise_std, keep=cfg.keep, seed=cfg.seed)

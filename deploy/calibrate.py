@@ -6,7 +6,8 @@
 Lay the board flat and fasten it. Take 15 pictures or more from all around, 0.25 to 0.5 m away, the hand tilted forwards,
 backwards and sideways by 20 to 40 degrees and turned about its axis; keep still while a picture is taken. Nothing here
 moves the arm: a person does, with the guiding button. Then `q` and Enter: the file is written, and the residuals tell how
-good it is (5 mm and 1 degree, root mean square, are good). `python -m deploy.check --hand-eye` tells later whether it still holds.
+good it is (5 mm and 1 degree, root mean square, are good). `python -m deploy.check --hand-eye` tells later whether it still
+holds.
 """
 
 import argparse

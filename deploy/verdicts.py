@@ -61,8 +61,8 @@ def connection(times_s: np.ndarray, wall_s: float) -> Line:
     stamps = np.unique(np.round(1000 * np.asarray(times_s)).astype(np.int64))
     moved_s = (stamps[-1] - stamps[0]) / 1000 if len(stamps) else 0.0
     if moved_s < 0.9 * wall_s:
-        return Line("connection", BAD, f"the robot's clock went on by {moved_s:.2f} s in {wall_s:.2f} s: the robot is gone, or an "
-                    "emulator runs on a busy computer or with --clock lockstep")
+        return Line("connection", BAD, f"the robot's clock went on by {moved_s:.2f} s in {wall_s:.2f} s: the robot is gone, or "
+                    "an emulator runs on a busy computer or with --clock lockstep")
     gaps = np.diff(stamps)
     share = len(gaps) / float(gaps.sum())
     said = f"{100 * share:.1f} % of {gaps.sum()} states in {wall_s:.1f} s were seen, longest gap {gaps.max()} ms"

@@ -69,7 +69,8 @@ def test_the_arm_is_judged_by_the_room_it_has():
     assert "outside the box" in verdicts.limits(turned, FR3_LIMITS, ENVELOPE)[1].said
 
 
-@pytest.mark.parametrize("width_m, holds, verdict", [(0.08, False, OK), (0.045, True, LOOK), (0.2, False, BAD), (-0.1, False, BAD)])
+@pytest.mark.parametrize("width_m, holds, verdict", [(0.08, False, OK), (0.045, True, LOOK), (0.2, False, BAD),
+                                                     (-0.1, False, BAD)])
 def test_the_gripper_is_judged_by_its_width(width_m, holds, verdict):
     assert verdicts.gripper(GripperState(width_m, holds), 0.08).verdict == verdict
 
