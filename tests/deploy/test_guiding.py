@@ -141,6 +141,6 @@ def test_what_can_not_be_guided_is_said():
         guided_recording.record(ArmKeys(backend="sim"), "franka_cube", "x", 1, False)
     with pytest.raises(UserError, match="Give env=franka_cube"):
         guided_recording.record(ArmKeys(), "franka_pick", "x", 1, False)
-    with pytest.raises(UserError, match="On an arm give source=guide"):
+    with pytest.raises(UserError, match="On an arm give source=guide, keyboard"):
         RecordConfig(out="x", robot="fr3")
     assert "franka_cube" in envs.names()
