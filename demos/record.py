@@ -96,8 +96,8 @@ class RecordConfig(ArmKeys):
         if self.source != "simulation" and (self.policy or self.noise_std):
             raise UserError(f"source={self.source} has a person act: leave out policy= and noise_std=.")
         if (self.robot or self.robot_ip) and self.source == "simulation":
-            raise UserError("source=simulation acts in simulation. On an arm give source=guide, keyboard or spacemouse; a policy's "
-                            "episodes on an arm are recorded by deploy/run_real.py --record.")
+            raise UserError("source=simulation acts in simulation. On an arm give source=guide, keyboard or spacemouse; a "
+                            "policy's episodes on an arm are recorded by deploy/run_real.py --record.")
 
 
 def main(cfg: RecordConfig) -> dict:
