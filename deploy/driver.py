@@ -22,6 +22,8 @@ from envs.robots.limits import JointLimits
 
 WALL_S = 30.0
 """In lockstep, where time stands still: how long an answer may take on the wall's clock."""
+REST_S = 3.0
+"""How long a stop may take."""
 
 
 @dataclass
@@ -133,9 +135,11 @@ class Driver:
             return
         try:
             self.robot.stop()
-            end = time.monotonic() + 3.0
-            while self.robot.moving and time.monotonic() < end:
+            end_s, end = self.clock.now_s() + REST_S, time.monotonic() + WALL_S
+            while self.robot.moving and self.clock.now_s() < end_s and time.monotonic() < end:
                 self._servo()
+            if self.robot.moving:
+                raise RobotFault(Event.NETWORK, f"the arm did not come to rest within {REST_S} s")
         except RobotFault as fault:
             if fault.event is not Event.REFLEX:  # a reflex has stopped it as well
                 self.event(fault.event, str(fault))
@@ -299,7 +303,7 @@ class Driver:
     def _armed(self) -> None:
         """Places the object where there is a simulation, then waits for the operator."""
         self.episode, self.index, self.answer, self.late, self.asked = self.episode + 1, 0, None, 0, -1
-        self.success, self.in_episode = False, True
+        self.success = False
         self._servo(20)
         try:
             if self.scene is not None:
@@ -311,6 +315,9 @@ class Driver:
         self.links.main.send(("armed", self.episode))
         while self.now.state is State.ARMED:
             self._idle()
+        if self.now.state is not State.RUN:
+            return
+        self.in_episode = True
         self.gate.reset(self.last.q_rad)
         self.closed, self.next_s = False, None
         self._ask()
