@@ -18,7 +18,7 @@ from deploy.settings import Settings, resolved
 from toto_robot.errors import UserError
 
 
-@dataclass
+@dataclass(kw_only=True)
 class ArmKeys:
     """Keys of a door that can work on an arm; as the flags of `deploy/run_real.py`."""
 

@@ -8,7 +8,7 @@ from demos.teleop import DISCARD, DONE, QUIT, Command
 from deploy import teleop_session
 from deploy.endings import Ending
 from deploy.on_arm import ArmKeys
-from deploy.teleop_session import Driven
+from deploy.teleop_session import Driven, TeleopSession
 from envs.robots import FRANKA
 
 LOW, SPAN = FRANKA.scale_low, FRANKA.scale_high - FRANKA.scale_low
@@ -45,27 +45,43 @@ def test_the_hand_goes_where_it_is_asked_in_the_robots_base_frame(axis, sign):
 
 
 class Person:
-    """Confirms, drives up for a while, then says `verdicts` one after the other; quits when there are none left."""
+    """Drives up for 12 periods of each episode, then says the next of `verdicts`; quits when there are none left."""
 
     help = "keys"
 
     def __init__(self, *verdicts):
-        self.verdicts, self.reads = list(verdicts), 0
+        self.verdicts, self.session = list(verdicts), None
 
     def read(self):
-        self.reads += 1
-        if self.reads % 40:
-            return Command(velocity=np.array([0, 0, 0.5]))
-        return Command(event=self.verdicts.pop(0) if self.verdicts else QUIT)
+        session = self.session
+        if session.open_episode and session.state == "run" and session.steps >= 12:
+            return Command(event=self.verdicts.pop(0) if self.verdicts else QUIT)
+        return Command(velocity=np.array([0, 0, 0.5]))
 
     def close(self):
         pass
 
 
-def test_kept_episodes_are_recorded_and_discarded_ones_are_not(tmp_path):
+@pytest.fixture
+def person(monkeypatch):
+    """(verdicts) to a Person that sees the session it drives."""
+    drive = TeleopSession.drive
+
+    def watched(session, source, *more):
+        source.session = session
+        drive(session, source, *more)
+
+    monkeypatch.setattr(TeleopSession, "drive", watched)
+    return Person
+
+
+@pytest.mark.parametrize("backend", ["sim", "franky"])
+def test_kept_episodes_are_recorded_and_discarded_ones_are_not(backend, person, tmp_path):
+    if backend == "franky":
+        pytest.importorskip("franky", reason="franky-control is not installed")
     out = str(tmp_path / "set")
-    told, ending, _ = teleop_session.record(ArmKeys(backend="sim", clock="lockstep", yes=True), Person(DISCARD, DONE, DONE),
-                                            "franka_cube", out, 2, False, 0, 0.1)
+    told, ending, _ = teleop_session.record(ArmKeys(backend=backend, clock="lockstep", yes=True),
+                                            person(DISCARD, DONE, DONE), "franka_cube", out, 2, False, 0, 0.1)
     assert ending is Ending.DONE and (told["episodes"], told["attempts"]) == (2, 3)
     assert verify(out) == []
     data = DemoSet(out).episode(0)
