@@ -11,7 +11,8 @@ import numpy as np
 import envs
 from deploy import safety
 from deploy.clock import OwnClock
-from deploy.driver import Driver, Links, Plan
+from deploy.driver import Driver
+from deploy.plan import Links, Plan
 from deploy.gate import Gate
 from deploy.machine import Event, Rules
 from deploy.policy_process import Answer

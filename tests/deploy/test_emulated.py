@@ -15,9 +15,13 @@ from deploy import lockstep
 
 CLIENT = Path(__file__).parent / "emulated_client.py"
 ARM = {"franky": "fr3", "pylibfranka": "fr3", "panda_py": "panda"}
-installed = [pytest.param(name, marks=pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is not installed"))
-             for name in ARM]
-franky = pytest.mark.skipif(importlib.util.find_spec("franky") is None, reason="franky is not installed")
+
+
+def needs(name):
+    return pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is not installed")
+
+
+franky, installed = needs("franky"), [pytest.param(name, marks=needs(name)) for name in ARM]
 
 
 def drive(backend, **plan):
