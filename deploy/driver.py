@@ -6,82 +6,23 @@ main process, which talks to the operator.
 """
 
 import time
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 
 import numpy as np
 
-from deploy import machine, safety
+from deploy import machine, preflight, safety
 from deploy.gate import Command, Gate, minimum_jerk
 from deploy.machine import Event, Reaction, State
+from deploy.plan import Links, Period, Plan
 from deploy.policy_process import Answer, Request
 from deploy.robots.base import RobotFault, RobotState
-from deploy.shared import FrameSlot, History
 from envs.robots.control import SERVO_DT_S
-from envs.robots.limits import JointLimits
 
 WALL_S = 30.0
 """In lockstep, where time stands still: how long an answer may take on the wall's clock."""
 REST_S = 3.0
 """How long a stop may take."""
-
-
-@dataclass
-class Plan:
-    """What is to be run."""
-
-    seeds: list[int]
-    """One episode each."""
-    periods: int
-    """Control periods that an episode may take."""
-    period_s: float
-    home_rad: np.ndarray
-    limits: JointLimits
-    """The arm's published ones: what it measures must stay inside."""
-    home_speed: float = 0.2
-    """Share of the limits with which it goes home."""
-    max_age_s: float = 0.25
-    """An action whose frame is older than this when its period begins is late and is dropped."""
-    dry: bool = False
-    """Everything but motion."""
-    rules: machine.Rules = field(default_factory=machine.Rules)
-
-
-@dataclass
-class Links:
-    """The other processes, as this one sees them."""
-
-    main: Connection
-    policy: Connection
-    frames: FrameSlot
-    history: History
-    orders: object
-    """Semaphore of the camera in lockstep."""
-
-
-@dataclass
-class Period:
-    """One control period, as it is recorded. Times on the run's clock."""
-
-    episode: int
-    index: int
-    asked: int
-    """The request whose action was applied; -1 for none."""
-    start_s: float
-    state: str
-    applied: np.ndarray
-    q_rad: np.ndarray
-    q_d_rad: np.ndarray
-    """The last command before the period."""
-    width_m: float
-    limited: str
-    late: int
-    """Actions that were dropped since the last period."""
-    lag_s: float
-    """How late the period began, by the wall."""
-    latency_s: float
-    """From the frame's capture to the first set-point; nan without an action."""
-    success: bool
+CATCH_UP = 4
+"""Set-points, milliseconds."""
 
 
 class Driver:
@@ -243,7 +184,8 @@ class Driver:
         state = self._servo(20)
         if state is None:
             return
-        rows = self._checks(state)
+        rows = preflight.checks(self.robot.features, state, self.plan, self.gate.envelope, self._fresh_frame(),
+                                self.hand.observe().width_m)
         self.links.main.send(("checks", rows))
         bad = [f"{name}: {said}" for name, ok, said in rows if not ok]
         if bad:
@@ -251,31 +193,6 @@ class Driver:
         while self.now.state is State.PREFLIGHT and not self.allowed:
             self._idle()
         self.event(Event.CHECKED)
-
-    def _checks(self, state: RobotState) -> list[tuple[str, bool, str]]:
-        way = minimum_jerk(state.q_rad, self.plan.home_rad, safety.share_of(self.plan.limits, self.plan.home_speed))
-        frame_age = self._fresh_frame()
-        low, high = self.plan.limits.q_min_rad, self.plan.limits.q_max_rad
-        room = float(np.minimum(state.q_rad - low, high - state.q_rad).min())
-        return [
-            ("robot", state.mode in ("idle", "move") and not state.errors,
-             f"{self.robot.features.client}, mode {state.mode}" + f", errors {', '.join(state.errors)}" * bool(state.errors)),
-            ("joints", room > 0, f"{room:.2f} rad from the nearest limit"),
-            ("way home", *self._way_home(way)),
-            ("camera", frame_age is not None and frame_age < self.plan.rules.camera_hold_s,
-             "no frame" if frame_age is None else f"newest frame {1000 * frame_age:.0f} ms old"),
-            ("gripper", True, f"{1000 * self.hand.observe().width_m:.0f} mm open"),
-        ]
-
-    def _way_home(self, way: np.ndarray) -> tuple[bool, str]:
-        """Whether the way leads into the box without leaving it further, and past the arm itself."""
-        some = way[::25]
-        outside, apart = self.gate.envelope.outside_m(some), self.gate.envelope.apart_m(some)
-        if apart.min() < self.gate.envelope.self_distance_m:
-            return False, f"comes within {1e3 * apart.min():.0f} mm of itself; guide the arm nearer to home by hand"
-        if np.diff(np.maximum(outside, 0)).max(initial=0) > 0.002:
-            return False, "leaves the workspace box further than the arm is now; guide the arm nearer to home by hand"
-        return True, f"{len(way) * SERVO_DT_S:.1f} s at {100 * self.plan.home_speed:.0f} % of the limits"
 
     def _fresh_frame(self) -> float | None:
         """Seconds since the newest frame's capture, after waiting for one for 5 s of the wall's time at most."""
@@ -360,7 +277,8 @@ class Driver:
     def _period(self) -> None:
         start_s = self.clock.now_s()
         lag_s = 0.0 if self.next_s is None or self.clock.lockstep else max(0.0, start_s - self.next_s)
-        self.next_s = start_s + self.plan.period_s - (lag_s if lag_s < self.plan.period_s else 0.0)
+        due_s = start_s - (lag_s if lag_s < self.plan.period_s / 4 else 0.0)  # a longer delay is not caught up
+        self.next_s = due_s + self.plan.period_s
         answer = self._usable() if self.now.state is State.RUN else None
         if self.plan.dry:
             self.gate.reset(self.last.q_rad)
@@ -369,7 +287,7 @@ class Driver:
         if command.breach:
             return self.event(Event.LIMITS, command.breach)
         state, q = self.now.state, self.last.q_rad
-        self._send(command)
+        self._send(command, due_s)
         self._after_motion(command)
         latency_s = float("nan") if answer is None else start_s - answer.captured_s
         self.links.main.send(("period", Period(
@@ -379,11 +297,11 @@ class Driver:
         if self.now.state in machine.RUNNING:
             self._after_period()
 
-    def _send(self, command: Command) -> None:
+    def _send(self, command: Command, due_s: float) -> None:
         if not self.plan.dry and command.close != self.closed:
             self.closed = command.close
             self.hand.command(command.close)
-        self._stream(command.points_rad, *machine.RUNNING)
+        self._stream(command.points_rad, *machine.RUNNING, start_s=due_s)
 
     def _after_period(self) -> None:
         if self.success or self.index >= self.plan.periods:
@@ -391,13 +309,17 @@ class Driver:
         if self.clock.lockstep:
             self._ask()
 
-    def _stream(self, points: np.ndarray, *states: State) -> bool:
-        """Sends set-points, one a servo period, while the machine is in one of `states`. On the wall's clock it sends the one
-        that is due and skips those it missed."""
-        start_s, sent = self.clock.now_s(), -1
+    def _stream(self, points: np.ndarray, *states: State, start_s: float | None = None) -> bool:
+        """Sends set-points, one a servo period from `start_s` (default now) on, while the machine is in one of `states`. On
+        the wall's clock it sends the one that is due, but never goes on by more than `CATCH_UP` at once: on a machine that is
+        too slow the motion gets slower, not rougher."""
+        start_s, sent = self.clock.now_s() if start_s is None else start_s, -1
         asked = self.clock.lockstep or State.RUN not in states or self.index + 1 >= self.plan.periods
         while self.now.state in states:
             due = sent + 1 if self.clock.lockstep else int((self.clock.now_s() - start_s) / SERVO_DT_S)
+            due = min(due, sent + CATCH_UP)
+            if due >= len(points) and sent < len(points) - 1:
+                due = len(points) - 1  # the last one is never left out
             if due >= len(points):
                 return True
             try:

@@ -41,8 +41,8 @@ def scene_of(env_name: str):
     env = envs.make(env_name, render=False)
     if env.protocol.name != "deployment":
         fit = ", ".join(n for n in envs.names() if envs.make(n, render=False).protocol.name == "deployment")
-        raise UserError(f"The policy was trained in {env_name}, whose protocol {env.protocol.name!r} is not what an arm is driven "
-                        f"with. Train one in: {fit}.")
+        raise UserError(f"The policy was trained in {env_name}, whose protocol {env.protocol.name!r} is not what an arm is "
+                        f"driven with. Train one in: {fit}.")
     return env
 
 

@@ -94,8 +94,8 @@ def policy_main(make: Callable, scale: Scale, frames: FrameSlot, history: Histor
     To `report` goes ("ready", seconds of the slower warm-up inferences), then (Answer, rgb, proprio) for each step."""
     os.nice(5)  # an arm's process goes first
     policy = make()
-    blank = {"rgb": np.zeros(frames.shape, np.uint8), "proprio": scale.proprio(np.zeros(len(scale.low) - scale.fingers),
-                                                                               np.zeros(len(scale.low) - scale.fingers), 0, 0)}
+    still = np.zeros(len(scale.low) - scale.fingers)
+    blank = {"rgb": np.zeros(frames.shape, np.uint8), "proprio": scale.proprio(still, still, 0, 0)}
     times = []
     for _ in range(WARM_UP if not isinstance(policy, ScriptedPolicy) else 0):
         began = time.perf_counter()
@@ -123,4 +123,5 @@ def _answer(policy, request: Request, scale: Scale, frames: FrameSlot, history: 
     except Exception as problem:  # a policy is the user's: what it raises is told and counts as silence
         error = f"{type(problem).__name__}: {problem}"
     inference_s = time.perf_counter() - began
-    return Answer(request.episode, request.index, action, captured_s, sequence, request.asked_s, inference_s, error), rgb, proprio
+    answer = Answer(request.episode, request.index, action, captured_s, sequence, request.asked_s, inference_s, error)
+    return answer, rgb, proprio

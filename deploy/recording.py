@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from demos import DemoWriter, schema
-from deploy.driver import Period
+from deploy.plan import Period
 from deploy.machine import State
 from deploy.policy_process import Answer
 
@@ -73,6 +73,8 @@ def attributes(env, camera: dict, notes: dict) -> dict:
 
 def revision() -> str:
     """The git commit that runs, with a + where files differ from it; "unknown" outside a checkout."""
-    ask = lambda *words: subprocess.run(["git", *words], capture_output=True, text=True, cwd=Path(__file__).parent)  # noqa: E731
-    commit = ask("rev-parse", "HEAD").stdout.strip()
-    return commit + "+" * bool(ask("status", "--porcelain", "-uno").stdout.strip()) if commit else "unknown"
+    def ask(*words: str) -> str:
+        return subprocess.run(["git", *words], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
+
+    commit = ask("rev-parse", "HEAD")
+    return commit + "+" * bool(ask("status", "--porcelain", "-uno")) if commit else "unknown"

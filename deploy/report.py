@@ -19,8 +19,9 @@ class Timings:
 
     def summary(self) -> dict[str, dict[str, float]]:
         """{name: {p50_ms, p99_ms, max_ms, n}}."""
-        return {name: {"p50_ms": round(1e3 * float(np.percentile(v, 50)), 2), "p99_ms": round(1e3 * float(np.percentile(v, 99)), 2),
-                       "max_ms": round(1e3 * max(v), 2), "n": len(v)} for name, v in self.values.items()}
+        ms = lambda seconds: round(1e3 * float(seconds), 2)  # noqa: E731
+        return {name: {"p50_ms": ms(np.percentile(v, 50)), "p99_ms": ms(np.percentile(v, 99)), "max_ms": ms(max(v)), "n": len(v)}
+                for name, v in self.values.items()}
 
     def table(self) -> Table:
         table = Table(title="timing, milliseconds", title_justify="left")

@@ -8,7 +8,8 @@ import numpy as np
 
 from deploy import safety
 from deploy.clock import OwnClock, WallClock
-from deploy.driver import Driver, Links, Plan
+from deploy.driver import Driver
+from deploy.plan import Links, Plan
 from deploy.endings import Ending
 from deploy.gate import Gate
 from deploy.gripper_process import RemoteGripper

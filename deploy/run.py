@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
         session.parts = parts.make(s, env, session.context)
         session.recorder = _recorder(s, env, session.parts, about)
         ending = session.run()
-    result = session.result()
+        witness = _emulator_says(s)
+    result = session.result() | ({"emulator": witness} if witness else {})
     _print(session, result)
     door.print_json(result)
     return ending.code
@@ -75,6 +76,20 @@ def emulator_at(ip: str):
         return None
 
 
+def _emulator_says(s: Settings) -> dict | None:
+    """What the emulated controller counted: violations, lost packets, and more."""
+    from deploy.emulator.console import Console as EmulatorConsole
+    from deploy.emulator.console import ConsoleError
+
+    if s.console is None:
+        return None
+    try:
+        with EmulatorConsole(*s.console) as console:
+            return console.ask("counters")
+    except ConsoleError:
+        return None
+
+
 def emulator(s: Settings):
     """Starts one; see `lockstep.started`."""
     from deploy.lockstep import started
@@ -97,8 +112,8 @@ def _what(s: Settings) -> str:
     if s.simulated:
         return "No robot: the Gymnasium scene, stepped by this program (--backend sim)."
     if s.emulated:
-        return (f"The robot is EMULATED: a {s.robot} in MuJoCo at {s.robot_ip}, {s.clock} clock, driven through the real client "
-                f"{s.backend}. No arm moves.")
+        return (f"The robot is EMULATED: a {s.robot} in MuJoCo at {s.robot_ip}, {s.clock} clock, driven through the real "
+                f"client {s.backend}. No arm moves.")
     return f"REAL ROBOT: {s.robot} at {s.robot_ip} through {s.backend}" + (", dry run: no motion is sent." if s.dry_run else
                                                                            ". Keep the user stop in your hand.")
 

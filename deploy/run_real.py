@@ -27,15 +27,16 @@ from deploy.endings import Ending  # noqa: E402
 
 
 def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser("run_real.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+    p = argparse.ArgumentParser("run_real.py", description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter,
                                 epilog="exit codes:\n" + endings.table(), allow_abbrev=False)
     add = p.add_argument
     add("--policy", required=True, metavar="NAME", help="a policy's folder, a run's folder or name, or an embedded policy. "
         "scripted: the expert that sees the simulator's true state, for trying the stack without a trained policy")
     add("--robot-ip", metavar="IP", help="the arm's address; without it an emulated one is started")
     add("--robot", default="fr3", metavar="ARM", help="fr3 or panda: chooses limits, and the backends that can speak to it")
-    add("--backend", metavar="NAME", help="franky (default for fr3), pylibfranka, panda_py (default for panda), ros, sim, or one "
-        "that a package adds (entry-point group toto_robot.robots)")
+    add("--backend", metavar="NAME", help="franky (default for fr3), pylibfranka, panda_py (default for panda), ros, sim, or "
+        "one that a package adds (entry-point group toto_robot.robots)")
     add("--camera", metavar="KIND", help="realsense, opencv, video, or mujoco (default where the arm is simulated)")
     add("--camera-file", metavar="YAML", help="a camera with its device, crop and intrinsics, in place of --camera")
     add("--episodes", type=int, default=1, help="how many (default 1)")
@@ -45,7 +46,8 @@ def parser() -> argparse.ArgumentParser:
     add("--speed-scale", type=float, metavar="S", help="the policy's increments and the limits on speed, acceleration and jerk "
         "are multiplied by this, and an episode may take 1/S as long. 1 is what the policy was trained with, and the default "
         "on an emulated arm; the default on a real one is 0.2")
-    add("--home-speed", type=float, default=0.2, metavar="S", help="share of the limits with which the arm goes home (default 0.2)")
+    add("--home-speed", type=float, default=0.2, metavar="S",
+        help="share of the limits with which the arm goes home (default 0.2)")
     add("--hz", type=float, help="refused unless it is the policy's own control rate")
     add("--workspace", type=float, nargs=6, metavar=("X0", "X1", "Y0", "Y1", "Z0", "Z1"),
         help="box for the tool centre point in the base frame, metres; the default is the scene's")

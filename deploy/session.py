@@ -14,7 +14,7 @@ import numpy as np
 
 from deploy import processes, recording
 from deploy.camera_process import camera_main
-from deploy.driver import Links, Plan
+from deploy.plan import Links, Plan
 from deploy.endings import Ending
 from deploy.gripper_process import gripper_main
 from deploy.panel import Panel

@@ -62,7 +62,8 @@ def resolved(s: Settings, emulator_at) -> Settings:
     if found is not None:
         s.console, info = found
         if info["robot"] != s.robot:
-            raise UserError(f"The emulator at {s.robot_ip} is a {info['robot']}, not a {s.robot}: give --robot {info['robot']}.")
+            raise UserError(f"The emulator at {s.robot_ip} is a {info['robot']}, not a {s.robot}: give --robot "
+                            f"{info['robot']}.")
         if s.clock not in (None, info["clock"]):
             raise UserError(f"The emulator at {s.robot_ip} runs on the {info['clock']} clock, not {s.clock}.")
         s.clock = info["clock"]
@@ -94,7 +95,8 @@ def _check_operator(s: Settings) -> None:
         raise UserError(f"--yes skips the operator's confirmation, and {s.robot_ip} is not an emulated robot. Stand at the arm "
                         "with the user stop in your hand and give --i-am-at-the-robot too, or leave out --yes.")
     if s.policy == "scripted" and not s.emulated:
-        raise UserError("--policy scripted sees the simulator's true state, which a real robot doesn't have. Give a trained one.")
+        raise UserError("--policy scripted sees the simulator's true state, which a real robot doesn't have. Give a trained "
+                        "one.")
 
 
 def _check_camera(s: Settings) -> None:
@@ -109,5 +111,5 @@ def _check_camera(s: Settings) -> None:
 def check_rate(hz: float | None, policy_hz: float, policy: str) -> None:
     """UserError for a control rate other than the policy's own: its increments are meant for one period of that length."""
     if hz is not None and hz != policy_hz:
-        raise UserError(f"--hz {hz:g}: the policy {policy} was trained at {policy_hz:g} Hz and its increments are for periods of "
-                        f"that length. Leave out --hz, or slow the arm down with --speed-scale.")
+        raise UserError(f"--hz {hz:g}: the policy {policy} was trained at {policy_hz:g} Hz and its increments are for periods "
+                        f"of that length. Leave out --hz, or slow the arm down with --speed-scale.")

@@ -11,7 +11,8 @@ from deploy.robots.base import Address, Features, GripperState, RobotFault, Robo
 from deploy.robots.registry import client
 from envs.robots import ROBOTS
 
-INSTALL = "Install it with `pip install franky-control==2.0.0` (Linux, x86-64; builds for other robot server versions: its README)."
+INSTALL = ("Install it with `pip install franky-control==2.0.0` (Linux, x86-64; builds for other robot server versions: its "
+           "README).")
 MODES = {"Idle": "idle", "Move": "move", "Guiding": "guiding", "Reflex": "reflex", "UserStopped": "user_stopped"}
 OPEN_M, SPEED_M_S, FORCE_N = 0.08, 0.1, 40.0
 """The hand, as the scene closes and opens it."""
@@ -26,9 +27,9 @@ class FrankyRobot:
 
     def connect(self) -> None:
         franky = self._franky
-        config = franky.RealtimeConfig.Enforce if self.address.options.get("realtime") == "enforce" else franky.RealtimeConfig.Ignore
+        config, enforce = franky.RealtimeConfig, self.address.options.get("realtime") == "enforce"
         try:
-            self._robot = franky.Robot(self.address.ip, realtime_config=config)
+            self._robot = franky.Robot(self.address.ip, realtime_config=config.Enforce if enforce else config.Ignore)
         except Exception as error:  # libfranka's exceptions have no common base in Python
             raise RobotFault(Event.NETWORK, f"no connection to {self.address.ip}: {error}") from error
         robot = ROBOTS["franka"]

@@ -12,7 +12,8 @@ from deploy.robots.base import Address, Features, GripperState, RobotFault, Robo
 from deploy.robots.registry import client
 from envs.robots import ROBOTS
 
-INSTALL = "Install it with `pip install panda-python==1.1.1` (it needs numpy 2 or newer; 1.0.0 aborts the interpreter in motions)."
+INSTALL = ("Install it with `pip install panda-python==1.1.1` (it needs numpy 2 or newer; 1.0.0 aborts the interpreter in "
+           "motions).")
 MODES = {"kIdle": "idle", "kMove": "move", "kGuiding": "guiding", "kReflex": "reflex", "kUserStopped": "user_stopped"}
 OPEN_M, SPEED_M_S, FORCE_N = 0.08, 0.1, 40.0
 

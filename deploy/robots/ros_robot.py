@@ -19,8 +19,8 @@ from deploy.robots.base import Address, Features, GripperState, RobotFault, Robo
 from deploy.robots.registry import client
 from toto_robot.errors import UserError
 
-INSTALL = "On Debian: `apt install python3-rospy python3-sensor-msgs python3-std-msgs`, or source your ROS workspace; --robot-ip " \
-          "is the machine of the ROS master."
+INSTALL = ("On Debian: `apt install python3-rospy python3-sensor-msgs python3-std-msgs`, or source your ROS workspace; "
+           "--robot-ip is the machine of the ROS master.")
 DEFAULTS = {
     "joint_states": "/joint_states",
     "command": "/joint_group_position_controller/command",

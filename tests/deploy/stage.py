@@ -3,6 +3,7 @@ the policy. What a policy says and what a camera shows is the test's choice."""
 
 import multiprocessing
 import threading
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,9 +11,10 @@ import numpy as np
 import envs
 from deploy import safety
 from deploy.clock import OwnClock
-from deploy.driver import Driver, Links, Plan
+from deploy.driver import Driver
+from deploy.plan import Links, Plan
 from deploy.gate import Gate
-from deploy.machine import Rules
+from deploy.machine import Event, Rules
 from deploy.policy_process import Answer
 from deploy.processes import Stopped
 from deploy.robot_process import SimScene
@@ -64,6 +66,12 @@ class Stage:
     dry: bool = False
     robot: Spy = field(default_factory=Spy)
     speed: float = 1.0
+    parts: object = None
+    """Another arm: makes (robot, hand, scene, clock)."""
+
+    def _parts(self):
+        self.robot.connect()
+        return self.robot, SimGripper(self.robot), SimScene(self.robot), OwnClock(self.robot.time_s)
 
     def run(self):
         """The last situation, and every message to the main process."""
@@ -72,13 +80,12 @@ class Stage:
         policy_here, policy_there = CONTEXT.Pipe()
         main_here, main_there = CONTEXT.Pipe()
         env = envs.make("franka_cube", render=False)
-        robot, protocol = self.robot, env.protocol
-        robot.connect()
+        protocol = env.protocol
+        robot, hand, scene, clock = (self.parts or self._parts)()
         plan = Plan(list(self.seeds), self.periods, 0.1, np.array(env.robot.q_home_rad), LIMITS["fr3"], 1.0, dry=self.dry,
                     rules=self.rules)
         gate = Gate(env.robot, safety.tighter(env.robot.limits, LIMITS["fr3"]), safety.Envelope.of(env.robot), period_s=0.1,
                     max_step_rad=protocol.max_step_rad, max_lead_rad=protocol.max_lead_rad, speed=self.speed)
-        clock = OwnClock(robot.time_s)
         messages = []
 
         def camera():
@@ -92,7 +99,7 @@ class Stage:
                     frames.answered(reads)
                 else:
                     same = number == frames.latest()[1]
-                    frames.put(np.zeros(frames.shape, np.uint8), frames.latest()[0] if same else robot.time_s(), number, reads)
+                    frames.put(np.zeros(frames.shape, np.uint8), frames.latest()[0] if same else clock.now_s(), number, reads)
 
         def policy():
             while not ends.is_set():
@@ -116,17 +123,15 @@ class Stage:
 
         threads = [threading.Thread(target=t, daemon=True) for t in (camera, policy, main)]
         [t.start() for t in threads]
-        driver = Driver(robot, SimGripper(robot), SimScene(robot), clock, gate, plan,
+        driver = Driver(robot, hand, scene, clock, gate, plan,
                         Links(main_there, policy_here, frames, history, orders), 0.02, Stopped())
         try:
-            from deploy.machine import Event
-
             driver.event(Event.READY)
             now = driver.run()
         finally:
             main_there.send(("last",))
             while not messages or messages[-1] != ("last",):
-                pass
+                time.sleep(1e-3)
             ends.set()
             [t.join() for t in threads]
         return now, messages[:-1]

@@ -108,7 +108,8 @@ def test_an_arm_that_is_outside_its_limits_is_let_go_and_not_recovered():
     assert now.ending is Ending.LIMITS and "joint 3" in now.why
 
 
-@pytest.mark.parametrize("when, ending", [("checks", Ending.DECLINED), ("armed", Ending.DECLINED), ("period", Ending.INTERRUPTED)])
+@pytest.mark.parametrize("when, ending", [("checks", Ending.DECLINED), ("armed", Ending.DECLINED),
+                                          ("period", Ending.INTERRUPTED)])
 def test_the_operator_can_end_it_in_every_state(when, ending):
     word = "interrupted" if ending is Ending.INTERRUPTED else "declined"
     stage = Stage(operator=lambda m: (word,) if m[0] == when else None, periods=20)
