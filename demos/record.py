@@ -4,11 +4,16 @@
     python -m demos.record out=data/dart noise_std=0.1 keep=success
     python -m demos.record out=data/student policy=runs/franka_pick-20261120-120000 keep=all
     python -m demos.record out=data/mine source=keyboard live=view.png episodes=10
+    python -m demos.record out=data/arm source=guide robot=fr3 robot_ip=172.16.0.2 camera=wrist.yaml env=franka_cube
+    python -m demos.record out=data/arm source=spacemouse robot=fr3 env=franka_cube                  on an emulated arm
 
 What is written is a zarr v3 folder (demos/schema.py says what stands where) that readers may open while it grows; each
 episode is there once it has ended, and stays there whatever happens to this command. resume=true goes on with one that
 was stopped. The same seed gives the same episodes; `meta/index` tells which is which, for with several side by side
 they stand in the order in which they ended. Seeds are training's: an evaluation never meets them.
+With robot= (or robot_ip=) a person records on an arm, or on an emulated one where no address is given: source=guide, guided
+by hand (nothing here moves the arm), or source=keyboard or spacemouse, through the same limits, state machine and exit codes
+as deploy/run_real.py. Enter starts and keeps, Backspace discards, Esc ends. `demos.replay mode=robot` does it again.
 Prints one JSON line: out, episodes, successes and steps of the set; recorded, attempts, seconds, steps_per_s of this call.
 """
 
@@ -25,6 +30,8 @@ import policies
 from demos.recording import KEEP, Plan, attributes_of, record, resumable
 from demos.store import DemoSet, DemoWriter
 from demos.teleop import LiveView, teleoperate
+from deploy import guided_recording, teleop_session
+from deploy.on_arm import ArmEnded, ArmKeys
 from policies.experts import ScriptedPick
 from policies.labelling import make_labeller
 from policies.rollout import EnvConfig
@@ -32,11 +39,11 @@ from policies.seeds import training_seed
 from toto_robot import door
 from toto_robot.errors import UserError
 
-SOURCES = ("simulation", "keyboard", "spacemouse")
+SOURCES = ("simulation", "keyboard", "spacemouse", "guide")
 
 
 @dataclass
-class RecordConfig:
+class RecordConfig(ArmKeys):
     """Keys of `python -m demos.record`."""
 
     out: str = "???"
@@ -44,7 +51,8 @@ class RecordConfig:
     env: EnvConfig = field(default_factory=EnvConfig)
     """The environment."""
     source: str = "simulation"
-    """Who acts: simulation (the expert or the policy, many at once), keyboard or spacemouse (a person, in real time)."""
+    """Who acts: simulation (the expert or the policy, many at once), keyboard or spacemouse (a person, in real
+    time; with robot= on an arm), or guide (a person guides an arm by hand)."""
     expert: str = "scripted"
     """Which expert acts, unless policy= is given."""
     policy: str | None = None
@@ -87,12 +95,17 @@ class RecordConfig:
             raise UserError(f"cameras={list(self.cameras)}: the wrist camera belongs to every set; add it.")
         if self.source != "simulation" and (self.policy or self.noise_std):
             raise UserError(f"source={self.source} has a person act: leave out policy= and noise_std=.")
+        if (self.robot or self.robot_ip) and self.source == "simulation":
+            raise UserError("source=simulation acts in simulation. On an arm give source=guide, keyboard or spacemouse; a "
+                            "policy's episodes on an arm are recorded by deploy/run_real.py --record.")
 
 
 def main(cfg: RecordConfig) -> dict:
     """Record until the set holds `cfg.episodes` episodes."""
     if cfg.env.name not in envs.names():
         raise door.unknown("env", cfg.env.name, envs.names())
+    if cfg.robot or cfg.robot_ip or cfg.source == "guide":
+        return _record_on_arm(cfg)
     options = dict(appearance=cfg.env.appearance, image_size=cfg.image_size)
     who = cfg.source if cfg.source != "simulation" else f"policy {cfg.policy}" if cfg.policy else f"expert {cfg.expert}"
     notes = dict(source=who, noise_std=cfg.noise_std, keep=cfg.keep, seed=cfg.seed)
@@ -114,6 +127,29 @@ def main(cfg: RecordConfig) -> dict:
     return {"out": cfg.out, "episodes": there.episodes, "successes": int(success.sum()), "steps": there.steps,
             "recorded": there.episodes - before, "attempts": plan.tried, "seconds": round(seconds, 2),
             "steps_per_s": round((there.steps - steps) / seconds, 1)}
+
+
+def _record_on_arm(cfg: RecordConfig) -> dict:
+    if cfg.source == "guide":
+        return guided_recording.record(cfg, cfg.env.name, cfg.out, cfg.episodes, cfg.resume)
+    source = _source(cfg)
+    try:
+        told, ending, why = teleop_session.record(cfg, source, cfg.env.name, cfg.out, cfg.episodes, cfg.resume, cfg.seed,
+                                                  cfg.speed_m_s)
+    finally:
+        source.close()
+    if ending.code:
+        door.print_json(told)
+        raise ArmEnded(ending, why)
+    return told
+
+
+def _source(cfg: RecordConfig):
+    if cfg.source == "keyboard":
+        from demos.keyboard import Keyboard as Source
+    else:
+        from demos.spacemouse import SpaceMouse as Source
+    return Source()
 
 
 def _check_notes(cfg: RecordConfig, old: dict | None, new: dict) -> None:
@@ -148,11 +184,7 @@ def _simulate(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, 
 
 
 def _drive(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, console: Console) -> None:
-    if cfg.source == "keyboard":
-        from demos.keyboard import Keyboard as Source
-    else:
-        from demos.spacemouse import SpaceMouse as Source
-    env, source = envs.make(cfg.env.name, **options), Source()
+    env, source = envs.make(cfg.env.name, **options), _source(cfg)
     try:
         console.print(source.help)
         first = max(plan.recorded, default=-1) + 1

@@ -3,12 +3,17 @@
     python -m demos.replay data/pick
     python -m demos.replay data/pick episode=3 video=replay.mp4
     python -m demos.replay data/pick mode=action
+    python -m demos.replay data/cube mode=robot episode=0                                  on an emulated arm
+    python -m demos.replay data/cube mode=robot episode=0 robot=fr3 robot_ip=172.16.0.2 camera=wrist.yaml
 
 mode=state restores each step's full simulator state and draws it: on the renderer that the set was recorded with, every
 pixel must be equal, otherwise the exit code is 1. mode=action starts from each episode's first state, executes the
 actions that were executed then, and reports how far the simulation drifts from the record and whether success comes
-again. A set of another environment (or another version of it) is refused with what differs, unless force=true.
+again. mode=robot goes to where each episode began and sends its actions to an arm, through the same limits, state machine
+and exit codes as deploy/run_real.py, and tells how far the joints were from the record. A set of another environment (or
+another version of it) is refused with what differs, unless force=true.
 Prints one JSON line: mode, episodes, steps, exact and max_abs_diff, or qpos_drift and success_reproduced; differs.
+For mode=robot: mode, episodes, steps, drift_rad, successes, success_reproduced, ending.
 """
 
 import sys
@@ -23,13 +28,15 @@ from demos import schema
 from demos.errors import DemoError
 from demos.recording import STATE
 from demos.store import DemoSet
+from deploy.on_arm import ArmEnded, ArmKeys
+from deploy.replaying import replay as on_robot
 from envs.drawing import renderer
 from envs.fingerprint import describe, difference, fingerprint
 from toto_robot import door
 from toto_robot.errors import UserError
 from toto_robot.video.decode import write_video
 
-MODES = ("state", "action")
+MODES = ("state", "action", "robot")
 
 
 class NotExact(UserError):
@@ -39,7 +46,7 @@ class NotExact(UserError):
 
 
 @dataclass
-class ReplayConfig:
+class ReplayConfig(ArmKeys):
     """Keys of `python -m demos.replay`."""
 
     path: str = "???"
@@ -47,7 +54,8 @@ class ReplayConfig:
     episode: int | None = None
     """Which episode; null for all."""
     mode: str = "state"
-    """state: restore every state and compare pixels; action: execute the actions and compare states."""
+    """state: restore every state and compare pixels; action: execute the actions and compare states; robot: execute them
+    on an arm (the keys robot, robot_ip, … say on which)."""
     video: str | None = None
     """Where an MP4 goes: the recorded wrist camera beside a view of the replay from the side."""
     force: bool = False
@@ -58,6 +66,8 @@ class ReplayConfig:
             raise UserError(f"mode={self.mode!r} does not exist. What exists: {', '.join(MODES)}.")
         if self.video is not None and not self.video.endswith(".mp4"):
             raise UserError(f"video={self.video}: expected a name that ends in .mp4.")
+        if (self.robot or self.robot_ip) and self.mode != "robot":
+            raise UserError(f"mode={self.mode} replays in simulation; give mode=robot for an arm, or leave out robot=.")
 
 
 def main(cfg: ReplayConfig) -> dict:
@@ -66,6 +76,8 @@ def main(cfg: ReplayConfig) -> dict:
     chosen = range(demos.episodes) if cfg.episode is None else [cfg.episode]
     if cfg.episode is not None:
         demos.slice("action", cfg.episode, 0, 0)  # says which episodes there are
+    if cfg.mode == "robot":
+        return _on_robot(cfg, demos, chosen)
     env = _environment(demos, cfg)
     differs = _differs(demos, env)
     replay = _replay_states if cfg.mode == "state" else _replay_actions
@@ -85,6 +97,19 @@ def main(cfg: ReplayConfig) -> dict:
                        f"with ({demos.attrs['renderer']}): greatest difference {worst['diff']}, first at step "
                        f"{worst['first']}. Something that the fingerprint doesn't cover has changed"
                        + (f"; {', '.join(differs)}." if differs else "."))
+    return result
+
+
+def _on_robot(cfg: ReplayConfig, demos: DemoSet, chosen) -> dict:
+    rows, ending, why = on_robot(cfg.path, chosen, cfg)
+    known = [row for row in rows if row["was"] is not None]
+    result = {"path": cfg.path, "mode": cfg.mode, "episodes": len(rows), "steps": sum(row["steps"] for row in rows),
+              "drift_rad": max((row["drift_rad"] for row in rows), default=None),
+              "successes": sum(row["success"] for row in rows), "success_known": len(known),
+              "success_reproduced": sum(row["success"] == row["was"] for row in known), "ending": ending.name.lower()}
+    if ending.code:
+        door.print_json(result)
+        raise ArmEnded(ending, why)
     return result
 
 

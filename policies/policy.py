@@ -225,11 +225,15 @@ def load(
 
     Raises UserError listing the policies that exist when there is none at that place.
     """
+    return Policy.load(find(path_or_name), device=device, encoder=encoder, processes=processes)
+
+
+def find(path_or_name: str | Path) -> Path:
+    """The folder that `load` reads. Raises UserError listing the policies that exist when there is none."""
     given = Path(path_or_name)
-    places = [given, given / "policy", Path("runs") / given / "policy", EMBEDDED / given]
-    for place in places:
+    for place in (given, given / "policy", Path("runs") / given / "policy", EMBEDDED / given):
         if (place / CONFIG).is_file():
-            return Policy.load(place, device=device, encoder=encoder, processes=processes)
+            return place
     exists = sorted(str(p.parent) for p in Path("runs").glob(f"*/policy/{CONFIG}"))
     listing = ", ".join(exists) if exists else "no run has saved one yet"
     raise UserError(
@@ -237,6 +241,11 @@ def load(
         f"Policies in runs/: {listing}. Embedded: {', '.join(embedded()) or 'none'}. "
         "`python -m toto_robot.train_dagger env=franka_pick` trains one."
     )
+
+
+def describe(path_or_name: str | Path) -> dict:
+    """What the policy's folder says of itself: env, proprio_dim, action_dim, encoder, sha256 and more (see `save`)."""
+    return _read_config(find(path_or_name) / CONFIG)
 
 
 def embedded() -> list[str]:

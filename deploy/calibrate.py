@@ -1,0 +1,113 @@
+"""Find out where the camera sits in the hand: guide the arm by hand, and press Enter wherever the camera sees the board.
+
+    python -m deploy.calibrate --board board.png                  # the ChArUco board to print, 30 mm squares
+    python -m deploy.calibrate --robot-ip 172.16.0.2 --camera wrist.yaml --out hand_eye.yaml
+
+Lay the board flat and fasten it. Take 15 pictures or more from all around, 0.25 to 0.5 m away, the hand tilted forwards,
+backwards and sideways by 20 to 40 degrees and turned about its axis; keep still while a picture is taken. Nothing here
+moves the arm: a person does, with the guiding button. Then `q` and Enter: the file is written, and the residuals tell how
+good it is (5 mm and 1 degree, root mean square, are good). `python -m deploy.check --hand-eye` tells later whether it still
+holds.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+if __package__ in (None, ""):  # python deploy/calibrate.py: its folder would hide the packages beside it
+    sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+import numpy as np
+
+from deploy import cameras, hand_eye
+from deploy.endings import Ending
+from deploy.hand_eye import MIN_POSES, Board
+from deploy.kinematics import Kinematics
+from deploy.robots import registry
+from deploy.robots.arms import LIMITS
+from deploy.robots.base import Address, RobotFault
+from envs.robots import FRANKA
+from toto_robot import door
+from toto_robot.errors import UserError
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    """The flags; SystemExit 2 for what they are not."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.calibrate", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--board", metavar="PNG", help="write the board to print, and end")
+    parser.add_argument("--square-mm", type=float, default=1000 * Board.square_m, help="a square's side, measured on the paper")
+    parser.add_argument("--robot-ip", help="address of the robot")
+    parser.add_argument("--robot", choices=sorted(LIMITS), default="fr3")
+    parser.add_argument("--backend", default="franky", help="client library: " + ", ".join(registry.names()))
+    parser.add_argument("--camera", default="", help="the camera file (YAML), with its intrinsics unless it is a RealSense")
+    parser.add_argument("--out", default="hand_eye.yaml", help="where the calibration goes (default hand_eye.yaml)")
+    return parser.parse_args(argv)
+
+
+def collect(take, board: Board, lines, say) -> tuple[np.ndarray, np.ndarray]:
+    """Poses of hand and board, (N, 4, 4) each. `take()` gives joints (7,), and the picture with its lens; `lines` yields what
+    the person types, `q` to end; `say` tells how it goes."""
+    kinematics, hands, boards = Kinematics(FRANKA), [], []
+    say(f"Enter takes a picture, q and Enter ends. At least {MIN_POSES}, better 15.")
+    for line in lines:
+        if line.strip().lower() == "q":
+            break
+        q_rad, rgb, lens = take()
+        seen = board.find(rgb, lens)
+        if seen is None:
+            say("the board is not in the picture (6 corners at least); nothing was taken")
+            continue
+        hands.append(kinematics.frames(q_rad)[0, -1])
+        boards.append(seen)
+        say(f"{len(hands)}: the board is {1e3 * seen[2, 3]:.0f} mm away")
+    return np.array(hands).reshape(-1, 4, 4), np.array(boards).reshape(-1, 4, 4)
+
+
+def calibrate(args: argparse.Namespace) -> dict:
+    """What is printed as JSON. UserError for a mistake in the flags, RobotFault where the arm can't be read."""
+    scale = args.square_mm / 1000 / Board.square_m
+    board = Board(square_m=Board.square_m * scale, marker_m=Board.marker_m * scale)
+    if args.board:
+        from PIL import Image
+
+        Image.fromarray(board.draw()).save(args.board)
+        return {"board": args.board, "columns": board.columns, "rows": board.rows, "square_m": board.square_m}
+    if not args.robot_ip or not args.camera:
+        raise UserError("expected --robot-ip and --camera (or --board PNG, to print the board first)")
+    registry.check(args.backend, args.robot)
+    config = cameras.read_config(args.camera)
+    robot = registry.module(args.backend).make(Address(args.robot_ip, args.robot, {}))
+    robot.connect()
+    try:
+        with hand_eye.whole_picture(config) as camera:
+            take = lambda: (robot.observe().q_rad, camera.read(5.0).rgb, camera.intrinsics)  # noqa: E731
+            hands, boards = collect(take, board, sys.stdin, lambda text: print(text, file=sys.stderr))
+    finally:
+        robot.disconnect()
+    solution, residuals = hand_eye.solve(hands, boards)
+    solution.save(args.out, board)
+    advice = "" if residuals.good else "; not good: take more and other pictures, check the lens and the squares' size"
+    print(f"{args.out}: {residuals}{advice}", file=sys.stderr)
+    return {"out": args.out, "poses": solution.poses, "good": residuals.good, "worst_m": residuals.shift_m.max(),
+            "worst_rad": residuals.turn_rad.max(), "T_hand_camera": solution.T_hand_camera}
+
+
+def main(argv: list[str]) -> int:
+    """The door; the exit code."""
+    try:
+        door.print_json(calibrate(arguments(argv)))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except RobotFault as fault:
+        print(f"error: {fault}", file=sys.stderr)
+        return Ending.NETWORK.code
+    except KeyboardInterrupt:
+        print("Interrupted; nothing was written.", file=sys.stderr)
+        return Ending.INTERRUPTED.code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

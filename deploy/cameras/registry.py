@@ -1,0 +1,33 @@
+"""Which cameras there are; each is imported when it is made, so none of their libraries is needed for the others."""
+
+import importlib
+from importlib.metadata import entry_points
+
+from deploy.cameras.base import Camera, CameraConfig, CameraError
+from deploy.cameras.faulty import FaultyCamera
+
+GROUP = "toto_robot.cameras"
+OURS = {
+    "realsense": "deploy.cameras.realsense_camera:RealsenseCamera",
+    "opencv": "deploy.cameras.opencv_camera:OpencvCamera",
+    "video": "deploy.cameras.video_camera:VideoCamera",
+    "mujoco": "deploy.cameras.mujoco_camera:MujocoCamera",
+}
+
+
+def names() -> list[str]:
+    """Every kind of camera, ours first."""
+    return [*OURS, *sorted(entry.name for entry in entry_points(group=GROUP) if entry.name not in OURS)]
+
+
+def make(config: CameraConfig) -> Camera:
+    """The camera of `config`, closed, with its faults around it. CameraError for a kind that does not exist."""
+    if config.kind in OURS:
+        module, _, name = OURS[config.kind].partition(":")
+        camera = getattr(importlib.import_module(module), name)(config)
+    else:
+        found = [entry for entry in entry_points(group=GROUP) if entry.name == config.kind]
+        if not found:
+            raise CameraError(f"camera kind {config.kind!r} does not exist; there are: {', '.join(names())}")
+        camera = found[0].load()(config)
+    return FaultyCamera(camera, config.faults) if config.faults else camera

@@ -1,0 +1,178 @@
+"""Everything together: one arm, its servers, its clock and its console."""
+
+import os
+import threading
+
+import numpy as np
+
+from deploy.emulator.arm import ARMS
+from deploy.emulator.clock import Lockstep, RealTime
+from deploy.emulator.console import ConsoleError, ConsoleServer
+from deploy.emulator.controller import Controller
+from deploy.emulator.faults import Faults
+from deploy.emulator.gripper import MAX_WIDTH_M, Hand
+from deploy.emulator.gripper_server import GripperServer
+from deploy.emulator.plant import SCENES, Plant
+from deploy.emulator.robot_server import RobotServer
+from deploy.emulator.wire import ERRORS
+
+ROBOT_OF = {10: "fr3", 5: "panda"}
+"""The arm that speaks a version of the protocol."""
+CLOCKS = {"realtime": RealTime, "lockstep": Lockstep}
+
+
+class Emulator:
+    """An emulated robot at `ip`. `run` is its loop; it returns after `shutdown`."""
+
+    def __init__(self, scene: str = "cube", ip: str = "127.0.0.1", version: int = 10, clock: str = "realtime",
+                 console_port: int = 1339, seed: int = 0):
+        self.scene, self.ip, self.version = scene, ip, version
+        self.arm = ARMS[ROBOT_OF[version]]
+        self.lock = threading.RLock()
+        self.clock, self.faults, self.time_ms = CLOCKS[clock](), Faults(seed), 0
+        self.plant = Plant(scene, self.arm, seed)
+        self.controller = Controller(self.arm, self.plant.data.qpos[:7], self.plant.env.robot.arm_kd, clock == "realtime")
+        self.hand = Hand(self.plant.finger_kp)
+        self.observers: list = []
+        """Called with this emulator after each millisecond, inside the lock."""
+        self._stop = threading.Event()
+        self.robot = RobotServer(ip, version, self.controller, self.plant, self.faults, self.lock)
+        self._sense()
+        self.robot.publish(0, self.sensed)
+        self.gripper = GripperServer(ip, self.hand, self.plant.width_m, self.lock)
+        self.console = ConsoleServer(ip, console_port, self.answer)
+
+    def run(self) -> None:
+        while not self._stop.is_set():
+            self.clock.wait(self.time_ms, self.robot.wait_answered)
+            with self.lock:
+                self.tick()
+        for each in (self.console, self.gripper, self.robot):
+            each.close()
+
+    def tick(self) -> None:
+        """One millisecond: the client's command, the controller, the physics, the next state."""
+        command, lost = self.robot.take()
+        controller, plant = self.controller, self.plant
+        tau = controller.tick(command, self.sensed, plant.inertia, lost)
+        load_kg = float(controller.settings["m_load"][0])
+        if load_kg:
+            tau = tau + plant.weight(load_kg, controller.settings["F_x_Cload"], self.sensed.O_T_F)
+        plant.step(tau, self.hand.advance(plant.width_m()))
+        self.time_ms += 1
+        self._sense()
+        self.robot.publish(self.time_ms, self.sensed)
+        self.robot.settle()
+        for observer in self.observers:
+            observer(self)
+
+    def _sense(self) -> None:
+        self.sensed = self.plant.sense(self.robot.F_T_EE)
+
+    def shutdown(self) -> None:
+        self._stop.set()
+
+    # --------------------------------------------------------------------------------------------------------- console
+
+    def answer(self, request: dict) -> dict:
+        """The reply to a console's request. ConsoleError where it makes no sense."""
+        arguments = dict(request)
+        do = arguments.pop("do", None)
+        requests = {name.removeprefix("do_"): getattr(self, name) for name in dir(self) if name.startswith("do_")}
+        return _call(requests, "request", do, arguments, self.lock if do != "grant" else None)
+
+    def do_info(self) -> dict:
+        return {"emulator": "toto_robot", "scene": self.scene, "env": SCENES[self.scene], "robot": self.arm.name,
+                "protocol": self.version, "clock": self.clock.name, "time_ms": self.time_ms, "pid": os.getpid(),
+                "mode": self.controller.mode.name.lower(), "pixels_env": {"name": SCENES[self.scene], "options": {}}}
+
+    def do_reset(self, seed: int) -> dict:
+        if self.controller.motion is not None:
+            raise ConsoleError("expected an arm at rest, but a motion runs: nobody reaches into a moving robot's cell")
+        self.plant.reset(int(seed))
+        self.controller.place(self.plant.data.qpos[:7])
+        self.controller.guiding = False
+        self.hand.place(MAX_WIDTH_M)
+        self._sense()
+        return {"time_ms": self.time_ms}
+
+    def do_physics(self) -> dict:
+        data = self.plant.data
+        return {"time_ms": self.time_ms, "qpos": data.qpos.tolist(), "qvel": data.qvel.tolist(),
+                "success": bool(self.plant.success), "width_m": self.plant.width_m()}
+
+    def do_grant(self, until_ms: int) -> dict:
+        if not isinstance(self.clock, Lockstep):
+            raise ConsoleError("grant needs --clock lockstep; this emulator's clock is realtime and needs none")
+        return {"time_ms": self.clock.grant(int(until_ms), lambda: not self._stop.is_set())}
+
+    def do_guide(self, q_rad: list | None = None) -> dict:
+        if q_rad is None:
+            self.plant.hand_rad, self.controller.guiding = None, False
+            self.plant.data.qfrc_applied[:7] = 0
+            return {}
+        q = np.asarray(q_rad, np.float64)
+        if q.shape != (7,) or not np.isfinite(q).all():
+            raise ConsoleError(f"q_rad: expected 7 finite numbers, got {q_rad}")
+        if self.controller.mode.name not in ("IDLE", "GUIDING", "MOVE"):
+            raise ConsoleError(f"the arm can't be guided in mode {self.controller.mode.name.lower()}; recover it first")
+        self.plant.hand_rad = q
+        self.controller.guiding = self.controller.motion is None
+        return {}
+
+    def do_counters(self) -> dict:
+        c = self.controller
+        return {"moves": c.motions, "commands": self.robot.commands, "connections": self.robot.connections,
+                "lost_packets": c.lost_packets, "violations": c.violations, "reflexes": c.reflexes,
+                "gripper_commands": self.hand.commands, "keepalive_ms": self.clock.keepalive_ms,
+                "late_ms": self.clock.late_ms, "time_ms": self.time_ms}
+
+    def do_release_user_stop(self) -> dict:
+        self.controller.user_stop(False)
+        return {"mode": self.controller.mode.name.lower()}
+
+    def do_shutdown(self) -> dict:
+        self.shutdown()
+        return {}
+
+    def do_fault(self, name: str, **arguments) -> dict:
+        faults = {each.removeprefix("fault_"): getattr(self, each) for each in dir(self) if each.startswith("fault_")}
+        _call(faults, "fault", name, arguments)
+        self.robot.settle()
+        return {}
+
+    def fault_reflex(self, error: str = "joint_reflex") -> None:
+        if error not in ERRORS:
+            raise ConsoleError(f"error={error!r} does not exist; there are: {', '.join(ERRORS)}")
+        self.controller.latch(error, found=False)
+
+    def fault_user_stop(self) -> None:
+        self.controller.user_stop(True)
+
+    def fault_packet_loss(self, share: float = 1.0, duration_ms: int = 100) -> None:
+        self.faults.lose_packets(float(share), int(duration_ms))
+
+    def fault_udp_gap(self, duration_ms: int = 1500) -> None:
+        self.faults.open_gap(int(duration_ms))
+
+    def fault_tcp_close(self) -> None:
+        if not self.robot.close_tcp():
+            raise ConsoleError("no client is connected, so there is no connection to close")
+
+    def fault_version(self, version: int | None = 9) -> None:
+        self.faults.version = version
+
+    def fault_gripper_fail(self, count: int = 1) -> None:
+        self.hand.fail_next = int(count)
+
+
+def _call(functions: dict, kind: str, name, arguments: dict, lock=None) -> dict:
+    if name not in functions:
+        raise ConsoleError(f"the {kind} {name!r} does not exist; there are: {', '.join(sorted(functions))}")
+    try:
+        if lock is None:
+            return functions[name](**arguments)
+        with lock:
+            return functions[name](**arguments)
+    except TypeError as error:
+        raise ConsoleError(f"{kind} {name}: {error}") from error

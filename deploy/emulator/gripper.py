@@ -1,0 +1,103 @@
+"""The Franka Hand behind its server: homing, move, grasp and stop, one millisecond at a time."""
+
+from dataclasses import dataclass
+from typing import Callable
+
+import numpy as np
+
+from deploy.emulator.plant import DT_S
+from deploy.emulator.wire import GripperReply
+
+MAX_WIDTH_M, MAX_SPEED_M_S, MAX_FORCE_N = 0.08, 0.2, 40.0
+HOMING_M_S = 0.05
+STILL_MS = 60
+"""A hand whose fingers have not moved for as long has arrived, or is stopped by something."""
+STILL_M = 2e-5
+"""In a millisecond: 2 cm/s."""
+
+
+@dataclass
+class _Task:
+    """A command that is being carried out. `reply` takes its status."""
+
+    goals_m: list[float]
+    speed_m_s: float
+    force_n: float
+    done: Callable[[float], GripperReply]
+    reply: Callable[[GripperReply], None]
+
+
+class Hand:
+    """Widths are between the fingers, in metres; `finger_kp` is the stiffness of a finger's servo, N/m.
+
+    `fail_next`: as many commands fail without a movement, as injected.
+    """
+
+    def __init__(self, finger_kp: float):
+        self.kp = finger_kp
+        self.commands = self.fail_next = 0
+        self.place(MAX_WIDTH_M)
+
+    def place(self, width_m: float) -> None:
+        """At rest, holding nothing, after somebody has put the fingers there."""
+        self.set_point_m, self.force_n = width_m / 2, MAX_FORCE_N
+        self.grasped, self.task, self._still_ms, self._width = False, None, 0, width_m
+
+    def homing(self, reply) -> None:
+        """Closes, opens, and so learns the greatest width."""
+        self._start(_Task([0.0, MAX_WIDTH_M / 2], HOMING_M_S, MAX_FORCE_N, lambda width: GripperReply.SUCCESS, reply))
+
+    def move(self, width_m: float, speed_m_s: float, reply) -> None:
+        """Moves to `width_m`; unsuccessful where something keeps the fingers more than 5 mm from there."""
+        if not 0 <= width_m <= MAX_WIDTH_M + 1e-6 or not 0 < speed_m_s:
+            return self._refuse(reply)
+        there = lambda width: GripperReply.SUCCESS if abs(width - width_m) < 0.005 else GripperReply.UNSUCCESSFUL  # noqa: E731
+        self._start(_Task([width_m / 2], speed_m_s, MAX_FORCE_N, there, reply))
+
+    def grasp(self, width_m: float, speed_m_s: float, force_n: float, inner_m: float, outer_m: float, reply) -> None:
+        """Closes until something stops the fingers, then keeps pressing. It is a grasp where the width is then between
+        `width_m - inner_m` and `width_m + outer_m`."""
+        if not 0 <= width_m <= MAX_WIDTH_M or not 0 < speed_m_s or not 0 < force_n:
+            return self._refuse(reply)
+        force_n = min(force_n, MAX_FORCE_N)
+
+        def done(width: float) -> GripperReply:
+            self.grasped = width_m - inner_m < width < width_m + outer_m
+            return GripperReply.SUCCESS if self.grasped else GripperReply.UNSUCCESSFUL
+
+        self._start(_Task([-force_n / self.kp], speed_m_s, force_n, done, reply))  # the servo presses with force_n when closed
+
+    def stop(self) -> None:
+        """Ends the running command, which is told so, where the fingers are; a grasp goes on."""
+        if self.task is not None:
+            self.task.reply(GripperReply.ABORTED)
+            self.task = None
+            self.set_point_m = self._width / 2
+
+    def _start(self, task: _Task) -> None:
+        self.commands += 1
+        if self.fail_next:
+            self.fail_next -= 1
+            return task.reply(GripperReply.FAIL)
+        self.stop()
+        self.task, self.grasped, self.force_n, self._still_ms = task, False, task.force_n, 0
+
+    def _refuse(self, reply) -> None:
+        self.commands += 1
+        reply(GripperReply.FAIL)
+
+    def advance(self, width_m: float) -> float:
+        """A finger's set-point (m) for the next millisecond, from the width now."""
+        moved, self._width = abs(width_m - self._width), width_m
+        if self.task is None:
+            return self.set_point_m
+        goal, reach = self.task.goals_m[0], min(self.task.speed_m_s, MAX_SPEED_M_S) / 2 * DT_S
+        self.set_point_m += float(np.clip(goal - self.set_point_m, -reach, reach))
+        self._still_ms = self._still_ms + 1 if moved < STILL_M else 0
+        if self._still_ms >= STILL_MS and self.set_point_m == goal:
+            self._still_ms = 0
+            self.task.goals_m.pop(0)
+            if not self.task.goals_m:
+                task, self.task = self.task, None
+                task.reply(task.done(width_m))
+        return self.set_point_m

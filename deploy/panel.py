@@ -1,0 +1,58 @@
+"""The operator's side: the live line, questions, Ctrl-C."""
+
+import queue
+import signal
+import sys
+import threading
+
+from rich.console import Console
+from rich.live import Live
+
+
+class Panel:
+    """A live line on stderr and lines above it. `asks` answers from the keyboard without stopping the loop."""
+
+    def __init__(self):
+        self.console = Console(file=sys.stderr)
+        self._live = Live("", console=self.console, refresh_per_second=5, transient=True)
+        self._lines: queue.Queue = queue.Queue()
+        self._reader: threading.Thread | None = None
+        self.interrupts = 0
+
+    def __enter__(self):
+        self._before = {s: signal.signal(s, self._interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
+        self._live.start()
+        return self
+
+    def __exit__(self, *_):
+        self._live.stop()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _interrupt(self, *_) -> None:
+        self.interrupts += 1
+
+    def show(self, line: str) -> None:
+        self._live.update(line)
+
+    def say(self, text: str) -> None:
+        self.console.print(text, highlight=False)
+
+    def ask(self, text: str) -> None:
+        """Puts a question; `reply` has the answer later."""
+        self.say(text)
+        if self._reader is None:
+            self._reader = threading.Thread(target=self._read, daemon=True)
+            self._reader.start()
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            self._lines.put(line.strip())
+        self._lines.put(None)
+
+    def reply(self) -> tuple[bool, str | None]:
+        """(whether there is one, the line; None at the end of the input)."""
+        try:
+            return True, self._lines.get_nowait()
+        except queue.Empty:
+            return False, None

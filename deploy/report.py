@@ -1,0 +1,62 @@
+"""What a run is told by: the live line, the timing table, the outcome. Every printed number comes from here."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from rich.table import Table
+
+
+@dataclass
+class Timings:
+    """Seconds of every step of a run, by what took them."""
+
+    values: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, **seconds: float) -> None:
+        for name, value in seconds.items():
+            if np.isfinite(value):
+                self.values.setdefault(name, []).append(float(value))
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """{name: {p50_ms, p99_ms, max_ms, n}}."""
+        ms = lambda seconds: round(1e3 * float(seconds), 2)  # noqa: E731
+        return {name: {"p50_ms": ms(np.percentile(v, 50)), "p99_ms": ms(np.percentile(v, 99)), "max_ms": ms(max(v)), "n": len(v)}
+                for name, v in self.values.items()}
+
+    def table(self) -> Table:
+        table = Table(title="timing, milliseconds", title_justify="left")
+        for name in ("", "p50", "p99", "max", "n"):
+            table.add_column(name, justify="left" if not name else "right")
+        for name, row in self.summary().items():
+            table.add_row(name.replace("_", " "), *(f"{row[k]:.1f}" for k in ("p50_ms", "p99_ms", "max_ms")), str(row["n"]))
+        return table
+
+
+@dataclass
+class Counts:
+    """What happened in a run, beside its episodes."""
+
+    periods: int = 0
+    missed: int = 0
+    """Control periods of RUN and HOLD without an action."""
+    late: int = 0
+    """Actions dropped because their frame was too old."""
+    refused: int = 0
+    """Actions that could not be sent: NaN, infinity, wrong shape, out of range."""
+    limited: int = 0
+    """Actions shortened by the workspace box or the distance of the arm to itself."""
+    holds: int = 0
+    recoveries: int = 0
+
+    def missed_share(self) -> float:
+        return self.missed / self.periods if self.periods else 0.0
+
+
+def status_line(state: str, episode: int, episodes: int, period, hz: float, counts: Counts, inference_s: float) -> str:
+    """One line while a run goes on; `period` is the newest `driver.Period` or None."""
+    parts = [f"[bold]{state.upper():<9}[/bold]", f"episode {max(episode, 0) + 1}/{episodes}"]
+    if period is not None:
+        error = float(np.abs(period.q_d_rad - period.q_rad).max())
+        parts += [f"step {period.index}", f"{hz:4.1f} Hz", f"inference {1e3 * inference_s:.0f} ms",
+                  f"behind {1e3 * error:.0f} mrad", f"missed {counts.missed}", f"limited {counts.limited}"]
+    return "  ".join(parts)

@@ -1,0 +1,155 @@
+"""`--backend franky`: franky-control's joint-impedance tracker, whose 1 kHz loop is C++ and keeps time while Python works.
+
+The tracker gets the gains that the scene is simulated with (`envs/robots/`), and the set-points of the gate; it adds the
+Coriolis torque and limits the torque's rate to 1 N·m a millisecond, as `envs.robots.control.JointImpedance` does.
+"""
+
+import numpy as np
+
+from deploy.machine import Event
+from deploy.robots.base import Address, Features, GripperState, RobotFault, RobotState, stopped_by_itself
+from deploy.robots.registry import client
+from envs.robots import ROBOTS
+
+INSTALL = ("Install it with `pip install franky-control==2.0.0` (Linux, x86-64; builds for other robot server versions: its "
+           "README).")
+MODES = {"Idle": "idle", "Move": "move", "Guiding": "guiding", "Reflex": "reflex", "UserStopped": "user_stopped"}
+OPEN_M, SPEED_M_S, FORCE_N = 0.08, 0.1, 40.0
+"""The hand, as the scene closes and opens it."""
+
+
+class FrankyRobot:
+    features = Features("franky", ("fr3",), 7, False, "franky-control")
+
+    def __init__(self, address: Address):
+        self.address, self._tracker, self._stopping = address, None, False
+        self._franky = client("franky", INSTALL)
+
+    def connect(self) -> None:
+        franky = self._franky
+        config, enforce = franky.RealtimeConfig, self.address.options.get("realtime") == "enforce"
+        try:
+            self._robot = franky.Robot(self.address.ip, realtime_config=config.Enforce if enforce else config.Ignore)
+        except Exception as error:  # libfranka's exceptions have no common base in Python
+            raise RobotFault(Event.NETWORK, f"no connection to {self.address.ip}: {error}") from error
+        robot = ROBOTS["franka"]
+        self._gains = dict(stiffness=np.array(robot.impedance_k_nm_rad, np.float64),
+                           damping=np.array(robot.impedance_d_nms_rad, np.float64))
+
+    @property
+    def moving(self) -> bool:
+        return self._tracker is not None and self._robot.is_in_control
+
+    def observe(self) -> RobotState:
+        try:
+            s = self._robot.state
+        except Exception as error:
+            raise self._fault(error) from error
+        errors = str(s.current_errors).strip("[]")
+        return RobotState(s.time.to_sec(), np.array(s.q), np.array(s.dq),
+                          MODES.get(s.robot_mode.name, "other"), tuple(e for e in errors.replace('"', "").split(", ") if e),
+                          float(s.control_command_success_rate))
+
+    def start(self) -> None:
+        try:
+            self._tracker, self._stopping = self._franky.JointImpedanceTracker(self._robot, **self._gains), False
+        except Exception as error:
+            raise self._fault(error) from error
+
+    def act(self, q_d_rad: np.ndarray) -> np.ndarray:
+        target = np.asarray(q_d_rad, np.float64)
+        try:
+            self._tracker.set_target(target)
+        except Exception as error:
+            raise self._fault(error) from error
+        return target
+
+    def serve(self) -> None:
+        """The servo loop is franky's own; here it is only watched."""
+        if self._tracker is None or self._robot.is_in_control:
+            return
+        self._tracker = None
+        try:
+            self._robot.join_motion(1.0)
+        except Exception as error:
+            raise self._fault(error) from error
+        if not self._stopping:
+            raise RobotFault(Event.REFLEX, "the arm ended the motion by itself")
+
+    def stop(self) -> None:
+        """franky's own stop: ramps the torque into damping and ends when the arm is at rest."""
+        self._stopping = True
+        try:
+            self._robot.move(self._franky.TorqueStopMotion(), asynchronous=True)
+        except Exception as error:
+            raise self._fault(error) from error
+
+    def recover(self) -> None:
+        try:
+            if not self._robot.recover_from_errors():
+                raise RobotFault(Event.REFLEX, "the arm refused its automatic error recovery")
+        except RobotFault:
+            raise
+        except Exception as error:
+            raise self._fault(error) from error
+
+    def disconnect(self) -> None:
+        self._tracker = self._robot = None
+
+    def _fault(self, error: Exception) -> RobotFault:
+        if isinstance(error, self._franky.NetworkException):
+            return RobotFault(Event.NETWORK, str(error))
+        return stopped_by_itself(f"{type(error).__name__}: {error}")
+
+
+class FrankyGripper:
+    def __init__(self, address: Address):
+        self.address, self._running, self._closing = address, None, False
+        self._franky = client("franky", INSTALL)
+
+    def connect(self) -> None:
+        try:
+            self._gripper = self._franky.Gripper(self.address.ip)
+        except Exception as error:
+            raise RobotFault(Event.GRIPPER_FAILED, f"no connection to the gripper at {self.address.ip}: {error}") from error
+
+    def observe(self) -> GripperState:
+        try:
+            s = self._gripper.state
+        except Exception as error:
+            raise RobotFault(Event.GRIPPER_FAILED, str(error)) from error
+        return GripperState(float(s.width), bool(s.is_grasped))
+
+    def command(self, close: bool) -> None:
+        """A hand that is busy is stopped first: real ones don't reliably take a new command before."""
+        try:
+            if self._running is not None:
+                self._gripper.stop()
+                self._running.wait(1.0)
+            if close:
+                self._running = self._gripper.grasp_async(0.0, SPEED_M_S, FORCE_N, OPEN_M, OPEN_M)
+            else:
+                self._running = self._gripper.move_async(OPEN_M, SPEED_M_S)
+            self._closing = close
+        except Exception as error:
+            raise RobotFault(Event.GRIPPER_FAILED, str(error)) from error
+
+    def serve(self) -> None:
+        if self._running is None or not self._running.wait(0):
+            return
+        running, self._running = self._running, None
+        try:
+            running.get()
+        except Exception as error:
+            raise RobotFault(Event.GRIPPER_FAILED, f"{'grasp' if self._closing else 'open'}: {error}") from error
+
+    def disconnect(self) -> None:
+        self._gripper = None
+
+
+def make(address: Address) -> FrankyRobot:
+    return FrankyRobot(address)
+
+
+def make_gripper(address: Address) -> FrankyGripper:
+    return FrankyGripper(address)

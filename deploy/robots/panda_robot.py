@@ -1,0 +1,152 @@
+"""`--backend panda_py`: panda-python's joint-position controller, for the Panda; its 1 kHz loop is C++.
+
+The controller is an impedance law in torques with the gains that the scene is simulated with, and no filter.
+"""
+
+import threading
+
+import numpy as np
+
+from deploy.machine import Event
+from deploy.robots.base import Address, Features, GripperState, RobotFault, RobotState, stopped_by_itself
+from deploy.robots.registry import client
+from envs.robots import ROBOTS
+
+INSTALL = ("Install it with `pip install panda-python==1.1.1` (it needs numpy 2 or newer; 1.0.0 aborts the interpreter in "
+           "motions).")
+MODES = {"kIdle": "idle", "kMove": "move", "kGuiding": "guiding", "kReflex": "reflex", "kUserStopped": "user_stopped"}
+OPEN_M, SPEED_M_S, FORCE_N = 0.08, 0.1, 40.0
+
+
+class PandaRobot:
+    features = Features("panda_py", ("panda",), 7, False, "panda-python")
+
+    def __init__(self, address: Address):
+        self.address, self._controller, self._stopping = address, None, False
+        self._client = client("panda_py", INSTALL)
+        self._controllers = client("panda_py.controllers", INSTALL)
+
+    def connect(self) -> None:
+        config = client("panda_py.libfranka", INSTALL).RealtimeConfig
+        enforce = self.address.options.get("realtime") == "enforce"
+        try:
+            self._panda = self._client.Panda(self.address.ip, realtime_config=config.kEnforce if enforce else config.kIgnore)
+        except Exception as error:  # libfranka's exceptions have no common base in Python
+            raise RobotFault(Event.NETWORK, f"no connection to {self.address.ip}: {error}") from error
+        robot = ROBOTS["franka"]
+        self._gains = dict(stiffness=np.array(robot.impedance_k_nm_rad, np.float64),
+                           damping=np.array(robot.impedance_d_nms_rad, np.float64), filter_coeff=1.0)
+
+    @property
+    def moving(self) -> bool:
+        return self._controller is not None
+
+    def observe(self) -> RobotState:
+        try:
+            if not self._panda.is_moving():
+                self._panda.refresh_state()
+            s = self._panda.get_state()
+        except Exception as error:
+            raise self._fault(error) from error
+        errors = tuple(n for n in dir(s.current_errors) if not n.startswith("_") and getattr(s.current_errors, n) is True)
+        return RobotState(s.time.to_sec(), np.array(s.q), np.array(s.dq), MODES.get(s.robot_mode.name, "other"), errors,
+                          float(s.control_command_success_rate))
+
+    def start(self) -> None:
+        try:
+            q = np.array(self._panda.get_state().q)
+            self._controller, self._stopping = self._controllers.JointPosition(**self._gains), False
+            self._panda.start_controller(self._controller)
+            self._controller.set_control(q)
+        except Exception as error:
+            raise self._fault(error) from error
+
+    def act(self, q_d_rad: np.ndarray) -> np.ndarray:
+        target = np.asarray(q_d_rad, np.float64)
+        self._controller.set_control(target)
+        return target
+
+    def serve(self) -> None:
+        """The servo loop is panda-python's own; here it is only watched."""
+        if self._controller is None:
+            return
+        try:
+            self._panda.raise_error()
+        except Exception as error:
+            self._controller = None
+            raise self._fault(error) from error
+
+    def stop(self) -> None:
+        """Gives control back; the controller ends with the arm held by itself."""
+        try:
+            self._panda.stop_controller()
+        except Exception as error:
+            raise self._fault(error) from error
+        finally:
+            self._controller = None
+
+    def recover(self) -> None:
+        try:
+            self._panda.recover()
+        except Exception as error:
+            raise self._fault(error) from error
+
+    def disconnect(self) -> None:
+        self._controller = self._panda = None
+
+    @staticmethod
+    def _fault(error: Exception) -> RobotFault:
+        return stopped_by_itself(f"{type(error).__name__}: {error}")
+
+
+class PandaGripper:
+    """libfranka's gripper as panda-python binds it: commands block, so they run in a thread of the gripper's process."""
+
+    def __init__(self, address: Address):
+        self.address, self._thread, self._error = address, None, None
+        self._libfranka = client("panda_py.libfranka", INSTALL)
+
+    def connect(self) -> None:
+        try:
+            self._gripper = self._libfranka.Gripper(self.address.ip)
+        except Exception as error:
+            raise RobotFault(Event.GRIPPER_FAILED, f"no connection to the gripper at {self.address.ip}: {error}") from error
+
+    def observe(self) -> GripperState:
+        try:
+            s = self._gripper.read_once()
+        except Exception as error:
+            raise RobotFault(Event.GRIPPER_FAILED, str(error)) from error
+        return GripperState(float(s.width), bool(s.is_grasped))
+
+    def command(self, close: bool) -> None:
+        def run():
+            try:
+                if close:
+                    self._gripper.grasp(0.0, SPEED_M_S, FORCE_N, OPEN_M, OPEN_M)
+                else:
+                    self._gripper.move(OPEN_M, SPEED_M_S)
+            except Exception as error:
+                self._error = str(error)
+
+        if self._thread is not None and self._thread.is_alive():
+            self._gripper.stop()
+            self._thread.join(1.0)
+            self._error = None  # the one that was stopped says so
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+
+    def serve(self) -> None:
+        if self._error is not None:
+            raise RobotFault(Event.GRIPPER_FAILED, self._error)
+
+    def disconnect(self) -> None:
+        self._gripper = None
+
+
+def make(address: Address) -> PandaRobot:
+    return PandaRobot(address)
+
+
+def make_gripper(address: Address) -> PandaGripper:
+    return PandaGripper(address)

@@ -1,0 +1,149 @@
+"""`--backend pylibfranka`: Franka's own Python client, in torque mode, with the scene's control law in this process.
+
+Its 1 kHz loop is this process's: each `serve` reads a state and answers it with torques of
+`envs.robots.control.JointImpedance`. That is the law of the simulated scene to the last operation, but it wants a
+real-time kernel and a core of its own: on a busy desktop about half of the answers come late, and 20 in a row end the
+motion (real_robot.md, measured). The client's asynchronous position handler is not used: it stops at every target, its
+errors don't raise, and its authors call it experimental.
+"""
+
+import numpy as np
+
+from deploy.machine import Event
+from deploy.robots.base import Address, Features, GripperState, RobotFault, RobotState, stopped_by_itself
+from deploy.robots.registry import client
+from envs.robots import ROBOTS
+from envs.robots.control import JointImpedance
+
+INSTALL = "Install it with `pip install pylibfranka==0.21.3` (Linux, x86-64, glibc 2.34 or newer)."
+MODES = {"Idle": "idle", "Move": "move", "Guiding": "guiding", "Reflex": "reflex", "UserStopped": "user_stopped"}
+OPEN_M, SPEED_M_S, FORCE_N = 0.08, 0.1, 40.0
+REST_RAD_S = 0.005
+"""Slower than this in every joint is at rest."""
+REST_CYCLES = 2000
+"""After as many milliseconds of damping control is given back in any case."""
+
+
+class PylibfrankaRobot:
+    features = Features("pylibfranka", ("fr3",), 7, True, "pylibfranka")
+
+    def __init__(self, address: Address):
+        self.address, self._control, self._state, self._stopping = address, None, None, 0
+        self._client = client("pylibfranka", INSTALL)
+        self._law = JointImpedance(ROBOTS["franka"])
+
+    def connect(self) -> None:
+        config = self._client.RealtimeConfig
+        enforce = self.address.options.get("realtime") == "enforce"
+        try:
+            self._robot = self._client.Robot(self.address.ip, config.kEnforce if enforce else config.kIgnore)
+            self._model = self._robot.load_model()
+        except Exception as error:  # its exceptions have several bases
+            raise RobotFault(Event.NETWORK, f"no connection to {self.address.ip}: {error}") from error
+
+    @property
+    def moving(self) -> bool:
+        return self._control is not None
+
+    def observe(self) -> RobotState:
+        try:
+            s = self._state if self.moving and self._state is not None else self._robot.read_once()
+        except Exception as error:
+            raise self._fault(error) from error
+        errors = tuple(n for n in dir(s.current_errors) if not n.startswith("_") and getattr(s.current_errors, n) is True)
+        return RobotState(s.time.to_sec(), np.array(s.q), np.array(s.dq), MODES.get(s.robot_mode.name, "other"), errors,
+                          float(s.control_command_success_rate))
+
+    def start(self) -> None:
+        try:
+            self.q_d_rad, self._stopping, self._state = np.array(self._robot.read_once().q), 0, None
+            self._law.reset()
+            self._control = self._robot.start_torque_control()
+        except Exception as error:
+            raise self._fault(error) from error
+        self.serve()  # the state that told of the start waits for its answer
+
+    def act(self, q_d_rad: np.ndarray) -> np.ndarray:
+        self.q_d_rad = np.array(q_d_rad, np.float64)
+        return self.q_d_rad
+
+    def serve(self) -> None:
+        """One state, one answer."""
+        if self._control is None:
+            return
+        try:
+            s, _ = self._control.readOnce()
+            self._state, q, dq = s, np.array(s.q), np.array(s.dq)
+            target = q if self._stopping else self.q_d_rad
+            command = self._client.Torques(list(self._law.torque(target, q, dq, np.array(self._model.coriolis(s)))))
+            if self._stopping:
+                self._stopping += 1
+                command.motion_finished = bool(np.abs(dq).max() < REST_RAD_S or self._stopping > REST_CYCLES)
+            self._control.writeOnce(command)
+        except Exception as error:
+            self._control = None
+            raise self._fault(error) from error
+        if command.motion_finished:
+            self._control = None
+
+    def stop(self) -> None:
+        """From now on `serve` damps until the arm is at rest."""
+        self._stopping = 1
+
+    def recover(self) -> None:
+        try:
+            self._robot.automatic_error_recovery()
+        except Exception as error:
+            raise self._fault(error) from error
+
+    def disconnect(self) -> None:
+        self._control = self._robot = None
+
+    def _fault(self, error: Exception) -> RobotFault:
+        if isinstance(error, self._client.NetworkException):
+            return RobotFault(Event.NETWORK, str(error))
+        return stopped_by_itself(f"{type(error).__name__}: {error}")
+
+
+class PylibfrankaGripper:
+    """Commands block in this client, and its width can't be read meanwhile: the last one is told until it is done."""
+
+    def __init__(self, address: Address):
+        self.address = address
+        self._client = client("pylibfranka", INSTALL)
+
+    def connect(self) -> None:
+        try:
+            self._gripper = self._client.Gripper(self.address.ip)
+        except Exception as error:
+            raise RobotFault(Event.GRIPPER_FAILED, f"no connection to the gripper at {self.address.ip}: {error}") from error
+
+    def observe(self) -> GripperState:
+        try:
+            s = self._gripper.read_once()
+        except Exception as error:
+            raise RobotFault(Event.GRIPPER_FAILED, str(error)) from error
+        return GripperState(float(s.width), bool(s.is_grasped))
+
+    def command(self, close: bool) -> None:
+        try:
+            if close:
+                self._gripper.grasp(0.0, SPEED_M_S, FORCE_N, OPEN_M, OPEN_M)
+            else:
+                self._gripper.move(OPEN_M, SPEED_M_S)
+        except Exception as error:
+            raise RobotFault(Event.GRIPPER_FAILED, str(error)) from error
+
+    def serve(self) -> None:
+        pass
+
+    def disconnect(self) -> None:
+        self._gripper = None
+
+
+def make(address: Address) -> PylibfrankaRobot:
+    return PylibfrankaRobot(address)
+
+
+def make_gripper(address: Address) -> PylibfrankaGripper:
+    return PylibfrankaGripper(address)

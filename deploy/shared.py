@@ -1,0 +1,110 @@
+"""What the processes of a run share without waiting for each other: the newest frame, the robot's recent states, physics.
+
+Memory comes from multiprocessing's anonymous arenas, so nothing is left behind however the program ends. Each has one
+writer, which fills one of two places while readers take the other: a writer that is stopped in the middle keeps nobody
+waiting. All times are of the run's clock, in seconds.
+"""
+
+import ctypes
+from multiprocessing.context import BaseContext
+
+import numpy as np
+
+
+class Block:
+    """`size` numbers of one type with one writer: `write` puts all of them, `read` gives a whole copy."""
+
+    def __init__(self, context: BaseContext, size: int, kind=ctypes.c_double):
+        self.size, self.kind = size, kind
+        self.raw, self.count = context.RawArray(kind, 2 * size), context.RawValue(ctypes.c_longlong, 0)
+
+    def _places(self) -> np.ndarray:
+        return np.frombuffer(self.raw, self.kind).reshape(2, self.size)
+
+    @property
+    def version(self) -> int:
+        """How often it was written; 0 for never."""
+        return self.count.value
+
+    def write(self, values) -> None:
+        self._places()[(self.count.value + 1) % 2] = values
+        self.count.value += 1
+
+    def read(self) -> np.ndarray:
+        places = self._places()
+        while True:
+            before = self.count.value
+            values = places[before % 2].copy()
+            if self.count.value == before:  # else the writer may have come round to this place
+                return values
+
+
+class FrameSlot:
+    """The newest frame of a camera: `rgb` uint8 (H, W, 3), when it was captured, and its number."""
+
+    def __init__(self, context: BaseContext, shape: tuple[int, int, int]):
+        self.shape = shape
+        self.block = Block(context, int(np.prod(shape)) + 16, ctypes.c_uint8)
+        self.head = Block(context, 2)
+        self.reads = context.RawValue(ctypes.c_longlong, 0)
+        """How many times the camera was asked, whether a frame came or not."""
+
+    def put(self, rgb: np.ndarray, captured_s: float, sequence: int, reads: int) -> None:
+        head = np.array([captured_s, sequence], np.float64)
+        self.block.write(np.concatenate([np.asarray(rgb, np.uint8).reshape(-1), head.view(np.uint8)]))
+        self.head.write(head)
+        self.reads.value = reads
+
+    def answered(self, reads: int) -> None:
+        """The camera was asked `reads` times; the frame is as it was."""
+        self.reads.value = reads
+
+    def latest(self) -> tuple[float, int, int]:
+        """captured_s, sequence and reads; sequence is -1 before the first frame."""
+        reads = self.reads.value
+        captured_s, sequence = self.head.read()
+        return float(captured_s), int(sequence) if self.head.version else -1, reads
+
+    def get(self) -> tuple[np.ndarray, float, int]:
+        """A copy of the frame, its capture time and its number."""
+        values = self.block.read()
+        captured_s, sequence = values[-16:].view(np.float64)
+        return values[:-16].reshape(self.shape), float(captured_s), int(sequence)
+
+
+class History:
+    """The robot's recent states: time_s, then J joint positions, J speeds and the gripper's width, newest last."""
+
+    def __init__(self, context: BaseContext, joints: int, length: int = 1024):
+        self.joints, self.length = joints, length
+        self.raw = context.RawArray(ctypes.c_double, length * (2 * joints + 2))
+        self.count = context.RawValue(ctypes.c_longlong, 0)
+
+    def _rows(self) -> np.ndarray:
+        return np.frombuffer(self.raw, np.float64).reshape(self.length, -1)
+
+    def add(self, time_s: float, q_rad, dq_rad_s, width_m: float) -> None:
+        count = self.count.value
+        row, J = self._rows()[count % self.length], self.joints
+        row[0], row[1:J + 1], row[J + 1:2 * J + 1], row[-1] = time_s, q_rad, dq_rad_s, width_m
+        self.count.value = count + 1
+
+    def rows(self) -> np.ndarray:
+        """(n, 2 J + 2) whole rows, oldest first; the few that the writer may be at are left out."""
+        count = self.count.value
+        copy = self._rows().copy()
+        first = max(0, self.count.value + 1 - self.length)
+        return copy[np.arange(first, count) % self.length] if count > first else copy[:0]
+
+    def at(self, time_s: float) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """q (J,), dq (J,), width and the width's rate of change at `time_s`, interpolated between the states around it; the
+        first or the last one for a time outside. LookupError before the first state."""
+        rows = self.rows()
+        if not len(rows):
+            raise LookupError("the robot has not told its state yet")
+        J, times = self.joints, rows[:, 0]
+        row = np.array([np.interp(time_s, times, column) for column in rows[:, 1:].T])
+        width = lambda t: np.interp(t, times, rows[:, -1])  # noqa: E731
+        span = min(0.05, max(time_s - times[0], 0.0))
+        rate = (row[-1] - width(time_s - span)) / span if span > 1e-9 else 0.0
+        return row[:J], row[J:2 * J], float(row[-1]), float(rate)

@@ -1,0 +1,74 @@
+"""`python -m deploy.check` as a user runs it: against the emulator, through the real client."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deploy.emulator.console import Console
+
+pytest.importorskip("franky", reason="franky-control is not installed")
+IP, ROOT = "127.0.0.64", Path(__file__).parents[2]
+
+
+def run(*flags, script=("-m", "deploy.check")):
+    done = subprocess.run([sys.executable, *script, "--seconds", "1", *flags], capture_output=True, text=True, cwd=ROOT)
+    lines = done.stdout.splitlines()
+    return done, {line["name"]: line for line in json.loads(lines[-1])["lines"]} if lines else {}
+
+
+@pytest.fixture(scope="module")
+def console():
+    command = [sys.executable, "-m", "deploy.emulator", "--ip", IP]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        assert json.loads(process.stdout.readline())["ready"]
+        with Console(IP) as console:
+            yield console
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_it_looks_at_everything_and_moves_nothing(console):
+    console.ask("reset", seed=3)
+    done, lines = run("--robot-ip", IP)
+    assert done.returncode in (0, 16), done.stderr  # a busy computer is bad at 1 kHz, and that is what it says
+    assert set(lines) == {"computer", "versions", "robot", "connection", "joint limits", "workspace", "self-collision",
+                          "gripper", "camera", "crop", "hand-eye"}
+    for name in ("versions", "robot", "joint limits", "workspace", "self-collision", "gripper", "crop"):
+        assert lines[name]["verdict"] == "ok", lines[name]
+    assert "states in" in lines["connection"]["said"] or "clock went on by" in lines["connection"]["said"]
+    assert "frames a second of 128×128" in lines["camera"]["said"]
+    assert lines["hand-eye"]["verdict"] == "not checked"
+    assert "The robot is emulated" in done.stderr
+    counters = console.ask("counters")
+    assert counters["moves"] == counters["gripper_commands"] == 0 and counters["connections"] >= 1
+
+
+def test_a_pressed_user_stop_is_not_fit_for_a_run_and_stays_pressed(console):
+    console.ask("fault", name="user_stop")
+    try:
+        done, lines = run("--robot-ip", IP, script=("deploy/check.py",))
+        assert done.returncode == 16 and "release the user stop" in lines["robot"]["said"]
+        assert console.ask("info")["mode"] == "user_stopped"
+    finally:
+        console.ask("release_user_stop")
+
+
+def test_no_robot_is_a_line_and_not_a_traceback():
+    done, lines = run("--robot-ip", "127.0.0.65")
+    assert done.returncode == 16 and lines["robot"]["verdict"] == "bad" and "Traceback" not in done.stderr
+    assert "connection" not in lines
+
+
+@pytest.mark.parametrize("flags, said", [
+    (("--robot-ip", IP, "--robot", "panda", "--backend", "franky"), "can't drive --robot panda"),
+    (("--robot-ip", IP, "--camera", "none.yaml"), "can't read the camera file none.yaml"),
+    (("--robot-ip", IP, "--backend", "mavis"), "What exists: franky"),
+])
+def test_mistakes_are_one_sentence_and_exit_code_2(flags, said):
+    done, lines = run(*flags)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr and not lines

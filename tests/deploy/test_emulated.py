@@ -1,0 +1,62 @@
+"""The loop through real clients on the emulated arm, in lockstep: the same bits each time, nothing that a controller would
+refuse, and the documented end for each fault."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploy import lockstep
+
+CLIENT = Path(__file__).parent / "emulated_client.py"
+ARM = {"franky": "fr3", "pylibfranka": "fr3", "panda_py": "panda"}
+
+
+def needs(name):
+    return pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is not installed")
+
+
+franky, installed = needs("franky"), [pytest.param(name, marks=needs(name)) for name in ARM]
+
+
+def drive(backend, **plan):
+    with lockstep.started(ARM[backend], "lockstep") as (ip, (_, port)):
+        done = subprocess.run([sys.executable, str(CLIENT), backend, ARM[backend], ip, str(port), json.dumps(plan)],
+                              capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        assert done.returncode == 0, done.stderr[-3000:]
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("backend", installed)
+def test_an_episode_moves_the_arm_and_the_controller_has_nothing_to_object(backend):
+    out = drive(backend, periods=8)
+    assert out["ending"] == "DONE", out["why"]
+    assert out["counters"]["violations"] == [] and out["counters"]["lost_packets"] == 0
+    assert np.ptp(np.array(out["q"]), axis=0).min() > 0.003
+    assert out["width_m"][0] > 0.079 and out["width_m"][-1] < 0.07  # it was told to close
+    assert out["mode"] == "idle" and out["counters"]["moves"] == 2
+
+
+@franky
+def test_two_runs_are_the_same_to_the_last_bit():
+    first, second = drive("franky", periods=6), drive("franky", periods=6)
+    assert first["q"] == second["q"] and first["width_m"] == second["width_m"]
+
+
+@franky
+@pytest.mark.parametrize("fault, ending, recoveries", [
+    ({"name": "reflex"}, "DONE", 1),
+    ({"name": "user_stop"}, "USER_STOP", 0),
+    ({"name": "tcp_close"}, "NETWORK", 0),
+    ({"name": "reflex", "error": "joint_velocity_violation"}, "LIMITS", 0),
+])
+def test_each_fault_has_its_end(fault, ending, recoveries):
+    out = drive("franky", periods=5, seeds=[1, 2], fault={"at": 3, **fault})
+    assert (out["ending"], out["recoveries"]) == (ending, recoveries), out["why"]
+    if ending == "USER_STOP":
+        assert out["mode"] == "user_stopped"
