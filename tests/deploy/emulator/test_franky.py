@@ -77,7 +77,7 @@ def test_the_gripper_homes_and_moves(robot):
     ({"name": "udp_gap", "duration_ms": 1500}, "NetworkException", "Timeout"),
 ])
 def test_an_injected_fault_gives_its_exception(robot, fault, kind, text):
-    s = robot.client("franky", "until_error", on_line=lambda line: robot.console.ask("fault", **fault))
+    s = robot.client("franky", "until_error", on_line=robot.inject(**fault))
     assert s["type"] == kind and text in s["message"]
     if fault["name"] == "user_stop":
         assert "command not possible" in s["after"]["message"]

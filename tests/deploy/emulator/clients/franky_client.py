@@ -47,7 +47,9 @@ def tracker(ip):
             session.tick()
             goal[6] += 0.01
             session.set_target(goal)
-        time.sleep(0.5)
+        end_s = session.state.time.to_sec() + 3.0  # of the robot's time: D/K of the law is 0.3 s
+        while session.state.time.to_sec() < end_s:
+            time.sleep(0.01)
         q = np.array(session.state.q)
     return {"goal": goal.tolist(), "q": q.tolist()}
 
