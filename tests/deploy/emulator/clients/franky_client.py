@@ -105,13 +105,13 @@ def grasp(ip, plan):
 
     q = np.array(console.ask("physics")["qpos"][:7])
     motion = franky.JointImpedanceTrackingMotion(stiffness=K, damping=D)
-    motion.set_reference(franky.JointReference(target=q))
+    motion.set_reference(franky.JointReference(q=q))
     start = during(lambda: robot.move(motion, asynchronous=True), "moves")
     start.join()
     pass_time(100)
     for i, goal in enumerate(np.array(plan["q"])):
         for share in np.linspace(0, 1, plan["pieces"] + 1)[1:]:
-            motion.set_reference(franky.JointReference(target=q + share * (goal - q)))
+            motion.set_reference(franky.JointReference(q=q + share * (goal - q)))
             pass_time(100)
         q = goal
         pass_time(300)
