@@ -17,7 +17,8 @@ ALLOWED = {
     "policies": {"toto_robot", "envs", "demos"},
     "deploy": {"toto_robot", "envs", "policies", "demos"},
 }
-DOORS_ELSEWHERE = {"demos/convert.py", "demos/record.py", "demos/inspect.py", "demos/replay.py", "deploy/run_real.py"}
+DOORS_ELSEWHERE = {"demos/convert.py", "demos/record.py", "demos/inspect.py", "demos/replay.py", "deploy/run_real.py",
+                   "deploy/emulator/__main__.py"}
 
 
 def sources(room):

@@ -36,7 +36,7 @@ class Film:
     def _draw(self) -> None:
         env = envs.make(SCENES[self._scene])
         env.reset(seed=0)
-        partial = self._path.with_name(f".{self._path.name}.partial")
+        partial = self._path.with_name(f".{self._path.name}")
         video = VideoWriter(partial, SIDE_PX, SIDE_PX, Fraction(FPS), "h264", None)
         while (qpos := self._poses.get()) is not None:
             env.data.qpos[:] = qpos

@@ -43,7 +43,7 @@ class Running:
         script = CLIENTS / f"{library}_client.py"
         process = subprocess.Popen([python, str(script), scenario, self.ip, *map(json.dumps, arguments)],
                                    stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
-        patience = threading.Timer(60, process.kill)
+        patience = threading.Timer(200, process.kill)
         patience.start()
         try:
             for line in process.stdout:

@@ -28,7 +28,7 @@ def plan(seed):
             jac = jac[:, :7]
             env.data.qpos[:7] += 0.3 * jac.T @ np.linalg.solve(jac @ jac.T + 1e-4 * np.eye(6), twist)
         points.append(env.data.qpos[:7].tolist())
-    return {"q": points, "pieces": 20}
+    return {"q": points, "pieces": 8}
 
 
 def run(seed):

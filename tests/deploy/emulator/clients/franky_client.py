@@ -114,11 +114,11 @@ def grasp(ip, plan):
             motion.set_reference(franky.JointReference(q=q + share * (goal - q)))
             pass_time(100)
         q = goal
-        pass_time(300)
+        pass_time(400)
         if i == len(plan["q"]) - 2:
             held = []
             closing = during(lambda: held.append(hand.grasp(0.045, 0.1, 40.0, 0.03, 0.03)), "gripper_commands")
-            pass_time(1500)
+            pass_time(900)
             closing.join()
     out = {"physics": console.ask("physics"), "held": held, "counters": console.ask("counters")}
     stopping = threading.Thread(target=lambda: console_free(ip), daemon=True)
