@@ -118,7 +118,7 @@ def grasp(ip, plan):
         if i == len(plan["q"]) - 2:
             held = []
             closing = during(lambda: held.append(hand.grasp(0.045, 0.1, 40.0, 0.03, 0.03)), "gripper_commands")
-            pass_time(900)
+            pass_time(1600)  # the servo takes 1.4 s to press with 40 N
             closing.join()
     out = {"physics": console.ask("physics"), "held": held, "counters": console.ask("counters")}
     stopping = threading.Thread(target=lambda: console_free(ip), daemon=True)
