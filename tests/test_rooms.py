@@ -18,7 +18,7 @@ ALLOWED = {
     "deploy": {"toto_robot", "envs", "policies", "demos"},
 }
 DOORS_ELSEWHERE = {"demos/convert.py", "demos/record.py", "demos/inspect.py", "demos/replay.py", "deploy/run_real.py",
-                   "deploy/check.py", "deploy/calibrate.py"}
+                   "deploy/check.py", "deploy/calibrate.py", "deploy/emulator/__main__.py"}
 
 
 def sources(room):

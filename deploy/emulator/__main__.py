@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser("python -m deploy.emulator", description=__doc__, allow_abbrev=False,
                                         formatter_class=argparse.RawDescriptionHelpFormatter)
     add = arguments.add_argument
-    add("--scene", default="cube", choices=sorted(SCENES), help="what stands around the arm (cube: the environment franka_cube)")
+    add("--scene", default="cube", choices=sorted(SCENES), help="what stands around the arm (cube: franka_cube)")
     add("--ip", default="127.0.0.1", help="address to listen at; every 127.x.x.x is this machine")
     add("--protocol", type=int, default=10, choices=sorted(ROBOT_OF, reverse=True),
         help="10: an FR3 (pylibfranka and franky from PyPI); 5: a Panda (panda-python from PyPI)")
@@ -77,7 +77,8 @@ def main(argv: list[str] | None = None) -> int:
             from deploy.emulator.viewer import Viewer
 
             eyes.append(Viewer(emulator))
-        print(json.dumps({"ready": True, "ip": options.ip, "console_port": emulator.console.port, "pid": os.getpid()}), flush=True)
+        ready = {"ready": True, "ip": options.ip, "console_port": emulator.console.port, "pid": os.getpid()}
+        print(json.dumps(ready), flush=True)
         emulator.run()
     except ConsoleError as error:
         return _refuse(str(error))

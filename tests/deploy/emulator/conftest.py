@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,8 @@ class Running:
         script = CLIENTS / f"{library}_client.py"
         process = subprocess.Popen([python, str(script), scenario, self.ip, *map(json.dumps, arguments)],
                                    stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        patience = threading.Timer(200, process.kill)
+        patience.start()
         try:
             for line in process.stdout:
                 if line.startswith("{"):
@@ -50,8 +53,24 @@ class Running:
                     on_line(line.strip())
             raise AssertionError(f"{library}'s {scenario} ended with {process.wait()} and no report")
         finally:
+            patience.cancel()
             process.kill()
             process.wait()
+            process.stdout.close()
+
+    def inject(self, **fault):
+        """For `on_line`: injects the fault when the client's motion has run for 50 ms."""
+        def on_line(line):
+            since_ms, end_s = None, time.monotonic() + 20
+            while time.monotonic() < end_s:
+                info = self.console.ask("info")
+                if info["mode"] == "move":
+                    since_ms = since_ms or info["time_ms"]
+                    if info["time_ms"] > since_ms + 50:
+                        return self.console.ask("fault", **fault)
+                time.sleep(0.002)
+            raise AssertionError("the client started no motion in 20 s")
+        return on_line
 
     def close(self) -> None:
         self.console.close()

@@ -22,13 +22,14 @@ def plan(seed):
             turn = hand.xmat.reshape(3, 3)
             tcp = hand.xpos + turn @ env.robot.tcp_in_hand_m
             side = np.arctan2(yaw[1, 0], yaw[0, 0]) - np.arctan2(turn[1, 1], turn[0, 1])
-            twist = np.concatenate([cube + [0, 0, height] - tcp, np.cross(turn[:, 2], (0, 0, -1)) + [0, 0, np.sin(4 * side) / 4]])
+            spin = np.cross(turn[:, 2], (0, 0, -1)) + [0, 0, np.sin(4 * side) / 4]
+            twist = np.concatenate([cube + [0, 0, height] - tcp, spin])
             jac = np.zeros((6, env.model.nv))
             mujoco.mj_jac(env.model, env.data, jac[:3], jac[3:], tcp, hand.id)
             jac = jac[:, :7]
             env.data.qpos[:7] += 0.3 * jac.T @ np.linalg.solve(jac @ jac.T + 1e-4 * np.eye(6), twist)
         points.append(env.data.qpos[:7].tolist())
-    return {"q": points, "pieces": 20}
+    return {"q": points, "pieces": 8}
 
 
 def run(seed):

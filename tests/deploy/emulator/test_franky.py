@@ -77,21 +77,9 @@ def test_the_gripper_homes_and_moves(robot):
     ({"name": "udp_gap", "duration_ms": 1500}, "NetworkException", "Timeout"),
 ])
 def test_an_injected_fault_gives_its_exception(robot, fault, kind, text):
-    s = robot.client("franky", "until_error", on_line=lambda line: robot.console.ask("fault", **fault))
+    s = robot.client("franky", "until_error", on_line=robot.inject(**fault))
     assert s["type"] == kind and text in s["message"]
     if fault["name"] == "user_stop":
         assert "command not possible" in s["after"]["message"]
     elif kind == "ControlException":
         assert s["recovered"].endswith("Idle")
-
-
-def test_an_arm_guided_by_hand_follows_it(robot):
-    """Guiding is the console's: no client has a say in it."""
-    q = np.array(robot.console.ask("physics")["qpos"][:7])
-    goal = q + [0.2, 0.1, 0, 0.1, 0, 0, 0.3]
-    robot.console.ask("guide", q_rad=goal.tolist())
-    assert robot.console.ask("info")["mode"] == "guiding"
-    robot.console.ask("grant", until_ms=robot.console.ask("info")["time_ms"] + 4000)
-    assert np.allclose(robot.console.ask("physics")["qpos"][:7], goal, atol=0.03)
-    robot.console.ask("guide", q_rad=None)
-    assert robot.console.ask("info")["mode"] == "idle"

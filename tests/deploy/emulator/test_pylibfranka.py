@@ -14,10 +14,6 @@ def robot(lockstep):
     return lockstep
 
 
-def inject(emulator, **fault):
-    return lambda line: emulator.console.ask("fault", **fault)
-
-
 def test_it_reads_the_state(robot):
     s = robot.client("pylibfranka", "state")
     physics = robot.console.ask("physics")
@@ -60,7 +56,7 @@ def test_the_gripper_homes_moves_and_says_when_it_holds_nothing(robot):
 
 
 def test_a_reflex_is_a_control_exception_and_recoverable(robot):
-    s = robot.client("pylibfranka", "until_error", on_line=inject(robot, name="reflex", error="cartesian_reflex"))
+    s = robot.client("pylibfranka", "until_error", on_line=robot.inject(name="reflex", error="cartesian_reflex"))
     assert s["type"] == "ControlException" and "motion aborted by reflex" in s["message"]
     assert "cartesian_reflex" in s["message"]
     assert s["mode"] == "Reflex" and s["errors"] == s["last"] == ["cartesian_reflex"]
@@ -68,7 +64,7 @@ def test_a_reflex_is_a_control_exception_and_recoverable(robot):
 
 
 def test_a_user_stop_stays_until_it_is_released(robot):
-    s = robot.client("pylibfranka", "until_error", on_line=inject(robot, name="user_stop"))
+    s = robot.client("pylibfranka", "until_error", on_line=robot.inject(name="user_stop"))
     assert s["type"] == "ControlException" and "User Stop pressed" in s["message"]
     assert s["mode"] == "UserStopped"
     assert "command not possible" in s["after"]["message"]
@@ -78,18 +74,18 @@ def test_a_user_stop_stays_until_it_is_released(robot):
 
 
 def test_lost_packets_end_a_motion(robot):
-    s = robot.client("pylibfranka", "until_error", on_line=inject(robot, name="packet_loss", share=1.0, duration_ms=30))
+    s = robot.client("pylibfranka", "until_error", on_line=robot.inject(name="packet_loss", share=1.0, duration_ms=30))
     assert s["type"] == "ControlException" and "communication_constraints_violation" in s["message"]
     assert s["recovered"] == "Idle"
 
 
 def test_a_closed_connection_is_an_error_of_the_network(robot):
-    s = robot.client("pylibfranka", "until_error", on_line=inject(robot, name="tcp_close"))
+    s = robot.client("pylibfranka", "until_error", on_line=robot.inject(name="tcp_close"))
     assert s["type"] in ("NetworkException", "RuntimeError")
 
 
 def test_a_gap_in_the_states_is_a_timeout(robot):
-    s = robot.client("pylibfranka", "until_error", on_line=inject(robot, name="udp_gap", duration_ms=1500))
+    s = robot.client("pylibfranka", "until_error", on_line=robot.inject(name="udp_gap", duration_ms=1500))
     assert s["type"] == "NetworkException" and "Timeout" in s["message"]
 
 
@@ -102,7 +98,7 @@ def test_another_version_is_refused(robot):
 
 
 def test_the_asynchronous_handler_tells_of_a_reflex(robot):
-    s = robot.client("pylibfranka", "async_until_error", on_line=inject(robot, name="reflex"))
+    s = robot.client("pylibfranka", "async_until_error", on_line=robot.inject(name="reflex"))
     assert "ABORTED" in s["status"].upper() and "joint_reflex" in s["message"]
 
 

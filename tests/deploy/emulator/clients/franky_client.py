@@ -47,7 +47,9 @@ def tracker(ip):
             session.tick()
             goal[6] += 0.01
             session.set_target(goal)
-        time.sleep(0.5)
+        end_s = session.state.time.to_sec() + 3.0  # of the robot's time: D/K of the law is 0.3 s
+        while session.state.time.to_sec() < end_s:
+            time.sleep(0.01)
         q = np.array(session.state.q)
     return {"goal": goal.tolist(), "q": q.tolist()}
 
@@ -103,20 +105,20 @@ def grasp(ip, plan):
 
     q = np.array(console.ask("physics")["qpos"][:7])
     motion = franky.JointImpedanceTrackingMotion(stiffness=K, damping=D)
-    motion.set_reference(franky.JointReference(target=q))
+    motion.set_reference(franky.JointReference(q=q))
     start = during(lambda: robot.move(motion, asynchronous=True), "moves")
     start.join()
     pass_time(100)
     for i, goal in enumerate(np.array(plan["q"])):
         for share in np.linspace(0, 1, plan["pieces"] + 1)[1:]:
-            motion.set_reference(franky.JointReference(target=q + share * (goal - q)))
+            motion.set_reference(franky.JointReference(q=q + share * (goal - q)))
             pass_time(100)
         q = goal
-        pass_time(300)
+        pass_time(400)
         if i == len(plan["q"]) - 2:
             held = []
             closing = during(lambda: held.append(hand.grasp(0.045, 0.1, 40.0, 0.03, 0.03)), "gripper_commands")
-            pass_time(1500)
+            pass_time(1600)  # the servo takes 1.4 s to press with 40 N
             closing.join()
     out = {"physics": console.ask("physics"), "held": held, "counters": console.ask("counters")}
     stopping = threading.Thread(target=lambda: console_free(ip), daemon=True)

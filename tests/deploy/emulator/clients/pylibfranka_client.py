@@ -1,4 +1,4 @@
-"""What the tests do with pylibfranka, in a process of its own: `python pylibfranka_client.py SCENARIO IP` prints one JSON line."""
+"""What the tests do with pylibfranka, in a process of its own: `python pylibfranka_client.py SCENARIO IP` prints JSON."""
 
 import json
 import math
