@@ -208,6 +208,9 @@ class Driver:
     def _home(self) -> None:
         """Opens the hand, and goes to the home pose in the shortest time inside a share of the limits."""
         if not self.plan.dry:
+            clear, said = preflight.way_home(self.last.q_rad, self.plan, self.gate.envelope)
+            if not clear:
+                return self.event(Event.LIMITS, f"the way home {said}")
             self.hand.command(False)
             way = minimum_jerk(self.last.q_rad, self.plan.home_rad, safety.share_of(self.plan.limits, self.plan.home_speed))
             for points in np.array_split(way, max(1, len(way) // 100)):
