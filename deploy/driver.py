@@ -129,22 +129,15 @@ class Driver:
                 self.now, reactions = machine.recover(self.now, self.plan.rules)
                 for reaction in reactions:
                     self._carry_out(reaction)
-                self._lost_episode()
+                self._close_episode(False)
             else:
-                self._lost_episode()
+                self._close_episode(False)
                 return self.now
-
-    def _lost_episode(self) -> None:
-        """An episode that a fault ended counts, as a failure."""
-        if self.in_episode:
-            self._close_episode(False)
 
     def _idle(self) -> None:
         """20 ms in which nothing moves."""
         self._servo(20)
-        if not self.clock.lockstep:
-            return
-        time.sleep(0.002)
+        time.sleep(0.002 * self.clock.lockstep)
 
     def _servo(self, ms: int = 1) -> RobotState | None:
         """`ms` servo periods in one go; faults become events."""
@@ -208,6 +201,9 @@ class Driver:
     def _home(self) -> None:
         """Opens the hand, and goes to the home pose in the shortest time inside a share of the limits."""
         if not self.plan.dry:
+            clear, said = preflight.way_home(self.last.q_rad, self.plan, self.gate.envelope)
+            if not clear:
+                return self.event(Event.LIMITS, f"the way home {said}")
             self.hand.command(False)
             way = minimum_jerk(self.last.q_rad, self.plan.home_rad, safety.share_of(self.plan.limits, self.plan.home_speed))
             for points in np.array_split(way, max(1, len(way) // 100)):
@@ -267,7 +263,7 @@ class Driver:
         self._poll()
 
     def _usable(self) -> Answer | None:
-        """The newest action, unless it was used or its frame is too old."""
+        """The newest action, unless its frame is too old."""
         answer, self.answer = self.answer, None
         if answer is not None and self.clock.now_s() - answer.captured_s > self.plan.max_age_s:
             self.late += 1
@@ -314,14 +310,14 @@ class Driver:
         the wall's clock it sends the one that is due, but never goes on by more than `CATCH_UP` at once: on a machine that is
         too slow the motion gets slower, not rougher."""
         start_s, sent = self.clock.now_s() if start_s is None else start_s, -1
+        if self.plan.dry and self.clock.lockstep:
+            return self._servo(len(points)) is not None
         asked = self.clock.lockstep or State.RUN not in states or self.index + 1 >= self.plan.periods
         while self.now.state in states:
             due = sent + 1 if self.clock.lockstep else int((self.clock.now_s() - start_s) / SERVO_DT_S)
-            due = min(due, sent + CATCH_UP)
-            if due >= len(points) and sent < len(points) - 1:
-                due = len(points) - 1  # the last one is never left out
-            if due >= len(points):
+            if sent == len(points) - 1 and due > sent:
                 return True
+            due = min(due, sent + CATCH_UP, len(points) - 1)
             try:
                 if not self.plan.dry and due > sent:
                     self.robot.act(points[due])
@@ -357,5 +353,7 @@ class Driver:
             self.event(Event.EPISODE_OVER)
 
     def _close_episode(self, success: bool | None) -> None:
-        self.in_episode = False
-        self.links.main.send(("episode", self.episode, self.index, success))
+        """One that a fault has ended is a failure."""
+        if self.in_episode:
+            self.in_episode = False
+            self.links.main.send(("episode", self.episode, self.index, success))

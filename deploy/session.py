@@ -257,8 +257,7 @@ class Session:
             self.recorder.episode(episode, self.seeds[episode], success)
 
     def _on_end(self, ending: str, why: str) -> None:
-        for name in ("policy",):
-            self._listen(name)
+        self._listen("policy")
         while self.question == "verdict" and not self.panel.interrupts:  # the last episode's
             answered, line = self.panel.reply()
             if answered:
