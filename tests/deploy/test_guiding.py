@@ -1,6 +1,7 @@
 """Hand guiding: what is recorded is what happened, actions lead from each state to the next, and keys do what they say."""
 
 import itertools
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -108,7 +109,8 @@ def test_guiding_faster_than_a_policy_can_go_is_clipped_and_told():
 
 
 def test_an_emulated_arm_that_is_pulled_is_recorded_through_the_real_client(tmp_path):
-    pytest.importorskip("franky", reason="franky-control is not installed")
+    if not find_spec("franky"):  # importing it would keep the other client out of this process
+        pytest.skip("franky-control is not installed")
     from deploy.emulator.console import Console
     from deploy.lockstep import started
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from importlib.util import find_spec
 
 from demos import DemoSet, DemoWriter
 from demos.record import RecordConfig
@@ -53,7 +54,8 @@ def test_on_the_simulated_arm_it_ends_as_it_was_recorded(cube):
 
 
 def test_on_the_emulated_arm_through_the_real_client_too(cube):
-    pytest.importorskip("franky", reason="franky-control is not installed")
+    if not find_spec("franky"):  # importing it would keep the other client out of this process
+        pytest.skip("franky-control is not installed")
     told = replay(ReplayConfig(path=str(cube), mode="robot", robot="fr3", yes=True))
     assert (told["success_reproduced"], told["ending"]) == (1, "done")
     assert told["drift_rad"] < 0.05
