@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 export MUJOCO_GL ?= egl
 
-.PHONY: setup dagger test compat soak robosuite clean
+.PHONY: setup dagger test clients compat soak robosuite clean
 setup: .venv/ready
 	@scripts/gl.sh
 
@@ -18,6 +18,9 @@ dagger: setup
 
 test: setup
 	$(PY) -m pytest
+
+clients: setup
+	TOTO_ROBOT_CLIENTS=1 $(PY) -m pytest tests/deploy
 
 compat: setup
 	$(PY) tests/compat/run.py

@@ -1,10 +1,10 @@
 """`python -m deploy.check` as a user runs it: against the emulator, through the real client."""
 
+from importlib.util import find_spec
 import json
 import subprocess
 import sys
 from pathlib import Path
-from importlib.util import find_spec
 
 import pytest
 

@@ -13,6 +13,8 @@ import pytest
 
 from deploy import lockstep
 
+pytestmark = pytest.mark.skipif("TOTO_ROBOT_CLIENTS" not in os.environ, reason="minutes on the emulated arm: make clients")
+
 CLIENT = Path(__file__).parent / "emulated_client.py"
 ARM = {"franky": "fr3", "pylibfranka": "fr3", "panda_py": "panda"}
 

@@ -1,7 +1,7 @@
 """Hand guiding: what is recorded is what happened, actions lead from each state to the next, and keys do what they say."""
 
-import itertools
 from importlib.util import find_spec
+import itertools
 
 import numpy as np
 import pytest

@@ -1,10 +1,11 @@
 """A recorded episode on an arm: the same way at any speed, from where it began, and the same outcome."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from importlib.util import find_spec
 
 from demos import DemoSet, DemoWriter
 from demos.record import RecordConfig

@@ -1,12 +1,16 @@
 """In lockstep a real client's grasp of the cube is the same to the last bit, however busy the machine is."""
 
+import os
+from importlib.util import find_spec
+
 import mujoco
 import numpy as np
 import pytest
-from importlib.util import find_spec
 
 import envs
 from tests.deploy.emulator.conftest import Running
+
+pytestmark = pytest.mark.skipif("TOTO_ROBOT_CLIENTS" not in os.environ, reason="minutes on the emulated arm: make clients")
 
 if not find_spec("franky"):  # importing it would keep the other client out of this process
     pytest.skip("franky-control is not installed", allow_module_level=True)

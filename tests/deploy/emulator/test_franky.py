@@ -1,9 +1,10 @@
 """The real franky against the emulator."""
 
+from importlib.util import find_spec
+
 import mujoco
 import numpy as np
 import pytest
-from importlib.util import find_spec
 
 import envs
 from deploy.emulator.arm import F_T_NE

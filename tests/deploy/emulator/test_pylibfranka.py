@@ -1,8 +1,9 @@
 """The real pylibfranka against the emulator."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
-from importlib.util import find_spec
 
 if not find_spec("pylibfranka"):  # importing it would keep the other client out of this process
     pytest.skip("pylibfranka is not installed", allow_module_level=True)
