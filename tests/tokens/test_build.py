@@ -56,7 +56,7 @@ def test_a_broken_or_short_video_is_recorded_with_its_reason_and_the_job_goes_on
     result = build_store(config(videos, tmp_path / "s", tokenizer))
     reasons = {entry["source"]: entry["reason"] for entry in TokenStore(tmp_path / "s").left_out}
     assert result["rows"] == 6 and result["left_out"] == 2
-    assert "does not decode" in reasons["broken.mp4"] and "9 frames" in reasons["short.mp4"]
+    assert "does not decode" in reasons["broken.mp4"] and "the video has 9" in reasons["short.mp4"]
 
 
 def test_nothing_to_tokenize_is_a_users_mistake(tmp_path, tokenizer):
