@@ -81,9 +81,9 @@ class Step:
 
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
             self()
-        sizes = [event.cpu_memory_usage if hasattr(event, "cpu_memory_usage") else 0 for event in seen.events()
-                 if event.name == "[memory]"]
-        return max(np.cumsum(sizes), default=0) / 1e9
+        memory = [event for event in seen.profiler.kineto_results.events() if event.name() == "[memory]"]
+        sizes = [event.nbytes() for event in sorted(memory, key=lambda event: event.start_ns())]
+        return float(max(np.cumsum(sizes))) / 1e9
 
 
 def main(model: str, layers: int, tokens: int, rows: int, steps: int, threads: int, device: str) -> None:
