@@ -7,15 +7,13 @@ Coriolis torque and limits the torque's rate to 1 N·m a millisecond, as `envs.r
 import numpy as np
 
 from deploy.machine import Event
-from deploy.robots.base import Address, Features, GripperState, RobotFault, RobotState, stopped_by_itself
+from deploy.robots.base import Address, Features, RobotFault, RobotState, stopped_by_itself
+from deploy.robots.libfranka import FORCE_N, OPEN_M, SPEED_M_S, LibfrankaGripper, robot_state
 from deploy.robots.registry import client
 from envs.robots import ROBOTS
 
 INSTALL = ("Install it with `pip install franky-control==2.0.0` (Linux, x86-64; builds for other robot server versions: its "
            "README).")
-MODES = {"Idle": "idle", "Move": "move", "Guiding": "guiding", "Reflex": "reflex", "UserStopped": "user_stopped"}
-OPEN_M, SPEED_M_S, FORCE_N = 0.08, 0.1, 40.0
-"""The hand, as the scene closes and opens it."""
 
 
 class FrankyRobot:
@@ -46,9 +44,7 @@ class FrankyRobot:
         except Exception as error:
             raise self._fault(error) from error
         errors = str(s.current_errors).strip("[]")
-        return RobotState(s.time.to_sec(), np.array(s.q), np.array(s.dq),
-                          MODES.get(s.robot_mode.name, "other"), tuple(e for e in errors.replace('"', "").split(", ") if e),
-                          float(s.control_command_success_rate))
+        return robot_state(s, tuple(e for e in errors.replace('"', "").split(", ") if e))
 
     def start(self) -> None:
         try:
@@ -102,23 +98,13 @@ class FrankyRobot:
         return stopped_by_itself(f"{type(error).__name__}: {error}")
 
 
-class FrankyGripper:
+class FrankyGripper(LibfrankaGripper):
     def __init__(self, address: Address):
-        self.address, self._running, self._closing = address, None, False
-        self._franky = client("franky", INSTALL)
+        super().__init__(address, client("franky", INSTALL))
+        self._running, self._closing = None, False
 
-    def connect(self) -> None:
-        try:
-            self._gripper = self._franky.Gripper(self.address.ip)
-        except Exception as error:
-            raise RobotFault(Event.GRIPPER_FAILED, f"no connection to the gripper at {self.address.ip}: {error}") from error
-
-    def observe(self) -> GripperState:
-        try:
-            s = self._gripper.state
-        except Exception as error:
-            raise RobotFault(Event.GRIPPER_FAILED, str(error)) from error
-        return GripperState(float(s.width), bool(s.is_grasped))
+    def _read(self):
+        return self._gripper.state
 
     def command(self, close: bool) -> None:
         """A hand that is busy is stopped first: real ones don't reliably take a new command before."""
@@ -142,9 +128,6 @@ class FrankyGripper:
             running.get()
         except Exception as error:
             raise RobotFault(Event.GRIPPER_FAILED, f"{'grasp' if self._closing else 'open'}: {error}") from error
-
-    def disconnect(self) -> None:
-        self._gripper = None
 
 
 def make(address: Address) -> FrankyRobot:

@@ -8,14 +8,13 @@ import threading
 import numpy as np
 
 from deploy.machine import Event
-from deploy.robots.base import Address, Features, GripperState, RobotFault, RobotState, stopped_by_itself
+from deploy.robots.base import Address, Features, RobotFault, RobotState, stopped_by_itself
+from deploy.robots.libfranka import LibfrankaGripper, robot_state, set_flags
 from deploy.robots.registry import client
 from envs.robots import ROBOTS
 
 INSTALL = ("Install it with `pip install panda-python==1.1.1` (it needs numpy 2 or newer; 1.0.0 aborts the interpreter in "
            "motions).")
-MODES = {"kIdle": "idle", "kMove": "move", "kGuiding": "guiding", "kReflex": "reflex", "kUserStopped": "user_stopped"}
-OPEN_M, SPEED_M_S, FORCE_N = 0.08, 0.1, 40.0
 
 
 class PandaRobot:
@@ -48,9 +47,7 @@ class PandaRobot:
             s = self._panda.get_state()
         except Exception as error:
             raise self._fault(error) from error
-        errors = tuple(n for n in dir(s.current_errors) if not n.startswith("_") and getattr(s.current_errors, n) is True)
-        return RobotState(s.time.to_sec(), np.array(s.q), np.array(s.dq), MODES.get(s.robot_mode.name, "other"), errors,
-                          float(s.control_command_success_rate))
+        return robot_state(s, set_flags(s.current_errors))
 
     def start(self) -> None:
         try:
@@ -99,33 +96,17 @@ class PandaRobot:
         return stopped_by_itself(f"{type(error).__name__}: {error}")
 
 
-class PandaGripper:
+class PandaGripper(LibfrankaGripper):
     """libfranka's gripper as panda-python binds it: commands block, so they run in a thread of the gripper's process."""
 
     def __init__(self, address: Address):
-        self.address, self._thread, self._error = address, None, None
-        self._libfranka = client("panda_py.libfranka", INSTALL)
-
-    def connect(self) -> None:
-        try:
-            self._gripper = self._libfranka.Gripper(self.address.ip)
-        except Exception as error:
-            raise RobotFault(Event.GRIPPER_FAILED, f"no connection to the gripper at {self.address.ip}: {error}") from error
-
-    def observe(self) -> GripperState:
-        try:
-            s = self._gripper.read_once()
-        except Exception as error:
-            raise RobotFault(Event.GRIPPER_FAILED, str(error)) from error
-        return GripperState(float(s.width), bool(s.is_grasped))
+        super().__init__(address, client("panda_py.libfranka", INSTALL))
+        self._thread, self._error = None, None
 
     def command(self, close: bool) -> None:
         def run():
             try:
-                if close:
-                    self._gripper.grasp(0.0, SPEED_M_S, FORCE_N, OPEN_M, OPEN_M)
-                else:
-                    self._gripper.move(OPEN_M, SPEED_M_S)
+                self._move(close)
             except Exception as error:
                 self._error = str(error)
 
@@ -139,9 +120,6 @@ class PandaGripper:
     def serve(self) -> None:
         if self._error is not None:
             raise RobotFault(Event.GRIPPER_FAILED, self._error)
-
-    def disconnect(self) -> None:
-        self._gripper = None
 
 
 def make(address: Address) -> PandaRobot:

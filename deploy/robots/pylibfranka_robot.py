@@ -10,14 +10,13 @@ errors don't raise, and its authors call it experimental.
 import numpy as np
 
 from deploy.machine import Event
-from deploy.robots.base import Address, Features, GripperState, RobotFault, RobotState, stopped_by_itself
+from deploy.robots.base import Address, Features, RobotFault, RobotState, stopped_by_itself
+from deploy.robots.libfranka import LibfrankaGripper, robot_state, set_flags
 from deploy.robots.registry import client
 from envs.robots import ROBOTS
 from envs.robots.control import JointImpedance
 
 INSTALL = "Install it with `pip install pylibfranka==0.21.3` (Linux, x86-64, glibc 2.34 or newer)."
-MODES = {"Idle": "idle", "Move": "move", "Guiding": "guiding", "Reflex": "reflex", "UserStopped": "user_stopped"}
-OPEN_M, SPEED_M_S, FORCE_N = 0.08, 0.1, 40.0
 REST_RAD_S = 0.005
 """Slower than this in every joint is at rest."""
 REST_CYCLES = 2000
@@ -50,9 +49,7 @@ class PylibfrankaRobot:
             s = self._state if self.moving and self._state is not None else self._robot.read_once()
         except Exception as error:
             raise self._fault(error) from error
-        errors = tuple(n for n in dir(s.current_errors) if not n.startswith("_") and getattr(s.current_errors, n) is True)
-        return RobotState(s.time.to_sec(), np.array(s.q), np.array(s.dq), MODES.get(s.robot_mode.name, "other"), errors,
-                          float(s.control_command_success_rate))
+        return robot_state(s, set_flags(s.current_errors))
 
     def start(self) -> None:
         try:
@@ -105,40 +102,20 @@ class PylibfrankaRobot:
         return stopped_by_itself(f"{type(error).__name__}: {error}")
 
 
-class PylibfrankaGripper:
+class PylibfrankaGripper(LibfrankaGripper):
     """Commands block in this client, and its width can't be read meanwhile: the last one is told until it is done."""
 
     def __init__(self, address: Address):
-        self.address = address
-        self._client = client("pylibfranka", INSTALL)
-
-    def connect(self) -> None:
-        try:
-            self._gripper = self._client.Gripper(self.address.ip)
-        except Exception as error:
-            raise RobotFault(Event.GRIPPER_FAILED, f"no connection to the gripper at {self.address.ip}: {error}") from error
-
-    def observe(self) -> GripperState:
-        try:
-            s = self._gripper.read_once()
-        except Exception as error:
-            raise RobotFault(Event.GRIPPER_FAILED, str(error)) from error
-        return GripperState(float(s.width), bool(s.is_grasped))
+        super().__init__(address, client("pylibfranka", INSTALL))
 
     def command(self, close: bool) -> None:
         try:
-            if close:
-                self._gripper.grasp(0.0, SPEED_M_S, FORCE_N, OPEN_M, OPEN_M)
-            else:
-                self._gripper.move(OPEN_M, SPEED_M_S)
+            self._move(close)
         except Exception as error:
             raise RobotFault(Event.GRIPPER_FAILED, str(error)) from error
 
     def serve(self) -> None:
         pass
-
-    def disconnect(self) -> None:
-        self._gripper = None
 
 
 def make(address: Address) -> PylibfrankaRobot:
