@@ -9,12 +9,12 @@ Shapes: B batch, T sequence, D width, H heads, K head width, V vocabulary.
 from dataclasses import asdict, dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from toto_robot.errors import UserError
 from toto_robot.models.attention import KVCache, attend
 from toto_robot.models.causal import CausalModel, RMSNorm, check_fields, check_heads
+from toto_robot.models.gradients import rotate, swiglu
 from toto_robot.models.mup import attention_scale
 
 
@@ -79,13 +79,6 @@ def rope_table(start: int, length: int, head_width: int, theta: float, device=No
     return angle.cos(), angle.sin()
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (i, i + K/2) of x (B, T, H, K) by its position's angle: the rotate-half convention."""
-    cos, sin = cos.to(x.dtype), sin.to(x.dtype)
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
-
-
 class Attention(nn.Module):
     """Causal multi-head self-attention with rotary positions."""
 
@@ -99,9 +92,9 @@ class Attention(nn.Module):
     def forward(self, x_BTD: Tensor, rope: tuple[Tensor, Tensor], cache: KVCache | None = None) -> Tensor:
         B, T, D = x_BTD.shape
         qkv = self.qkv(x_BTD).view(B, T, 3 * self.heads, self.head_width)
-        qk = rotate(qkv[:, :, : 2 * self.heads], *rope)
-        q, k = qk.transpose(1, 2).chunk(2, dim=1)  # (B, H, T, K) each
-        v = qkv[:, :, 2 * self.heads :].transpose(1, 2)
+        qk, v = qkv.split((2 * self.heads, self.heads), dim=2)
+        q, k = rotate(qk, *rope).transpose(1, 2).chunk(2, dim=1)  # (B, H, T, K) each
+        v = v.transpose(1, 2)
         if cache is not None:
             k, v = cache.append(self.layer, k, v)
         y_BHTK = attend(q, k, v, self.scale)
@@ -117,8 +110,7 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(config.intermediate, config.width, bias=False)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
-        gate, up = self.gate_up(x_BTD).chunk(2, dim=-1)
-        return self.down(F.silu(gate) * up)
+        return self.down(swiglu(self.gate_up(x_BTD)))
 
 
 class Block(nn.Module):
