@@ -251,7 +251,9 @@ def test_short_rows_and_full_ones_cost_what_they_are_and_a_resumed_run_counts_on
     assert logged[1::2] == pytest.approx([short * a_short, result["flops"]])
 
 
-def test_a_start_that_knows_other_codes_is_refused(config, make_store, tmp_path):
+def test_a_start_that_knows_other_codes_or_nothing_is_refused(config, tmp_path):
+    shape = {name: None for name in ("width", "heads", "layers", "intermediate")}
     with pytest.raises(UserError, match="knows 1028 ids, but the tokenizer of the stores needs 16"):
-        shape = {name: None for name in ("width", "heads", "layers", "intermediate")}
-        pretrain(config(**shape, init=str(Path(toto_robot.__file__).parent / "weights" / "toto_tiny"), out=str(tmp_path / "x")))
+        pretrain(config(**shape, init="toto_tiny", out=str(tmp_path / "x")))
+    with pytest.raises(UserError, match="no trained weights"):
+        pretrain(config(**shape, init="toto_tiny_random", out=str(tmp_path / "y")))

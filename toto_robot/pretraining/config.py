@@ -33,8 +33,8 @@ class PretrainConfig:
     architecture: str = "toto"
     """toto, gpt2 or mamba."""
     init: str | None = None
-    """Model folder to start from, instead of random weights; it decides the size. Only `rope_theta` may differ: 50,000
-    to go on with 32×32 tokens a frame after 10,000 with 16×16 (Table 4)."""
+    """Name of an embedded model, or a model folder, to start from instead of random weights; it decides the size. Only
+    `rope_theta` may differ: 50,000 to go on with 32×32 tokens a frame after 10,000 with 16×16 (Table 4)."""
     width: int | None = None
     """Replaces the size's width."""
     heads: int | None = None

@@ -15,7 +15,7 @@ import yaml
 
 from toto_robot.atomic import atomic_write_text
 from toto_robot.errors import UserError
-from toto_robot.features.folder import read_folder, save_model
+from toto_robot.features.folder import save_model
 from toto_robot.models.flops import training_flops_per_token
 from toto_robot.models.presets import ModelConfig, preset
 from toto_robot.precision import choose_dtype, usable_device
@@ -27,7 +27,7 @@ from toto_robot.pretraining.held_out import held_out, loss_by_frame
 from toto_robot.pretraining.logs import RESULT, NoLog, RunLog, draw_loss, draw_loss_by_frame
 from toto_robot.pretraining.peak import peak_flops
 from toto_robot.pretraining.rows import longest
-from toto_robot.pretraining.trainer import Trainer
+from toto_robot.pretraining.trainer import Trainer, read_init
 
 RUNS = Path("runs")
 
@@ -91,7 +91,7 @@ def model_config(cfg: PretrainConfig, data: PretrainData) -> ModelConfig:
     patches = {"patches": True} if data.tokenizer.continuous else {}
     if cfg.init is None:
         return preset(cfg.model, data.vocab_size, cfg.architecture, **patches, **cfg.changes())
-    config = replace(read_folder(Path(cfg.init)).toto, **cfg.changes())
+    config = replace(read_init(cfg.init).toto, **cfg.changes())
     if config.vocab_size != data.vocab_size or getattr(config, "patches", False) != bool(patches):
         raise UserError(
             f"init={cfg.init} knows {config.vocab_size} ids, but the tokenizer of the stores needs {data.vocab_size}; "

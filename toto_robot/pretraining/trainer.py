@@ -3,13 +3,13 @@
 import math
 import os
 from contextlib import nullcontext
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from toto_robot.errors import UserError
-from toto_robot.features.folder import load_toto, read_folder
+from toto_robot.features.encoder import find_encoder
+from toto_robot.features.folder import ModelFolder, load_toto, read_folder
 from toto_robot.models.causal import CausalModel
 from toto_robot.models.mup import parameter_groups
 from toto_robot.models.presets import build
@@ -21,6 +21,14 @@ from toto_robot.pretraining.rows import full_rows, longest, micro_batches, short
 from toto_robot.pretraining.schedule import learning_rate
 
 
+def read_init(name: str) -> ModelFolder:
+    """The trained model that a run begins with: the name of an embedded one, or a folder."""
+    folder, variant = find_encoder(name)
+    if variant != "trained":
+        raise UserError(f"init={name} has no trained weights; leave init out to begin with random ones")
+    return read_folder(folder)
+
+
 class Trainer:
     """A model in training. A step is a pure function of the weights, AdamW's averages, the settings and its number."""
 
@@ -28,7 +36,7 @@ class Trainer:
         self.cfg, self.group = cfg, group
         self.model = build(config)
         if cfg.init:
-            self.model.load_state_dict(load_toto(read_folder(Path(cfg.init))).state_dict())
+            self.model.load_state_dict(load_toto(read_init(cfg.init)).state_dict())
         else:
             self.model.init_weights(torch.Generator().manual_seed(cfg.seed))
         self.model.to(group.device)
