@@ -17,7 +17,8 @@ dagger: setup
 	$(PY) -m toto_robot.train_dagger env=franka_pick
 
 test: setup
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --ignore tests/deploy
+	$(PY) -m pytest tests/deploy    # alone: what is timed on the emulated arm needs the cores
 
 clients: setup
 	TOTO_ROBOT_CLIENTS=1 $(PY) -m pytest tests/deploy

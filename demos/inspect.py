@@ -95,8 +95,8 @@ def _print_table(cfg: InspectConfig, demos: DemoSet, summary: dict) -> None:
     late = "" if summary["dropped_frames"] is None else f", {summary['dropped_frames']} dropped frames"
     title = (f"{cfg.path}: {summary['episodes']} episodes{won}, {summary['steps']} steps, {summary['seconds']:.1f} s at "
              f"{summary['control_hz']:g} Hz{late}, {summary['size_mb']:.1f} MB")
-    table = Table(title=title, title_justify="left", caption_justify="left",
-                  caption="; ".join(f"{k} {v['dtype']} {tuple(v['step'])}" for k, v in summary["keys"].items()))
+    keys = "; ".join(f"{k} {v['dtype']} {tuple(v['step'])}" for k, v in summary["keys"].items())
+    table = Table()
     names = ("episode", "length", "success", "seed", "return", "measured_hz", "dropped")
     for name in names:
         table.add_column(name, justify="right")
@@ -105,7 +105,9 @@ def _print_table(cfg: InspectConfig, demos: DemoSet, summary: dict) -> None:
         table.add_row(*("–" if c is None else f"{c:.2f}" if isinstance(c, float) else str(c) for c in cells))
     if demos.episodes > cfg.rows:
         table.add_row(f"… {demos.episodes - cfg.rows} more", *[""] * (len(names) - 1))
+    print(title)
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160).print(table)
+    print(keys)
 
 
 if __name__ == "__main__":
