@@ -47,7 +47,7 @@ def read_row(folder: str | Path) -> Row:
         folder.name,
         result["parameters"],
         sum(run["tokens"] for run in runs),
-        sum(run.get("flops") or run["tokens"] * run["flops_per_token"] for run in runs),  # first runs wrote no sum
+        sum(run["flops"] for run in runs),
         sum(run["seconds"] for run in runs),
         result.get("held_out"),
         probes,
