@@ -1,4 +1,4 @@
-"""One table of pre-training runs: parameters, tokens, FLOPs, seconds, held-out loss, and the best probe of each pooling.
+"""One table of pre-training runs: parameters, tokens, FLOPs, held-out loss, and the best probe of each pooling.
 
     python -m toto_robot.model_table 'runs=[runs/tables/toto,runs/tables/gpt2]' out=docs/tables.md title='Architectures'
 

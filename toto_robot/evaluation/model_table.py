@@ -26,8 +26,6 @@ class Row:
     """Predicted in training, those of the run that it started from included."""
     flops: float
     """Of training, likewise."""
-    seconds: float
-    """Of training on the machine that it ran on, likewise."""
     loss: float | None
     """Held-out loss: nats a token, or the squared error of a normalised patch. Runs of one tokenizer compare."""
     probes: dict[str, tuple[int, float, float]]
@@ -48,7 +46,6 @@ def read_row(folder: str | Path) -> Row:
         result["parameters"],
         sum(run["tokens"] for run in runs),
         sum(run["flops"] for run in runs),
-        sum(run["seconds"] for run in runs),
         result.get("held_out"),
         probes,
     )
@@ -57,14 +54,14 @@ def read_row(folder: str | Path) -> Row:
 def markdown(rows: list[Row]) -> str:
     """A table with a row for each run."""
     lines = [
-        "| run | parameters | tokens | training FLOPs | seconds | held-out loss | " + " | ".join(f"{p}: layer, R², mm" for p in POOLINGS) + " |",
-        "|---|---|---|---|---|---|" + "---|" * len(POOLINGS),
+        "| run | parameters | tokens | training FLOPs | held-out loss | " + " | ".join(f"{p}: layer, R², mm" for p in POOLINGS) + " |",
+        "|---|---|---|---|---|" + "---|" * len(POOLINGS),
     ]
     for row in rows:
         probes = " | ".join(f"{layer}, {r2:.3f}, {mm:.1f}" for layer, r2, mm in (row.probes[p] for p in POOLINGS))
         loss = "–" if row.loss is None else f"{row.loss:.3f}"
         lines.append(
-            f"| {row.name} | {row.parameters / 1e6:.2f}M | {row.tokens:,} | {row.flops:.2e} | {row.seconds:.0f} | {loss} | {probes} |"
+            f"| {row.name} | {row.parameters / 1e6:.2f}M | {row.tokens:,} | {row.flops:.2e} | {loss} | {probes} |"
         )
     return "\n".join(lines) + "\n"
 
