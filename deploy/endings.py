@@ -18,6 +18,7 @@ class Ending(enum.Enum):
     PREFLIGHT = 16, "a check before the first motion failed; nothing moved"
     GRIPPER = 17, "the gripper failed"
     DECLINED = 18, "the operator did not confirm"
+    ROBOT = 19, "the arm or its client failed in a way that this program doesn't know: never recovered automatically"
     INTERRUPTED = 130, "Ctrl-C or SIGTERM: the motion was ended cleanly"
 
     @property

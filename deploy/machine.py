@@ -47,6 +47,7 @@ class Event(enum.Enum):
     USER_STOP = "the user stop is pressed"
     NETWORK = "the connection to the robot is lost"
     LIMITS = "the arm, or a command for it, is outside the limits"
+    ROBOT_FAILED = "the arm or its client failed in a way that this program doesn't know"
     GRIPPER_FAILED = "the gripper failed"
     POLICY_DIED = "the policy's process ended"
     CAMERA_DIED = "the camera's process ended"
@@ -98,7 +99,7 @@ class Situation:
 FAULTS = {
     Event.USER_STOP: Ending.USER_STOP, Event.NETWORK: Ending.NETWORK, Event.LIMITS: Ending.LIMITS,
     Event.GRIPPER_FAILED: Ending.GRIPPER, Event.PREFLIGHT_FAILED: Ending.PREFLIGHT,
-    Event.RECOVERY_FAILED: Ending.REFLEX,
+    Event.RECOVERY_FAILED: Ending.REFLEX, Event.ROBOT_FAILED: Ending.ROBOT,
 }
 STOPS = {
     Event.INTERRUPTED: Ending.INTERRUPTED, Event.DECLINED: Ending.DECLINED, Event.FINISHED: Ending.DONE,

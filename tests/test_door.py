@@ -235,3 +235,9 @@ def test_multirun_prints_a_line_for_each_combination_and_writes_nothing(process)
     }
     assert process("-m", "env=one,three")[0] == 2
     assert process("-m", "seed=1,x")[0] == 2
+
+
+def test_a_reader_that_closes_the_pipe_early_causes_no_traceback():
+    command = f"{sys.executable} -m toto_robot.token_stats --help | true"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=Path(door.__file__).parents[1])
+    assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr

@@ -12,6 +12,7 @@ A package adds a backend through the entry-point group `toto_robot.robots`: a mo
 `make_gripper`, under the backend's name.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -117,16 +118,17 @@ class Gripper(Protocol):
     def disconnect(self) -> None: ...
 
 
+RECOVERABLE = {"joint_reflex", "cartesian_reflex", "communication_constraints_violation"}
+"""What a touch, or a late packet, does to the arm; after any other error a person looks first."""
+
+
 def stopped_by_itself(message: str) -> RobotFault:
-    """The fault behind an error text of libfranka: its texts are the same in every client."""
+    """The fault behind an error text of libfranka: its texts, and its names of errors, are the same in every client."""
     low = message.lower()
     if "user stop" in low or "userstop" in low or "user_stop" in low:
         return RobotFault(Event.USER_STOP, message)
-    if any(word in low for word in ("udp", "tcp", "net exception", "network", "connection", "socket")) \
-            and "communication_constraints" not in low:
+    if names := set(re.findall(r'"(\w+)"', low)):
+        return RobotFault(Event.REFLEX if names <= RECOVERABLE else Event.LIMITS, message)
+    if any(word in low for word in ("udp", "tcp", "net exception", "network", "connection", "socket")):
         return RobotFault(Event.NETWORK, message)
-    limits = ("position_limits", "velocity_limits", "velocity_violation", "discontinuity", "self_collision",
-              "power_limit", "range_violation", "max_goal", "invalid", "joint_reflex_limits")
-    if any(word in low for word in limits):
-        return RobotFault(Event.LIMITS, message)
-    return RobotFault(Event.REFLEX, message)
+    return RobotFault(Event.ROBOT_FAILED, message)
