@@ -17,6 +17,7 @@ import difflib
 import inspect
 import json
 import os
+import signal
 import sys
 import tempfile
 import textwrap
@@ -51,7 +52,9 @@ def run(fn: Callable[[Any], dict | None], schema: type, name: str, positional: t
     argv = sys.argv[1:]
     try:
         if "--help" in argv or "-h" in argv:
-            _print_to_the_end(help_text(fn, schema, name, positional))
+            if hasattr(signal, "SIGPIPE"):
+                signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader like `head` may close the pipe early
+            print(help_text(fn, schema, name, positional))
         elif "--multirun" in argv or "-m" in argv:
             _multirun(fn, schema, name, [a for a in argv if a not in ("--multirun", "-m")], positional)
         elif "--cfg" in argv or "-c" in argv:
@@ -84,14 +87,6 @@ def print_json(result: dict | None) -> None:
     """
     if result is not None and os.environ.get("RANK", "0") == "0":
         print(json.dumps(_plain(result), allow_nan=False), flush=True)
-
-
-def _print_to_the_end(text: str) -> None:
-    """A reader like `head` may close the pipe before; that is no error."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def unknown(kind: str, got: str, exists: typing.Iterable[str], remedy: str = "") -> UserError:
