@@ -30,8 +30,8 @@ import policies
 from demos.recording import KEEP, Plan, attributes_of, record, resumable
 from demos.store import DemoSet, DemoWriter
 from demos.teleop import LiveView, teleoperate
-from deploy import guided_recording, teleop_session
-from deploy.on_arm import ArmEnded, ArmKeys
+from deploy.teaching import guided_recording, teleop_session
+from deploy.teaching.on_arm import ArmEnded, ArmKeys
 from policies.experts import ScriptedPick
 from policies.labelling import make_labeller
 from policies.rollout import EnvConfig

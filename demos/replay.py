@@ -28,8 +28,8 @@ from demos import schema
 from demos.errors import DemoError
 from demos.recording import STATE
 from demos.store import DemoSet
-from deploy.on_arm import ArmEnded, ArmKeys
-from deploy.replaying import replay as on_robot
+from deploy.teaching.on_arm import ArmEnded, ArmKeys
+from deploy.teaching.replaying import replay as on_robot
 from envs.drawing import renderer
 from envs.fingerprint import describe, difference, fingerprint
 from toto_robot import door

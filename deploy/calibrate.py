@@ -19,10 +19,11 @@ if __package__ in (None, ""):  # python deploy/calibrate.py: its folder would hi
 
 import numpy as np
 
-from deploy import cameras, hand_eye
+from deploy import cameras
+from deploy.calibration import hand_eye
+from deploy.calibration.hand_eye import MIN_POSES, Board
+from deploy.control.kinematics import Kinematics
 from deploy.endings import Ending
-from deploy.hand_eye import MIN_POSES, Board
-from deploy.kinematics import Kinematics
 from deploy.robots import registry
 from deploy.robots.arms import LIMITS
 from deploy.robots.base import Address, RobotFault

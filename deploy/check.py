@@ -26,11 +26,13 @@ from rich.console import Console as Terminal
 from rich.table import Table
 
 import envs
-from deploy import cameras, hand_eye, safety, verdicts
+from deploy import cameras, verdicts
+from deploy.calibration import hand_eye
 from deploy.cameras import CameraConfig, CameraError
+from deploy.control import safety
+from deploy.control.machine import Rules
 from deploy.emulator.console import CONSOLE_PORT, Console, ConsoleError
 from deploy.endings import Ending
-from deploy.machine import Rules
 from deploy.robots import registry
 from deploy.robots.arms import LIMITS
 from deploy.robots.base import Address, RobotFault

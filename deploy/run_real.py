@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """The exit code."""
-    from deploy.run import run  # late: a child process needs only its own part
+    from deploy.session.run import run  # late: a child process needs only its own part
 
     return run(parser().parse_args(argv))
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy import safety
+from deploy.calibration.hand_eye import GOOD_M, GOOD_RAD, Errors
 from deploy.cameras import Frame
 from deploy.cameras.base import CameraConfig
 from deploy.cameras.intrinsics import Intrinsics
-from deploy.hand_eye import GOOD_M, GOOD_RAD, Errors
+from deploy.control import safety
 from deploy.robots.base import GripperState, RobotState
 from envs.robots.limits import JointLimits
 

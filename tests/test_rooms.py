@@ -53,6 +53,15 @@ def test_a_room_imports_only_from_the_rooms_it_may(room):
         assert rooms <= ALLOWED[room] | {room}, f"{path.relative_to(ROOT)} imports from {sorted(rooms - {room})}"
 
 
+def test_the_rooms_of_deploy_import_only_from_those_before_them():
+    order = (("control",), ("robots", "cameras", "emulator", "calibration"), ("processes",), ("session",), ("teaching",))
+    level = {room: i for i, rooms in enumerate(order) for room in rooms}
+    for room in level:
+        for path in sources(f"deploy/{room}"):
+            used = {name.split(".")[1] for name in imported(path) if name.startswith("deploy.")} & set(level)
+            assert all(level[other] <= level[room] for other in used), f"{path.relative_to(ROOT)} imports from {sorted(used)}"
+
+
 def test_no_room_imports_a_door():
     doors = {
         ".".join(p.relative_to(ROOT).with_suffix("").parts) for room in ROOMS for p in sources(room) if is_door(p)

@@ -18,7 +18,7 @@ from typing import Protocol
 
 import numpy as np
 
-from deploy.machine import Event
+from deploy.control.machine import Event
 
 
 class RobotFault(Exception):

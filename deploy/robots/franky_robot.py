@@ -6,7 +6,7 @@ Coriolis torque and limits the torque's rate to 1 N·m a millisecond, as `envs.r
 
 import numpy as np
 
-from deploy.machine import Event
+from deploy.control.machine import Event
 from deploy.robots.base import Address, Features, RobotFault, RobotState, stopped_by_itself
 from deploy.robots.libfranka import FORCE_N, OPEN_M, SPEED_M_S, LibfrankaGripper, robot_state
 from deploy.robots.registry import client

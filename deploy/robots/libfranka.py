@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from deploy.machine import Event
+from deploy.control.machine import Event
 from deploy.robots.base import Address, GripperState, RobotFault, RobotState
 
 MODES = {"Idle": "idle", "Move": "move", "Guiding": "guiding", "Reflex": "reflex", "UserStopped": "user_stopped"}

@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 
-from deploy.machine import Event
+from deploy.control.machine import Event
 from deploy.robots.base import Address, Features, RobotFault, RobotState, stopped_by_itself
 from deploy.robots.libfranka import LibfrankaGripper, robot_state, set_flags
 from deploy.robots.registry import client

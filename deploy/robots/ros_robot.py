@@ -14,7 +14,7 @@ import xmlrpc.client
 
 import numpy as np
 
-from deploy.machine import Event
+from deploy.control.machine import Event
 from deploy.robots.base import Address, Features, GripperState, RobotFault, RobotState
 from deploy.robots.registry import client
 from toto_robot.errors import UserError

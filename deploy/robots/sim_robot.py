@@ -10,8 +10,8 @@ import mujoco
 import numpy as np
 
 import envs
+from deploy.control.shared import Block
 from deploy.robots.base import Address, Features, GripperState, RobotState
-from deploy.shared import Block
 from envs.robots.control import SERVO_DT_S, JointImpedance
 
 CATCH_UP = 50

@@ -16,12 +16,12 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 from stage import CONTEXT, Stage  # noqa: E402
 
 from deploy import processes  # noqa: E402
+from deploy.control.shared import Block  # noqa: E402
 from deploy.emulator.console import Console  # noqa: E402
-from deploy.gripper_process import RemoteGripper, gripper_main  # noqa: E402
-from deploy.lockstep import EmulatorScene, GrantClock  # noqa: E402
+from deploy.processes.gripper import RemoteGripper, gripper_main  # noqa: E402
+from deploy.processes.lockstep import EmulatorScene, GrantClock  # noqa: E402
 from deploy.robots import registry  # noqa: E402
 from deploy.robots.base import Address  # noqa: E402
-from deploy.shared import Block  # noqa: E402
 
 
 def main(backend, arm, ip, port, plan):

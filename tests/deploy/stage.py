@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import envs
-from deploy import safety
-from deploy.clock import OwnClock
-from deploy.driver import Driver
-from deploy.plan import Links, Plan
-from deploy.gate import Gate
-from deploy.machine import Event, Rules
-from deploy.policy_process import Answer
-from deploy.processes import Stopped
-from deploy.robot_process import SimScene
+from deploy.control import safety
+from deploy.control.clock import OwnClock
+from deploy.control.gate import Gate
+from deploy.control.machine import Event, Rules
+from deploy.control.plan import Links, Plan
+from deploy.control.shared import FrameSlot, History
+from deploy.processes.children import Stopped
+from deploy.processes.driver import Driver
+from deploy.processes.policy import Answer
+from deploy.processes.robot import SimScene
 from deploy.robots.arms import LIMITS
 from deploy.robots.sim_robot import SimGripper, SimRobot
-from deploy.shared import FrameSlot, History
 
 CONTEXT = multiprocessing.get_context("spawn")
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from deploy import calibrate
-from deploy.hand_eye import Board, solve
-from deploy.kinematics import Kinematics
+from deploy.calibration.hand_eye import Board, solve
+from deploy.control.kinematics import Kinematics
 from envs.robots import FRANKA
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0])

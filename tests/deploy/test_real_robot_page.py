@@ -9,9 +9,9 @@ import yaml
 
 from deploy import calibrate, check
 from deploy.cameras.base import CameraConfig
+from deploy.control.machine import FAULTS, Event
 from deploy.emulator.wire import ERRORS
 from deploy.endings import Ending
-from deploy.machine import FAULTS, Event
 from deploy.robots.base import stopped_by_itself
 
 PAGE = (Path(__file__).parents[2] / "docs/real_robot.md").read_text()

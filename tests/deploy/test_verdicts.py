@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from deploy import safety, verdicts
+from deploy import verdicts
+from deploy.calibration.hand_eye import Errors
 from deploy.cameras.base import CameraConfig, Frame
 from deploy.cameras.intrinsics import Intrinsics
-from deploy.hand_eye import Errors
+from deploy.control import safety
 from deploy.robots.arms import FR3_LIMITS
 from deploy.robots.base import GripperState, RobotState
 from deploy.verdicts import BAD, LOOK, OK

@@ -1,0 +1,1 @@
+"""Where the camera sits in the hand."""

@@ -1,0 +1,1 @@
+"""What decides: the state machine, the limits, the gate; what the processes share."""

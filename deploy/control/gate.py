@@ -1,0 +1,107 @@
+"""From a policy's actions to set-points that are inside every limit: the only way from one to the other.
+
+The scene's own limiter and interpolation (`envs/robots/control.py`) make the set-points, so that a policy meets the
+clamping it was trained with. The gate adds what a scene doesn't have: before a command is taken, the path on which the
+arm would brake from it is computed, and unless all of that lies inside the envelope the increment is shortened to a half,
+a quarter, or none. Braking is then always possible: it is the path that was checked with the last command that was taken.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from deploy.control import safety
+from envs.robots.control import SERVO_DT_S, ArmController
+from envs.robots.gripper import HYSTERESIS
+from envs.robots.limits import JointLimiter, JointLimits
+from envs.robots.robot import Robot
+
+SHARES = (1.0, 0.5, 0.25)
+MARGIN_M = 0.004
+"""Room that the lookahead asks for beyond the envelope: set-points round off the corners of the commands' path."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """What one control period sends."""
+
+    points_rad: np.ndarray
+    """(period / 1 ms, J) set-points."""
+    applied: np.ndarray
+    """(J + 1,) the action that was actually applied, in the policy's units; the gripper's part is -1 or 1."""
+    close: bool
+    """What the gripper shall do."""
+    limited: str
+    """Why the action was shortened or refused; empty if it was taken as it came."""
+    breach: str = ""
+    """Why nothing may be sent at all: the set-points would be outside the limits. Empty in all other cases."""
+
+
+class Gate:
+    """One arm's commands. `speed` scales the policy's increments and the limits on speed, acceleration and jerk alike:
+    1 is what the policy was trained with."""
+
+    def __init__(self, robot: Robot, limits: JointLimits, envelope: safety.Envelope, *, period_s: float, max_step_rad: float,
+                 max_lead_rad: float, speed: float = 1.0, margin_rad: float = 0.05):
+        self.robot, self.envelope, self.max_step_rad = robot, envelope, speed * max_step_rad
+        self.limits = safety.share_of(limits, speed, margin_rad)
+        arm = replace(robot, limits=self.limits)
+        self.controller = ArmController(arm, period_s, max_lead_rad)
+        self.braking = JointLimiter(self.limits, period_s)
+        self.joints = len(robot.arm_joints)
+        self.reset(np.array(robot.q_home_rad))
+
+    def reset(self, q_rad) -> None:
+        """Starts at rest at `q_rad` (J,), the gripper open."""
+        self.controller.reset(q_rad)
+        self.sent_rad = np.tile(self.controller.limiter.q_rad, (3, 1))
+        self.closed = False
+
+    def command(self, action, q_rad: np.ndarray) -> Command:
+        """The next period, from an action (J + 1,) or None for slowing down, and the measured joints (J,)."""
+        limited = "" if action is None else safety.refuse_action(action, self.joints + 1) or ""
+        wanted = np.zeros(self.joints + 1)
+        if action is not None and not limited:
+            wanted = np.asarray(action, np.float64)
+            self.closed = safety.closes(wanted[-1], self.closed, HYSTERESIS)
+        before, start = self.controller.state(), self.controller.limiter.q_rad
+        for share in SHARES if wanted[:-1].any() else ():
+            points = self.controller.command(share * self.max_step_rad * wanted[:-1], q_rad)
+            why = self.envelope.refuse(self._braking_path(start), MARGIN_M)
+            if why is None:
+                break
+            limited = why
+            self.controller.restore(before)
+        else:
+            points = self.controller.command(np.zeros(self.joints), q_rad)
+        step = (self.controller.limiter.q_rad - start) / self.max_step_rad
+        return Command(points, np.append(step, -1.0 if self.closed else 1.0), self.closed, limited, self._breach(points))
+
+    def _braking_path(self, start: np.ndarray) -> np.ndarray:
+        """(N, J) from the last command over the one just taken to where the arm would stop, and the points between."""
+        self.braking.restore(self.controller.limiter.state())
+        path = [start, self.braking.q_rad]
+        while np.abs(self.braking.dq_rad_s).max() > 1e-9:
+            path.append(self.braking.step(self.braking.q_rad))
+        path = np.array(path)
+        return np.concatenate([path[1:], (path[1:] + path[:-1]) / 2])
+
+    def _breach(self, points: np.ndarray) -> str:
+        why = safety.refuse_set_points(self.sent_rad, points, self.limits, SERVO_DT_S)
+        self.sent_rad = np.vstack([self.sent_rad, points])[-3:]
+        return why or ""
+
+
+def minimum_jerk(start_rad, end_rad, limits: JointLimits, dt_s: float = SERVO_DT_S) -> np.ndarray:
+    """(N, J) set-points from rest at `start_rad` to rest at `end_rad`, all joints in step, inside `limits`.
+
+    10τ³ - 15τ⁴ + 6τ⁵ (Flash and Hogan 1985), whose greatest speed, acceleration and jerk are 15/8 Δ/T, 10/√3 Δ/T²
+    and 60 Δ/T³; T is the shortest for which no joint exceeds any.
+    """
+    start, end = np.asarray(start_rad, np.float64), np.asarray(end_rad, np.float64)
+    way = np.abs(end - start)
+    times = [1.875 * way / limits.dq_max_rad_s, np.sqrt(10 / np.sqrt(3) * way / limits.ddq_max_rad_s2),
+             np.cbrt(60 * way / limits.dddq_max_rad_s3)]
+    steps = int(np.ceil(np.max(times) / dt_s)) + 1
+    tau = (np.arange(1, steps + 1) / steps)[:, None]
+    return start + (end - start) * tau ** 3 * (10 - 15 * tau + 6 * tau ** 2)

@@ -1,0 +1,49 @@
+"""A process that only reads an arm: for programs in which a person moves it. The vendor's client stays alone in there."""
+
+import time
+from multiprocessing.connection import Connection
+from typing import Callable
+
+import numpy as np
+
+from deploy.control.machine import Event
+from deploy.control.shared import Block
+from deploy.robots.base import RobotFault, RobotState
+
+POLL_S = 0.002
+
+
+def watch_main(make: Callable, state: Block, report: Connection, stopped) -> None:
+    """Writes time, joints and speeds to `state` until `stopped`. To `report` goes ("ready", the client), or ("failed", why)."""
+    try:
+        robot = make()
+        robot.connect()
+        ready = False
+        while not stopped:
+            seen = robot.observe()
+            state.write(np.concatenate([[seen.time_s], seen.q_rad, seen.dq_rad_s]))
+            if not ready:
+                ready = report.send(("ready", robot.features.client)) is None
+            time.sleep(POLL_S)
+        robot.disconnect()
+    except RobotFault as fault:
+        report.send(("failed", str(fault)))
+
+
+class WatchedArm:
+    """The other end: what the arm measured last. `reports`: of this process and of others without which it makes no sense
+    to go on."""
+
+    def __init__(self, state: Block, reports: tuple[Connection, ...], joints: int):
+        self.state, self.reports, self.joints = state, reports, joints
+
+    def observe(self) -> RobotState:
+        """RobotFault where a process failed or has ended."""
+        for report in self.reports:
+            try:
+                if report.poll():
+                    raise RobotFault(Event.NETWORK, report.recv()[1])
+            except EOFError as error:
+                raise RobotFault(Event.NETWORK, "the process with the arm's or the gripper's client has ended") from error
+        values = self.state.read()
+        return RobotState(float(values[0]), values[1:1 + self.joints], values[1 + self.joints:], "guiding")

@@ -1,0 +1,360 @@
+"""The loop of the process that owns the arm: it carries out what the state machine says, one control period at a time.
+
+Everything that decides is elsewhere and pure: `machine.react` (may the arm move?), `gate.Gate` (with which set-points?).
+Here are the ends: the clock, the arm, the hand, the newest frame, the policy's answers, and the messages to and from the
+main process, which talks to the operator.
+"""
+
+import time
+
+import numpy as np
+
+from deploy.control import machine, safety
+from deploy.control.gate import Command, Gate, minimum_jerk
+from deploy.control.machine import Event, Reaction, State
+from deploy.control.plan import Links, Period, Plan
+from deploy.processes import preflight
+from deploy.processes.policy import Answer, Request
+from deploy.robots.base import RobotFault, RobotState
+from envs.robots.control import SERVO_DT_S
+
+WALL_S = 30.0
+"""In lockstep, where time stands still: how long an answer may take on the wall's clock."""
+REST_S = 3.0
+"""How long a stop may take."""
+CATCH_UP = 4
+"""Set-points, milliseconds."""
+
+
+class Driver:
+    """`scene`: places the object, scores, and lets the hand settle on a simulated arm (None on a real one)."""
+
+    def __init__(self, robot, hand, scene, clock, gate: Gate, plan: Plan, links: Links, lead_s: float, stopped):
+        self.robot, self.hand, self.scene, self.clock, self.gate = robot, hand, scene, clock, gate
+        self.plan, self.links, self.lead_s, self.stopped = plan, links, lead_s, stopped
+        self.now = machine.Situation()
+        self.episode, self.index, self.answer, self.late = -1, 0, None, 0
+        self.asked_reads, self.sequence, self.waiting = 0, -1, False
+        self.allowed = self.in_episode = False
+
+    # ------------------------------------------------------------------------------------------ events
+
+    def event(self, event: Event, why: str = "", captured_s: float = 0.0) -> None:
+        """Tells the machine, and carries its reactions out."""
+        before = self.now.state
+        self.now, reactions = machine.react(self.now, event, self.clock.now_s(), self.plan.rules, captured_s=captured_s,
+                                            why=why)
+        if self.now.state is not before:
+            self.links.main.send(("state", self.now.state.value, self.now.why, event.name))
+        for reaction in reactions:
+            self._carry_out(reaction)
+
+    def _carry_out(self, reaction: Reaction) -> None:
+        if self.plan.dry and reaction is not Reaction.RECOVER:
+            return
+        try:
+            if reaction is Reaction.START_MOTION:
+                self._take_control()
+            elif reaction is Reaction.STOP_MOTION:
+                self._rest()
+            else:
+                self.robot.recover()
+                self.event(Event.RECOVERED)
+        except RobotFault as fault:
+            failed = reaction is Reaction.RECOVER and fault.event not in (Event.USER_STOP, Event.NETWORK)
+            self.event(Event.RECOVERY_FAILED if failed else fault.event, str(fault))
+
+    def _take_control(self) -> None:
+        if self.robot.features.serves:  # nothing answers the arm before the first servo period, so no time is granted
+            return self.robot.start()
+        self.clock.begin(5)
+        self.robot.start()
+        self.clock.end()
+
+    def _rest(self) -> None:
+        """Brings the arm to rest and gives control back."""
+        if not self.robot.moving:
+            return
+        try:
+            self.robot.stop()
+            end_s, end = self.clock.now_s() + REST_S, time.monotonic() + WALL_S
+            while self.robot.moving and self.clock.now_s() < end_s and time.monotonic() < end:
+                self._servo()
+            if self.robot.moving:
+                raise RobotFault(Event.NETWORK, f"the arm did not come to rest within {REST_S} s")
+        except RobotFault as fault:
+            if fault.event is not Event.REFLEX:  # a reflex has stopped it as well
+                self.event(fault.event, str(fault))
+
+    def _poll(self) -> None:
+        """Messages of the main process, frames, answers, time."""
+        if self.stopped:
+            self.event(Event.INTERRUPTED)
+        while self.links.main.poll():
+            kind, *rest = self.links.main.recv()
+            if kind == "go":
+                self.allowed = True
+            elif kind == "interrupted":
+                self.event(Event.INTERRUPTED)
+            else:
+                self.event(Event[kind.upper()], *rest)
+        captured_s, sequence, _ = self.links.frames.latest()
+        if sequence != self.sequence:
+            self.sequence = sequence
+            self.event(Event.FRAME, captured_s=captured_s)
+        while self.links.policy.poll():
+            self._take(self.links.policy.recv())
+        self.event(Event.TICK)
+
+    def _take(self, answer: Answer) -> None:
+        if (answer.episode, answer.index) == (self.episode, self.asked):
+            self.waiting = False
+        why = answer.error or safety.refuse_action(answer.action, self.gate.joints + 1)
+        if why:
+            self.links.main.send(("refused", answer.episode, answer.index, why))
+        elif answer.episode == self.episode:
+            self.answer = answer
+            self.event(Event.ACTION)
+
+    # ------------------------------------------------------------------------------------------ states
+
+    def run(self) -> machine.Situation:
+        """Until STOP or FAULT."""
+        slices = {State.INIT: self._idle, State.PREFLIGHT: self._preflight, State.HOME: self._home, State.ARMED: self._armed,
+                  State.RUN: self._period, State.HOLD: self._period}
+        while True:
+            if self.now.state in slices:
+                slices[self.now.state]()
+            elif machine.recoverable(self.now, self.plan.rules):
+                self.links.main.send(("note", f"reflex: {self.now.why}; recovery {self.now.recoveries + 1}"))
+                self.now, reactions = machine.recover(self.now, self.plan.rules)
+                for reaction in reactions:
+                    self._carry_out(reaction)
+                self._close_episode(False)
+            else:
+                self._close_episode(False)
+                return self.now
+
+    def _idle(self) -> None:
+        """20 ms in which nothing moves."""
+        self._servo(20)
+        time.sleep(0.002 * self.clock.lockstep)
+
+    def _servo(self, ms: int = 1) -> RobotState | None:
+        """`ms` servo periods in one go; faults become events."""
+        try:
+            self.clock.begin(ms)
+            for _ in range(ms if self.robot.features.serves else 1):
+                self.robot.serve()
+            self.hand.serve()
+            if self.robot.moving:
+                self.clock.end()
+                state = self._observe()
+            else:  # a client that controls nothing waits for the next state, and in lockstep none comes after the end
+                state = self._observe()
+                self.clock.end()
+        except RobotFault as fault:
+            self.event(fault.event, str(fault))
+            return None
+        self._poll()
+        return state
+
+    def _observe(self) -> RobotState:
+        state = self.robot.observe()
+        why = safety.refuse_state(state.q_rad, state.dq_rad_s, self.plan.limits)
+        if state.mode == "user_stopped":
+            raise RobotFault(Event.USER_STOP, "the user stop is pressed")
+        if why and self.now.state in machine.MOVES:
+            raise RobotFault(Event.LIMITS, why)
+        self.links.history.add(self.clock.now_s(), state.q_rad, state.dq_rad_s, self.hand.observe().width_m)
+        self.last = state
+        return state
+
+    def _preflight(self) -> None:
+        """Checks, then the operator's word, then HOME. Nothing moves."""
+        if self.episode + 1 >= len(self.plan.seeds):  # a recovery after the last episode
+            return self.event(Event.FINISHED)
+        self.allowed = False
+        state = self._servo(20)
+        if state is None:
+            return
+        rows = preflight.checks(self.robot.features, state, self.plan, self.gate.envelope, self._fresh_frame(),
+                                self.hand.observe().width_m)
+        self.links.main.send(("checks", rows))
+        bad = [f"{name}: {said}" for name, ok, said in rows if not ok]
+        if bad:
+            return self.event(Event.PREFLIGHT_FAILED, "; ".join(bad))
+        while self.now.state is State.PREFLIGHT and not self.allowed:
+            self._idle()
+        self.event(Event.CHECKED)
+
+    def _fresh_frame(self) -> float | None:
+        """Seconds since the newest frame's capture, after waiting for one for 5 s of the wall's time at most."""
+        self._ask_camera()
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            captured_s, sequence, reads = self.links.frames.latest()
+            if sequence >= 0 and (not self.clock.lockstep or reads >= self.asked_reads):
+                return self.clock.now_s() - captured_s
+            time.sleep(0.01)
+        return None
+
+    def _home(self) -> None:
+        """Opens the hand, and goes to the home pose in the shortest time inside a share of the limits."""
+        if not self.plan.dry:
+            clear, said = preflight.way_home(self.last.q_rad, self.plan, self.gate.envelope)
+            if not clear:
+                return self.event(Event.LIMITS, f"the way home {said}")
+            self.hand.command(False)
+            way = minimum_jerk(self.last.q_rad, self.plan.home_rad, safety.share_of(self.plan.limits, self.plan.home_speed))
+            for points in np.array_split(way, max(1, len(way) // 100)):
+                if not self._stream(points, State.HOME):
+                    return
+            if not self._stream(np.tile(self.plan.home_rad, (500, 1)), State.HOME):  # comes to rest, and the hand opens
+                return
+        self.event(Event.AT_HOME)
+
+    def _armed(self) -> None:
+        """Places the object where there is a simulation, then waits for the operator."""
+        self.episode, self.index, self.answer, self.late, self.asked = self.episode + 1, 0, None, 0, -1
+        self.success = False
+        self._servo(20)
+        try:
+            if self.scene is not None:
+                self.scene.place_object(self.plan.seeds[self.episode])
+                self.scene.settle(self.hand)
+        except RobotFault as fault:
+            return self.event(fault.event, str(fault))
+        self._servo(20)
+        self.links.main.send(("armed", self.episode))
+        while self.now.state is State.ARMED:
+            self._idle()
+        if self.now.state is not State.RUN:
+            return
+        self.in_episode = True
+        self.gate.reset(self.last.q_rad)
+        self.closed, self.next_s = False, None
+        self._ask()
+
+    # ------------------------------------------------------------------------------------------ the control period
+
+    def _ask_camera(self) -> None:
+        if self.clock.lockstep:
+            self.asked_reads = self.links.frames.latest()[2] + 1
+            self.links.orders.release()
+
+    def _ask(self) -> None:
+        """Asks for the action of the next period; in lockstep waits for it, for time stands still."""
+        self.asked, self.waiting = self.index, True
+        if not self.clock.lockstep:
+            self.links.policy.send(Request(self.episode, self.index, self.clock.now_s()))
+            return
+        self._ask_camera()
+        end = time.monotonic() + WALL_S
+        while self.links.frames.latest()[2] < self.asked_reads and self.now.state in machine.RUNNING:
+            self._wait(end, Event.CAMERA_DIED, "the camera did not answer")
+        self.links.policy.send(Request(self.episode, self.index, self.clock.now_s()))
+        while self.waiting and self.now.state in machine.RUNNING:
+            self._wait(end, Event.POLICY_DIED, "the policy did not answer")
+
+    def _wait(self, end: float, event: Event, why: str) -> None:
+        if time.monotonic() > end:
+            self.event(event, f"{why} for {WALL_S:g} s of the wall's time")
+        self.links.policy.poll(0.001)
+        self._poll()
+
+    def _usable(self) -> Answer | None:
+        """The newest action, unless its frame is too old."""
+        answer, self.answer = self.answer, None
+        if answer is not None and self.clock.now_s() - answer.captured_s > self.plan.max_age_s:
+            self.late += 1
+            return None
+        return answer
+
+    def _period(self) -> None:
+        start_s = self.clock.now_s()
+        lag_s = 0.0 if self.next_s is None or self.clock.lockstep else max(0.0, start_s - self.next_s)
+        due_s = start_s - (lag_s if lag_s < self.plan.period_s / 4 else 0.0)  # a longer delay is not caught up
+        self.next_s = due_s + self.plan.period_s
+        answer = self._usable() if self.now.state is State.RUN else None
+        if self.plan.dry:
+            self.gate.reset(self.last.q_rad)
+        q_d = self.gate.controller.limiter.q_rad.copy()
+        command = self.gate.command(None if answer is None else answer.action, self.last.q_rad)
+        if command.breach:
+            return self.event(Event.LIMITS, command.breach)
+        state, q = self.now.state, self.last.q_rad
+        self._send(command, due_s)
+        self._after_motion(command)
+        latency_s = float("nan") if answer is None else start_s - answer.captured_s
+        self.links.main.send(("period", Period(
+            self.episode, self.index, -1 if answer is None else answer.index, start_s, state.value, command.applied, q, q_d,
+            self.hand.observe().width_m, command.limited, self.late, lag_s, latency_s, self.success)))
+        self.index, self.late = self.index + 1, 0
+        if self.now.state in machine.RUNNING:
+            self._after_period()
+
+    def _send(self, command: Command, due_s: float) -> None:
+        if not self.plan.dry and command.close != self.closed:
+            self.closed = command.close
+            self.hand.command(command.close)
+        self._stream(command.points_rad, *machine.RUNNING, start_s=due_s)
+
+    def _after_period(self) -> None:
+        if self.success or self.index >= self.plan.periods:
+            return self._end_episode()
+        if self.clock.lockstep:
+            self._ask()
+
+    def _stream(self, points: np.ndarray, *states: State, start_s: float | None = None) -> bool:
+        """Sends set-points, one a servo period from `start_s` (default now) on, while the machine is in one of `states`. On
+        the wall's clock it sends the one that is due, but never goes on by more than `CATCH_UP` at once: on a machine that is
+        too slow the motion gets slower, not rougher."""
+        start_s, sent = self.clock.now_s() if start_s is None else start_s, -1
+        if self.plan.dry and self.clock.lockstep:
+            return self._servo(len(points)) is not None
+        asked = self.clock.lockstep or State.RUN not in states or self.index + 1 >= self.plan.periods
+        while self.now.state in states:
+            due = sent + 1 if self.clock.lockstep else int((self.clock.now_s() - start_s) / SERVO_DT_S)
+            if sent == len(points) - 1 and due > sent:
+                return True
+            due = min(due, sent + CATCH_UP, len(points) - 1)
+            try:
+                if not self.plan.dry and due > sent:
+                    self.robot.act(points[due])
+            except RobotFault as fault:
+                self.event(fault.event, str(fault))
+                return False
+            sent = due
+            self._servo()
+            if not asked and (len(points) - due) * SERVO_DT_S <= self.lead_s:
+                asked = True
+                self.asked, self.waiting = self.index + 1, True
+                self.links.policy.send(Request(self.episode, self.index + 1, self.clock.now_s()))
+        return False
+
+    def _after_motion(self, command: Command) -> None:
+        """On a simulated arm: the score, and the hand's state of now for the next observation."""
+        if self.scene is None:
+            return
+        try:
+            self.success = self.scene.done(command.applied) or self.success
+            self.scene.settle(self.hand)
+            self._observe()
+        except RobotFault as fault:
+            self.event(fault.event, str(fault))
+
+    def _end_episode(self) -> None:
+        verdict = self.success if self.scene is not None else None
+        last = self.episode + 1 >= len(self.plan.seeds)
+        self._close_episode(verdict)
+        if last and self.now.state in machine.RUNNING:
+            self.event(Event.FINISHED)
+        else:
+            self.event(Event.EPISODE_OVER)
+
+    def _close_episode(self, success: bool | None) -> None:
+        """One that a fault has ended is a failure."""
+        if self.in_episode:
+            self.in_episode = False
+            self.links.main.send(("episode", self.episode, self.index, success))

@@ -1,0 +1,61 @@
+"""The process that owns a gripper: its client blocks for seconds, and in some clients keeps the interpreter meanwhile."""
+
+import time
+from multiprocessing.connection import Connection
+from typing import Callable
+
+from deploy.control.shared import Block
+from deploy.robots.base import GripperState, RobotFault
+
+POLL_S = 0.005
+
+
+def gripper_main(make: Callable, state: Block, orders: Connection, report: Connection, stopped) -> None:
+    """Carries out the newest order (True closes) that differs from the last one, and writes width and grasp to `state`."""
+    try:
+        gripper = make()
+        gripper.connect()
+        report.send(("ready", ""))
+        wanted = None
+        while not stopped:
+            seen = gripper.observe()
+            state.write((seen.width_m, seen.holds))
+            newest = wanted
+            while orders.poll(POLL_S if newest == wanted else 0):
+                newest = orders.recv()
+            if newest != wanted:
+                wanted = newest
+                gripper.command(wanted)
+            gripper.serve()
+    except RobotFault as fault:
+        report.send(("failed", str(fault)))
+        while not stopped:  # main decides
+            time.sleep(0.05)
+    except EOFError:
+        return
+    gripper.disconnect()
+
+
+class RemoteGripper:
+    """The robot's process's end of it. Orders don't block."""
+
+    def __init__(self, state: Block, orders: Connection):
+        self.state, self.orders, self.sent, self.last = state, orders, 0, None
+
+    def connect(self) -> None:
+        pass
+
+    def observe(self) -> GripperState:
+        width, holds = self.state.read()
+        return GripperState(float(width), bool(holds))
+
+    def command(self, close: bool) -> None:
+        if close != self.last:
+            self.sent, self.last = self.sent + 1, close
+            self.orders.send(close)
+
+    def serve(self) -> None:
+        pass
+
+    def disconnect(self) -> None:
+        pass

@@ -1,0 +1,114 @@
+"""The emulated robot from the loop's side: starting it, granting it time, putting its scene back, its score."""
+
+import contextlib
+import json
+import os
+import random
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from deploy.control.machine import Event
+from deploy.emulator.clock import KEEPALIVE_S
+from deploy.emulator.console import Console, ConsoleError
+from deploy.robots.base import RobotFault
+from toto_robot.errors import UserError
+
+START_S = 120
+PROTOCOL = {"fr3": 10, "panda": 5}
+WAIT_S = 5.0
+"""On the wall's clock: for a gripper's command or width to get through."""
+
+
+class GrantClock:
+    """The robot's clock, which stands still between `end` and the next `begin`."""
+
+    lockstep = True
+
+    def __init__(self, ip: str, port: int):
+        self.console, self.time_ms, self._heard_s = Console(ip, port), 0, 0.0
+
+    def now_s(self) -> float:
+        return self.time_ms / 1000
+
+    def begin(self, ms: int = 1) -> None:
+        """Grants; the reply is read in `end`, so that a client may answer the arm in between. Time that the emulator let
+        pass to keep a client alive counts as passed."""
+        if time.monotonic() - self._heard_s > KEEPALIVE_S / 2:
+            self.time_ms = self.console.ask("info")["time_ms"]
+        self.console.send("grant", until_ms=self.time_ms + ms)
+
+    def end(self) -> None:
+        try:
+            self.time_ms = max(self.time_ms, self.console.receive()["time_ms"])
+            self._heard_s = time.monotonic()
+        except ConsoleError as error:
+            raise RobotFault(Event.NETWORK, str(error)) from error
+
+
+class EmulatorScene:
+    """What a person does beside a real arm: puts the object in place, and says whether it was picked."""
+
+    def __init__(self, ip: str, port: int, lockstep: bool):
+        self.console, self.lockstep = Console(ip, port), lockstep
+        self.commands = self._ask("counters")["gripper_commands"]
+
+    def place_object(self, seed: int) -> None:
+        self._ask("reset", seed=seed)
+
+    def done(self, applied: np.ndarray) -> bool:
+        return self._ask("physics")["success"]
+
+    def settle(self, hand) -> None:
+        """In lockstep: waits, at standing time, until the gripper's client has sent what it was told to and has seen the
+        width of now. Both travel on the wall's time and must not decide what the policy sees."""
+        if not self.lockstep:
+            return
+        end = time.monotonic() + WAIT_S
+        while self._ask("counters")["gripper_commands"] < self.commands + hand.sent and time.monotonic() < end:
+            time.sleep(0.002)
+        width_m = self._ask("physics")["width_m"]
+        while abs(hand.observe().width_m - width_m) > 1e-6 and time.monotonic() < end:
+            time.sleep(0.002)
+
+    def _ask(self, do: str, **arguments) -> dict:
+        try:
+            return self.console.ask(do, **arguments)
+        except ConsoleError as error:
+            raise RobotFault(Event.NETWORK, str(error)) from error
+
+
+@contextlib.contextmanager
+def started(arm: str, clock: str):
+    """An emulator as a process of its own, at a free address: yields (ip, (ip, console's port)). It ends with the block, or
+    with this process."""
+    draw = random.SystemRandom()
+    ip = f"127.{draw.randint(1, 254)}.{draw.randint(0, 254)}.{draw.randint(2, 254)}"  # several may run on one machine
+    process = _spawn(arm, clock, ip)
+    try:
+        yield _ready(process, ip)
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        process.kill()
+
+
+def _spawn(arm: str, clock: str, ip: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "deploy.emulator", "--ip", ip, "--protocol", str(PROTOCOL[arm]), "--clock", clock,
+               "--parent-pid", str(os.getpid())]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, start_new_session=True,
+                            cwd=Path(__file__).resolve().parents[2])
+
+
+def _ready(process: subprocess.Popen, ip: str) -> tuple[str, tuple[str, int]]:
+    readable, _, _ = select.select([process.stdout], [], [], START_S)
+    line = process.stdout.readline() if readable else ""
+    if not line:
+        raise UserError(f"The emulator did not start at {ip} (exit code {process.poll()}); its message is above. Try "
+                        f"`python -m deploy.emulator --ip {ip}` by itself.")
+    return ip, (ip, json.loads(line)["console_port"])

@@ -1,0 +1,127 @@
+"""The process that runs the policy: observations in, actions out. It never touches the robot.
+
+It is warm before it says that it is ready: loading weights and the first inferences take seconds, in which an arm would be
+without an answer. An observation is made for the time at which its frame was captured: joints and gripper come from the
+robot's recent states, interpolated to that moment.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Callable
+
+import numpy as np
+
+from deploy.control.shared import FrameSlot, History
+
+WARM_UP = 5
+"""Inferences before it is ready; the first one or two are slow."""
+
+
+@dataclass
+class Request:
+    """What the robot's process asks for: an action for the period `index` of `episode`."""
+
+    episode: int
+    index: int
+    asked_s: float
+    """Run's clock."""
+
+
+@dataclass
+class Answer:
+    """An action and everything about how it came to be. Times on the run's clock, durations on the wall's."""
+
+    episode: int
+    index: int
+    action: object
+    """What the policy said, unchecked."""
+    captured_s: float
+    sequence: int
+    asked_s: float
+    inference_s: float
+    error: str = ""
+
+
+@dataclass
+class Scale:
+    """From joints to what a policy was trained on: q in [-1, 1] of its range, 0.1 x speed."""
+
+    low: np.ndarray
+    high: np.ndarray
+    fingers: int
+
+    def proprio(self, q_rad, dq_rad_s, width_m: float, rate_m_s: float) -> np.ndarray:
+        """float32 (2 (J + fingers),); each finger has its share of the width."""
+        q = np.append(q_rad, [width_m / self.fingers] * self.fingers)
+        dq = np.append(dq_rad_s, [rate_m_s / self.fingers] * self.fingers)
+        return np.concatenate([2 * (q - self.low) / (self.high - self.low) - 1, 0.1 * dq]).astype(np.float32)
+
+
+class FolderPolicy:
+    """A trained policy: `policies.load(name)`."""
+
+    def __init__(self, name: str, device: str = "cpu"):
+        import policies
+
+        self.policy = policies.load(name, device=device)
+        self.env = self.policy.env
+
+    def act(self, obs: dict, episode: int, index: int):
+        return self.policy.act({key: value[None] for key, value in obs.items()}
+                               | {"slot": np.array([0]), "step": np.array([index])})[0]
+
+
+class ScriptedPolicy:
+    """The scripted expert. It sees the simulator's true state, which no real arm has: for tests of the stack."""
+
+    def __init__(self, env_name: str, physics):
+        import envs
+        from policies.experts import ScriptedPick
+
+        self.world, self.physics, self.expert = envs.make(env_name, render=False), physics, ScriptedPick()
+        self.world.reset(seed=0)
+
+    def act(self, obs: dict, episode: int, index: int):
+        self.physics.into(self.world)
+        return self.expert.label(self.world)
+
+
+def policy_main(make: Callable, scale: Scale, frames: FrameSlot, history: History, requests: Connection,
+                report: Connection, stopped) -> None:
+    """Answers requests until `stopped` or the other end closes. `make()` gives an object with `act(obs, episode, index)`.
+    To `report` goes ("ready", seconds of the slower warm-up inferences), then (Answer, rgb, proprio) for each step."""
+    os.nice(5)  # an arm's process goes first
+    policy = make()
+    still = np.zeros(len(scale.low) - scale.fingers)
+    blank = {"rgb": np.zeros(frames.shape, np.uint8), "proprio": scale.proprio(still, still, 0, 0)}
+    times = []
+    for _ in range(WARM_UP if not isinstance(policy, ScriptedPolicy) else 0):
+        began = time.perf_counter()
+        policy.act(blank, -1, 0)
+        times.append(time.perf_counter() - began)
+    report.send(("ready", max(times[2:], default=0.005)))
+    while not stopped:
+        if not requests.poll(0.1):
+            continue
+        try:
+            request = requests.recv()
+        except EOFError:
+            return
+        answer, rgb, proprio = _answer(policy, request, scale, frames, history)
+        requests.send(answer)
+        report.send((answer, rgb, proprio))
+
+
+def _answer(policy, request: Request, scale: Scale, frames: FrameSlot, history: History):
+    rgb, captured_s, sequence = frames.get()
+    proprio = scale.proprio(*history.at(captured_s))
+    began, action, error = time.perf_counter(), None, ""
+    try:
+        action = policy.act({"rgb": rgb, "proprio": proprio}, request.episode, request.index)
+    except Exception as problem:  # a policy is the user's: what it raises is told and counts as silence
+        error = f"{type(problem).__name__}: {problem}"
+    inference_s = time.perf_counter() - began
+    answer = Answer(request.episode, request.index, action, captured_s, sequence, request.asked_s, inference_s, error)
+    return answer, rgb, proprio

@@ -1,0 +1,39 @@
+"""The checks before the first motion: (name, whether it passed, what was found) each."""
+
+import numpy as np
+
+from deploy.control import safety
+from deploy.control.gate import minimum_jerk
+from deploy.control.plan import Plan
+from deploy.robots.base import Features, RobotState
+from envs.robots.control import SERVO_DT_S
+
+WORSE_M = 0.002
+"""An arm outside its box may go home if it gets no further out than this on the way."""
+
+
+def checks(robot: Features, state: RobotState, plan: Plan, envelope: safety.Envelope, frame_age_s: float | None,
+           width_m: float) -> list[tuple[str, bool, str]]:
+    """`frame_age_s`: of the newest frame, None where there is none."""
+    low, high = plan.limits.q_min_rad, plan.limits.q_max_rad
+    room = float(np.minimum(state.q_rad - low, high - state.q_rad).min())
+    errors = f", errors {', '.join(state.errors)}" if state.errors else ""
+    return [
+        ("robot", state.mode in ("idle", "move") and not errors, f"{robot.client}, mode {state.mode}{errors}"),
+        ("joints", room > 0, f"{room:.2f} rad from the nearest limit"),
+        ("way home", *way_home(state.q_rad, plan, envelope)),
+        ("camera", frame_age_s is not None and frame_age_s < plan.rules.camera_hold_s,
+         "no frame" if frame_age_s is None else f"newest frame {1000 * frame_age_s:.0f} ms old"),
+        ("gripper", True, f"{1000 * width_m:.0f} mm open"),
+    ]
+
+
+def way_home(q_rad: np.ndarray, plan: Plan, envelope: safety.Envelope) -> tuple[bool, str]:
+    """Whether the way leads into the box without leaving it further, and past the arm itself; and how long it takes."""
+    way = minimum_jerk(q_rad, plan.home_rad, safety.share_of(plan.limits, plan.home_speed))
+    outside, apart = np.maximum(envelope.outside_m(way[::25]), 0), envelope.apart_m(way[::25])
+    if apart.min() < envelope.self_distance_m:
+        return False, f"comes within {1e3 * apart.min():.0f} mm of itself; guide the arm nearer to home by hand"
+    if np.diff(outside).max(initial=0) > WORSE_M:
+        return False, "leaves the workspace box further than the arm is now; guide the arm nearer to home by hand"
+    return True, f"{len(way) * SERVO_DT_S:.1f} s at {100 * plan.home_speed:.0f} % of the limits"

@@ -1,0 +1,144 @@
+"""What `run_real` does with its arguments: settings, parts, session, report."""
+
+import argparse
+import contextlib
+import datetime
+import sys
+
+from rich.console import Console
+
+from deploy.control import safety
+from deploy.control.machine import Rules
+from deploy.session import parts, recording
+from deploy.session.panel import Panel
+from deploy.session.session import Session
+from deploy.session.settings import Settings, check_rate, resolved
+from toto_robot import door
+from toto_robot.errors import UserError
+
+
+def run(args: argparse.Namespace) -> int:
+    """One deployment; its exit code. Prints the report on stdout, the JSON line last."""
+    s = resolved(settings_of(args), emulator_at)
+    about = _policy(s.policy)
+    env = parts.scene_of(about["env"])
+    check_rate(s.hz, env.control_hz, s.policy)
+    with contextlib.ExitStack() as stack:
+        if s.emulated and not s.simulated and s.console is None:
+            s.robot_ip, s.console = stack.enter_context(emulator(s))
+        panel = stack.enter_context(Panel())
+        panel.say(_what(s))
+        session = Session(s, None, _seeds(s, env.name), panel)
+        session.parts = parts.make(s, env, session.context)
+        session.recorder = _recorder(s, env, session.parts, about)
+        ending = session.run()
+        witness = _emulator_says(s)
+    result = session.result() | ({"emulator": witness} if witness else {})
+    _print(session, result)
+    door.print_json(result)
+    return ending.code
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    values = vars(args).copy()
+    box, options, recoveries = values.pop("workspace"), values.pop("option"), values.pop("recoveries")
+    for option in options:
+        if "=" not in option:
+            raise UserError(f"--option {option}: expected KEY=VALUE.")
+    if box is not None:
+        if not all(a < b for a, b in zip(box[::2], box[1::2])):
+            raise UserError(f"--workspace {' '.join(map(str, box))}: expected X0 < X1, Y0 < Y1 and Z0 < Z1.")
+        values["workspace"] = safety.Workspace(tuple(box[::2]), tuple(box[1::2]))
+    if recoveries < 0:
+        raise UserError(f"--recoveries {recoveries}: expected 0 or more.")
+    return Settings(**values, rules=Rules(max_recoveries=recoveries), options=dict(o.split("=", 1) for o in options))
+
+
+def _policy(name: str) -> dict:
+    if name == "scripted":
+        return {"env": parts.SCRIPTED_ENV, "sha256": "scripted"}
+    from policies.policy import describe
+
+    about = describe(name)
+    if about["encoder"]["name"] == "privileged":
+        raise UserError(f"The policy {name} reads the simulator's privileged state, which no camera gives. Train one on pixels.")
+    return about
+
+
+def emulator_at(ip: str):
+    """The console (ip, port) and the info of an emulator that listens at `ip`, or None."""
+    from deploy.emulator.console import CONSOLE_PORT, ConsoleError
+    from deploy.emulator.console import Console as EmulatorConsole
+
+    try:
+        with EmulatorConsole(ip) as console:
+            return (ip, CONSOLE_PORT), console.ask("info")
+    except ConsoleError:
+        return None
+
+
+def _emulator_says(s: Settings) -> dict | None:
+    """What the emulated controller counted: violations, lost packets, and more."""
+    from deploy.emulator.console import Console as EmulatorConsole
+    from deploy.emulator.console import ConsoleError
+
+    if s.console is None:
+        return None
+    try:
+        with EmulatorConsole(*s.console) as console:
+            return console.ask("counters")
+    except ConsoleError:
+        return None
+
+
+def emulator(s: Settings):
+    """Starts one; see `lockstep.started`."""
+    from deploy.processes.lockstep import started
+
+    return started(s.robot, s.clock)
+
+
+def _seeds(s: Settings, env_name: str) -> list[int]:
+    from policies.seeds import evaluation_seeds
+    from policies.trials import trials16
+
+    if s.trials16:
+        if not s.emulated:
+            raise UserError("--trials16 puts the object in place in a simulated scene; on a robot give --episodes 16.")
+        return [trial.seed for trial in trials16(env_name, s.seed)]
+    return evaluation_seeds(s.seed, s.episodes)
+
+
+def _what(s: Settings) -> str:
+    if s.simulated:
+        return "No robot: the Gymnasium scene, stepped by this program (--backend sim)."
+    if s.emulated:
+        return (f"The robot is EMULATED: a {s.robot} in MuJoCo at {s.robot_ip}, {s.clock} clock, driven through the real "
+                f"client {s.backend}. No arm moves.")
+    return f"REAL ROBOT: {s.robot} at {s.robot_ip} through {s.backend}" + (", dry run: no motion is sent." if s.dry_run else
+                                                                           ". Keep the user stop in your hand.")
+
+
+def _recorder(s: Settings, env, made: parts.Parts, about: dict) -> recording.Recorder | None:
+    if s.record == "none":
+        s.record = None
+        return None
+    s.record = s.record or f"data/deployments/{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    notes = dict(source="deploy", policy=s.policy, policy_sha256=about["sha256"], git=recording.revision(), robot=s.robot,
+                 backend=s.backend, robot_ip=s.robot_ip, emulated=s.emulated, clock=s.clock, speed_scale=s.speed_scale,
+                 home_speed=s.home_speed, camera=s.camera_file or s.camera, dry_run=s.dry_run,
+                 workspace=[*s.workspace.low_m, *s.workspace.high_m])
+    return recording.Recorder(s.record, recording.attributes(env, made.camera, notes))
+
+
+def _print(session: Session, result: dict) -> None:
+    from policies.statistics import summary_line
+
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
+    console.print(session.timings.table())
+    if result["episodes"]:
+        console.print(summary_line(result["successes"], result["episodes"]), highlight=False)
+    if session.s.emulated and not session.s.simulated:
+        console.print("The robot was emulated: this says how the stack works, not how an arm would do.", highlight=False)
+    if session.ending.code:
+        console.print(f"ended with {session.ending.name.lower()} ({session.ending.code}): {session.why}", highlight=False)

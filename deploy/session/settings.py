@@ -1,0 +1,115 @@
+"""What a deployment is asked to do, checked before anything is started."""
+
+import ipaddress
+from dataclasses import dataclass, field
+
+from deploy.control import safety
+from deploy.control.machine import Rules
+from deploy.robots import registry
+from deploy.robots.arms import LIMITS
+from toto_robot.errors import UserError
+
+CLOCKS = ("lockstep", "realtime")
+CAMERAS = ("mujoco", "realsense", "opencv", "video")
+
+
+@dataclass
+class Settings:
+    """Keys of `run_real`; None stands for a default that depends on the others (`resolved`)."""
+
+    policy: str
+    robot_ip: str | None = None
+    robot: str = "fr3"
+    backend: str | None = None
+    camera: str | None = None
+    camera_file: str | None = None
+    episodes: int = 1
+    seed: int = 12345
+    trials16: bool = False
+    dry_run: bool = False
+    speed_scale: float | None = None
+    home_speed: float = 0.2
+    hz: float | None = None
+    record: str | None = None
+    clock: str | None = None
+    yes: bool = False
+    at_robot: bool = False
+    workspace: safety.Workspace = field(default_factory=safety.Workspace)
+    rules: Rules = field(default_factory=Rules)
+    options: dict = field(default_factory=dict)
+    device: str = "cpu"
+    emulated: bool = True
+    """Whether the arm is simulated: by `sim`, by the emulator that the session starts, or by one at `robot_ip`."""
+    console: tuple[str, int] | None = None
+    """The console of an emulator that runs already."""
+
+    @property
+    def simulated(self) -> bool:
+        return self.backend == "sim"
+
+
+def resolved(s: Settings, emulator_at) -> Settings:
+    """`s` with its defaults filled in. UserError for what can't be. `emulator_at(ip)` gives the console (ip, port) and the
+    info of an emulator that listens there, or None."""
+    if s.robot not in LIMITS:
+        raise UserError(f"--robot {s.robot!r} does not exist. What exists: {', '.join(LIMITS)}.")
+    s.backend = s.backend or ("franky" if s.robot == "fr3" else "panda_py")
+    registry.check(s.backend, s.robot)
+    if s.simulated and s.robot_ip:
+        raise UserError("--backend sim has no robot to connect to: leave out --robot-ip, or choose another backend.")
+    found = emulator_at(s.robot_ip) if s.robot_ip and _is_loopback(s.robot_ip) else None
+    s.emulated = s.robot_ip is None or found is not None
+    if found is not None:
+        s.console, info = found
+        if info["robot"] != s.robot:
+            raise UserError(f"The emulator at {s.robot_ip} is a {info['robot']}, not a {s.robot}: give --robot "
+                            f"{info['robot']}.")
+        if s.clock not in (None, info["clock"]):
+            raise UserError(f"The emulator at {s.robot_ip} runs on the {info['clock']} clock, not {s.clock}.")
+        s.clock = info["clock"]
+    _check_operator(s)
+    _check_camera(s)
+    s.clock = s.clock or ("lockstep" if s.emulated else "realtime")
+    if s.clock not in CLOCKS:
+        raise UserError(f"--clock {s.clock!r} does not exist. What exists: {', '.join(CLOCKS)}.")
+    if s.clock == "lockstep" and not s.emulated:
+        raise UserError("--clock lockstep stops the robot's time, which only a simulated robot can: leave it out.")
+    s.speed_scale = s.speed_scale if s.speed_scale is not None else 1.0 if s.emulated else 0.2
+    for name, value in (("--speed-scale", s.speed_scale), ("--home-speed", s.home_speed)):
+        if not 0 < value <= 1:
+            raise UserError(f"{name} {value}: expected a number above 0 and at most 1.")
+    if s.episodes < 1:
+        raise UserError(f"--episodes {s.episodes}: expected at least 1.")
+    return s
+
+
+def _is_loopback(ip: str) -> bool:
+    try:
+        return ipaddress.ip_address(ip).is_loopback
+    except ValueError:
+        return ip == "localhost"
+
+
+def _check_operator(s: Settings) -> None:
+    if s.yes and not s.emulated and not s.at_robot:
+        raise UserError(f"--yes skips the operator's confirmation, and {s.robot_ip} is not an emulated robot. Stand at the arm "
+                        "with the user stop in your hand and give --i-am-at-the-robot too, or leave out --yes.")
+    if s.policy == "scripted" and not s.emulated:
+        raise UserError("--policy scripted sees the simulator's true state, which a real robot doesn't have. Give a trained "
+                        "one.")
+
+
+def _check_camera(s: Settings) -> None:
+    if s.camera is None:
+        if not s.emulated and s.camera_file is None:
+            raise UserError(f"--camera is needed on a robot: one of {', '.join(c for c in CAMERAS if c != 'mujoco')}.")
+        s.camera = "mujoco"
+    if s.camera == "mujoco" and not s.emulated and s.camera_file is None:
+        raise UserError("--camera mujoco draws a simulated scene, and this robot is not simulated. Give realsense or opencv.")
+
+
+def check_rate(hz: float | None, policy_hz: float, policy: str) -> None:
+    """UserError for a control rate other than the policy's own: its increments are meant for one period of that length."""
+    if hz is not None and hz != policy_hz:
+        raise UserError(f"--hz {hz:g}: the policy {policy} was trained at {policy_hz:g} Hz and its increments are for periods "
+                        f"of that length. Leave out --hz, or slow the arm down with --speed-scale.")

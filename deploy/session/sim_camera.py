@@ -1,0 +1,37 @@
+"""The camera of `--backend sim`: draws the scene that the robot's process steps, exactly as the environment draws it."""
+
+import time
+
+import envs
+from deploy.cameras.base import BaseCamera, CameraLost, Frame
+
+
+class SimCamera(BaseCamera):
+    """`physics` tells the state (see deploy/session/physics.py). In lockstep a frame's time is the run's clock; otherwise the
+    wall's, at `config.fps`."""
+
+    physical = False
+
+    def __init__(self, config, env_name: str, physics):
+        super().__init__(config)
+        self.env_name, self.physics, self._due_s = env_name, physics, 0.0
+
+    def open(self) -> None:
+        self._env = envs.make(self.env_name, image_size=self.config.size)
+        self._env.reset(seed=0)  # dresses the scene
+
+    def read(self, timeout_s: float) -> Frame:
+        if not self.physics.lockstep:
+            wait_s = self._due_s - time.monotonic()
+            if wait_s > timeout_s:
+                time.sleep(timeout_s)
+                raise self.error(f"no new frame within {timeout_s:g} s", CameraLost)
+            time.sleep(max(0.0, wait_s))
+            self._due_s = max(self._due_s + 1 / self.config.fps, time.monotonic())
+        now_s = time.monotonic()
+        time_s = self.physics.into(self._env)
+        rgb = self._env.view(self.config.name, self.config.size, self.config.size)
+        return Frame(rgb, time_s if self.physics.lockstep else now_s, round(1000 * time_s))
+
+    def close(self) -> None:
+        self._env = None

@@ -1,0 +1,1 @@
+"""A person or a recording on the arm, through the same stack."""

@@ -1,0 +1,124 @@
+"""A person drives the arm with a keyboard or a SpaceMouse, through everything that stands between a policy and the arm."""
+
+import functools
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from demos import DemoSet
+from demos.teleop import DISCARD, DONE, QUIT, Source
+from deploy.control.shared import Block
+from deploy.endings import Ending
+from deploy.session import recording
+from deploy.session.panel import Panel
+from deploy.session.session import Session
+from deploy.teaching import on_arm
+from deploy.teaching.on_arm import ArmKeys
+from policies.seeds import training_seed
+
+TURN_RAD_S = 1.0
+"""Top turning rate of the hand."""
+RUNNING = ("run", "hold")
+
+
+class Driven:
+    """In a policy's place: the action that moves the hand as the person asks, from the joints that the robot reports."""
+
+    def __init__(self, env_name: str, command: Block, speed_m_s: float):
+        import envs
+        from policies.experts import ScriptedPick
+
+        self.world, self.command, self.speed_m_s = envs.make(env_name, render=False), command, speed_m_s
+        self.drive = ScriptedPick().drive
+        self.world.reset(seed=0)
+        self.base = self.world.data.body("base").xmat.reshape(3, 3).copy()
+
+    def act(self, obs: dict, episode: int, index: int) -> np.ndarray:
+        import mujoco
+
+        world, n = self.world, self.world.dof
+        low, span = world.robot.scale_low, world.robot.scale_high - world.robot.scale_low
+        world.data.qpos[:n], world.data.qvel[:n] = low + (obs["proprio"][:n] + 1) / 2 * span, obs["proprio"][n:] / 0.1
+        mujoco.mj_forward(world.model, world.data)
+        asked = self.command.read()
+        velocity, spin = self.base @ asked[:3] * self.speed_m_s, self.base @ asked[3:6] * TURN_RAD_S
+        return self.drive(world, velocity, spin, bool(asked[6]))
+
+
+class TeleopSession(Session):
+    """The operator is `source`: Enter confirms, and in an episode ends and keeps it; Backspace discards it; Esc quits."""
+
+    def drive(self, source: Source, episodes: int, speed_m_s: float) -> None:
+        """Call before `run`: until `episodes` are kept. `parts` must be set."""
+        self.source, self.wanted, self.kept, self.tried, self.open_episode = source, episodes, 0, 0, False
+        self.command = Block(self.context, 7)
+        self.command.write([0] * 6 + [1])
+        self.parts = replace(self.parts, make_policy=functools.partial(Driven, self.parts.env_name, self.command, speed_m_s))
+
+    def _operator(self) -> None:
+        if self.panel.interrupts:
+            return super()._operator()
+        asked = self.source.read()
+        self.command.write([*asked.velocity, *asked.spin, asked.open_gripper])
+        if asked.event == QUIT:
+            self._tell("finished" if self.state in RUNNING else "declined")
+        elif self.question and asked.event == DONE:
+            question, self.question = self.question, ""
+            self._tell("go" if question == "home" else "confirmed")
+        elif self.open_episode and self.state in RUNNING and asked.event in (DONE, DISCARD):
+            self._end(asked.event == DONE)
+            self._tell("finished" if self.kept >= self.wanted else "episode_over")
+
+    def _confirm(self, question: str, text: str) -> None:
+        if question == "start":
+            self.open_episode, self.tried, self.steps = True, self.tried + 1, 0
+        if self.s.yes:
+            self._tell("go" if question == "home" else "confirmed")
+        else:
+            self.question = question
+            self.panel.say(f"{text} Enter: go on, Esc: end.")
+
+    def _on_period(self, period) -> None:
+        super()._on_period(period)
+        self.steps = period.index + 1
+
+    def _on_episode(self, episode: int, steps: int, success: bool | None) -> None:
+        """Time was up, or a simulated scene says that it was done."""
+        if self.open_episode:
+            self.steps = steps
+            self._end(bool(success))
+            if self.kept >= self.wanted:
+                self._tell("finished")
+
+    def _end(self, keep: bool) -> None:
+        self.open_episode = False
+        if keep:
+            self.kept, self.ended = self.kept + 1, (self.tried - 1, self.steps)
+            self._close(True)
+        else:
+            self.panel.say("discarded")
+
+
+def record(keys: ArmKeys, source: Source, env_name: str, out: str, episodes: int, resume: bool, seed: int,
+           speed_m_s: float) -> tuple[dict, Ending, str]:
+    """Drive until the set at `out` holds `episodes`. What the door prints, and how the arm's run ended."""
+    env = on_arm.scene_of(env_name)
+    asked = keys.settings("teleoperation")
+    if asked.emulated and keys.clock is None and asked.console is None:
+        asked = replace(asked, clock="realtime")  # a person can't wait for standing time
+    with on_arm.emulated(asked) as s, Panel() as panel:
+        panel.say(f"The robot is EMULATED.\n{source.help}" if s.emulated else f"REAL ROBOT at {s.robot_ip}.\n{source.help}")
+        notes = dict(source="teleoperation", robot=s.robot, backend=s.backend, robot_ip=s.robot_ip, emulated=s.emulated,
+                     git=recording.revision(), camera=s.camera_file or s.camera, speed_scale=s.speed_scale)
+        there = DemoSet(out).episodes if resume and Path(out).exists() else 0
+        attempts = range(there, there + 10 * episodes)
+        made = on_arm.session(s, env, None, [training_seed(seed, i) for i in attempts], panel, periods=10 * env.horizon,
+                              kind=TeleopSession)
+        made.recorder = recording.Recorder(out, recording.attributes(env, made.parts.camera, notes))
+        made.drive(source, episodes - there, speed_m_s)
+        ending = made.run()
+    demos = DemoSet(out)
+    return {"out": out, "episodes": demos.episodes, "successes": demos.episodes, "steps": demos.steps if demos.episodes else 0,
+            "recorded": demos.episodes - there, "attempts": made.tried, "emulated": s.emulated,
+            "ending": ending.name.lower()}, ending, made.why
