@@ -1,10 +1,11 @@
-"""Two ways in which the emulator's time passes; `wait` returns when the next millisecond may."""
+"""Two ways in which the emulator's time passes; `wait` returns when the next millisecond may, with True where it passes only
+to keep a client alive."""
 
 import threading
 import time
 
 KEEPALIVE_S = 0.5
-"""A client gives its robot up after 1 s without a state, so lockstep lets a millisecond pass after as long a wait."""
+"""A client gives its robot up after 1 s without a state, so in lockstep it is sent one after as long a wait."""
 
 
 class RealTime:
@@ -16,7 +17,7 @@ class RealTime:
         self.late_ms = self.keepalive_ms = 0
         self._next_s = time.monotonic()
 
-    def wait(self, time_ms: int, answered) -> None:
+    def wait(self, time_ms: int, answered) -> bool:
         self._next_s += 0.001
         ahead = self._next_s - time.monotonic()
         if ahead > 0:
@@ -24,6 +25,7 @@ class RealTime:
         elif ahead < -0.001:
             self.late_ms += int(-ahead * 1000)
             self._next_s = time.monotonic()
+        return False
 
 
 class Lockstep:
@@ -36,16 +38,17 @@ class Lockstep:
         self._until_ms, self._now_ms = 0, 0
         self._changed = threading.Condition()
 
-    def wait(self, time_ms: int, answered) -> None:
+    def wait(self, time_ms: int, answered) -> bool:
         """`answered(timeout_s)` waits for the client's answer to the last state, where one is due."""
         end_s = time.monotonic() + KEEPALIVE_S
         answered(KEEPALIVE_S)
         with self._changed:
             self._now_ms = time_ms
             self._changed.notify_all()
-            if not self._changed.wait_for(lambda: self._until_ms > time_ms, max(end_s - time.monotonic(), 0)):
-                self.keepalive_ms += 1
+            granted = self._changed.wait_for(lambda: self._until_ms > time_ms, max(end_s - time.monotonic(), 0))
+            self.keepalive_ms += not granted
         answered(max(end_s - time.monotonic(), 0))  # a motion may have started since
+        return not granted
 
     def grant(self, until_ms: int, alive) -> int:
         """Lets time pass until `until_ms` and returns when it is there, with the time then; or when `alive()` ends."""

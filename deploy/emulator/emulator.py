@@ -30,6 +30,7 @@ class Emulator:
         self.arm = ARMS[ROBOT_OF[version]]
         self.lock = threading.RLock()
         self.clock, self.faults, self.time_ms = CLOCKS[clock](), Faults(seed), 0
+        self._repeats = 0
         self.plant = Plant(scene, self.arm, seed)
         self.controller = Controller(self.arm, self.plant.data.qpos[:7], self.plant.env.robot.arm_kd, clock == "realtime")
         self.hand = Hand(self.plant.finger_kp)
@@ -44,9 +45,12 @@ class Emulator:
 
     def run(self) -> None:
         while not self._stop.is_set():
-            self.clock.wait(self.time_ms, self.robot.wait_answered)
+            keep_alive = self.clock.wait(self.time_ms, self.robot.wait_answered)
             with self.lock:
-                self.tick()
+                if keep_alive and self.controller.motion is None and not self.controller.recovering_ms:
+                    self._repeat()
+                else:
+                    self.tick()
         for each in (self.console, self.gripper, self.robot):
             each.close()
 
@@ -61,10 +65,17 @@ class Emulator:
         plant.step(tau, self.hand.advance(plant.width_m()))
         self.time_ms += 1
         self._sense()
-        self.robot.publish(self.time_ms, self.sensed)
+        self.robot.publish(self.time_ms + self._repeats, self.sensed)
         self.robot.settle()
         for observer in self.observers:
             observer(self)
+
+    def _repeat(self) -> None:
+        """Sends the last state once more, with the next number: clients drop a number that they know. The scene stands still, so
+        a run in lockstep doesn't depend on how long anybody waited."""
+        self._repeats += 1
+        self.robot.publish(self.time_ms + self._repeats, self.sensed)
+        self.robot.settle()
 
     def _sense(self) -> None:
         self.sensed = self.plant.sense(self.robot.F_T_EE)
@@ -124,7 +135,7 @@ class Emulator:
         c = self.controller
         return {"moves": c.motions, "commands": self.robot.commands, "connections": self.robot.connections,
                 "lost_packets": c.lost_packets, "violations": c.violations, "reflexes": c.reflexes,
-                "gripper_commands": self.hand.commands, "keepalive_ms": self.clock.keepalive_ms,
+                "gripper_commands": self.hand.commands, "keepalive_ms": self.clock.keepalive_ms - self._repeats,
                 "late_ms": self.clock.late_ms, "time_ms": self.time_ms}
 
     def do_release_user_stop(self) -> dict:

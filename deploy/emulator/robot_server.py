@@ -197,7 +197,7 @@ class RobotServer:
                 return  # the session has just ended
 
     def publish(self, time_ms: int, sensed: Sensed) -> None:
-        """Sends the state of `time_ms`."""
+        """Sends the state, numbered `time_ms`."""
         self._fill(time_ms, sensed)
         motion = self.controller.motion
         # libfranka takes the first state of a motion without an answer, and answers each one from the second on.

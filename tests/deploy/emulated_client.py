@@ -15,7 +15,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 from stage import CONTEXT, Stage  # noqa: E402
 
-from deploy import processes  # noqa: E402
+from deploy.processes import children  # noqa: E402
 from deploy.control.shared import Block  # noqa: E402
 from deploy.emulator.console import Console  # noqa: E402
 from deploy.processes.gripper import RemoteGripper, gripper_main  # noqa: E402
@@ -33,7 +33,7 @@ def main(backend, arm, ip, port, plan):
         robot.connect()
         state, (here, there), (reports, report) = Block(CONTEXT, 2), CONTEXT.Pipe(), CONTEXT.Pipe()
         make = functools.partial(module.make_gripper, address)
-        hands.append(processes.start(CONTEXT, "gripper", gripper_main, make, state, there, report))
+        hands.append(children.start(CONTEXT, "gripper", gripper_main, make, state, there, report))
         assert reports.recv()[0] == "ready"
         return robot, RemoteGripper(state, here), EmulatorScene(ip, port, True), GrantClock(ip, port)
 
@@ -45,12 +45,13 @@ def main(backend, arm, ip, port, plan):
         return np.append(0.3 * np.sin(index / 3 + np.arange(7)), -1.0 if index > 2 else 1.0)
 
     now, messages = Stage(policy=policy, parts=parts, periods=plan["periods"], seeds=tuple(plan.get("seeds", [7]))).run()
-    processes.end(hands)
+    children.end(hands)
     periods = [m[1] for m in messages if m[0] == "period"]
     print(json.dumps({
         "ending": now.ending.name, "why": now.why, "recoveries": now.recoveries, "counters": console.ask("counters"),
         "mode": console.ask("info")["mode"], "armed": sum(m[0] == "armed" for m in messages),
-        "q": [p.q_rad.tolist() for p in periods], "width_m": [p.width_m for p in periods]}), flush=True)
+        "q": [p.q_rad.tolist() for p in periods], "width_m": [p.width_m for p in periods],
+        "hand_m": console.ask("physics")["width_m"]}), flush=True)
 
 
 if __name__ == "__main__":

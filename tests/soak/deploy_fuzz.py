@@ -21,7 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "deploy")]
 from stage import Spy, Stage  # noqa: E402
 
 from benchmarks import machine as hardware  # noqa: E402
-from deploy import safety  # noqa: E402
+from deploy.control import safety  # noqa: E402
 from deploy.control.machine import Event, Rules, State  # noqa: E402
 from deploy.robots.arms import LIMITS  # noqa: E402
 from deploy.robots.base import RobotFault  # noqa: E402
