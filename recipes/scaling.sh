@@ -2,8 +2,8 @@
 # The scaling study (Sec. 4.8): sizes a1 to a6 at one learning rate, found at the base width and carried over by muP; a
 # power law with its interval, and a plot.
 #
-#   recipes/scaling.sh toy STORES VALIDATION TOKENIZER     widths 32 to 128 on two CPU cores; with rows of 4 frames
-#                                                          (tokenize with frames=4), minutes
+#   recipes/scaling.sh toy STORES VALIDATION TOKENIZER     widths 32 to 128, two layers, on two CPU cores; rows of 4
+#                                                          frames (tokenize with frames=4), minutes
 #   recipes/scaling.sh full STORES VALIDATION TOKENIZER    a1 to a6 as they are, under torchrun with GPUS processes
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,7 +19,7 @@ else
 fi
 for n in $SIZES; do
     SHAPE=""
-    [ "$MODE" = toy ] && SHAPE="width=$((32 * n)) heads=4 layers=$n intermediate=$((128 * n)) mup_base_width=32"
+    [ "$MODE" = toy ] && SHAPE="width=$((32 * n)) heads=4 layers=2 intermediate=$((128 * n)) mup_base_width=32"
     [ -e "$OUT/a$n/result.json" ] || $RUN "stores=[$STORES]" "validation=[$VALIDATION]" tokenizer="$TOKENIZER" model="a$n" $SHAPE $COMMON \
         out="$OUT/a$n" $(compgen -G "$OUT/a$n/resume/step-*" >/dev/null && echo resume=true)
 done
