@@ -1,6 +1,6 @@
 """Frames a second from video files to a token store, beside the loop that one would write with PyAV and torch.
 
-    python -m benchmarks.tokenizing [videos=24] [seconds=10] [size=320]
+    python -m benchmarks.tokenizing [videos=48] [seconds=10] [size=320]
 
 Films of `seconds` at 30 frames/s and `size` px, H.264, rows of 16 frames at stride 4. Ours: `python -m toto_robot.tokenize`
 with a process for each core. The loop: one process whose decoder and torch use all cores, PyAV's frames to RGB, scaled and
@@ -102,4 +102,4 @@ def main(videos: int, seconds: int, size: int) -> None:
 
 
 if __name__ == "__main__":
-    main(**machine.arguments("tokenizing", videos=24, seconds=10, size=320))
+    main(**machine.arguments("tokenizing", videos=48, seconds=10, size=320))

@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 from toto_robot.errors import UserError
 from toto_robot.video.frames import check_frames, crop_picture
@@ -60,7 +61,7 @@ def iter_frames(path, size: int = 128) -> Iterator[tuple[float, np.ndarray]]:
     Raises VideoError for whatever keeps the video from being read from its start to its declared end.
     """
     item = path if isinstance(path, Item) else Item(str(path), "video", 0, 0, str(path))
-    last_s = None
+    last_s, reformatter = None, VideoReformatter()
     try:
         with item.open() as file, av.open(file, options=ALONE, metadata_errors="replace") as container:
             if not container.streams.video:
@@ -77,7 +78,7 @@ def iter_frames(path, size: int = 128) -> Iterator[tuple[float, np.ndarray]]:
                     later_s = None if time_s is None else time_s - first_s
                     last_s = later_s if later_s is not None and later_s > last_s else last_s + frame_s
                 shown_s = float(picture.duration * picture.time_base) if picture.duration else frame_s
-                yield last_s, crop_picture(picture, size)
+                yield last_s, crop_picture(picture, size, reformatter)
             wanted_s = item.span_s[1] - item.span_s[0] if item.span_s else _declared_s(container, stream)
             if last_s is not None and wanted_s - last_s - shown_s > max(1.0, 0.05 * wanted_s):
                 raise VideoError(f"{item.where} breaks off after {last_s:.2f} of {wanted_s:.2f} s; "

@@ -6,6 +6,7 @@ scales pixels or crops a picture, so a camera, a simulator and a video file meet
 import av
 import numpy as np
 import torch
+from av.video.reformatter import VideoReformatter
 
 from toto_robot.errors import UserError
 
@@ -59,13 +60,15 @@ def lower_square(frame: np.ndarray, share: float = 448 / 480) -> np.ndarray:
     return frame[height - side:, left:left + side]
 
 
-def crop_picture(picture: av.VideoFrame, size: int) -> np.ndarray:
+def crop_picture(picture: av.VideoFrame, size: int, reformatter: VideoReformatter | None = None) -> np.ndarray:
     """A decoded picture of any pixel format to uint8 RGB (size, size, 3), upright; resized inside swscale.
 
-    Phones store video as the sensor lies and a rotation beside it. The crop is square, so it is turned last.
+    One `reformatter` for all pictures of a video saves making its filters for each. Phones store video as the sensor
+    lies and a rotation beside it. The crop is square, so it is turned last.
     """
     scale = size / min(picture.width, picture.height)
     width, height = max(size, round(picture.width * scale)), max(size, round(picture.height * scale))
-    rgb = picture.reformat(width=width, height=height, format="rgb24", interpolation="LANCZOS").to_ndarray()
+    reformatter = reformatter or VideoReformatter()
+    rgb = reformatter.reformat(picture, width=width, height=height, format="rgb24", interpolation="LANCZOS").to_ndarray()
     top, left = (height - size) // 2, (width - size) // 2
     return np.ascontiguousarray(np.rot90(rgb[top:top + size, left:left + size], round(picture.rotation / 90)))
