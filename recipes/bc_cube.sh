@@ -7,7 +7,7 @@
 #   recipes/bc_cube.sh policy       the demonstrations and bc_cube only
 #
 # RECORD and TRAIN add overrides to recording and to the training of bc_cube (RECORD="noise_std=0.1", say); COUNTS and SEEDS
-# choose the points of the sweep.
+# choose the points of the sweep, 50 unseen episodes each.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-.venv/bin/python}
@@ -31,11 +31,11 @@ run bc_cube ${TRAIN:-}
 $PY -m toto_robot.publish_policy runs/bc_cube bc_cube recipe=recipes/bc_cube.sh 'scores=[runs/bc_cube/trials16.json]'
 [ "${1:-}" = policy ] && exit
 for seed in $SEEDS; do
-    run "transformer-240-$seed" policy=bc_transformer optim=rpt_fast seed="$seed"   # beside toto_tiny-240, which is the MLP
+    run "transformer-240-$seed" policy=bc_transformer optim=rpt_fast seed="$seed" episodes=50   # beside toto_tiny-240, the MLP
     for count in $COUNTS; do
-        run "toto_tiny-$count-$seed" encoder=toto_tiny data.use="$count" seed="$seed"
-        run "random_weights-$count-$seed" encoder=toto_tiny_random data.use="$count" seed="$seed"
-        run "resnet-$count-$seed" encoder=resnet optim=scratch_fast data.use="$count" seed="$seed"
+        run "toto_tiny-$count-$seed" encoder=toto_tiny data.use="$count" seed="$seed" episodes=50
+        run "random_weights-$count-$seed" encoder=toto_tiny_random data.use="$count" seed="$seed" episodes=50
+        run "resnet-$count-$seed" encoder=resnet optim=scratch_fast data.use="$count" seed="$seed" episodes=50
     done
 done
 list() { ls -d "$@" | paste -sd,; }
