@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+import envs
+from deploy.control import safety
+from deploy.control.plan import Plan
+from deploy.processes.preflight import checks, way_home
+from deploy.robots.arms import LIMITS
+from deploy.robots.base import RobotState
+from deploy.robots.sim_robot import SimRobot
+
+ENV = envs.make("franka_cube", render=False)
+HOME = np.array(ENV.robot.q_home_rad)
+ENVELOPE = safety.Envelope.of(ENV.robot)
+PLAN = Plan([0], 10, 0.1, HOME, LIMITS["fr3"])
+
+
+def found(q_rad=HOME, mode="idle", errors=(), age_s=0.05):
+    state = RobotState(0.0, np.array(q_rad), np.zeros(7), mode, errors)
+    return {name: ok for name, ok, _ in checks(SimRobot("franka_cube").features, state, PLAN, ENVELOPE, age_s, 0.08)}
+
+
+def test_an_arm_at_home_with_a_fresh_frame_passes_everything():
+    assert all(found().values())
+
+
+@pytest.mark.parametrize("changed, failing", [
+    ({"mode": "reflex"}, "robot"), ({"mode": "user_stopped"}, "robot"), ({"errors": ("joint_reflex",)}, "robot"),
+    ({"age_s": None}, "camera"), ({"age_s": 0.5}, "camera"),
+    ({"q_rad": np.append(LIMITS["fr3"].q_max_rad[0] + 0.01, HOME[1:])}, "joints"),
+])
+def test_each_thing_that_is_wrong_fails_its_own_line(changed, failing):
+    assert not found(**changed)[failing]
+
+
+@pytest.mark.parametrize("q_rad, why", [
+    ([0.72, -0.78, -2.57, -2.9, 1.7, 4.09, 0.62], "comes within"),              # folded onto itself
+    ([0.41, -1.03, 0.15, -1.53, -2.23, 4.35, 0.42], "leaves the workspace box further"),
+])
+def test_a_way_home_past_the_arm_itself_or_further_out_of_the_box_is_refused(q_rad, why):
+    passed, said = way_home(np.array(q_rad), PLAN, ENVELOPE)
+    assert not passed and said.startswith(why) and "by hand" in said
+
+
+def test_an_arm_outside_the_box_may_come_back_in():
+    below = HOME + [0, 0.6, 0, 0, 0, 0, 0]
+    assert ENVELOPE.outside_m(below[None])[0] > 0.1 and way_home(below, PLAN, ENVELOPE)[0]
