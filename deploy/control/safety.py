@@ -23,13 +23,17 @@ def share_of(limits: JointLimits, speed: float, margin_rad: float = 0.0) -> Join
     """`limits` with `speed` of the velocity, acceleration and jerk (0 < speed <= 1), `margin_rad` inside the positions."""
     return replace(limits, q_min_rad=limits.q_min_rad + margin_rad, q_max_rad=limits.q_max_rad - margin_rad,
                    dq_max_rad_s=speed * limits.dq_max_rad_s, ddq_max_rad_s2=speed * limits.ddq_max_rad_s2,
-                   dddq_max_rad_s3=speed * limits.dddq_max_rad_s3)
+                   dddq_max_rad_s3=speed * limits.dddq_max_rad_s3,
+                   brake_room_rad=None if limits.brake_room_rad is None else limits.brake_room_rad + margin_rad)
 
 
 def tighter(a: JointLimits, b: JointLimits) -> JointLimits:
     """Limits that keep both `a` and `b`."""
-    return JointLimits(**{name: (np.maximum if name == "q_min_rad" else np.minimum)(value, getattr(b, name))
-                          for name, value in vars(a).items()})
+    def of(name: str):
+        values = [value for value in (getattr(a, name), getattr(b, name)) if value is not None]
+        return (np.maximum if name in ("q_min_rad", "brake_offset_rad_s") else np.minimum).reduce(values) if values else None
+
+    return JointLimits(**{name: of(name) for name in vars(a)})
 
 
 def refuse_action(action, size: int) -> str | None:
@@ -64,6 +68,11 @@ def refuse_set_points(before_rad: np.ndarray, points_rad: np.ndarray, limits: Jo
         found = np.abs(path[-len(points_rad):]).max(0) / top
         if found.max() > 1 + 1e3 * TOLERANCE:
             return f"the {name} of joint {int(found.argmax()) + 1} would be {found.max():.3g} times its limit"
+    path = np.vstack([before_rad[-1:], points_rad])
+    (low, high), dq = limits.speeds_rad_s(path[1:]), np.diff(path, axis=0) / dt_s
+    over = np.maximum(low - dq, dq - high).max(0)
+    if over.max() > 1e-3:
+        return f"joint {int(over.argmax()) + 1} would come too near its position limit too fast, by {over.max():.3g} rad/s"
     return None
 
 
