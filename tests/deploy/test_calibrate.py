@@ -11,7 +11,7 @@ from deploy.calibration.hand_eye import Board, solve
 from deploy.control.kinematics import Kinematics
 from envs.robots import FRANKA
 
-sys.path.insert(0, __file__.rsplit("/", 1)[0])
+sys.path.insert(0, __file__.rsplit("/", 1)[0] + "/calibration")
 from test_hand_eye import LENS, photograph, pose  # noqa: E402
 
 pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
