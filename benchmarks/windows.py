@@ -258,6 +258,8 @@ def measure(folder: Path, frames: int, seconds: float, processes: int) -> list[d
 def main(frames: int, seconds: float, processes: int, folder: str) -> None:
     if frames < 10 * STEPS or processes < 1 or seconds <= 0:
         sys.exit(f"expected frames >= {10 * STEPS}, processes >= 1 and seconds > 0, got {frames}, {processes} and {seconds}")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix="windows-", dir=folder or None))
     try:
         table = measure(place, frames, seconds, processes)

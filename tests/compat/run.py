@@ -59,6 +59,9 @@ ENTRIES = {
                        ("pyrealsense2==2.59.1.11053",), "tests/deploy/cameras/test_realsense_camera.py"),
     "opencv4": Entry("hand-eye calibration: OpenCV 4's calibrateHandEye (OpenCV 5 has none) on the same poses",
                      ("opencv-python-headless==4.14.0.94",), "tests/deploy/calibration/test_hand_eye.py"),
+    "panda_py": Entry("panda_py (libfranka 0.9, protocol 5) against the emulated Panda: state, model, torques, gripper",
+                      ("panda-python==1.1.1", "websockets", "requests", "urllib3", "idna", "certifi", "charset-normalizer"),
+                      "tests/deploy/emulator/test_panda.py"),
     # torchvision 0.25 is the last that decodes video with PyAV; its compiled part stays unloaded beside a CPU torch.
     "lerobot": Entry("exported LeRobot data sets (PNG, AV1, H.264), loaded by lerobot, and one it wrote, by us",
                      ("lerobot==0.4.4", "datasets==4.8.5", "pyarrow==26.0.1", "pandas==3.1.1", "torchvision==0.25.0",
