@@ -40,9 +40,9 @@ class Running:
 
     def client(self, library: str, scenario: str, *arguments, python: str = sys.executable, on_line=None) -> dict:
         """What the client's scenario reports; `on_line(line)` sees what it prints before that."""
-        script = CLIENTS / f"{library}_client.py"
-        process = subprocess.Popen([python, str(script), scenario, self.ip, *map(json.dumps, arguments)],
-                                   stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        script, others = CLIENTS / f"{library}_client.py", os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        process = subprocess.Popen([python, str(script), scenario, self.ip, *map(json.dumps, arguments)], stdout=subprocess.PIPE,
+                                   text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *others])})
         patience = threading.Timer(200, process.kill)
         patience.start()
         try:
