@@ -102,6 +102,14 @@ def minimum_jerk(start_rad, end_rad, limits: JointLimits, dt_s: float = SERVO_DT
     way = np.abs(end - start)
     times = [1.875 * way / limits.dq_max_rad_s, np.sqrt(10 / np.sqrt(3) * way / limits.ddq_max_rad_s2),
              np.cbrt(60 * way / limits.dddq_max_rad_s3)]
-    steps = int(np.ceil(np.max(times) / dt_s)) + 1
+    path = _minimum_jerk(start, end, int(np.ceil(np.max(times) / dt_s)) + 1)
+    # Near an end an arm may allow less: all speeds shrink alike when the way takes longer. Where it allows none, nothing helps.
+    low, high = limits.speeds_rad_s(path)
+    dq = np.diff(path, axis=0, prepend=start[None]) / dt_s
+    slower = np.max(np.maximum(dq / np.maximum(high, 1e-6), dq / np.minimum(low, -1e-6)))
+    return _minimum_jerk(start, end, int(np.ceil(1.01 * slower * len(path)))) if 1 < slower < 100 else path
+
+
+def _minimum_jerk(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
     tau = (np.arange(1, steps + 1) / steps)[:, None]
     return start + (end - start) * tau ** 3 * (10 - 15 * tau + 6 * tau ** 2)

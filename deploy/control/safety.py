@@ -23,17 +23,14 @@ def share_of(limits: JointLimits, speed: float, margin_rad: float = 0.0) -> Join
     """`limits` with `speed` of the velocity, acceleration and jerk (0 < speed <= 1), `margin_rad` inside the positions."""
     return replace(limits, q_min_rad=limits.q_min_rad + margin_rad, q_max_rad=limits.q_max_rad - margin_rad,
                    dq_max_rad_s=speed * limits.dq_max_rad_s, ddq_max_rad_s2=speed * limits.ddq_max_rad_s2,
-                   dddq_max_rad_s3=speed * limits.dddq_max_rad_s3,
-                   brake_room_rad=None if limits.brake_room_rad is None else limits.brake_room_rad + margin_rad)
+                   dddq_max_rad_s3=speed * limits.dddq_max_rad_s3)
 
 
 def tighter(a: JointLimits, b: JointLimits) -> JointLimits:
     """Limits that keep both `a` and `b`."""
-    def of(name: str):
-        values = [value for value in (getattr(a, name), getattr(b, name)) if value is not None]
-        return (np.maximum if name in ("q_min_rad", "brake_offset_rad_s") else np.minimum).reduce(values) if values else None
-
-    return JointLimits(**{name: of(name) for name in vars(a)})
+    numbers = {name: (np.maximum if name == "q_min_rad" else np.minimum)(value, getattr(b, name))
+               for name, value in vars(a).items() if name != "brake"}
+    return JointLimits(**numbers, brake=b.brake or a.brake)
 
 
 def refuse_action(action, size: int) -> str | None:

@@ -12,34 +12,13 @@ from envs.robots.limits import JointLimits
 
 @dataclass(frozen=True)
 class Arm:
-    """What a controller knows of its arm. An FR3 may be the slower the nearer a joint is to its end: at most
-    sqrt(2·deceleration·distance) - offset, the distance being that to `q_brake_*_rad`. (7,) each."""
+    """What a controller knows of its arm."""
 
     name: str
     limits: JointLimits
-    q_brake_min_rad: np.ndarray
-    q_brake_max_rad: np.ndarray
-    brake_rad_s2: np.ndarray
-    offset_rad_s: np.ndarray
-
-    def dq_range_rad_s(self, q_rad) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest joint velocity (7,) at `q_rad` (7,)."""
-        room = lambda distance: np.sqrt(2 * self.brake_rad_s2 * np.maximum(distance, 0)) - self.offset_rad_s  # noqa: E731
-        top = self.limits.dq_max_rad_s
-        return (-np.minimum(top, np.maximum(room(q_rad - self.q_brake_min_rad), 0)),
-                np.minimum(top, np.maximum(room(self.q_brake_max_rad - q_rad), 0)))
 
 
-ARMS = {
-    "fr3": Arm("fr3", FR3_LIMITS,
-               q_brake_min_rad=np.array([-2.7501, -1.7918, -2.9065, -3.0481, -2.8101, 0.54092, -3.0196]),
-               q_brake_max_rad=np.array([2.7501, 1.7918, 2.9065, -0.1458, 2.8101, 4.5205, 3.0196]),
-               brake_rad_s2=np.array([6.0, 2.585, 3.5, 4.0, 17.0, 5.5, 17.0]),
-               offset_rad_s=np.array([0.30, 0.20, 0.20, 0.30, 0.35, 0.35, 0.35])),
-    # A Panda's speed limit is the same everywhere: the room to the end never counts.
-    "panda": Arm("panda", PANDA_LIMITS, np.full(7, -1e9), np.full(7, 1e9), np.ones(7), np.zeros(7)),
-}
-"""By name. The numbers of the FR3's brake limits are those of libfranka's test/fr3.urdf."""
+ARMS = {"fr3": Arm("fr3", FR3_LIMITS), "panda": Arm("panda", PANDA_LIMITS)}
 
 FLANGE_IN_LINK7_M = 0.107
 HAND_MASS_KG, HAND_COM_M, HAND_INERTIA_KGM2 = 0.73, (-0.01, 0.0, 0.03), (0.001, 0.0025, 0.0017)
@@ -75,15 +54,15 @@ def urdf(model: mujoco.MjModel, arm: Arm) -> str:
         ixx, ixy, ixz, _, iyy, iyz, _, _, izz = link["inertia"].ravel()
         inertia = " ".join(f'{k}="{v:.12g}"' for k, v in
                            dict(ixx=ixx, ixy=ixy, ixz=ixz, iyy=iyy, iyz=iyz, izz=izz).items())
-        top, effort = arm.limits.dq_max_rad_s[i - 1], arm.limits.tau_max_nm[i - 1]
+        top, effort, brake = arm.limits.dq_max_rad_s[i - 1], arm.limits.tau_max_nm[i - 1], arm.limits.brake
         parts.append(
             f'<link name="link{i}"><inertial><origin xyz={_xyz(link["com"])}/><mass value="{link["mass"]:.9g}"/>'
             f'<inertia {inertia}/></inertial></link>'
             f'<joint name="joint{i}" type="revolute"><parent link="link{i - 1}"/><child link="link{i}"/>'
             f'<origin xyz={_xyz(link["pos"])} rpy={_xyz(_rpy(link["mat"]))}/><axis xyz="0 0 1"/>'
-            f'<limit lower="{arm.q_brake_min_rad[i - 1]}" upper="{arm.q_brake_max_rad[i - 1]}" velocity="{top}" '
-            f'effort="{effort}"/><position_based_velocity_limits velocity_offset="{arm.offset_rad_s[i - 1]}" '
-            f'deceleration_limit="{arm.brake_rad_s2[i - 1]}"/></joint>')
+            f'<limit lower="{brake.low_rad[i - 1]}" upper="{brake.high_rad[i - 1]}" velocity="{top}" '
+            f'effort="{effort}"/><position_based_velocity_limits velocity_offset="{brake.offset_rad_s[i - 1]}" '
+            f'deceleration_limit="{brake.deceleration_rad_s2[i - 1]}"/></joint>')
     parts.append(f'<link name="link8"/><joint name="joint8" type="fixed"><parent link="link7"/><child link="link8"/>'
                  f'<origin xyz="0 0 {FLANGE_IN_LINK7_M}"/></joint></robot>')
     return "".join(parts)

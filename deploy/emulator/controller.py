@@ -258,7 +258,7 @@ class Controller:
         limits = self.limits
         if (q < limits.q_min_rad).any() or (q > limits.q_max_rad).any():
             return "joint_motion_generator_position_limits_violation"
-        low, high = self.arm.dq_range_rad_s(self.q_d)
+        low, high = self.limits.speeds_rad_s(self.q_d)
         if (dq < low - DQ_EPS_RAD_S).any() or (dq > high + DQ_EPS_RAD_S).any():
             return "joint_motion_generator_velocity_limits_violation"
         if (np.abs(ddq) > limits.ddq_max_rad_s2 + DDQ_EPS_RAD_S2).any():

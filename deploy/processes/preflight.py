@@ -30,7 +30,10 @@ def checks(robot: Features, state: RobotState, plan: Plan, envelope: safety.Enve
 
 def way_home(q_rad: np.ndarray, plan: Plan, envelope: safety.Envelope) -> tuple[bool, str]:
     """Whether the way leads into the box without leaving it further, and past the arm itself; and how long it takes."""
-    way = minimum_jerk(q_rad, plan.home_rad, safety.share_of(plan.limits, plan.home_speed))
+    limits = safety.share_of(plan.limits, plan.home_speed)
+    way = minimum_jerk(q_rad, plan.home_rad, limits)
+    if why := safety.refuse_set_points(np.tile(q_rad, (3, 1)), way, limits, SERVO_DT_S):
+        return False, f"{why}; guide the arm nearer to home by hand"
     outside, apart = np.maximum(envelope.outside_m(way[::25]), 0), envelope.apart_m(way[::25])
     if apart.min() < envelope.self_distance_m:
         return False, f"comes within {1e3 * apart.min():.0f} mm of itself; guide the arm nearer to home by hand"

@@ -10,7 +10,7 @@ cropped to the middle 224 = 104.9°).
 
 import math
 
-from envs.robots.limits import JointLimits
+from envs.robots.limits import Brake, JointLimits
 from envs.robots.robot import Robot
 
 WRIST_FOVY_DEG = math.degrees(2 * math.atan(math.tan(math.radians(60)) * 224 / 298))
@@ -32,11 +32,14 @@ FR3_LIMITS = JointLimits(
     dddq_max_rad_s3=(5000,) * 7,
     tau_max_nm=(87, 87, 87, 87, 12, 12, 12),
     dtau_max_nm_s=(1000,) * 7,
-    brake_rad_s2=(6.0, 2.585, 3.5, 4.0, 17.0, 5.5, 17.0),
-    brake_offset_rad_s=(0.30, 0.20, 0.20, 0.30, 0.35, 0.35, 0.35),
-    brake_room_rad=(0.0064, 0.0081, 0.0058, 0.0060, 0.0036, 0.0035, 0.0037),
+    brake=Brake(
+        low_rad=(-2.7501, -1.7918, -2.9065, -3.0481, -2.8101, 0.54092, -3.0196),
+        high_rad=(2.7501, 1.7918, 2.9065, -0.1458, 2.8101, 4.5205, 3.0196),
+        deceleration_rad_s2=(6.0, 2.585, 3.5, 4.0, 17.0, 5.5, 17.0),
+        offset_rad_s=(0.30, 0.20, 0.20, 0.30, 0.35, 0.35, 0.35),
+    ),
 )
-"""Franka's "Robot and interface specifications", and libfranka's rate_limiting.h for the speeds that depend on the position."""
+"""Franka's "Robot and interface specifications", and libfranka's rate_limiting.h and test/fr3.urdf."""
 
 # link: (pose in the parent, mass, centre of mass, inertia xx yy zz xy xz yz, capsules/boxes)
 _SIDE, _BACK = "0.7071068 -0.7071068 0 0", "0.7071068 0.7071068 0 0"

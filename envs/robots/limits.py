@@ -12,6 +12,26 @@ from envs.errors import EnvError
 
 
 @dataclass(frozen=True)
+class Brake:
+    """At a distance d from an end the arm allows only a speed of √(2·deceleration·d) − offset towards it. (J,) each."""
+
+    low_rad: np.ndarray
+    high_rad: np.ndarray
+    deceleration_rad_s2: np.ndarray
+    offset_rad_s: np.ndarray
+
+    def __post_init__(self):
+        for name, value in self.__dict__.items():
+            object.__setattr__(self, name, np.asarray(value, dtype=np.float64))
+
+    def towards_rad_s(self, distance_rad, after_s: float = 0.0) -> np.ndarray:
+        """Greatest speed (J,) at a distance (J,) from an end, such that it is still allowed when it has been kept `after_s`."""
+        late = self.offset_rad_s + self.deceleration_rad_s2 * after_s
+        room = late ** 2 - self.offset_rad_s ** 2 + 2 * self.deceleration_rad_s2 * distance_rad
+        return np.maximum(np.sqrt(np.maximum(room, 0)) - late, 0)
+
+
+@dataclass(frozen=True)
 class JointLimits:
     """Published limits of an arm, one number a joint."""
 
@@ -29,17 +49,13 @@ class JointLimits:
     """Joint torque, (J,)."""
     dtau_max_nm_s: np.ndarray
     """Torque rate, (J,)."""
-    brake_rad_s2: np.ndarray | None = None
-    """Deceleration (J,) that the arm counts on towards its end: at a distance d it allows only a speed of √(2·brake·d) −
-    brake_offset. None: it doesn't."""
-    brake_offset_rad_s: np.ndarray | None = None
-    brake_room_rad: np.ndarray | None = None
-    """How far beyond `q_min_rad` and `q_max_rad` (J,) that end is."""
+    brake: Brake | None = None
+    """Of an arm that watches its speed near its ends; None: the speed limit is the same everywhere."""
 
     def __post_init__(self):
         size = len(np.asarray(self.q_min_rad))
         for name, value in self.__dict__.items():
-            if value is None:
+            if name == "brake":
                 continue
             value = np.asarray(value, dtype=np.float64)
             if value.shape != (size,):
@@ -50,13 +66,10 @@ class JointLimits:
 
     def speeds_rad_s(self, q_rad) -> tuple[np.ndarray, np.ndarray]:
         """The least and the greatest speed (..., J) that are allowed at joints (..., J)."""
-        return -self._towards(q_rad - self.q_min_rad), self._towards(self.q_max_rad - q_rad)
-
-    def _towards(self, distance_rad: np.ndarray) -> np.ndarray:
-        if self.brake_rad_s2 is None:
-            return np.broadcast_to(self.dq_max_rad_s, distance_rad.shape)
-        braked = np.sqrt(2 * self.brake_rad_s2 * np.maximum(distance_rad + self.brake_room_rad, 0)) - self.brake_offset_rad_s
-        return np.clip(braked, 0, self.dq_max_rad_s)
+        if self.brake is None:
+            return np.broadcast_to(-self.dq_max_rad_s, np.shape(q_rad)), np.broadcast_to(self.dq_max_rad_s, np.shape(q_rad))
+        return (-np.minimum(self.dq_max_rad_s, self.brake.towards_rad_s(q_rad - self.brake.low_rad)),
+                np.minimum(self.dq_max_rad_s, self.brake.towards_rad_s(self.brake.high_rad - q_rad)))
 
 
 class JointLimiter:
@@ -88,13 +101,9 @@ class JointLimiter:
         # Speed v may be kept for one period if v²/2a + v·dt fits into the room left; that condition reproduces itself.
         room = lambda distance: np.sqrt(2 * lim.ddq_max_rad_s2 * np.maximum(distance, 0) + reach ** 2) - reach  # noqa: E731
         up, down = room(self.high - self.q_rad), room(self.q_rad - self.low)
-        if lim.brake_rad_s2 is not None:
-            # The same of the arm's own condition: (v + offset)²/2b + v·dt fits into the room to its end.
-            late = lim.brake_offset_rad_s + lim.brake_rad_s2 * dt
-            braked = lambda distance: np.maximum(np.sqrt(np.maximum(  # noqa: E731
-                late ** 2 - lim.brake_offset_rad_s ** 2 + 2 * lim.brake_rad_s2 * distance, 0)) - late, 0)
-            up = np.minimum(up, braked(lim.q_max_rad + lim.brake_room_rad - self.q_rad))
-            down = np.minimum(down, braked(self.q_rad - lim.q_min_rad + lim.brake_room_rad))
+        if lim.brake is not None:
+            up = np.minimum(up, lim.brake.towards_rad_s(lim.brake.high_rad - self.q_rad, dt))
+            down = np.minimum(down, lim.brake.towards_rad_s(self.q_rad - lim.brake.low_rad, dt))
         dq = np.clip(dq, -np.minimum(lim.dq_max_rad_s, down), np.minimum(lim.dq_max_rad_s, up))
         q = np.clip(self.q_rad + dq * dt, self.low, self.high)
         self.dq_rad_s, self.q_rad = (q - self.q_rad) / dt, q
