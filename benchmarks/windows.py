@@ -3,10 +3,11 @@
     python -m benchmarks.windows [frames=100000] [seconds=5] [processes=2] [folder=PATH]
 
 Data: 32 episodes of franka_cube by its expert, 128 px wrist camera, repeated with other brightness, a shift of a few
-pixels and noisy numbers until there are `frames` steps; every set holds the same ones. `disk` readers run in `processes`
-processes, one thread each, on files in the page cache: our store by DemoSet.slice; MP4 by PyAV, opened, sought and decoded
-for each window as lerobot 0.4.4 does; HDF5 in robomimic's layout. `memory` is what train_bc reads: policies.Demonstrations,
-64 windows at once. Before it is timed, each reader's windows are compared with the frames that were written.
+pixels and noisy numbers until there are `frames` steps; every set holds the same ones. Writing 100,000 takes half an
+hour: in `folder` they are kept for the next time. `disk` readers run in `processes` processes, one thread each, on
+files in the page cache: our store by DemoSet.slice; MP4 by PyAV, opened, sought and decoded for each window as lerobot
+0.4.4 does; HDF5 in robomimic's layout. `memory` is what train_bc reads: policies.Demonstrations, 64 windows at once.
+Before it is timed, each reader's windows are compared with the frames that were written.
 Wanted on two cores: 2,000 windows/s of numbers or cached features, 500/s of RGB.
 """
 
@@ -40,6 +41,7 @@ ORIGINALS, STEPS, BATCH, SIDE = 32, 16, 64, 128
 HZ = 10
 FEATURE = (16, 192)
 """toto_tiny's 4×4 grid, as float16."""
+WRITTEN = "written"
 LEAST_DB = 25
 """MP4 pictures nearer than this to the frames they were made of are the right ones."""
 Window = Callable[[int, int], tuple[np.ndarray, ...]]
@@ -227,9 +229,19 @@ def one_batch(demos: Demonstrations, draw: torch.Generator) -> None:
     demos.windows(steps, torch.zeros_like(steps), STEPS, STEPS)
 
 
+def warm(path: Path) -> None:
+    """Into the page cache, whole."""
+    for file in (path,) if path.is_file() else filter(Path.is_file, path.rglob("*")):
+        with open(file, "rb", buffering=0) as bytes_:
+            while bytes_.read(1 << 24):
+                pass
+
+
 def measure(folder: Path, frames: int, seconds: float, processes: int) -> list[dict]:
     """Rows of the table."""
-    write_all(folder, frames)
+    if not (folder / WRITTEN).exists():
+        write_all(folder, frames)
+        (folder / WRITTEN).touch()
     table: list[dict] = []
 
     def add(what: str, data: str, rate: float, ms: float, size: float) -> None:
@@ -242,6 +254,7 @@ def measure(folder: Path, frames: int, seconds: float, processes: int) -> list[d
     for name, (file, opened) in READERS.items():
         check(folder, name)
         path = folder / file
+        warm(path)
         for kind, data in enumerate(("RGB", "proprio and action")):
             if kind == 0 or opened is not open_raw:
                 rate, ms = on_processes(folder, name, kind, seconds, processes)
@@ -258,13 +271,15 @@ def measure(folder: Path, frames: int, seconds: float, processes: int) -> list[d
 def main(frames: int, seconds: float, processes: int, folder: str) -> None:
     if frames < 10 * STEPS or processes < 1 or seconds <= 0:
         sys.exit(f"expected frames >= {10 * STEPS}, processes >= 1 and seconds > 0, got {frames}, {processes} and {seconds}")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix="windows-", dir=folder or None))
+    place = Path(folder, str(frames)) if folder else Path(tempfile.mkdtemp(prefix="windows-"))
+    if folder and place.exists() and not (place / WRITTEN).exists():
+        shutil.rmtree(place)                                        # half-written
+    place.mkdir(parents=True, exist_ok=True)
     try:
         table = measure(place, frames, seconds, processes)
     finally:
-        shutil.rmtree(place)
+        if not folder:
+            shutil.rmtree(place)
     window_mb = STEPS * SIDE * SIDE * 3 / 1e6
     copied = table[0]["windows/s"] * window_mb / 1000
     notes = (f"{frames} steps: {ORIGINALS} rendered episodes repeated with small changes, so they compress better than "
