@@ -14,19 +14,14 @@ import numpy as np
 import torch
 
 from benchmarks import machine
+from benchmarks.pretraining import llama
 from toto_robot.models.presets import preset
 from toto_robot.models.toto import Toto
 
 
 def hugging_face(config):
     """A function from (ids, steps) to ids, by Llama of the same shape."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    model = LlamaForCausalLM(LlamaConfig(
-        vocab_size=config.vocab_size, hidden_size=config.width, intermediate_size=config.intermediate,
-        num_hidden_layers=config.layers, num_attention_heads=config.heads, num_key_value_heads=config.heads,
-        rms_norm_eps=config.norm_eps, rope_theta=config.rope_theta, tie_word_embeddings=config.tied,
-        attn_implementation="sdpa", max_position_embeddings=8192)).eval()  # fmt: skip
+    model = llama(config).eval()
 
     @torch.inference_mode()
     def generate(ids, steps):

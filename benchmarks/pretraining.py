@@ -25,18 +25,23 @@ from toto_robot.models.toto import Toto
 from toto_robot.precision import DTYPES, choose_dtype
 
 
-def hugging_face(config):
-    """Llama of the same shape; returns (model, a function from ids to the loss)."""
+def llama(config):
+    """Hugging Face's Llama of the same shape."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    model = LlamaForCausalLM(LlamaConfig(
+    return LlamaForCausalLM(LlamaConfig(
         vocab_size=config.vocab_size, hidden_size=config.width, intermediate_size=config.intermediate,
         num_hidden_layers=config.layers, num_attention_heads=config.heads, num_key_value_heads=config.heads,
         rms_norm_eps=config.norm_eps, rope_theta=config.rope_theta, tie_word_embeddings=config.tied,
-        attn_implementation="sdpa", use_cache=False, max_position_embeddings=8192))  # fmt: skip
+        attn_implementation="sdpa", max_position_embeddings=8192))  # fmt: skip
+
+
+def hugging_face(config):
+    """Llama; returns (model, a function from ids to the loss)."""
+    model = llama(config)
 
     def loss(ids):
-        logits = model(ids[:, :-1]).logits
+        logits = model(ids[:, :-1], use_cache=False).logits
         return F.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
 
     return model, loss

@@ -64,21 +64,21 @@ def main(videos: int, seconds: int, size: int) -> None:
         folder = Path(folder)
         films = make_films(folder / "films", videos, seconds, size)
 
-        def add(what: str, frames: int, took_s: float) -> float:
-            rows.append({"pipeline": what, "processes": "", "frames/s": round(frames / took_s), "films' seconds a second": round(
-                frames * STRIDE / 30 / took_s)})
+        def add(what: str, processes: int, frames: int, took_s: float) -> float:
+            rows.append({"pipeline": what, "processes": processes, "frames/s": round(frames / took_s),
+                         "films' seconds a second": round(frames * STRIDE / 30 / took_s)})
             print(rows[-1], file=sys.stderr, flush=True)
             return took_s / frames
 
         start = time.perf_counter()
         build_store(TokenizeConfig(source=str(folder / "films"), out=str(folder / "store"), files_per_shard=4))
         frames = videos * (30 * seconds // STRIDE // ROW) * ROW
-        ours = add("toto_robot.tokenize, start of its processes included", frames, time.perf_counter() - start)
+        ours = add("toto_robot.tokenize, start of its processes included", cores, frames, time.perf_counter() - start)
         (folder / "plain").mkdir()
         torch.set_num_threads(cores)
         start = time.perf_counter()
         assert plain_loop(films, tokenizer, folder / "plain") == frames
-        loop = add("PyAV and torch in a loop", frames, time.perf_counter() - start)
+        loop = add("PyAV and torch in a loop", 1, frames, time.perf_counter() - start)
         torch.set_num_threads(1)
         start = time.perf_counter()
         seen = 0
@@ -92,9 +92,7 @@ def main(videos: int, seconds: int, size: int) -> None:
         for _ in range(20):
             tokenizer.encode(batch)
         encode = (time.perf_counter() - start) / 20 / ROW
-        floor = add("floor: decoding and encoding only", cores, decode + encode)
-    for row, processes in zip(rows, (cores, 1, cores), strict=True):
-        row["processes"] = processes
+        floor = add("floor: decoding and encoding only", cores, cores, decode + encode)
     notes = (f"{videos} films of {seconds} s, {size} px. On one core a frame that is encoded costs {1000 * decode:.1f} ms of decoding "
              f"({STRIDE} frames) and {1000 * encode:.1f} ms of encoding. {loop / ours:.2f}× the loop, {floor / ours:.0%} of the floor.")
     path = machine.save("tokenizing", "From video files to tokens", rows, {**machine.facts("torch", "av"), "threads": cores}, notes)

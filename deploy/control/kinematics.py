@@ -72,11 +72,12 @@ def segment_distance_m(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     """Least distances (...) between segments p and q, (..., 2, 3) each. (Ericson, Real-Time Collision Detection, 5.1.9.)"""
     d1, d2, r = p[..., 1, :] - p[..., 0, :], q[..., 1, :] - q[..., 0, :], p[..., 0, :] - q[..., 0, :]
     dot = lambda u, v: (u * v).sum(-1)  # noqa: E731
-    tiny = 1e-12
-    a, e, b = np.maximum(dot(d1, d1), tiny), np.maximum(dot(d2, d2), tiny), dot(d1, d2)
+    point = 1e-30  # a segment whose squared length is below this is one
+    a, e, b = np.maximum(dot(d1, d1), point), np.maximum(dot(d2, d2), point), dot(d1, d2)
     c, f = dot(d1, r), dot(d2, r)
+    parallel = 1e-12 * a * e  # an angle below 1e-6 rad: the answer is within that of the length
     denominator = a * e - b * b
-    s = np.clip(np.where(denominator > tiny, (b * f - c * e) / np.maximum(denominator, tiny), 0.0), 0, 1)
+    s = np.clip(np.where(denominator > parallel, (b * f - c * e) / np.maximum(denominator, parallel), 0.0), 0, 1)
     t = np.clip((b * s + f) / e, 0, 1)
     s = np.clip((b * t - c) / a, 0, 1)
     return np.linalg.norm(r + s[..., None] * d1 - t[..., None] * d2, axis=-1)

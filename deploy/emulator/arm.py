@@ -1,24 +1,11 @@
-"""The emulated arms: limits that their controllers enforce, and the model that a client of an FR3 downloads."""
+"""The emulated arm: its flange and hand, and the model that a client of an FR3 downloads."""
 
-from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
 
 import mujoco
 import numpy as np
 
-from envs.robots.franka import FR3_LIMITS, LIMITS as PANDA_LIMITS
 from envs.robots.limits import JointLimits
-
-
-@dataclass(frozen=True)
-class Arm:
-    """What a controller knows of its arm."""
-
-    name: str
-    limits: JointLimits
-
-
-ARMS = {"fr3": Arm("fr3", FR3_LIMITS), "panda": Arm("panda", PANDA_LIMITS)}
 
 FLANGE_IN_LINK7_M = 0.107
 HAND_MASS_KG, HAND_COM_M, HAND_INERTIA_KGM2 = 0.73, (-0.01, 0.0, 0.03), (0.001, 0.0025, 0.0017)
@@ -45,7 +32,7 @@ def links(model: mujoco.MjModel) -> list[dict]:
     return found
 
 
-def urdf(model: mujoco.MjModel, arm: Arm) -> str:
+def urdf(model: mujoco.MjModel, limits: JointLimits) -> str:
     """The model that GetRobotModel sends: kinematics and inertias of the arm in `model`, without the hand, which the
     client adds from the state. Joint limits as the client reads them: the ends of the brake limits."""
     parts = ['<robot name="fr3"><link name="base"/><link name="link0"/><joint name="base_joint" type="fixed">'
@@ -54,7 +41,7 @@ def urdf(model: mujoco.MjModel, arm: Arm) -> str:
         ixx, ixy, ixz, _, iyy, iyz, _, _, izz = link["inertia"].ravel()
         inertia = " ".join(f'{k}="{v:.12g}"' for k, v in
                            dict(ixx=ixx, ixy=ixy, ixz=ixz, iyy=iyy, iyz=iyz, izz=izz).items())
-        top, effort, brake = arm.limits.dq_max_rad_s[i - 1], arm.limits.tau_max_nm[i - 1], arm.limits.brake
+        top, effort, brake = limits.dq_max_rad_s[i - 1], limits.tau_max_nm[i - 1], limits.brake
         parts.append(
             f'<link name="link{i}"><inertial><origin xyz={_xyz(link["com"])}/><mass value="{link["mass"]:.9g}"/>'
             f'<inertia {inertia}/></inertial></link>'

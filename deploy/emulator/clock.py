@@ -14,7 +14,7 @@ class RealTime:
     name = "realtime"
 
     def __init__(self):
-        self.late_ms = self.keepalive_ms = 0
+        self.late_ms = 0
         self._next_s = time.monotonic()
 
     def wait(self, time_ms: int, answered) -> bool:
@@ -34,7 +34,7 @@ class Lockstep:
     name = "lockstep"
 
     def __init__(self):
-        self.late_ms = self.keepalive_ms = 0
+        self.late_ms = 0
         self._until_ms, self._now_ms = 0, 0
         self._changed = threading.Condition()
 
@@ -46,7 +46,6 @@ class Lockstep:
             self._now_ms = time_ms
             self._changed.notify_all()
             granted = self._changed.wait_for(lambda: self._until_ms > time_ms, max(end_s - time.monotonic(), 0))
-            self.keepalive_ms += not granted
         answered(max(end_s - time.monotonic(), 0))  # a motion may have started since
         return not granted
 

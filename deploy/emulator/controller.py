@@ -9,7 +9,6 @@ from typing import Callable
 
 import numpy as np
 
-from deploy.emulator.arm import Arm
 from deploy.emulator.plant import DT_S, Sensed
 from deploy.emulator.wire import ERRORS, Control, Generator, MoveRequest, MoveStatus, Reply, RobotMode
 from envs.robots.limits import JointLimits
@@ -39,8 +38,8 @@ class Controller:
     lost count (`tick`'s `lost`).
     """
 
-    def __init__(self, arm: Arm, q_rad: np.ndarray, damping_nms_rad, enforce_timing: bool = True):
-        self.arm, self.limits, self.enforce_timing = arm, arm.limits, enforce_timing
+    def __init__(self, limits: JointLimits, q_rad: np.ndarray, damping_nms_rad, enforce_timing: bool = True):
+        self.limits, self.enforce_timing = limits, enforce_timing
         self.damping = np.asarray(damping_nms_rad, np.float64)
         self.errors, self.last_motion_errors = np.zeros(41, bool), np.zeros(41, bool)
         self.user_stopped = self.guiding = False

@@ -5,7 +5,6 @@ import threading
 
 import numpy as np
 
-from deploy.emulator.arm import ARMS
 from deploy.emulator.clock import Lockstep, RealTime
 from deploy.emulator.console import ConsoleError, ConsoleServer
 from deploy.emulator.controller import Controller
@@ -15,6 +14,7 @@ from deploy.emulator.gripper_server import GripperServer
 from deploy.emulator.plant import SCENES, Plant
 from deploy.emulator.robot_server import RobotServer
 from deploy.emulator.wire import ERRORS
+from deploy.robots.arms import LIMITS
 
 ROBOT_OF = {10: "fr3", 5: "panda"}
 """The arm that speaks a version of the protocol."""
@@ -27,12 +27,12 @@ class Emulator:
     def __init__(self, scene: str = "cube", ip: str = "127.0.0.1", version: int = 10, clock: str = "realtime",
                  console_port: int = 1339, seed: int = 0):
         self.scene, self.ip, self.version = scene, ip, version
-        self.arm = ARMS[ROBOT_OF[version]]
+        limits = LIMITS[ROBOT_OF[version]]
         self.lock = threading.RLock()
         self.clock, self.faults, self.time_ms = CLOCKS[clock](), Faults(seed), 0
-        self._repeats = 0
-        self.plant = Plant(scene, self.arm, seed)
-        self.controller = Controller(self.arm, self.plant.data.qpos[:7], self.plant.env.robot.arm_kd, clock == "realtime")
+        self._repeats = self.keepalive_ms = 0
+        self.plant = Plant(scene, limits, seed)
+        self.controller = Controller(limits, self.plant.data.qpos[:7], self.plant.env.robot.arm_kd, clock == "realtime")
         self.hand = Hand(self.plant.finger_kp)
         self.observers: list = []
         """Called with this emulator after each millisecond, inside the lock."""
@@ -50,6 +50,7 @@ class Emulator:
                 if keep_alive and self.controller.motion is None and not self.controller.recovering_ms:
                     self._repeat()
                 else:
+                    self.keepalive_ms += keep_alive
                     self.tick()
         for each in (self.console, self.gripper, self.robot):
             each.close()
@@ -93,7 +94,7 @@ class Emulator:
         return _call(requests, "request", do, arguments, self.lock if do != "grant" else None)
 
     def do_info(self) -> dict:
-        return {"emulator": "toto_robot", "scene": self.scene, "env": SCENES[self.scene], "robot": self.arm.name,
+        return {"emulator": "toto_robot", "scene": self.scene, "env": SCENES[self.scene], "robot": ROBOT_OF[self.version],
                 "protocol": self.version, "clock": self.clock.name, "time_ms": self.time_ms, "pid": os.getpid(),
                 "mode": self.controller.mode.name.lower(), "pixels_env": {"name": SCENES[self.scene], "options": {}}}
 
@@ -135,7 +136,7 @@ class Emulator:
         c = self.controller
         return {"moves": c.motions, "commands": self.robot.commands, "connections": self.robot.connections,
                 "lost_packets": c.lost_packets, "violations": c.violations, "reflexes": c.reflexes,
-                "gripper_commands": self.hand.commands, "keepalive_ms": self.clock.keepalive_ms - self._repeats,
+                "gripper_commands": self.hand.commands, "keepalive_ms": self.keepalive_ms,
                 "late_ms": self.clock.late_ms, "time_ms": self.time_ms}
 
     def do_release_user_stop(self) -> dict:

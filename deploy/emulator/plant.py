@@ -10,7 +10,8 @@ import mujoco
 import numpy as np
 
 import envs
-from deploy.emulator.arm import FLANGE_IN_LINK7_M, Arm
+from deploy.emulator.arm import FLANGE_IN_LINK7_M
+from envs.robots.limits import JointLimits
 
 SCENES = {"cube": "franka_cube"}
 """The emulator's scenes and the environments they are."""
@@ -48,11 +49,11 @@ class Sensed(NamedTuple):
 class Plant:
     """One arm with its hand in one scene."""
 
-    def __init__(self, scene: str, arm: Arm, seed: int):
+    def __init__(self, scene: str, limits: JointLimits, seed: int):
         self.env = envs.make(SCENES[scene], render=False)
         self.model, self.data = self.env.model, self.env.data
-        self.model.jnt_range[:7, 0] = arm.limits.q_min_rad - STOP_BEYOND_RAD
-        self.model.jnt_range[:7, 1] = arm.limits.q_max_rad + STOP_BEYOND_RAD
+        self.model.jnt_range[:7, 0] = limits.q_min_rad - STOP_BEYOND_RAD
+        self.model.jnt_range[:7, 1] = limits.q_max_rad + STOP_BEYOND_RAD
         self.finger_kp = float(self.model.actuator_gainprm[7, 0])
         self._link7 = self.model.body("link7").id
         self._desired = mujoco.MjData(self.model)

@@ -14,7 +14,7 @@ from deploy.emulator.arm import F_T_NE, HAND_COM_M, HAND_INERTIA_KGM2, HAND_MASS
 from deploy.emulator.controller import Command, Controller
 from deploy.emulator.faults import Faults
 from deploy.emulator.plant import Plant, Sensed
-from deploy.emulator.wire import (PROTOCOLS, ROBOT_HEADER, ROBOT_PORT, Control, Generator, MoveStatus, Reply, message,
+from deploy.emulator.wire import (PROTOCOLS, ROBOT_HEADER, ROBOT_PORT, Control, MoveStatus, Reply, message,
                                   read_exactly, read_message, setter)
 
 
@@ -119,7 +119,7 @@ class RobotServer:
             else:
                 self._reply(name, command_id, status)
         elif name == "GetRobotModel":
-            self._reply(name, command_id, Reply.SUCCESS, urdf(self.plant.model, self.controller.arm).encode())
+            self._reply(name, command_id, Reply.SUCCESS, urdf(self.plant.model, self.controller.limits).encode())
         elif name == "LoadModelLibrary":
             library = model_library.build(self.plant.model, *body[:2])
             self._reply(name, command_id, library is None, library or b"")

@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from deploy.control import machine, safety
-from deploy.control.gate import Command, Gate, minimum_jerk
+from deploy.control.gate import Command, Gate
 from deploy.control.machine import Event, Reaction, State
 from deploy.control.plan import Links, Period, Plan
 from deploy.processes import preflight
@@ -202,11 +202,11 @@ class Driver:
     def _home(self) -> None:
         """Opens the hand, and goes to the home pose in the shortest time inside a share of the limits."""
         if not self.plan.dry:
-            clear, said = preflight.way_home(self.last.q_rad, self.plan, self.gate.envelope)
+            way = preflight.path_home(self.last.q_rad, self.plan)
+            clear, said = preflight.judge(way, self.last.q_rad, self.plan, self.gate.envelope)
             if not clear:
                 return self.event(Event.LIMITS, f"the way home {said}")
             self.hand.command(False)
-            way = minimum_jerk(self.last.q_rad, self.plan.home_rad, safety.share_of(self.plan.limits, self.plan.home_speed))
             for points in np.array_split(way, max(1, len(way) // 100)):
                 if not self._stream(points, State.HOME):
                     return

@@ -28,10 +28,19 @@ def checks(robot: Features, state: RobotState, plan: Plan, envelope: safety.Enve
     ]
 
 
+def path_home(q_rad: np.ndarray, plan: Plan) -> np.ndarray:
+    """(N, J) set-points from rest at `q_rad` to the home pose, in the shortest time inside a share of the limits."""
+    return minimum_jerk(q_rad, plan.home_rad, safety.share_of(plan.limits, plan.home_speed))
+
+
 def way_home(q_rad: np.ndarray, plan: Plan, envelope: safety.Envelope) -> tuple[bool, str]:
+    """`judge` of the way home from `q_rad`."""
+    return judge(path_home(q_rad, plan), q_rad, plan, envelope)
+
+
+def judge(way: np.ndarray, q_rad: np.ndarray, plan: Plan, envelope: safety.Envelope) -> tuple[bool, str]:
     """Whether the way leads into the box without leaving it further, and past the arm itself; and how long it takes."""
     limits = safety.share_of(plan.limits, plan.home_speed)
-    way = minimum_jerk(q_rad, plan.home_rad, limits)
     if why := safety.refuse_set_points(np.tile(q_rad, (3, 1)), way, limits, SERVO_DT_S):
         return False, f"{why}; guide the arm nearer to home by hand"
     outside, apart = np.maximum(envelope.outside_m(way[::25]), 0), envelope.apart_m(way[::25])

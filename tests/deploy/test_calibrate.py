@@ -1,18 +1,15 @@
 """The calibration's loop: what a person types, what the arm and the camera tell, and what comes of it."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
+from board import LENS, photograph, pose
 
 from deploy import calibrate
 from deploy.calibration.hand_eye import Board, solve
 from deploy.control.kinematics import Kinematics
 from envs.robots import FRANKA
-
-sys.path.insert(0, __file__.rsplit("/", 1)[0] + "/calibration")
-from test_hand_eye import LENS, photograph, pose  # noqa: E402
 
 pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
 HAND_CAMERA = pose([0.02, -0.03, 1.5], [0.04, 0.0, 0.045])

@@ -65,7 +65,7 @@ def test_a_distance_between_segments_is_the_least_over_their_points(numbers, see
     rng = np.random.default_rng(seed)
     s, t = rng.uniform(0, 1, (2, 400, 1))
     some = np.linalg.norm(p[0] + s * (p[1] - p[0]) - q[0] - t * (q[1] - q[0]), axis=1).min()
-    assert segment_distance_m(p, q) <= some + 1e-9
+    assert segment_distance_m(p, q) <= some + 1e-6  # what an almost parallel pair may be off by, a metre long
 
 
 BAD = [np.full(8, np.nan), np.append(np.zeros(7), np.inf), np.zeros(7), np.zeros((1, 8)), "up", None, np.full(8, 1.01),

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.emulator.arm import ARMS
 from deploy.emulator.controller import Command, Controller, Planner
 from deploy.emulator.plant import Sensed
 from deploy.emulator.wire import ERRORS, Control, Generator, MoveRequest, MoveStatus, Reply, RobotMode
+from deploy.robots.arms import LIMITS
 
 Q = np.array([0.0, -0.1, 0.0, -1.5, 0.0, 1.5, 0.8])
 POSITION = (Control.JOINT_IMPEDANCE, Generator.JOINT_POSITION)
@@ -20,7 +20,7 @@ class Bench:
     """A controller whose arm is where it should be, unless a test says otherwise."""
 
     def __init__(self, arm="fr3", enforce_timing=True, q=Q):
-        self.controller = Controller(ARMS[arm], q, np.full(7, 50.0), enforce_timing)
+        self.controller = Controller(LIMITS[arm], q, np.full(7, 50.0), enforce_timing)
         self.wrong = {}
 
     def move(self, control, generator, use_async=False, top=1.0):
@@ -83,7 +83,7 @@ def test_a_start_elsewhere_is_an_invalid_start_pose():
 
 def test_a_position_behind_the_limit_violates_it():
     q = Q.copy()
-    q[3] = ARMS["fr3"].limits.q_max_rad[3] - 2e-6
+    q[3] = LIMITS["fr3"].q_max_rad[3] - 2e-6
     bench = Bench(q=q)
     bench.move(*POSITION)
     bench.positions([q, q + 4e-6 * np.eye(7)[3]])
@@ -331,7 +331,7 @@ def test_an_asynchronous_target_outside_the_limits_is_a_violation():
 @given(st.lists(st.tuples(st.integers(1, 400), st.lists(st.floats(-0.4, 0.4), min_size=7, max_size=7)), min_size=1, max_size=5),
        st.sampled_from(["fr3", "panda"]))
 def test_the_robot_itself_keeps_its_limits_on_the_way_to_any_targets(targets, arm):
-    limits = ARMS[arm].limits
+    limits = LIMITS[arm]
     planner = Planner(limits, np.full(7, 1.0), Q)
     path = [Q] * 3
     for wait_ms, offset in targets:
