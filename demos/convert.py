@@ -54,7 +54,7 @@ class ConvertConfig:
     to_hz: float | None = None
     """A lower rate to convert to: every k-th observation, and the sum of the actions' increments between."""
     deltas: int | None = None
-    """How many leading entries of an action are increments, for to_hz; null where the source is known."""
+    """How many leading entries of an action are increments, for to_hz; null where the source is ours or a known one."""
     proprio: list[str] = field(default_factory=list)
     """Observations that become proprio, in this order; [] for those named like a robot's own state."""
     drop_padding: bool = True

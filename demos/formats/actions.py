@@ -7,6 +7,7 @@ some and closed in others. Each function takes an `Imported` and gives one that 
 """
 
 import dataclasses
+import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -44,8 +45,8 @@ def drop_padding(source: Imported) -> Imported:
 def subsample(source: Imported, hz: float, deltas: int | None = None) -> Imported:
     """At `hz`, a whole fraction of the source's rate: every k-th observation, the sum of k increments.
 
-    The first `deltas` entries of an action are increments and are summed, the others are states and the last of the k
-    counts; rewards are summed. Steps at the end that don't fill a group of k are dropped, and counted.
+    The first `deltas` entries of an action are increments and are summed (null: those that the set says, or that it names
+    d_JOINT as ours do), the others are states and the last of the k counts; rewards are summed. Steps at the end that don't fill a group of k are dropped, and counted.
     """
     ratio = source.attrs["control_hz"] / hz
     k = round(ratio)
@@ -55,8 +56,10 @@ def subsample(source: Imported, hz: float, deltas: int | None = None) -> Importe
     if k == 1:
         return source
     action = source.attrs["action"]
-    deltas = action.get("deltas") if deltas is None else deltas
     width = len(action["names"])
+    if deltas is None:
+        named = sum(1 for _ in itertools.takewhile(lambda name: name.startswith("d_"), action["names"]))
+        deltas = action.get("deltas", named or None)
     if deltas is None or not 0 <= deltas <= width:
         raise DemoError(f"to_hz={hz:g}: expected deltas= from 0 to {width}, the number of leading action entries that are "
                         f"increments of one step and must be summed (0 where actions are absolute); got {deltas}")

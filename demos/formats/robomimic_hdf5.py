@@ -1,10 +1,11 @@
 """robomimic's HDF5: `data/demo_i` with actions, states, rewards, dones and obs/KEY (robomimic/docs/datasets/overview).
 
-On export proprio becomes one obs/KEY for each group of its names (`joint_pos.0`, `joint_pos.1`, ... → obs/joint_pos; one
-obs/proprio otherwise), rgb_CAMERA becomes obs/CAMERA_image; what has no name there goes into the demo's group
+On export proprio becomes one obs/KEY for each group of its names (`joint_pos.0`, `joint_pos.1`, ... → obs/joint_pos; without
+such numbers those with one beginning, `q_joint1`, `q_joint2`, ... → obs/q; one obs/proprio otherwise), rgb_CAMERA becomes obs/CAMERA_image; what has no name there goes into the demo's group
 `toto_robot`, and our attributes into the data set /toto_robot/attrs. robomimic passes over both.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -58,7 +59,7 @@ def write(source: Imported, path: Path, options: Options) -> Report:
     report, attrs, length = Report(), source.attrs, 0
     with _h5py().File(path, "w") as file:
         data = file.create_group("data")
-        parts = grouped(attrs.get("proprio_names") or []) or [("proprio", 0)]
+        parts = _parts(attrs)
         for episode, meta in source.episodes():
             length = check_steps(episode, f"episode {report.episodes}")
             check_keys(episode, set(report.kept), report.episodes)
@@ -76,6 +77,17 @@ def write(source: Imported, path: Path, options: Options) -> Report:
         data.attrs["total"], data.attrs["env_args"] = report.steps, json.dumps(env)
         file[f"{SIDECAR}/attrs"] = json.dumps(attrs)     # an attribute holds no more than 64 KiB
     return report
+
+
+def _parts(attrs: dict) -> list[tuple[str, int]]:
+    """The observations that proprio becomes, as (name, columns); 0 columns are all."""
+    names = attrs.get("proprio_names") or []
+    groups = grouped(names)
+    if groups and all(columns == 1 for _, columns in groups):
+        runs = [list(run) for _, run in itertools.groupby(names, key=lambda name: name.partition("_")[0])]
+        merged = [(run[0] if len(run) == 1 else run[0].partition("_")[0], len(run)) for run in runs]
+        groups = merged if len({name for name, _ in merged}) == len(merged) and all(name for name, _ in merged) else groups
+    return groups or [("proprio", 0)]
 
 
 def _write_demo(demo, episode: Episode, parts: list[tuple[str, int]], length: int) -> dict[str, str]:
@@ -122,7 +134,7 @@ def read(path: Path, options: Options) -> Imported:
         env, shapes = _env_args(file), _shapes(h5py, first)
     if side:
         source.attrs = side
-        chosen = [name for name, _ in grouped(source.attrs.get("proprio_names") or []) or [("proprio", 0)]]
+        chosen = [name for name, _ in _parts(source.attrs)]
         chosen = chosen if all(f"obs/{name}" in shapes for name in chosen) else []
         singles = {"rewards": "reward", "states": "sim_state"}
     else:

@@ -176,6 +176,17 @@ def test_rates_that_do_not_divide_and_unknown_increments_are_refused():
         actions.subsample(made, 10)
 
 
+def test_our_own_sets_name_their_increments():
+    import dataclasses
+
+    from foreign_sets import make
+
+    made = make([{"action": np.arange(18, dtype=np.float32).reshape(6, 3)}])
+    action = made.attrs["action"] | {"names": ["d_joint1", "d_joint2", "gripper"]}
+    slow = actions.subsample(dataclasses.replace(made, attrs=made.attrs | {"action": action}), 10)
+    assert first(slow)["action"].tolist() == [[3, 5, 5], [15, 17, 11], [27, 29, 17]]
+
+
 @pytest.mark.parametrize("opens", [0.0, 1.0])
 def test_the_gripper_is_turned_so_that_one_is_open_whichever_way_it_was(tmp_path, opens):
     source = rlds.read(write_rpt(tmp_path / "set", [rpt_episode(i, opens=opens) for i in range(4)]), Options())

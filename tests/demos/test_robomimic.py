@@ -36,6 +36,17 @@ def test_the_layout_is_robomimics(tmp_path):
         assert demo["obs/wrist_image"].shape == (6, 16, 18, 3) and demo["states"].shape == (6, 7)
 
 
+def test_joints_without_numbers_go_together_by_how_their_names_begin(tmp_path):
+    rng = np.random.default_rng(0)
+    names = ["q_joint1", "q_joint2", "dq_joint1", "dq_joint2", "gripper"]
+    made = make([episode(rng, 4)], names)
+    robomimic_hdf5.write(made, tmp_path / "set.hdf5", Options())
+    with h5py.File(tmp_path / "set.hdf5") as file:
+        shapes = {name: file["data/demo_0/obs"][name].shape[1:] for name in ("q", "dq", "gripper")}
+    assert shapes == {"q": (2,), "dq": (2,), "gripper": (1,)}
+    assert_same(robomimic_hdf5.read(tmp_path / "set.hdf5", Options()), made)
+
+
 def foreign(path, demos=2, rate=20, **more):
     """A set as robosuite's collectors write it."""
     with h5py.File(path, "w") as file:
