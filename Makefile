@@ -29,7 +29,7 @@ compat: setup
 soak: setup
 	$(PY) tests/soak/tokenize_kills.py kills=50
 	$(PY) tests/soak/record_kills.py kills=200
-	$(PY) tests/soak/deploy_fuzz.py actions=10000 cameras=1000 faults=200
+	$(PY) tests/soak/deploy_fuzz.py actions=10000 cameras=1000 faults=200 clients=30
 
 robosuite: setup
 	$(PY) -m pip install -q -c constraints.txt -e '.[robosuite]'

@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         "are multiplied by this, and an episode may take 1/S as long. 1 is what the policy was trained with, and the default "
         "on an emulated arm; the default on a real one is 0.2")
     add("--home-speed", type=float, default=0.2, metavar="S",
-        help="share of the limits with which the arm goes home (default 0.2)")
+        help="share of the limits with which the arm goes home, 0.5 at most (default 0.2)")
     add("--hz", type=float, help="refused unless it is the policy's own control rate")
     add("--workspace", type=float, nargs=6, metavar=("X0", "X1", "Y0", "Y1", "Z0", "Z1"),
         help="box for the tool centre point in the base frame, metres; the default is the scene's")

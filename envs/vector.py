@@ -1,12 +1,28 @@
 """Many environments at once: spawned workers, shared memory, no autoreset."""
 
+import contextlib
 import multiprocessing as mp
+import sys
 import traceback
+import types
 from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 
 from envs.errors import EnvError
+
+
+@contextlib.contextmanager
+def _without_program(needed: type):
+    """A spawned process imports the program that spawned it once more, and with it torch: 3 s and 250 MB for each worker,
+    which needs nothing of it, unless the program itself defines what it is given."""
+    program = sys.modules["__main__"]
+    if needed.__module__ != "__main__":
+        sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 class VectorEnv:
@@ -57,7 +73,8 @@ class VectorEnv:
             here, there = context.Pipe()
             process = context.Process(target=_work, daemon=True, args=(
                 there, self._memory.name, self._layout, slots.tolist(), name, options, labeller, snapshots, views))
-            process.start()
+            with _without_program(type(labeller)):
+                process.start()
             there.close()
             self._workers.append((process, here, slots))
         self._gather(self._workers)

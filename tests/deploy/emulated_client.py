@@ -13,9 +13,11 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
+from hostile import Trouble  # noqa: E402
 from stage import CONTEXT, Stage  # noqa: E402
 
 from deploy.processes import children  # noqa: E402
+from deploy.control.machine import Rules  # noqa: E402
 from deploy.control.shared import Block  # noqa: E402
 from deploy.emulator.console import Console  # noqa: E402
 from deploy.processes.gripper import RemoteGripper, gripper_main  # noqa: E402
@@ -37,21 +39,26 @@ def main(backend, arm, ip, port, plan):
         assert reports.recv()[0] == "ready"
         return robot, RemoteGripper(state, here), EmulatorScene(ip, port, True), GrantClock(ip, port)
 
+    trouble = Trouble(**plan["hostile"]) if "hostile" in plan else None
+
     def policy(index):
         fault = plan.get("fault")
         if fault and index == fault["at"]:
             plan.pop("fault")
             console.ask("fault", **{k: v for k, v in fault.items() if k != "at"})
+        if trouble:
+            return trouble.policy(index)
         return np.append(0.3 * np.sin(index / 3 + np.arange(7)), -1.0 if index > 2 else 1.0)
 
-    now, messages = Stage(policy=policy, parts=parts, periods=plan["periods"], seeds=tuple(plan.get("seeds", [7]))).run()
+    hostile = dict(camera=trouble.camera, rules=Rules(camera_stop_s=1.0)) if trouble else {}
+    now, messages = Stage(policy=policy, parts=parts, periods=plan["periods"], seeds=tuple(plan.get("seeds", [7])), **hostile).run()
     children.end(hands)
     periods = [m[1] for m in messages if m[0] == "period"]
     print(json.dumps({
-        "ending": now.ending.name, "why": now.why, "recoveries": now.recoveries, "counters": console.ask("counters"),
+        "state": now.state.name, "ending": now.ending.name, "why": now.why, "recoveries": now.recoveries, "counters": console.ask("counters"),
         "mode": console.ask("info")["mode"], "armed": sum(m[0] == "armed" for m in messages),
         "q": [p.q_rad.tolist() for p in periods], "width_m": [p.width_m for p in periods],
-        "hand_m": console.ask("physics")["width_m"]}), flush=True)
+        "hostile_actions": trouble.count if trouble else 0, "hand_m": console.ask("physics")["width_m"]}), flush=True)
 
 
 if __name__ == "__main__":

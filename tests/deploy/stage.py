@@ -82,7 +82,7 @@ class Stage:
         env = envs.make("franka_cube", render=False)
         protocol = env.protocol
         robot, hand, scene, clock = (self.parts or self._parts)()
-        plan = Plan(list(self.seeds), self.periods, 0.1, np.array(env.robot.q_home_rad), LIMITS["fr3"], 1.0, dry=self.dry,
+        plan = Plan(list(self.seeds), self.periods, 0.1, np.array(env.robot.q_home_rad), LIMITS["fr3"], 0.5, dry=self.dry,
                     rules=self.rules)
         gate = Gate(env.robot, safety.tighter(env.robot.limits, LIMITS["fr3"]), safety.Envelope.of(env.robot), period_s=0.1,
                     max_step_rad=protocol.max_step_rad, max_lead_rad=protocol.max_lead_rad, speed=self.speed)

@@ -1,10 +1,17 @@
 """VectorEnv: the same numbers as single environments, whatever the number of workers."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import envs
 from policies.experts import ScriptedPick
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +96,42 @@ def test_snapshots_and_views_show_the_state_that_the_observation_shows():
         np.testing.assert_array_equal(env.snapshot()["sim_state"], obs["sim_state"][i])
     with pytest.raises(envs.EnvError, match="another model"):
         env.restore(snapshot | {"sim_state": np.zeros(3), "steps": 0, "success": False})
+
+
+PROGRAM = """
+import sys
+
+import envs
+
+sys.stderr.write("program\\n")
+
+
+class Zeros:
+    def label(self, env):
+        import numpy
+
+        sys.stderr.write(f"torch {'torch' in sys.modules}\\n")
+        return numpy.zeros(8)
+
+
+if __name__ == "__main__" or 'guarded' not in sys.argv:
+    import torch
+
+    from policies.experts import ScriptedPick
+
+    vec = envs.VectorEnv("franka_cube", 1, workers=1, render=False, labeller=Zeros() if "own" in sys.argv else ScriptedPick())
+    print(vec.reset([0])["expert"].shape)
+    vec.close()
+"""
+
+
+@pytest.mark.parametrize("words, runs", [([], 1), (["own", "guarded"], 2)])
+def test_workers_import_the_program_only_for_a_labeller_of_its_own(tmp_path, words, runs):
+    """Without that a program needs no `if __name__ == "__main__"`, and a worker no torch."""
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    done = subprocess.run([sys.executable, str(program), *words], capture_output=True, text=True, cwd=ROOT, timeout=120,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout == "(1, 8)\n" and done.stderr.count("program\n") == runs
+    assert "torch True" not in done.stderr

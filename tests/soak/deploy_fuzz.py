@@ -1,14 +1,19 @@
-"""Hostile policies, hostile cameras and faults of the arm, again and again, against the loop that owns a simulated arm.
+"""Hostile policies, hostile cameras and faults of the arm, again and again, against the loop that owns the arm.
 
-    python tests/soak/deploy_fuzz.py [actions=10000] [cameras=1000] [faults=200] [seed=0]
+    python tests/soak/deploy_fuzz.py [actions=10000] [cameras=1000] [faults=200] [clients=30] [seed=0]
 
-A run is an episode of at most 25 control periods with one kind of trouble. After each: every set-point that was sent is
-inside the limits, the workspace box and apart from the arm itself, the arm is not under control, and the run ended in STOP
-or FAULT. Writes a dated table to tests/soak/results/.
+A run is an episode of at most 25 control periods with one kind of trouble, on a simulated arm with a clock of its own. After
+each, every set-point that was sent is given to the emulator's controller, which must accept it, and is inside the workspace
+box and apart from the arm itself; the arm is not under control, and the run ended in STOP or FAULT. `clients` more runs
+(a third of each kind) go through a real client to the emulator as a process: it must have found no violation (a touch is
+none), its arm must not be under control, and no process may be left. Writes a dated table to tests/soak/results/.
 """
 
+import importlib.util
 import json
+import os
 import random
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -16,45 +21,51 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "deploy")]
+TESTS = ROOT / "tests" / "deploy"
+sys.path[:0] = [str(ROOT), str(TESTS)]
 
+from hostile import KINDS, PERIODS, Trouble  # noqa: E402
 from stage import Spy, Stage  # noqa: E402
 
 from benchmarks import machine as hardware  # noqa: E402
 from deploy.control import safety  # noqa: E402
 from deploy.control.machine import Event, Rules, State  # noqa: E402
+from deploy.emulator.controller import Command, Controller  # noqa: E402
+from deploy.emulator.plant import Sensed  # noqa: E402
+from deploy.emulator.wire import Control, Generator, MoveRequest  # noqa: E402
+from deploy.processes import lockstep  # noqa: E402
 from deploy.robots.arms import LIMITS  # noqa: E402
 from deploy.robots.base import RobotFault  # noqa: E402
 from envs.robots import ROBOTS  # noqa: E402
-from envs.robots.control import SERVO_DT_S  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
 ROBOT = ROBOTS["franka"]
 ENVELOPE = safety.Envelope.of(ROBOT)
-PERIODS = 25
 RULES = Rules(camera_stop_s=1.0)
-
-
-def hostile(draw: random.Random):
-    """One action as no policy should give it; about a third can be sent."""
-    kind = draw.randrange(9)
-    if kind < 3:
-        return np.array([draw.choice([-1.0, 1.0, draw.uniform(-1, 1)]) for _ in range(8)])
-    if kind < 5:
-        action = np.array([draw.uniform(-1, 1) for _ in range(8)])
-        action[draw.randrange(8)] = draw.choice([np.nan, np.inf, -np.inf, 1.0000021, -7.0, 1e300])
-        return action
-    return [np.zeros(draw.randrange(20)), np.zeros((1, 8)), draw.choice(["up", {}, [], b"x", object]), None][kind - 5]
+LOST = "communication_constraints_violation"
+CONTACT = {"joint_reflex", "cartesian_reflex"}
+"""No limit: the box is for the tool centre point, and a hostile policy can tilt the hand until a finger meets the table."""
 
 
 def check(stage: Stage, now) -> None:
     """AssertionError for anything that may not be."""
     assert now.state in (State.STOP, State.FAULT) and now.ending is not None and not stage.robot.moving
     for sent in stage.robot.spans:
-        path = np.array(sent)
-        if len(path) > 3:
-            why = safety.refuse_set_points(path[:3], path[3:], LIMITS["fr3"], SERVO_DT_S) or ENVELOPE.refuse(path[::4])
+        if sent:
+            objections = witness(np.array(sent))
+            assert not objections, objections
+            why = ENVELOPE.refuse(np.array(sent)[::4])
             assert why is None, why
+
+
+def witness(path_rad: np.ndarray) -> list[str]:
+    """What the emulator's controller has against a joint motion from rest through these points (N, 7), one a millisecond."""
+    controller, zeros = Controller(LIMITS["fr3"], path_rad[0], ROBOT.arm_kd, False), np.zeros(7)
+    controller.move(MoveRequest(Control.JOINT_IMPEDANCE, Generator.JOINT_POSITION, False, zeros))
+    for q_rad in path_rad:
+        sensed = Sensed(controller.q_d, controller.dq_d, zeros, zeros, np.zeros(6), zeros, np.zeros((6, 7)), np.eye(4))
+        controller.tick(Command(q_rad=q_rad), sensed, lambda ddq: ddq)
+    return controller.violations
 
 
 class Watched(Spy):
@@ -72,41 +83,70 @@ class Watched(Spy):
 
 def run(draw: random.Random, kind: str) -> int:
     """One run; how many hostile things were in it."""
-    robot, count = Watched(), 0
-
-    def policy(index):
-        nonlocal count
-        count += kind == "actions"
-        return hostile(draw) if kind == "actions" and draw.random() < 0.7 else np.append(np.full(7, 0.2), draw.choice([-1.0, 1.0]))
-
-    def camera(reads):
-        return reads if kind != "cameras" or draw.random() < share else draw.choice([None, reads - draw.randrange(1, 9), 3])
-
-    share = draw.random()
+    robot, trouble = Watched(), Trouble(kind, draw.random())
     if kind == "faults":
-        events = [Event.REFLEX, Event.USER_STOP, Event.NETWORK, Event.LIMITS]
+        events = [Event.REFLEX, Event.USER_STOP, Event.NETWORK, Event.LIMITS, Event.ROBOT_FAILED]
         for _ in range(draw.randint(1, 3)):
             robot.faults[draw.randint(600, 4000)] = RobotFault(draw.choice(events), "on purpose")
-    stage = Stage(policy=policy, camera=camera, robot=robot, periods=PERIODS, rules=RULES, seeds=(draw.randrange(10 ** 6),) * 2)
+    stage = Stage(policy=trouble.policy, camera=trouble.camera, robot=robot, periods=PERIODS, rules=RULES,
+                  seeds=(draw.randrange(10 ** 6),) * 2)
     now, _ = stage.run()
     check(stage, now)
-    return count if kind == "actions" else 1
+    return trouble.count if kind == "actions" else 1
 
 
-def fuzz(counts: dict[str, int], seed: int) -> list[dict]:
-    """One row of the table for each kind."""
+def run_client(draw: random.Random, kind: str, backend: str = "franky") -> int:
+    """One run through a real client; how many hostile things were in it."""
+    seed = draw.randrange(10 ** 6)
+    plan = {"periods": PERIODS, "seeds": [seed, seed], "hostile": {"kind": kind, "seed": seed}}
+    if kind == "faults":
+        plan["fault"] = Trouble(kind, seed).fault()
+    with lockstep.started("fr3", "lockstep") as (ip, (_, port)):
+        command = [sys.executable, str(TESTS / "emulated_client.py"), backend, "fr3", ip, str(port), json.dumps(plan)]
+        client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+                                  env={**os.environ, "OMP_NUM_THREADS": "1"})
+        out, err = client.communicate(timeout=300)
+    assert client.returncode == 0, f"{plan}: {err[-3000:]}"
+    said = json.loads(out.splitlines()[-1])
+    injected = {LOST} if plan.get("fault", {}).get("name") in ("packet_loss", "udp_gap") else set()
+    assert said["state"] in ("STOP", "FAULT") and said["mode"] != "move", (plan, said)
+    assert set(said["counters"]["violations"]) <= CONTACT | injected, (plan, said["counters"])
+    assert not (left := session(client.pid)), f"{plan}: processes left: {left}"
+    return said["hostile_actions"] if kind == "actions" else 1
+
+
+def session(leader: int) -> list[str]:
+    """The command lines of the living processes of a session (Linux)."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, its = stat.read_text().rpartition(")")[2].split()[:4]
+            if int(its) == leader and state != "Z":
+                found.append((stat.parent / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found
+
+
+def fuzz(counts: dict[str, int], seed: int, one=run, through: str = "simulated arm") -> list[dict]:
+    """One row of the table for each kind; AssertionError for the first run that sent what may not be sent."""
     rows = []
     for kind, wanted in counts.items():
         draw, done, runs, began = random.Random(f"{seed}/{kind}"), 0, 0, time.perf_counter()
         while done < wanted:
-            done, runs = done + run(draw, kind), runs + 1
-        rows.append({"kind": kind, "count": done, "runs": runs, "out of limits": 0, "seconds": round(time.perf_counter() - began)})
+            done, runs = done + one(draw, kind), runs + 1
+        rows.append({"through": through, "kind": kind, "count": done, "runs": runs, "out of limits": 0,
+                     "seconds": round(time.perf_counter() - began)})
         print(rows[-1], file=sys.stderr, flush=True)
     return rows
 
 
-def main(actions: int = 10000, cameras: int = 1000, faults: int = 200, seed: int = 0) -> None:
+def main(actions: int = 10000, cameras: int = 1000, faults: int = 200, clients: int = 30, seed: int = 0) -> None:
+    if clients and importlib.util.find_spec("franky") is None:
+        sys.exit("clients= needs franky: pip install franky-control==2.0.0, or give clients=0")
     rows = fuzz({"actions": actions, "cameras": cameras, "faults": faults}, seed)
+    each = {"actions": clients // 3 * PERIODS, "cameras": clients // 3, "faults": clients - 2 * (clients // 3)}
+    rows += fuzz({kind: count for kind, count in each.items() if count}, seed, run_client, "franky and the emulator")
     facts = hardware.facts("mujoco", "numpy")
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"deploy_fuzz-{facts['date']}.md"
@@ -118,6 +158,6 @@ def main(actions: int = 10000, cameras: int = 1000, faults: int = 200, seed: int
 
 if __name__ == "__main__":
     given = dict(a.split("=", 1) for a in sys.argv[1:] if "=" in a)
-    if set(given) - {"actions", "cameras", "faults", "seed"} or len(given) != len(sys.argv) - 1:
-        sys.exit("usage: python tests/soak/deploy_fuzz.py [actions=10000] [cameras=1000] [faults=200] [seed=0]")
+    if set(given) - {*KINDS, "clients", "seed"} or len(given) != len(sys.argv) - 1:
+        sys.exit("usage: python tests/soak/deploy_fuzz.py [actions=10000] [cameras=1000] [faults=200] [clients=30] [seed=0]")
     main(**{key: int(value) for key, value in given.items()})

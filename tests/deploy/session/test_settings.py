@@ -51,6 +51,7 @@ def test_an_emulator_at_a_loopback_address_is_recognised_and_nothing_else_there(
     (("--speed-scale", "0"), "above 0"),
     (("--speed-scale", "1.5"), "at most 1"),
     (("--home-speed", "nan"), "above 0"),
+    (("--home-speed", "0.6"), "at most 0.5"),
     (("--episodes", "0"), "at least 1"),
     (("--workspace", "1", "0", "0", "1", "0", "1"), "X0 < X1"),
     (("--recoveries", "-1"), "0 or more"),
