@@ -1,10 +1,9 @@
-"""`--backend ros`: an arm behind ROS 1, e.g. franka_ros. Topics and actions are options (`--option joint_states=/my/topic`).
+"""`--backend ros`: an arm behind ROS 1 and franka_ros. Topics and actions are options (`--option grasp=/my/action`).
 
-Set-points go to a position controller that follows them (std_msgs/Float64MultiArray, as of
-`joint_group_position_controller`); the state comes from sensor_msgs/JointState. Gripper and recovery are plain topics
-(std_msgs/Bool: true closes; std_msgs/Empty), for a small node beside the driver that calls its actions, whose message
-packages this machine then needn't have. There is no joint-state field for a reflex or a user stop, so those show as an arm
-that doesn't follow; a controller behind ROS has to stop the arm by itself.
+States come as franka_msgs/FrankaState of the franka_state_controller, whose mode and errors tell of reflexes and the user
+stop. Set-points go as std_msgs/Float64MultiArray to a controller that follows joint positions, such as ros_controllers'
+`JointGroupPositionController`, which has to be loaded and running; franka_hw's rate limiter stays on underneath. Recovery,
+grasping and opening are franka_ros' own actions; the hand's width comes as sensor_msgs/JointState.
 """
 
 import os
@@ -15,23 +14,31 @@ import xmlrpc.client
 import numpy as np
 
 from deploy.control.machine import Event
-from deploy.robots.base import Address, Features, GripperState, RobotFault, RobotState
+from deploy.robots.arms import LIMITS
+from deploy.robots.base import Address, Features, GripperState, RobotFault, RobotState, stopped_by_itself
+from deploy.robots.libfranka import FORCE_N, OPEN_M, SPEED_M_S
 from deploy.robots.registry import client
 from toto_robot.errors import UserError
 
-INSTALL = ("On Debian: `apt install python3-rospy python3-sensor-msgs python3-std-msgs`, or source your ROS workspace; "
-           "--robot-ip is the machine of the ROS master.")
+INSTALL = ("Source the workspace that has franka_ros; rospy, actionlib and the common messages are also packages of Debian "
+           "(python3-rospy, python3-actionlib). --robot-ip is the machine of the ROS master.")
 DEFAULTS = {
-    "joint_states": "/joint_states",
+    "states": "/franka_state_controller/franka_states",
     "command": "/joint_group_position_controller/command",
-    "recover": "/toto_robot/recover",
+    "recovery": "/franka_control/error_recovery",
     "gripper_states": "/franka_gripper/joint_states",
-    "gripper_command": "/toto_robot/close_gripper",
-    "joints": ",".join(f"panda_joint{i}" for i in range(1, 8)),
+    "grasp": "/franka_gripper/grasp",
+    "move": "/franka_gripper/move",
     "port": "11311",
 }
+MODES = ("other", "idle", "move", "guiding", "reflex", "user_stopped", "other")
+"""By the number in FrankaState.robot_mode."""
 SILENT_S = 0.5
 """Without a state for as long the connection counts as lost."""
+ACTION_S, RECOVERY_S = 2.0, 20.0
+"""How long an action's server may take to answer, and a recovery to end (a real one takes 0.4 to 16 s)."""
+BRAKE = 0.5
+"""Share of the acceleration limits with which a stop ends the motion."""
 
 
 def topics(options: dict) -> dict:
@@ -43,113 +50,152 @@ def topics(options: dict) -> dict:
 
 
 class RosNode:
-    """One rospy node in this process."""
+    """One rospy node in this process: the newest message of one topic, and clients of actions. `event` is the class of its
+    faults."""
 
-    def __init__(self, address: Address):
-        self.topics = topics(address.options)
+    def __init__(self, address: Address, event: Event):
+        self.topics, self.event = topics(address.options), event
         self.uri = f"http://{address.ip or '127.0.0.1'}:{self.topics['port']}"
         os.environ["ROS_MASTER_URI"] = self.uri
-        self.rospy = client("rospy", INSTALL)
-        self.sensor, self.std = client("sensor_msgs.msg", INSTALL), client("std_msgs.msg", INSTALL)
+        self.rospy, self.actionlib = client("rospy", INSTALL), client("actionlib", INSTALL)
         self._changed, self._newest, self._came_s = threading.Condition(), None, 0.0
 
-    def open(self, name: str, states: str, event: Event) -> None:
-        """Registers at the master and listens to the JointState topic `states`."""
+    def open(self, name: str, topic: str, kind) -> None:
+        """Registers at the master and listens to `topic`."""
         try:
             xmlrpc.client.ServerProxy(self.uri).getPid("/toto_robot")
         except OSError as error:
-            raise RobotFault(event, f"no ROS master at {self.uri} ({error})") from error
-        self.rospy.init_node(name, anonymous=True, disable_signals=True)
-        self.rospy.Subscriber(states, self.sensor.JointState, self._take, queue_size=1, tcp_nodelay=True)
+            raise RobotFault(self.event, f"no ROS master at {self.uri} ({error})") from error
+        if self.rospy.get_node_uri() is None:
+            self.rospy.init_node(name, anonymous=True, disable_signals=True)
+        self.rospy.Subscriber(topic, kind, self._take, queue_size=1, tcp_nodelay=True)
+        self._topic = topic
 
     def _take(self, message) -> None:
         with self._changed:
             self._newest, self._came_s = message, time.monotonic()
             self._changed.notify_all()
 
-    def newest(self, event: Event):
-        """The newest JointState; RobotFault where none has come for `SILENT_S`."""
+    def newest(self):
+        """The newest message; RobotFault where none has come for `SILENT_S`."""
         with self._changed:
             fresh = lambda: self._newest is not None and time.monotonic() - self._came_s < SILENT_S  # noqa: E731
             if not self._changed.wait_for(fresh, 4 * SILENT_S):
-                raise RobotFault(event, f"no joint states from the ROS master at {self.uri} for {4 * SILENT_S} s")
+                raise RobotFault(self.event, f"nothing on {self._topic} from the ROS master at {self.uri} for {4 * SILENT_S} s")
             return self._newest
+
+    def action(self, name: str, kind):
+        """A client of the action `name`; RobotFault where nobody serves it."""
+        found = self.actionlib.SimpleActionClient(name, kind)
+        if not found.wait_for_server(self.rospy.Duration(ACTION_S)):
+            raise RobotFault(self.event, f"nobody serves the action {name} at {self.uri}: start franka_ros, or give --option")
+        return found
+
+    def close(self) -> None:
+        self.rospy.signal_shutdown("the deployment has ended")
 
 
 class RosRobot:
     features = Features("ros", ("fr3", "panda"), 7, False, "rospy")
 
     def __init__(self, address: Address):
-        self.node, self.moving = RosNode(address), False
+        self.node, self.moving = RosNode(address, Event.NETWORK), False
+        self._messages, self._std = client("franka_msgs.msg", INSTALL), client("std_msgs.msg", INSTALL)
+        self._brake_rad_s2 = BRAKE * LIMITS[address.arm].ddq_max_rad_s2
 
     def connect(self) -> None:
-        node, topic = self.node, self.node.topics
-        node.open("toto_robot_arm", topic["joint_states"], Event.NETWORK)
-        self._names = topic["joints"].split(",")
-        publisher = node.rospy.Publisher
-        self._command = publisher(topic["command"], node.std.Float64MultiArray, queue_size=1, tcp_nodelay=True)
-        self._recover = publisher(topic["recover"], node.std.Empty, queue_size=1)
+        names = self.node.topics
+        self.node.open("toto_robot_arm", names["states"], self._messages.FrankaState)
+        publisher = self.node.rospy.Publisher
+        self._command = publisher(names["command"], self._std.Float64MultiArray, queue_size=1, tcp_nodelay=True)
         self.observe()
+        self._recovery = self.node.action(names["recovery"], self._messages.ErrorRecoveryAction)
 
     def observe(self) -> RobotState:
-        message = self.node.newest(Event.NETWORK)
-        try:
-            at = [message.name.index(name) for name in self._names]
-        except ValueError as error:
-            raise RobotFault(Event.NETWORK, f"the joint states name {', '.join(message.name)}, not all of "
-                             f"{', '.join(self._names)}; give --option joints=...") from error
-        speed = message.velocity or [0.0] * len(message.position)
-        return RobotState(message.header.stamp.to_sec(), np.array(message.position)[at], np.array(speed)[at],
-                          "move" if self.moving else "idle")
+        m = self.node.newest()
+        errors = tuple(name for name in m.current_errors.__slots__ if getattr(m.current_errors, name))
+        return RobotState(m.time, np.array(m.q), np.array(m.dq), MODES[m.robot_mode], errors, m.control_command_success_rate)
 
     def start(self) -> None:
         if self._command.get_num_connections() == 0:
             raise RobotFault(Event.NETWORK, f"nobody listens to {self.node.topics['command']}: load the controller, or give "
                              "--option command=...")
-        self.moving = True
+        self._q_d, self._dq_d = self.observe().q_rad, np.zeros(7)
+        self._sent_s, self._stopping, self.moving = time.monotonic(), False, True
 
     def act(self, q_d_rad: np.ndarray) -> np.ndarray:
-        self._command.publish(self.node.std.Float64MultiArray(data=list(map(float, q_d_rad))))
-        return np.asarray(q_d_rad)
+        q_d, now_s = np.array(q_d_rad, np.float64), time.monotonic()
+        self._dq_d, self._q_d = (q_d - self._q_d) / max(now_s - self._sent_s, 1e-3), q_d
+        self._sent_s = now_s
+        self._command.publish(self._std.Float64MultiArray(data=q_d.tolist()))
+        return q_d
 
     def serve(self) -> None:
-        """The servo loop is the controller's."""
+        """The servo loop is the controller's; here the arm is watched, and braked after `stop`."""
+        if not self.moving:
+            return
+        state = self.observe()
+        if state.mode in ("reflex", "user_stopped"):
+            self.moving = False
+            said = ", ".join(f'"{error}"' for error in state.errors)
+            raise stopped_by_itself("user stop" if state.mode == "user_stopped" else f"reflex: {said or 'motion aborted'}")
+        if self._stopping:
+            passed_s = time.monotonic() - self._sent_s
+            reach = self._brake_rad_s2 * passed_s
+            dq = self._dq_d - np.clip(self._dq_d, -reach, reach)
+            self.act(self._q_d + dq * passed_s)
+            self._dq_d, self.moving = dq, bool(dq.any())
 
     def stop(self) -> None:
-        """The controller holds the last set-point, which the gate has brought to rest or the arm is at."""
-        self.act(self.observe().q_rad)
-        self.moving = False
+        """From now on `serve` brakes; the controller then holds the last set-point."""
+        self._stopping = True
 
     def recover(self) -> None:
-        self._recover.publish(self.node.std.Empty())
+        state = self._recovery.send_goal_and_wait(self._messages.ErrorRecoveryGoal(), self.node.rospy.Duration(RECOVERY_S))
+        if state != self.node.actionlib.GoalStatus.SUCCEEDED:
+            raise RobotFault(Event.REFLEX, f"the arm refused its automatic error recovery ({self._recovery.get_goal_status_text()})")
 
     def disconnect(self) -> None:
         self.moving = False
-        self.node.rospy.signal_shutdown("the deployment has ended")
+        self.node.close()
 
 
 class RosGripper:
-    """Publishes True to close and False to open (std_msgs/Bool), for a node that turns them into the hand's actions."""
-
     def __init__(self, address: Address):
-        self.node = RosNode(address)
+        self.node = RosNode(address, Event.GRIPPER_FAILED)
+        self._messages, self._sensor = client("franka_gripper.msg", INSTALL), client("sensor_msgs.msg", INSTALL)
+        self._running, self._what = None, ""
 
     def connect(self) -> None:
-        self.node.open("toto_robot_gripper", self.node.topics["gripper_states"], Event.GRIPPER_FAILED)
-        self._command = self.node.rospy.Publisher(self.node.topics["gripper_command"], self.node.std.Bool, queue_size=1)
+        names = self.node.topics
+        self.node.open("toto_robot_gripper", names["gripper_states"], self._sensor.JointState)
+        self._grasp = self.node.action(names["grasp"], self._messages.GraspAction)
+        self._move = self.node.action(names["move"], self._messages.MoveAction)
 
     def observe(self) -> GripperState:
-        fingers = self.node.newest(Event.GRIPPER_FAILED).position
-        return GripperState(float(np.sum(fingers)), False)
+        return GripperState(float(np.sum(self.node.newest().position)), False)
 
     def command(self, close: bool) -> None:
-        self._command.publish(self.node.std.Bool(data=close))
+        if self._running is not None:
+            self._running.cancel_goal()
+        if close:
+            goal = self._messages.GraspGoal(width=0.0, speed=SPEED_M_S, force=FORCE_N)
+            goal.epsilon.inner = goal.epsilon.outer = OPEN_M
+        else:
+            goal = self._messages.MoveGoal(width=OPEN_M, speed=SPEED_M_S)
+        self._running, self._what = (self._grasp, "grasp") if close else (self._move, "open")
+        self._running.send_goal(goal)
 
     def serve(self) -> None:
-        pass
+        status = self.node.actionlib.GoalStatus
+        if self._running is None or self._running.get_state() in (status.PENDING, status.ACTIVE):
+            return
+        done, self._running = self._running, None
+        if done.get_state() != status.SUCCEEDED:
+            raise RobotFault(Event.GRIPPER_FAILED, f"{self._what}: {done.get_goal_status_text() or 'failed'}")
 
     def disconnect(self) -> None:
-        self.node.rospy.signal_shutdown("the deployment has ended")
+        self.node.close()
 
 
 def make(address: Address) -> RosRobot:

@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import machine  # noqa: E402
 
 FOLDERS, RESULTS = ROOT / ".compat", Path(__file__).parent / "results"
+DEBIAN = "usr/lib/python3/dist-packages"
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Entry:
     """The test file, or several with spaces between."""
     then: str = ""
     """A shell command that finishes the folder, run inside it."""
+    debs: tuple[str, ...] = ()
+    """Debian packages, unpacked into the folder and not installed; the first has the version that is told."""
 
 
 ENTRIES = {
@@ -62,6 +65,12 @@ ENTRIES = {
     "panda_py": Entry("panda_py (libfranka 0.9, protocol 5) against the emulated Panda: state, model, torques, gripper",
                       ("panda-python==1.1.1", "websockets", "requests", "urllib3", "idna", "certifi", "charset-normalizer"),
                       "tests/deploy/emulator/test_panda.py"),
+    "ros": Entry("the ROS 1 backend with Debian's rosmaster, rospy and actionlib: states, set-points, recovery, gripper actions",
+                 (), "tests/deploy/robots/test_ros_robot.py",
+                 debs=("python3-rospy", "python3-rosmaster", "python3-actionlib", "python3-actionlib-msgs", "python3-genmsg",
+                       "python3-genpy", "python3-geometry-msgs", "python3-roscpp-msg", "python3-rosgraph", "python3-rosgraph-msgs",
+                       "python3-roslib", "python3-rospkg", "python3-catkin", "python3-catkin-pkg", "python3-sensor-msgs",
+                       "python3-std-msgs", "python3-std-srvs", "python3-defusedxml", "ros-std-msgs", "ros-actionlib-msgs")),
     # torchvision 0.25 is the last that decodes video with PyAV; its compiled part stays unloaded beside a CPU torch.
     "lerobot": Entry("exported LeRobot data sets (PNG, AV1, H.264), loaded by lerobot, and one it wrote, by us",
                      ("lerobot==0.4.4", "datasets==4.8.5", "pyarrow==26.0.1", "pandas==3.1.1", "torchvision==0.25.0",
@@ -79,8 +88,14 @@ def install(name: str, entry: Entry) -> Path:
     """The folder with the entry's packages, made on first use."""
     folder = FOLDERS / name
     if not (folder / ".ready").is_file():
-        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", str(folder),
-                        *entry.packages], check=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        if entry.packages:
+            subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--upgrade", "--target", str(folder),
+                            *entry.packages], check=True)
+        if entry.debs:
+            subprocess.run(["apt-get", "download", "-qq", *entry.debs], cwd=folder, check=True)
+            for deb in folder.glob("*.deb"):
+                subprocess.run(["dpkg", "-x", str(deb), str(folder)], check=True)
         if entry.then:
             subprocess.run(entry.then, shell=True, cwd=folder, check=True)
         (folder / ".ready").touch()
@@ -91,12 +106,14 @@ def run(name: str, entry: Entry) -> dict:
     """Run the entry's tests beside its packages: how many passed, failed and skipped."""
     folder = install(name, entry)
     done = subprocess.run([sys.executable, "-m", "pytest", *entry.test.split()], cwd=ROOT, capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(folder), "PYTEST_ADDOPTS": "-vv"})
+                          env={**os.environ, "PYTHONPATH": f"{folder}:{folder / DEBIAN}", "PYTEST_ADDOPTS": "-vv"})
     found = {word: done.stdout.count(f" {word}") for word in ("PASSED", "FAILED", "ERROR", "SKIPPED")}
     ok = done.returncode == 0 and found["PASSED"] > 0 and not found["SKIPPED"]
     if not ok:
         print(done.stdout[-3000:], done.stderr[-1000:], file=sys.stderr)
-    package, _, version = entry.packages[0].partition("==")
+    package, _, version = (entry.packages or entry.debs)[0].partition("==")
+    if entry.debs:
+        version = next(folder.glob(f"{package}_*.deb")).name.split("_")[1]
     return {"package": package, "version": version, "what is compared": entry.what, "tests passed": found["PASSED"],
             "failed": found["FAILED"] + found["ERROR"], "skipped": found["SKIPPED"], "result": "passed" if ok else "FAILED"}
 
