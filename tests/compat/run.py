@@ -19,7 +19,6 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import machine  # noqa: E402
 
 FOLDERS, RESULTS = ROOT / ".compat", Path(__file__).parent / "results"
-DEBIAN = "usr/lib/python3/dist-packages"
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,8 @@ class Entry:
     """A shell command that finishes the folder, run inside it."""
     debs: tuple[str, ...] = ()
     """Debian packages, unpacked into the folder and not installed; the first has the version that is told."""
+    inside: str = ""
+    """Where in the folder the modules are, beside its top."""
 
 
 ENTRIES = {
@@ -66,11 +67,16 @@ ENTRIES = {
                       ("panda-python==1.1.1", "websockets", "requests", "urllib3", "idna", "certifi", "charset-normalizer"),
                       "tests/deploy/emulator/test_panda.py"),
     "ros": Entry("the ROS 1 backend with Debian's rosmaster, rospy and actionlib: states, set-points, recovery, gripper actions",
-                 (), "tests/deploy/robots/test_ros_robot.py",
+                 (), "tests/deploy/robots/test_ros_robot.py", inside="usr/lib/python3/dist-packages",
                  debs=("python3-rospy", "python3-rosmaster", "python3-actionlib", "python3-actionlib-msgs", "python3-genmsg",
                        "python3-genpy", "python3-geometry-msgs", "python3-roscpp-msg", "python3-rosgraph", "python3-rosgraph-msgs",
                        "python3-roslib", "python3-rospkg", "python3-catkin", "python3-catkin-pkg", "python3-sensor-msgs",
                        "python3-std-msgs", "python3-std-srvs", "python3-defusedxml", "ros-std-msgs", "ros-actionlib-msgs")),
+    "franky_sim": Entry("an emulator that others wrote: the same clients do the same things at it and at ours",
+                        ("franky-sim==1.0.4", "pin==4.1.0", "libpinocchio==4.1.0", "coal==3.0.3", "libcoal==3.0.3",
+                         "eigenpy==3.13.0", "cmeel", "cmeel-assimp", "cmeel-boost", "cmeel-console-bridge", "cmeel-octomap",
+                         "cmeel-qhull", "cmeel-tinyxml2", "cmeel-urdfdom", "cmeel-zlib"),
+                        "tests/deploy/emulator/test_franky_sim.py", inside="cmeel.prefix/lib/python3.11/site-packages"),
     # torchvision 0.25 is the last that decodes video with PyAV; its compiled part stays unloaded beside a CPU torch.
     "lerobot": Entry("exported LeRobot data sets (PNG, AV1, H.264), loaded by lerobot, and one it wrote, by us",
                      ("lerobot==0.4.4", "datasets==4.8.5", "pyarrow==26.0.1", "pandas==3.1.1", "torchvision==0.25.0",
@@ -106,7 +112,7 @@ def run(name: str, entry: Entry) -> dict:
     """Run the entry's tests beside its packages: how many passed, failed and skipped."""
     folder = install(name, entry)
     done = subprocess.run([sys.executable, "-m", "pytest", *entry.test.split()], cwd=ROOT, capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": f"{folder}:{folder / DEBIAN}", "PYTEST_ADDOPTS": "-vv"})
+                          env={**os.environ, "PYTHONPATH": f"{folder}:{folder / entry.inside}", "PYTEST_ADDOPTS": "-vv"})
     found = {word: done.stdout.count(f" {word}") for word in ("PASSED", "FAILED", "ERROR", "SKIPPED")}
     ok = done.returncode == 0 and found["PASSED"] > 0 and not found["SKIPPED"]
     if not ok:

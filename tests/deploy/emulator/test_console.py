@@ -9,7 +9,7 @@ import pytest
 
 import envs
 from deploy.emulator.console import Console, ConsoleError
-from tests.deploy.emulator.conftest import ROOT, Running
+from emulated import ROOT, Running
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import envs
-from tests.deploy.emulator.conftest import Running
+from emulated import Running
 
 pytestmark = pytest.mark.skipif("TOTO_ROBOT_CLIENTS" not in os.environ, reason="minutes on the emulated arm: make clients")
 
