@@ -223,7 +223,6 @@ def _composition_error(error: Exception, overrides: list[str]) -> UserError:
         first = str(cause).splitlines()[0]
         key = getattr(cause, "full_key", None)
         given = [o for o in overrides if key and o.removeprefix(f"++{PLAIN}.").split("=")[0] == key]
-        wanted = getattr(cause, "ref_type_str", None)
         return UserError(f"{given[0] if given else key}: {first}. `--help` lists every key with its default.")
     first = " ".join(str(error).split()).split(" See https://")[0]
     return UserError(f"The overrides {' '.join(overrides)} could not be composed: {first}")

@@ -2,7 +2,6 @@
 
 import gc
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 
 import numpy as np
 

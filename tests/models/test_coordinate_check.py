@@ -1,5 +1,4 @@
 import pytest
-import torch
 
 from toto_robot.models.coordinate_check import coordinate_check, draw_coordinate_check, exponents
 from toto_robot.models.gpt2 import GPT2Config

@@ -8,7 +8,6 @@ import yaml
 from toy_world import small_config
 
 from policies import runs
-from policies.runs import Run
 from toto_robot.errors import UserError
 
 

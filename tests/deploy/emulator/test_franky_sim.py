@@ -70,7 +70,6 @@ def test_both_put_the_hand_in_the_same_place(lockstep, theirs):
     for server in (lockstep, theirs):
         s = server.client("pylibfranka", "state")
         T = np.array(s["O_T_EE"]).reshape(4, 4).T
-        link7 = kinematics.frames(np.array(s["q"])[None])[0]
         assert np.allclose(T[:3, 3], kinematics.tcp_m(kinematics.frames(np.array(s["q"])))[0], atol=1e-3)
 
 

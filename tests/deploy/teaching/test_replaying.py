@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demos import DemoSet, DemoWriter
+from demos import DemoWriter
 from demos.record import RecordConfig
 from demos.record import main as record
 from demos.replay import ReplayConfig

@@ -167,7 +167,8 @@ def jump(ip):
         control = robot.start_joint_position_control(p.ControllerMode.JointImpedance)
         for i in range(200):
             s, _ = control.readOnce()
-            q = list(s.q_d) if i == 0 else q
+            if i == 0:
+                q = list(s.q_d)
             q[0] += 0.01 * (i == 100)
             control.writeOnce(p.JointPositions(q))
     except Exception as error:
