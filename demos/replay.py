@@ -131,6 +131,10 @@ def _environment(demos: DemoSet, cfg: ReplayConfig):
         shown = "; ".join(what[:6]) + (f"; and {len(what) - 6} more" if len(what) > 6 else "")
         raise UserError(f"{cfg.path} was recorded in another version of {name}: {shown or 'its description is missing'}. "
                         "Go back to that version, record it again, or replay it as it is with force=true.")
+    if cfg.mode == "action" and demos.attrs["control_hz"] != env.control_hz and not cfg.force:
+        raise UserError(f"{cfg.path} has actions for {demos.attrs['control_hz']:g} Hz, and {name} takes them at "
+                        f"{env.control_hz:g} Hz: it was converted to another rate. Replay the original, use mode=state, or see "
+                        "what happens with force=true.")
     return env
 
 
@@ -146,9 +150,10 @@ def _differs(demos: DemoSet, env) -> list[str]:
     return found
 
 
-def _snapshot(demos: DemoSet, i: int, data: dict, look_seed: np.ndarray, t: int) -> dict:
+def _snapshot(demos: DemoSet, i: int, data: dict, look_seed: np.ndarray, t: int, env) -> dict:
+    steps = t * round(env.control_hz / demos.attrs["control_hz"])   # of the environment; a set may have every k-th
     success = bool(data["success"][t - 1]) if t and "success" in data else False
-    return {key: data[key][t] for key in STATE} | {"steps": t, "success": success, "look_seed": look_seed[i]}
+    return {key: data[key][t] for key in STATE} | {"steps": steps, "success": success, "look_seed": look_seed[i]}
 
 
 def _replay_states(demos: DemoSet, i: int, env, frames: list | None) -> dict:
@@ -157,7 +162,7 @@ def _replay_states(demos: DemoSet, i: int, env, frames: list | None) -> dict:
     pictures = [key for key in demos.keys if key.startswith("rgb_")]
     diff, first = dict.fromkeys([*pictures, "proprio"], 0.0), None
     for t in range(int(demos.lengths[i])):
-        obs = env.restore(_snapshot(demos, i, data, look_seed, t))
+        obs = env.restore(_snapshot(demos, i, data, look_seed, t, env))
         for key in diff:
             height, width = data[key].shape[1:3] if key in pictures else (0, 0)
             now = obs["proprio"] if key == "proprio" else (
@@ -176,7 +181,7 @@ def _replay_actions(demos: DemoSet, i: int, env, frames: list | None) -> dict:
     actions = data.get("action_applied", data["action"])
     drift = None
     if all(key in data for key in STATE):
-        env.restore(_snapshot(demos, i, data, _look_seeds(demos), 0))
+        env.restore(_snapshot(demos, i, data, _look_seeds(demos), 0, env))
     elif "seed" in demos.meta_names:
         env.reset(seed=int(demos.meta("seed")[i]))
     else:

@@ -11,6 +11,8 @@ import pytest
 
 import envs
 from demos import DemoSet, verify
+from demos.convert import ConvertConfig
+from demos.convert import main as convert
 from demos.inspect import Damaged, InspectConfig
 from demos.inspect import main as inspect
 from demos.record import RecordConfig
@@ -61,6 +63,13 @@ def test_states_replay_to_the_pixel_and_actions_without_drift(pick, tmp_path):
     assert (tmp_path / "v.mp4").stat().st_size > 1000 and told["differs"] == []
     told = replay(ReplayConfig(str(pick), mode="action"))
     assert told["qpos_drift"] == 0 and told["success_reproduced"] == told["success_known"] == 2
+
+
+def test_actions_of_another_rate_are_not_replayed(pick, tmp_path):
+    convert(ConvertConfig(str(pick), str(tmp_path / "slow"), to="zarr", to_hz=10))
+    with pytest.raises(UserError, match="has actions for 10 Hz, and franka_pick takes them at 20 Hz"):
+        replay(ReplayConfig(str(tmp_path / "slow"), mode="action"))
+    assert replay(ReplayConfig(str(tmp_path / "slow"), episode=0))["exact"]
 
 
 def test_another_version_of_the_environment_says_what_differs(pick, monkeypatch):
