@@ -2,8 +2,9 @@
 
     python tests/soak/record_kills.py [kills=200] [seed=0] [episodes=40]
 
-Each kill comes at a moment drawn from the time that an uninterrupted recording takes, and hits the whole process group, or
-the main process alone. While the job runs a reader opens the set again and again. After every kill each episode in the set is compared byte for byte with an uninterrupted recording's, no episode
+Each kill comes at a moment drawn from the time for which an uninterrupted recording writes (nine in ten; the others while it
+starts), and hits the whole process group, or the main process alone. While the job runs a reader opens the set again and
+again. After every kill each episode in the set is compared byte for byte with an uninterrupted recording's, no episode
 that was there before may be gone, and recording goes on with resume=true; a set that is full is checked as a whole and
 begun anew. Writes a dated table to tests/soak/results/. Linux only (/proc).
 """
@@ -59,6 +60,12 @@ def episodes_in(path: Path) -> int:
     return DemoSet(path).episodes if (path / "zarr.json").exists() else 0
 
 
+def wait_for_writing(job: subprocess.Popen, path: Path, since_s: float) -> None:
+    """Until the job has written into the set, or has ended."""
+    while job.poll() is None and not any(os.path.getmtime(f) > since_s for f, _, _ in os.walk(path)):
+        time.sleep(0.005)
+
+
 def wait_for_orphans(job: subprocess.Popen) -> None:
     """Simulator processes end when their parent is gone."""
     end = time.monotonic() + 60
@@ -79,16 +86,21 @@ def _group(stat: Path) -> int | None:
 def soak(folder: Path, kills: int, episodes: int, draw: random.Random) -> list[dict]:
     """One row of the table for each kill. AssertionError or DemoError for anything lost, different or torn."""
     whole_path, path, rows, opened = folder / "whole", folder / "set", [], 0
-    began, first = time.monotonic(), start(whole_path, episodes)
+    first = start(whole_path, episodes)
+    wait_for_writing(first, whole_path, time.time())
+    began = time.monotonic()
     said = first.communicate(timeout=WAIT_S)[1].decode()
-    whole_s = time.monotonic() - began
+    writing_s = time.monotonic() - began
     assert first.returncode == 0, said[-2000:]
     whole = digests(whole_path)
     assert len(whole) == episodes
     while len(rows) < kills:
         before = digests(path)
         job = start(path, episodes)
-        what, end = draw.choice(["group", "main process"]), time.monotonic() + draw.uniform(0, whole_s)
+        what, now_s = draw.choice(["group", "main process"]), time.time()
+        if draw.random() < 0.9:
+            wait_for_writing(job, path, now_s)
+        end = time.monotonic() + draw.uniform(0, writing_s)
         while job.poll() is None and time.monotonic() < end:
             opened += episodes_in(path) >= 0
             time.sleep(0.01)
