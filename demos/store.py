@@ -46,14 +46,20 @@ class DemoSet:
         schema.check_attributes(self.attrs, self.path)
         self._arrays, self.keys, self.meta_names = {}, (), ()
         self.episode_starts = self.episode_ends = np.zeros(0, np.int64)
-        if (self.path / "meta" / ENDS / "zarr.json").exists():
-            ends = open_array(self.path, f"meta/{ENDS}")  # first: whatever it promises is there already
+        marker = self.path / "meta" / ENDS / "zarr.json"
+        if marker.exists():
+            try:
+                ends = open_array(self.path, f"meta/{ENDS}")  # first: whatever it promises is there already
+            except DemoError:
+                if marker.exists():
+                    raise
+                return self.refresh()  # a writer has just begun a set without an episode anew
             if len(ends.shape) != 1 or ends.dtype != np.int64 or not {"keys", "meta", "shard_steps"} <= set(ends.attrs):
                 raise DemoError(f"{self.path}/meta/{ENDS} is not this format's commit marker: expected int64 (E,) with the "
                                 f"attributes keys, meta and shard_steps, got {ends.dtype} {ends.shape}. Record the set again.")
             if ends.shape[0]:
                 self._open(ends)
-        elif (self.path / "data").is_dir():
+        elif (self.path / "data").is_dir() and not marker.exists():  # a writer makes it before data
             raise DemoError(f"{self.path} has data/ but no meta/{ENDS}, so nothing says where episodes end. Restore meta/ "
                             "from a copy, or record the set again.")
         self.episodes = len(self.episode_ends)

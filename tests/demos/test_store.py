@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -239,6 +240,36 @@ def test_a_set_without_an_episode_is_begun_anew_with_other_settings(tmp_path):
             DemoWriter(tmp_path / "set", attrs(control_hz=30))
         writer.append(episode(0), {"seed": 0, "index": 0})
     assert DemoSet(tmp_path / "set").attrs["control_hz"] == 20 and verify(tmp_path / "set") == []
+
+
+@pytest.mark.parametrize("after", ["nothing", "the new data"])
+def test_a_reader_may_come_while_a_set_without_an_episode_is_begun_anew(tmp_path, monkeypatch, after):
+    """A writer was killed in the first episode; the next one clears its folders away, and makes its own, under the reader."""
+    path = tmp_path / "set"
+    with DemoWriter(path, attrs()) as writer:
+        monkeypatch.setattr(writer, "_put", lambda *a: None)
+        writer.append(episode(0))
+    assert DemoSet(path).episodes == 0 and (path / "data").is_dir()
+    marker, exists = path / "meta" / "episode_ends" / "zarr.json", Path.exists
+
+    def cleared(self):
+        there = exists(self)
+        if self == marker and (there or after == "the new data"):
+            monkeypatch.setattr(Path, "exists", exists)
+            if there:
+                shutil.rmtree(path / "meta")
+                shutil.rmtree(path / "data")
+            else:
+                with DemoWriter(path, attrs(), resume=True) as writer:
+                    monkeypatch.setattr(writer, "_put", lambda *a: None)
+                    writer.append(episode(0))
+        return there
+
+    if after == "the new data":
+        shutil.rmtree(path / "meta")
+        shutil.rmtree(path / "data")
+    monkeypatch.setattr(Path, "exists", cleared)
+    assert DemoSet(path).episodes == 0
 
 
 def test_a_place_that_can_not_be_written_is_one_sentence(tmp_path):
