@@ -8,7 +8,7 @@ import numpy as np
 
 from deploy.control.machine import Event
 from deploy.robots.base import Address, Features, RobotFault, RobotState, stopped_by_itself
-from deploy.robots.libfranka import FORCE_N, OPEN_M, SPEED_M_S, LibfrankaGripper, robot_state
+from deploy.robots.libfranka import FORCE_N, OPEN_M, SPEED_M_S, LibfrankaGripper, robot_state, thresholds
 from deploy.robots.registry import client
 from envs.robots import ROBOTS
 
@@ -26,6 +26,7 @@ class FrankyRobot:
     def connect(self) -> None:
         franky = self._franky
         config, enforce = franky.RealtimeConfig, self.address.options.get("realtime") == "enforce"
+        self._thresholds = thresholds(self.address)
         try:
             self._robot = franky.Robot(self.address.ip, realtime_config=config.Enforce if enforce else config.Ignore)
         except Exception as error:  # libfranka's exceptions have no common base in Python
@@ -48,6 +49,7 @@ class FrankyRobot:
 
     def start(self) -> None:
         try:
+            self._robot.set_collision_behavior(*self._thresholds)
             self._tracker, self._stopping = self._franky.JointImpedanceTracker(self._robot, **self._gains), False
         except Exception as error:
             raise self._fault(error) from error

@@ -6,10 +6,27 @@ import numpy as np
 
 from deploy.control.machine import Event
 from deploy.robots.base import Address, GripperState, RobotFault, RobotState
+from toto_robot.errors import UserError
 
 MODES = {"Idle": "idle", "Move": "move", "Guiding": "guiding", "Reflex": "reflex", "UserStopped": "user_stopped"}
 OPEN_M, SPEED_M_S, FORCE_N = 0.08, 0.1, 40.0
 """The hand, as the scene closes and opens it."""
+
+COLLISION = 40.0
+"""N·m in a joint, N and N·m at the hand: more stops the arm with a reflex. libfranka's examples set 20, which a hand that
+presses a cube on a table passes; polymetis sets 40. `--option collision=…` sets another."""
+
+
+def thresholds(address: Address) -> tuple[list[float], list[float]]:
+    """Collision thresholds of the joints (7,) and of the hand (6,). UserError for what is none."""
+    text = address.options.get("collision", COLLISION)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 1 <= value <= 100:
+        raise UserError(f"--option collision={text}: expected a number from 1 to 100 (N·m and N), {COLLISION:g} by default.")
+    return [value] * 7, [value] * 6
 
 
 def robot_state(s: Any, errors: tuple[str, ...]) -> RobotState:

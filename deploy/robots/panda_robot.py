@@ -9,7 +9,7 @@ import numpy as np
 
 from deploy.control.machine import Event
 from deploy.robots.base import Address, Features, RobotFault, RobotState, stopped_by_itself
-from deploy.robots.libfranka import LibfrankaGripper, robot_state, set_flags
+from deploy.robots.libfranka import LibfrankaGripper, robot_state, set_flags, thresholds
 from deploy.robots.registry import client
 from envs.robots import ROBOTS
 
@@ -28,6 +28,7 @@ class PandaRobot:
     def connect(self) -> None:
         config = client("panda_py.libfranka", INSTALL).RealtimeConfig
         enforce = self.address.options.get("realtime") == "enforce"
+        self._joints, self._hand = thresholds(self.address)
         try:
             self._panda = self._client.Panda(self.address.ip, realtime_config=config.kEnforce if enforce else config.kIgnore)
         except Exception as error:  # libfranka's exceptions have no common base in Python
@@ -51,6 +52,7 @@ class PandaRobot:
 
     def start(self) -> None:
         try:
+            self._panda.get_robot().set_collision_behavior(self._joints, self._joints, self._hand, self._hand)
             q = np.array(self._panda.get_state().q)
             self._controller, self._stopping = self._controllers.JointPosition(**self._gains), False
             self._panda.start_controller(self._controller)

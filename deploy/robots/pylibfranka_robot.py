@@ -11,7 +11,7 @@ import numpy as np
 
 from deploy.control.machine import Event
 from deploy.robots.base import Address, Features, RobotFault, RobotState, stopped_by_itself
-from deploy.robots.libfranka import LibfrankaGripper, robot_state, set_flags
+from deploy.robots.libfranka import LibfrankaGripper, robot_state, set_flags, thresholds
 from deploy.robots.registry import client
 from envs.robots import ROBOTS
 from envs.robots.control import JointImpedance
@@ -34,6 +34,7 @@ class PylibfrankaRobot:
     def connect(self) -> None:
         config = self._client.RealtimeConfig
         enforce = self.address.options.get("realtime") == "enforce"
+        self._joints, self._hand = thresholds(self.address)
         try:
             self._robot = self._client.Robot(self.address.ip, config.kEnforce if enforce else config.kIgnore)
             self._model = self._robot.load_model()
@@ -53,6 +54,7 @@ class PylibfrankaRobot:
 
     def start(self) -> None:
         try:
+            self._robot.set_collision_behavior(self._joints, self._joints, self._hand, self._hand)
             self.q_d_rad, self._stopping, self._state = np.array(self._robot.read_once().q), 0, None
             self._law.reset()
             self._control = self._robot.start_torque_control()
