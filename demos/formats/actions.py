@@ -46,7 +46,8 @@ def subsample(source: Imported, hz: float, deltas: int | None = None) -> Importe
     """At `hz`, a whole fraction of the source's rate: every k-th observation, the sum of k increments.
 
     The first `deltas` entries of an action are increments and are summed (null: those that the set says, or that it names
-    d_JOINT as ours do), the others are states and the last of the k counts; rewards are summed. Steps at the end that don't fill a group of k are dropped, and counted.
+    d_JOINT as ours do), the others are states and the last of the k counts; rewards are summed. Steps at the end that
+    don't fill a group of k are dropped, and counted.
     """
     ratio = source.attrs["control_hz"] / hz
     k = round(ratio)

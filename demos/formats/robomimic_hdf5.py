@@ -83,11 +83,19 @@ def _parts(attrs: dict) -> list[tuple[str, int]]:
     """The observations that proprio becomes, as (name, columns); 0 columns are all."""
     names = attrs.get("proprio_names") or []
     groups = grouped(names)
-    if groups and all(columns == 1 for _, columns in groups):
-        runs = [list(run) for _, run in itertools.groupby(names, key=lambda name: name.partition("_")[0])]
-        merged = [(run[0] if len(run) == 1 else run[0].partition("_")[0], len(run)) for run in runs]
-        groups = merged if len({name for name, _ in merged}) == len(merged) and all(name for name, _ in merged) else groups
-    return groups or [("proprio", 0)]
+    if not groups:
+        return [("proprio", 0)]
+    if any(columns > 1 for _, columns in groups):
+        return groups
+    runs = [list(run) for _, run in itertools.groupby(names, key=_beginning)]
+    merged = [(run[0] if len(run) == 1 else _beginning(run[0]), len(run)) for run in runs]
+    called = {name for name, _ in merged}
+    return merged if len(called) == len(merged) and all(called) else groups
+
+
+def _beginning(name: str) -> str:
+    """What a joint's entries have in common: q of q_panda_joint1."""
+    return name.partition("_")[0]
 
 
 def _write_demo(demo, episode: Episode, parts: list[tuple[str, int]], length: int) -> dict[str, str]:

@@ -4,6 +4,7 @@ The scene's own limiter and interpolation (`envs/robots/control.py`) make the se
 clamping it was trained with. The gate adds what a scene doesn't have: before a command is taken, the path on which the
 arm would brake from it is computed, and unless all of that lies inside the envelope the increment is shortened to a half,
 a quarter, or none. Braking is then always possible: it is the path that was checked with the last command that was taken.
+And an arm that presses on something, which a scene doesn't mind, yields before a collision threshold stops it.
 """
 
 from dataclasses import dataclass, replace
@@ -57,16 +58,22 @@ class Gate:
         self.sent_rad = np.tile(self.controller.limiter.q_rad, (3, 1))
         self.closed = False
 
-    def command(self, action, q_rad: np.ndarray) -> Command:
-        """The next period, from an action (J + 1,) or None for slowing down, and the measured joints (J,)."""
+    def command(self, action, q_rad: np.ndarray, contact: safety.Contact = safety.Contact()) -> Command:
+        """The next period, from an action (J + 1,) or None for slowing down, the measured joints (J,), and what the arm
+        touches."""
         limited = "" if action is None else safety.refuse_action(action, self.joints + 1) or ""
         wanted = np.zeros(self.joints + 1)
         if action is not None and not limited:
             wanted = np.asarray(action, np.float64)
             self.closed = safety.closes(wanted[-1], self.closed, HYSTERESIS)
         before, start = self.controller.state(), self.controller.limiter.q_rad
-        for share in SHARES if wanted[:-1].any() else ():
-            points = self.controller.command(share * self.max_step_rad * wanted[:-1], q_rad)
+        increment = self.max_step_rad * wanted[:-1]
+        if contact.share > safety.TOUCH:
+            softer = safety.yielding(increment, start - q_rad, contact, self.controller.impedance.k)
+            if softer is not increment:
+                increment, limited = softer, limited or f"yields to a contact at {contact.share:.0%} of the collision threshold"
+        for share in SHARES if increment.any() else ():
+            points = self.controller.command(share * increment, q_rad)
             why = self.envelope.refuse(self._braking_path(start), MARGIN_M)
             if why is None:
                 break

@@ -17,6 +17,9 @@ LINK_GAP = 3
 """Links that are fewer joints apart than this overlap by construction, and their joints' limits keep them apart."""
 TOLERANCE = 1e-6
 """Relative; derivatives of 1 kHz set-points lose digits."""
+TOUCH, YIELD = 0.2, 0.5
+"""Shares of the collision threshold: what counts as a contact (an arm's estimate of external forces errs by a few newtons),
+and how hard the arm may press."""
 
 
 def share_of(limits: JointLimits, speed: float, margin_rad: float = 0.0) -> JointLimits:
@@ -90,6 +93,31 @@ def refuse_state(q_rad, dq_rad_s, limits: JointLimits) -> str | None:
 def closes(value: float, closed: bool, hysteresis: float) -> bool:
     """Whether the gripper is to be closed: below -hysteresis closes, above it opens, between them it stays."""
     return bool(value < 0) if abs(value) > hysteresis else closed
+
+
+@dataclass(frozen=True)
+class Contact:
+    """How hard an arm touches something."""
+
+    share: float = 0.0
+    """The greatest external torque or force as a share of its collision threshold, at 1 of which the arm stops with a reflex."""
+    tau_ext_nm: np.ndarray | None = None
+    """(J,) what the joints exert on it; None where the arm doesn't tell."""
+
+
+def yielding(increment_rad: np.ndarray, lead_rad: np.ndarray, contact: Contact, k_nm_rad: np.ndarray) -> np.ndarray:
+    """The increment (J,) without what would press harder than `YIELD`, and back where the arm does already.
+
+    An impedance law of stiffness `k_nm_rad` that a contact stops presses with K times what the command leads by, here
+    `lead_rad` and the increment. Of that the part along the contact's own torques is limited to those at `YIELD`; motion that
+    doesn't press, or that leads away, stays what it was. So it does where the arm's torques say nothing.
+    """
+    size = np.linalg.norm(contact.tau_ext_nm)
+    if not 0 < size < np.inf:
+        return increment_rad
+    along = contact.tau_ext_nm / size
+    excess = along @ (k_nm_rad * (lead_rad + increment_rad)) - size * YIELD / contact.share
+    return increment_rad - along * excess / k_nm_rad if excess > 0 else increment_rad
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ class History:
         self.joints, self.length = joints, length
         self.raw = context.RawArray(ctypes.c_double, length * (2 * joints + 2))
         self.count = context.RawValue(ctypes.c_longlong, 0)
+        self.start = context.RawValue(ctypes.c_longlong, 0)
 
     def _rows(self) -> np.ndarray:
         return np.frombuffer(self.raw, np.float64).reshape(self.length, -1)
@@ -89,11 +90,15 @@ class History:
         row[0], row[1:J + 1], row[J + 1:2 * J + 1], row[-1] = time_s, q_rad, dq_rad_s, width_m
         self.count.value = count + 1
 
+    def forget(self) -> None:
+        """What was added so far is no past of what comes: the scene was put in another state."""
+        self.start.value = self.count.value
+
     def rows(self) -> np.ndarray:
         """(n, 2 J + 2) whole rows, oldest first; the few that the writer may be at are left out."""
-        count = self.count.value
+        count, start = self.count.value, self.start.value
         copy = self._rows().copy()
-        first = max(0, self.count.value + 1 - self.length)
+        first = max(start, self.count.value + 1 - self.length)
         return copy[np.arange(first, count) % self.length] if count > first else copy[:0]
 
     def at(self, time_s: float) -> tuple[np.ndarray, np.ndarray, float, float]:

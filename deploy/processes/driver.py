@@ -210,7 +210,7 @@ class Driver:
             for points in np.array_split(way, max(1, len(way) // 100)):
                 if not self._stream(points, State.HOME):
                     return
-            if not self._stream(np.tile(self.plan.home_rad, (500, 1)), State.HOME):  # comes to rest, and the hand opens
+            if not self._stream(np.tile(self.plan.home_rad, (1000, 1)), State.HOME):  # comes to rest, and the hand opens
                 return
         self.event(Event.AT_HOME)
 
@@ -223,6 +223,7 @@ class Driver:
             if self.scene is not None:
                 self.scene.place_object(self.plan.seeds[self.episode])
                 self.scene.settle(self.hand)
+                self.links.history.forget()  # arm and hand did not move to where they have been put
         except RobotFault as fault:
             return self.event(fault.event, str(fault))
         self._servo(20)
@@ -231,9 +232,8 @@ class Driver:
             self._idle()
         if self.now.state is not State.RUN:
             return
-        self.in_episode = True
         self.gate.reset(self.last.q_rad)
-        self.closed, self.next_s = False, None
+        self.in_episode, self.closed, self.next_s = True, False, None
         self._ask()
 
     # ------------------------------------------------------------------------------------------ the control period
@@ -280,7 +280,7 @@ class Driver:
         if self.plan.dry:
             self.gate.reset(self.last.q_rad)
         q_d = self.gate.controller.limiter.q_rad.copy()
-        command = self.gate.command(None if answer is None else answer.action, self.last.q_rad)
+        command = self.gate.command(None if answer is None else answer.action, self.last.q_rad, self.last.contact)
         if command.breach:
             return self.event(Event.LIMITS, command.breach)
         state, q = self.now.state, self.last.q_rad

@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from deploy.control.machine import Event
+from deploy.control.safety import Contact
 
 
 class RobotFault(Exception):
@@ -67,6 +68,7 @@ class RobotState:
     errors: tuple[str, ...] = ()
     success_rate: float | None = None
     """Share of the last 100 commands that arrived in time; None where the arm doesn't tell."""
+    contact: Contact = Contact()
 
 
 class Robot(Protocol):

@@ -26,7 +26,7 @@ class FrankyRobot:
     def connect(self) -> None:
         franky = self._franky
         config, enforce = franky.RealtimeConfig, self.address.options.get("realtime") == "enforce"
-        self._thresholds = thresholds(self.address)
+        self._thresholds = thresholds(self.address.options)
         try:
             self._robot = franky.Robot(self.address.ip, realtime_config=config.Enforce if enforce else config.Ignore)
         except Exception as error:  # libfranka's exceptions have no common base in Python
@@ -45,7 +45,7 @@ class FrankyRobot:
         except Exception as error:
             raise self._fault(error) from error
         errors = str(s.current_errors).strip("[]")
-        return robot_state(s, tuple(e for e in errors.replace('"', "").split(", ") if e))
+        return robot_state(s, tuple(e for e in errors.replace('"', "").split(", ") if e), self._thresholds)
 
     def start(self) -> None:
         try:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from deploy.control.machine import Event
+from deploy.control.safety import Contact
 from deploy.robots.base import Address, GripperState, RobotFault, RobotState
 from toto_robot.errors import UserError
 
@@ -12,27 +13,37 @@ MODES = {"Idle": "idle", "Move": "move", "Guiding": "guiding", "Reflex": "reflex
 OPEN_M, SPEED_M_S, FORCE_N = 0.08, 0.1, 40.0
 """The hand, as the scene closes and opens it."""
 
-COLLISION = 40.0
-"""N·m in a joint, N and N·m at the hand: more stops the arm with a reflex. libfranka's examples set 20, which a hand that
-presses a cube on a table passes; polymetis sets 40. `--option collision=…` sets another."""
+COLLISION = 60.0
+"""N·m in a joint, N and N·m at the hand: more stops the arm with a reflex. A good pick presses a cube with 3 to 15 N, a finger
+that comes down on its edge hits it with 40 N. libfranka's examples set 20, polymetis 40. `--option collision=…` sets
+another."""
 
 
-def thresholds(address: Address) -> tuple[list[float], list[float]]:
-    """Collision thresholds of the joints (7,) and of the hand (6,). UserError for what is none."""
-    text = address.options.get("collision", COLLISION)
+def thresholds(options: dict) -> tuple[list[float], ...]:
+    """What `set_collision_behavior` takes: lower and upper torques (7,), lower and upper forces (6,). UserError for what is
+    none."""
+    text = options.get("collision", COLLISION)
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 1 <= value <= 100:
         raise UserError(f"--option collision={text}: expected a number from 1 to 100 (N·m and N), {COLLISION:g} by default.")
-    return [value] * 7, [value] * 6
+    return [value] * 7, [value] * 7, [value] * 6, [value] * 6
 
 
-def robot_state(s: Any, errors: tuple[str, ...]) -> RobotState:
-    """A client's state, with the names of its `errors`."""
+def robot_state(s: Any, errors: tuple[str, ...], collision: tuple[list[float], ...]) -> RobotState:
+    """A client's state, with the names of its `errors`; `collision` are its `thresholds`."""
     mode = MODES.get(s.robot_mode.name.removeprefix("k"), "other")
-    return RobotState(s.time.to_sec(), np.array(s.q), np.array(s.dq), mode, errors, float(s.control_command_success_rate))
+    return RobotState(s.time.to_sec(), np.array(s.q), np.array(s.dq), mode, errors, float(s.control_command_success_rate),
+                      contact(s.tau_ext_hat_filtered, s.O_F_ext_hat_K, collision))
+
+
+def contact(tau_ext_nm, wrench, collision: tuple[list[float], ...]) -> Contact:
+    """From external torques (7,) and the external wrench (6,)."""
+    _, torques, _, forces = collision
+    share = np.max(np.abs([*tau_ext_nm, *wrench]) / [*torques, *forces])
+    return Contact(float(share), np.array(tau_ext_nm))
 
 
 def set_flags(errors: Any) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ class PandaRobot:
     def connect(self) -> None:
         config = client("panda_py.libfranka", INSTALL).RealtimeConfig
         enforce = self.address.options.get("realtime") == "enforce"
-        self._joints, self._hand = thresholds(self.address)
+        self._thresholds = thresholds(self.address.options)
         try:
             self._panda = self._client.Panda(self.address.ip, realtime_config=config.kEnforce if enforce else config.kIgnore)
         except Exception as error:  # libfranka's exceptions have no common base in Python
@@ -48,11 +48,11 @@ class PandaRobot:
             s = self._panda.get_state()
         except Exception as error:
             raise self._fault(error) from error
-        return robot_state(s, set_flags(s.current_errors))
+        return robot_state(s, set_flags(s.current_errors), self._thresholds)
 
     def start(self) -> None:
         try:
-            self._panda.get_robot().set_collision_behavior(self._joints, self._joints, self._hand, self._hand)
+            self._panda.get_robot().set_collision_behavior(*self._thresholds)
             q = np.array(self._panda.get_state().q)
             self._controller, self._stopping = self._controllers.JointPosition(**self._gains), False
             self._panda.start_controller(self._controller)

@@ -34,7 +34,7 @@ class PylibfrankaRobot:
     def connect(self) -> None:
         config = self._client.RealtimeConfig
         enforce = self.address.options.get("realtime") == "enforce"
-        self._joints, self._hand = thresholds(self.address)
+        self._thresholds = thresholds(self.address.options)
         try:
             self._robot = self._client.Robot(self.address.ip, config.kEnforce if enforce else config.kIgnore)
             self._model = self._robot.load_model()
@@ -50,11 +50,11 @@ class PylibfrankaRobot:
             s = self._state if self.moving and self._state is not None else self._robot.read_once()
         except Exception as error:
             raise self._fault(error) from error
-        return robot_state(s, set_flags(s.current_errors))
+        return robot_state(s, set_flags(s.current_errors), self._thresholds)
 
     def start(self) -> None:
         try:
-            self._robot.set_collision_behavior(self._joints, self._joints, self._hand, self._hand)
+            self._robot.set_collision_behavior(*self._thresholds)
             self.q_d_rad, self._stopping, self._state = np.array(self._robot.read_once().q), 0, None
             self._law.reset()
             self._control = self._robot.start_torque_control()

@@ -16,7 +16,7 @@ import numpy as np
 from deploy.control.machine import Event
 from deploy.robots.arms import LIMITS
 from deploy.robots.base import Address, Features, GripperState, RobotFault, RobotState, stopped_by_itself
-from deploy.robots.libfranka import FORCE_N, OPEN_M, SPEED_M_S
+from deploy.robots.libfranka import FORCE_N, OPEN_M, SPEED_M_S, contact, thresholds
 from deploy.robots.registry import client
 from toto_robot.errors import UserError
 
@@ -30,6 +30,7 @@ DEFAULTS = {
     "grasp": "/franka_gripper/grasp",
     "move": "/franka_gripper/move",
     "port": "11311",
+    "collision": "20",  # what franka_control sets if nobody changes it
 }
 MODES = ("other", "idle", "move", "guiding", "reflex", "user_stopped", "other")
 """By the number in FrankaState.robot_mode."""
@@ -41,7 +42,7 @@ BRAKE = 0.5
 """Share of the acceleration limits with which a stop ends the motion."""
 
 
-def topics(options: dict) -> dict:
+def settings(options: dict) -> dict:
     """`DEFAULTS` with `options` over them; UserError for an option that does not exist."""
     wrong = sorted(set(options) - set(DEFAULTS))
     if wrong:
@@ -54,8 +55,8 @@ class RosNode:
     faults."""
 
     def __init__(self, address: Address, event: Event):
-        self.topics, self.event = topics(address.options), event
-        self.uri = f"http://{address.ip or '127.0.0.1'}:{self.topics['port']}"
+        self.options, self.event = settings(address.options), event
+        self.uri = f"http://{address.ip or '127.0.0.1'}:{self.options['port']}"
         os.environ["ROS_MASTER_URI"] = self.uri
         self.rospy, self.actionlib = client("rospy", INSTALL), client("actionlib", INSTALL)
         self._changed, self._newest, self._came_s = threading.Condition(), None, 0.0
@@ -104,7 +105,7 @@ class RosRobot:
         self._brake_rad_s2 = BRAKE * LIMITS[address.arm].ddq_max_rad_s2
 
     def connect(self) -> None:
-        names = self.node.topics
+        names = self.node.options
         self.node.open("toto_robot_arm", names["states"], self._messages.FrankaState)
         publisher = self.node.rospy.Publisher
         self._command = publisher(names["command"], self._std.Float64MultiArray, queue_size=1, tcp_nodelay=True)
@@ -114,11 +115,12 @@ class RosRobot:
     def observe(self) -> RobotState:
         m = self.node.newest()
         errors = tuple(name for name in m.current_errors.__slots__ if getattr(m.current_errors, name))
-        return RobotState(m.time, np.array(m.q), np.array(m.dq), MODES[m.robot_mode], errors, m.control_command_success_rate)
+        return RobotState(m.time, np.array(m.q), np.array(m.dq), MODES[m.robot_mode], errors, m.control_command_success_rate,
+                          contact(m.tau_ext_hat_filtered, m.O_F_ext_hat_K, thresholds(self.node.options)))
 
     def start(self) -> None:
         if self._command.get_num_connections() == 0:
-            raise RobotFault(Event.NETWORK, f"nobody listens to {self.node.topics['command']}: load the controller, or give "
+            raise RobotFault(Event.NETWORK, f"nobody listens to {self.node.options['command']}: load the controller, or give "
                              "--option command=...")
         self._q_d, self._dq_d = self.observe().q_rad, np.zeros(7)
         self._sent_s, self._stopping, self.moving = time.monotonic(), False, True
@@ -167,7 +169,7 @@ class RosGripper:
         self._running, self._what = None, ""
 
     def connect(self) -> None:
-        names = self.node.topics
+        names = self.node.options
         self.node.open("toto_robot_gripper", names["gripper_states"], self._sensor.JointState)
         self._grasp = self.node.action(names["grasp"], self._messages.GraspAction)
         self._move = self.node.action(names["move"], self._messages.MoveAction)

@@ -15,7 +15,7 @@ import numpy as np
 MESSAGES = {
     "franka_msgs": {
         "Errors": "bool joint_reflex\nbool joint_velocity_violation\n",
-        "FrankaState": "float64[7] q\nfloat64[7] dq\nfloat64 time\nfloat64 control_command_success_rate\nuint8 robot_mode\n"
+        "FrankaState": "float64[7] q\nfloat64[7] dq\nfloat64[7] tau_ext_hat_filtered\nfloat64[6] O_F_ext_hat_K\nfloat64 time\nfloat64 control_command_success_rate\nuint8 robot_mode\n"
                        "franka_msgs/Errors current_errors\n",
     },
     "franka_gripper": {"GraspEpsilon": "float64 inner\nfloat64 outer\n"},

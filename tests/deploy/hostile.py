@@ -4,6 +4,8 @@ import random
 
 import numpy as np
 
+from deploy.control.safety import Contact
+
 KINDS = ("actions", "cameras", "faults")
 PERIODS = 25
 
@@ -25,13 +27,22 @@ class Trouble:
 
     def __init__(self, kind: str, seed):
         self.draw, self.kind, self.count = random.Random(f"{seed}"), kind, 0
-        self.share = self.draw.random()
+        self.share, self.feels = self.draw.random(), random.Random(f"{seed}/touch")
 
     def policy(self, index: int):
         self.count += self.kind == "actions"
         if self.kind == "actions" and self.draw.random() < 0.7:
             return action(self.draw)
         return np.append(np.full(7, 0.2), self.draw.choice([-1.0, 1.0]))
+
+    def touch(self) -> Contact:
+        """What the arm feels, in a third of all states: anything up to twice what stops an arm."""
+        if self.feels.random() < 2 / 3:
+            return Contact()
+        torques = [self.feels.choice([0.0, self.feels.uniform(-40, 40)]) for _ in range(7)]
+        if self.feels.random() < 0.1:
+            torques[0] = self.feels.choice([1e9, np.nan, np.inf])
+        return Contact(self.feels.choice([self.feels.uniform(0, 2), np.nan, np.inf]), np.array(torques))
 
     def camera(self, reads: int):
         """The frame's number: the next one, or with this trouble none, an older one, or always the same."""

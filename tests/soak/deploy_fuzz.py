@@ -2,11 +2,12 @@
 
     python tests/soak/deploy_fuzz.py [actions=10000] [cameras=1000] [faults=200] [clients=30] [seed=0]
 
-A run is an episode of at most 25 control periods with one kind of trouble, on a simulated arm with a clock of its own. After
-each, every set-point that was sent is given to the emulator's controller, which must accept it, and is inside the workspace
-box and apart from the arm itself; the arm is not under control, and the run ended in STOP or FAULT. `clients` more runs
-(a third of each kind) go through a real client to the emulator as a process: it must have found no violation (a touch is
-none), its arm must not be under control, and no process may be left. Writes a dated table to tests/soak/results/.
+A run is an episode of at most 25 control periods with one kind of trouble, on a simulated arm with a clock of its own that
+feels contacts at random. After each, every set-point that was sent is given to the emulator's controller, which must accept
+it, and is inside the workspace box and apart from the arm itself; the arm is not under control, and the run ended in STOP or
+FAULT. `clients` more runs (a third of each kind) go through a real client to the emulator as a process: it must have found no
+violation (a touch is none), its arm must not be under control, and no process may be left. Writes a dated table to
+tests/soak/results/.
 """
 
 import importlib.util
@@ -16,6 +17,7 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,17 +26,14 @@ ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests" / "deploy"
 sys.path[:0] = [str(ROOT), str(TESTS)]
 
+from bench import POSITION, Bench  # noqa: E402
 from hostile import KINDS, PERIODS, Trouble  # noqa: E402
 from stage import Spy, Stage  # noqa: E402
 
 from benchmarks import machine as hardware  # noqa: E402
 from deploy.control import safety  # noqa: E402
 from deploy.control.machine import Event, Rules, State  # noqa: E402
-from deploy.emulator.controller import Command, Controller  # noqa: E402
-from deploy.emulator.plant import Sensed  # noqa: E402
-from deploy.emulator.wire import Control, Generator, MoveRequest  # noqa: E402
 from deploy.processes import lockstep  # noqa: E402
-from deploy.robots.arms import LIMITS  # noqa: E402
 from deploy.robots.base import RobotFault  # noqa: E402
 from envs.robots import ROBOTS  # noqa: E402
 
@@ -60,20 +59,21 @@ def check(stage: Stage, now) -> None:
 
 def witness(path_rad: np.ndarray) -> list[str]:
     """What the emulator's controller has against a joint motion from rest through these points (N, 7), one a millisecond."""
-    controller, zeros = Controller(LIMITS["fr3"], path_rad[0], ROBOT.arm_kd, False), np.zeros(7)
-    controller.move(MoveRequest(Control.JOINT_IMPEDANCE, Generator.JOINT_POSITION, False, zeros))
-    for q_rad in path_rad:
-        sensed = Sensed(controller.q_d, controller.dq_d, zeros, zeros, np.zeros(6), zeros, np.zeros((6, 7)), np.eye(4))
-        controller.tick(Command(q_rad=q_rad), sensed, lambda ddq: ddq)
-    return controller.violations
+    bench = Bench(enforce_timing=False, q=path_rad[0])
+    bench.move(*POSITION)
+    bench.positions(path_rad)
+    return bench.controller.violations
 
 
 class Watched(Spy):
-    """Keeps what it was sent apart for each time that it was under control."""
+    """Keeps what it was sent apart for each time that it was under control. Feels what `touch` says."""
 
-    def __init__(self):
+    def __init__(self, touch):
         super().__init__()
-        self.spans = []
+        self.spans, self.touch = [], touch
+
+    def observe(self):
+        return replace(super().observe(), contact=self.touch())
 
     def start(self):
         super().start()
@@ -83,7 +83,8 @@ class Watched(Spy):
 
 def run(draw: random.Random, kind: str) -> int:
     """One run; how many hostile things were in it."""
-    robot, trouble = Watched(), Trouble(kind, draw.random())
+    trouble = Trouble(kind, draw.random())
+    robot = Watched(trouble.touch)
     if kind == "faults":
         events = [Event.REFLEX, Event.USER_STOP, Event.NETWORK, Event.LIMITS, Event.ROBOT_FAILED]
         for _ in range(draw.randint(1, 3)):

@@ -62,8 +62,16 @@ def episodes_in(path: Path) -> int:
 
 def wait_for_writing(job: subprocess.Popen, path: Path, since_s: float) -> None:
     """Until the job has written into the set, or has ended."""
-    while job.poll() is None and not any(os.path.getmtime(f) > since_s for f, _, _ in os.walk(path)):
+    while job.poll() is None and not changed(path, since_s):
         time.sleep(0.005)
+
+
+def changed(path: Path, since_s: float) -> bool:
+    """Whether a folder of the set has changed since then; one that vanishes meanwhile has."""
+    try:
+        return any(os.path.getmtime(folder) > since_s for folder, _, _ in os.walk(path))
+    except FileNotFoundError:
+        return True
 
 
 def wait_for_orphans(job: subprocess.Popen) -> None:

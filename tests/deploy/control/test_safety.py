@@ -125,6 +125,51 @@ def test_an_arm_driven_against_the_box_stops_at_its_wall_and_can_leave_it_again(
     assert ENVELOPE.outside_m(up[-1].points_rad[-1])[0] < stuck - 0.01
 
 
+def touching(share, direction=(0, 10, 0, -10, 0, 0, 0)):
+    return safety.Contact(share, np.array(direction, np.float64))
+
+
+@given(st.floats(0.01, 1.5), st.lists(st.floats(-1, 1), min_size=21, max_size=21))
+def test_what_leads_into_a_contact_never_presses_harder_than_it_may(share, numbers):
+    lead, increment, torques = np.split(np.array(numbers) * np.repeat([0.2, 0.06, 20.0], 7), 3)
+    if (size := np.linalg.norm(torques)) < 1.0:
+        return
+    k = np.array(FRANKA.impedance_k_nm_rad)
+    softer = safety.yielding(increment, lead, safety.Contact(share, torques), k)
+    pressed, might = k * (lead + softer) @ torques / size, k * (lead + increment) @ torques / size
+    most = size * safety.YIELD / share
+    assert pressed == pytest.approx(min(might, most), abs=1e-9)
+    change = k * (softer - increment)  # along the contact alone
+    np.testing.assert_allclose(change - change @ torques / size * torques / size, 0, atol=1e-9)
+
+
+def test_an_arm_that_presses_comes_back_and_one_that_leads_away_is_left_alone():
+    arm = gate()
+    arm.reset(HOME)
+    pressing = np.append(np.sign(touching(1).tau_ext_nm), 1.0)
+    away = arm.command(-pressing, HOME, touching(0.9))
+    assert not away.limited
+    arm.reset(HOME)
+    for _ in range(3):
+        free = arm.command(pressing, HOME)
+    assert not free.limited
+    for _ in range(20):
+        held = arm.command(pressing, HOME, touching(0.9))
+    lead = arm.controller.limiter.q_rad - HOME
+    along = touching(1).tau_ext_nm / np.linalg.norm(touching(1).tau_ext_nm)
+    assert "yields to a contact at 90%" in held.limited and not held.breach
+    assert along @ (np.array(FRANKA.impedance_k_nm_rad) * lead) <= np.linalg.norm(touching(1).tau_ext_nm) / 0.9 * safety.YIELD + 1e-6
+
+
+def test_a_light_touch_changes_nothing():
+    one, other = gate(), gate()
+    for arm in (one, other):
+        arm.reset(HOME)
+    action = np.append(0.5 * np.ones(7), 1.0)
+    touched = one.command(action, HOME, touching(safety.TOUCH))
+    np.testing.assert_array_equal(touched.points_rad, other.command(action, HOME).points_rad)
+
+
 def test_the_gate_changes_nothing_of_what_the_expert_does():
     from policies.experts import ScriptedPick
 

@@ -28,16 +28,18 @@ def test_what_is_read_is_whole_while_another_process_writes_and_after_it_was_kil
     end = time.monotonic() + 60
     while not frames.head.version and time.monotonic() < end:
         time.sleep(0.01)
-    seen = set()
-    for turn in range(400):
-        if turn == 300:
+    seen, turns, killed_at = set(), 0, None
+    while killed_at is None or turns < killed_at + 100:
+        if killed_at is None and turns >= 300 and (len(seen) > 1 or time.monotonic() > end):
             os.kill(writer.pid, signal.SIGKILL)
             writer.join()
+            killed_at = turns
         values = block.read()
         assert (values == values[0]).all()
         rgb, captured_s, sequence = frames.get()
         assert (rgb == sequence % 256).all() and captured_s == sequence
         seen.add(sequence)
+        turns += 1
     assert len(seen) > 1
 
 
@@ -68,3 +70,15 @@ def test_a_state_is_interpolated_to_the_moment_of_the_frame():
     assert width_m == pytest.approx(0.0495) and rate_m_s == pytest.approx(-0.1)
     assert history.at(9.0)[0][0] == 39  # after the last one: the last one
     assert len(history.rows()) == 15 and not Stopped()
+
+
+def test_a_state_before_the_scene_was_put_elsewhere_is_not_the_past():
+    history = History(SPAWN, 1, length=64)
+    for i in range(9):
+        history.add(i / 100, [5.0], [0], 0.0)
+    history.forget()
+    assert not len(history.rows())
+    for i in range(2):
+        history.add(0.1 + i / 100, [7.0], [0], 0.08)
+    q, _, width_m, rate_m_s = history.at(0.11)
+    assert (q[0], width_m, rate_m_s) == (7.0, 0.08, 0.0) and history.at(0.0)[0][0] == 7.0
