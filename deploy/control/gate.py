@@ -71,7 +71,8 @@ class Gate:
         if contact.share > safety.TOUCH:
             softer = safety.yielding(increment, start - q_rad, contact, self.controller.impedance.k)
             if softer is not increment:
-                increment, limited = softer, limited or f"yields to a contact at {contact.share:.0%} of the collision threshold"
+                increment = np.clip(softer, -self.max_step_rad, self.max_step_rad)
+                limited = limited or f"yields to a contact at {contact.share:.0%} of the collision threshold"
         for share in SHARES if increment.any() else ():
             points = self.controller.command(share * increment, q_rad)
             why = self.envelope.refuse(self._braking_path(start), MARGIN_M)

@@ -50,7 +50,7 @@ def check(stage: Stage, now) -> None:
     """AssertionError for anything that may not be."""
     assert now.state in (State.STOP, State.FAULT) and now.ending is not None and not stage.robot.moving
     for sent in stage.robot.spans:
-        if sent:
+        if len(sent) > 1:
             objections = witness(np.array(sent))
             assert not objections, objections
             why = ENVELOPE.refuse(np.array(sent)[::4])
@@ -77,7 +77,7 @@ class Watched(Spy):
 
     def start(self):
         super().start()
-        self.sent = []
+        self.sent = [self.q_d_rad]  # where it rests
         self.spans.append(self.sent)
 
 

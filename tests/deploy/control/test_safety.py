@@ -91,14 +91,15 @@ ACTIONS = st.lists(
 @given(ACTIONS, st.sampled_from([1.0, 0.2]), st.integers(0, 2 ** 30))
 @settings(max_examples=10, deadline=None)
 def test_whatever_a_policy_says_every_set_point_is_inside_every_limit(actions, speed, seed):
-    """The measured arm follows with an error, as an arm does."""
+    """The measured arm follows with an error, as an arm does, and feels contacts."""
     arm, rng = gate(speed), np.random.default_rng(seed)
     q = HOME.copy()
     arm.reset(q)
     sent = [np.tile(q, (3, 1))]
     for action in actions * 3:
-        command = arm.command(action, q)
-        assert not command.breach
+        felt = touching(rng.uniform(0, 2), rng.uniform(-40, 40, 7)) if rng.random() < 0.3 else safety.Contact()
+        command = arm.command(action, q, felt)
+        assert not command.breach and np.abs(command.applied).max() <= 1 + 1e-9
         assert command.limited or action is None or safety.refuse_action(action, 8) is None
         sent.append(command.points_rad)
         q = command.points_rad[-1] + rng.uniform(-0.02, 0.02, 7)
@@ -157,7 +158,7 @@ def test_an_arm_that_presses_comes_back_and_one_that_leads_away_is_left_alone():
         held = arm.command(pressing, HOME, touching(0.9))
     lead = arm.controller.limiter.q_rad - HOME
     along = touching(1).tau_ext_nm / np.linalg.norm(touching(1).tau_ext_nm)
-    assert "yields to a contact at 90%" in held.limited and not held.breach
+    assert "yields to a contact at 90%" in held.limited and not held.breach and np.abs(held.applied).max() <= 1
     assert along @ (np.array(FRANKA.impedance_k_nm_rad) * lead) <= np.linalg.norm(touching(1).tau_ext_nm) / 0.9 * safety.YIELD + 1e-6
 
 
