@@ -1,9 +1,24 @@
 """Names of the experts that can label any state of an environment."""
 
-from policies.experts import ScriptedPick
+import numpy as np
+
+from policies.experts import ScriptedCabinet, ScriptedMove, ScriptedPick, ScriptedReach
 from toto_robot.errors import UserError
 
-EXPERTS = {"scripted": ScriptedPick}
+SCRIPTED = {"reach": ScriptedReach(), "cabinet": ScriptedCabinet(), "pick": ScriptedPick(), "move": ScriptedMove(),
+            "cube": ScriptedPick()}
+"""The scripted expert of each task."""
+
+
+class ScriptedExpert:
+    """The scripted expert of whichever task an environment has."""
+
+    def label(self, env) -> np.ndarray:
+        """The action (A,) float32 for the present state of `env` (a `RobotEnv`)."""
+        return SCRIPTED[env.task.name].label(env)
+
+
+EXPERTS = {"scripted": ScriptedExpert}
 
 
 def make_labeller(name: str):
