@@ -47,6 +47,7 @@ class Cabinet(Task):
         needs_fingers=False,
         privileged_names=("q (dof)", "dq (dof)", "palm (3)", "fingertips (4 × 3)", "handle (3)", "fingertips to handle (4 × 3)",
                           "drawer to go (1)"))}
+    _homes_rad = {"franka": (0.0, -0.97, 0.0, -2.2, 0.0, 2.45, -0.785)}
     painted = {**{name: ("table_rgb", (0.85, 0.85, 0.85)) for name in ("doors", "left", "right", "top", "back")},
                "front": ("table_rgb", (0.55, 0.55, 0.55)), "handle": ("object_rgb", None),
                **{f"post{i}": ("object_rgb", None) for i in range(2)},
@@ -68,7 +69,7 @@ class Cabinet(Task):
   <body name="drawer" pos="0.0515 0 0.3172">
     <inertial mass="5" pos="0 0 -0.03" diaginertia="0.3 0.2 0.4"/>
     <joint name="drawer" type="slide" axis="1 0 0" range="0 {cls.travel_m}" limited="true" damping="10"/>
-    <geom name="front" {_SOLID} pos="0.259 0 0.005" size="0.009 0.355 0.076" material="table"/>
+    <geom name="front" {_SOLID} pos="0.2555 0 0.005" size="0.009 0.355 0.076" material="table"/>
     <geom name="floor_of_drawer" {_SOLID} pos="-0.02 0 -0.064" size="0.27 0.345 0.006"/>
     <geom name="side0" {_SOLID} pos="-0.02 0.339 -0.013" size="0.27 0.006 0.045"/>
     <geom name="side1" {_SOLID} pos="-0.02 -0.339 -0.013" size="0.27 0.006 0.045"/>
