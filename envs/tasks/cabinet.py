@@ -67,7 +67,7 @@ class Cabinet(Task):
   <geom name="top" {_SOLID} pos="0 0 0.409" size="0.316 0.38 0.009" material="table"/>
   <geom name="back" {_SOLID} pos="-0.307 0 0.315" size="0.009 0.362 0.085" material="table"/>
   <body name="drawer" pos="0.0515 0 0.3172">
-    <inertial mass="5" pos="0 0 -0.03" diaginertia="0.3 0.2 0.4"/>
+    <inertial mass="3" pos="0 0 -0.03" diaginertia="0.2 0.1 0.2"/>
     <joint name="drawer" type="slide" axis="1 0 0" range="0 {cls.travel_m}" limited="true" damping="10"/>
     <geom name="front" {_SOLID} pos="0.2555 0 0.005" size="0.009 0.355 0.076" material="table"/>
     <geom name="floor_of_drawer" {_SOLID} pos="-0.02 0 -0.064" size="0.27 0.345 0.006"/>
@@ -88,6 +88,7 @@ class Cabinet(Task):
         self.slot = model.body("cabinet").mocapid[0]
         self.site = model.site("handle").id
         self.drawer = model.joint("drawer").qposadr[0]
+        self.drawer_speed = model.joint("drawer").dofadr[0]
         self.starts = [model.joint(f"prop{i}").qposadr[0] for i in range(len(_PROPS))]
 
     def place(self, data, rng: np.random.Generator) -> None:

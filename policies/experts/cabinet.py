@@ -9,7 +9,7 @@ class ScriptedCabinet(Scripted):
     """In a funnel in front of the handle the hand levels with it, fingers one above the other; it closes once the handle is
     between them, pulls straight back, and opens again whenever the handle is not between them."""
 
-    tilt_rad = 0.3
+    tilt_rad = 0.2
     """How far the hand points below the horizontal: the lower finger comes from the front, and the arm folds better."""
     funnel_slope = 2.0
     """Stand-off from the handle for each metre of lateral error beyond `funnel_m`."""
@@ -22,7 +22,7 @@ class ScriptedCabinet(Scripted):
     fingers."""
     grip_m = 0.0185
     """Opening of a hand that has closed on the handle, 16 mm thick."""
-    pull_m_s = 0.4
+    pull_m_s = 0.3
     """Top speed of the pull."""
     open_m = 0.38
     """How far the drawer is pulled: short of its stop."""
@@ -37,8 +37,9 @@ class ScriptedCabinet(Scripted):
         between = abs(along) < self.near_m[0] and abs(closing) < self.near_m[1] and abs(ahead) < self.near_m[2]
         held = between and data.qpos[arms:env.dof].sum() < self.grip_m
         if held:
-            to_go = self.open_m - data.qpos[env.task.drawer]
-            velocity = self._capped(gain * (offset * (0, 1, 1) + (to_go, 0, 0)), self.pull_m_s)
+            top = np.clip(0.1 + data.qvel[env.task.drawer_speed], 0.05, self.pull_m_s)  # gently: the handle slips through at 40 N
+            pull = min(gain * (self.open_m - data.qpos[env.task.drawer]), top)
+            velocity = self._capped(gain * offset * (0, 1, 1), 0.1) + (pull, 0, 0)
         else:
             lateral = float(np.linalg.norm(offset - (offset @ wanted[:, 2]) * wanted[:, 2]))
             spin = float(np.linalg.norm(self._towards(turn, wanted)))
