@@ -30,7 +30,7 @@ class ScriptedPick(Scripted):
         offset = cube - tcp
         lateral = float(np.hypot(offset[0], offset[1]))
         between = lateral < self.near_m[0] and abs(offset[2]) < self.near_m[1]
-        held = between and (gap_m < 0.048 or (gap_m < 0.067 and slide_m_s < 0.01))
+        held = between and (gap_m < 0.048 or (gap_m < 0.067 and slide_m_s < 0.01)) or self._grips(offset, gap_m)
         if held:
             dq = self._carry(env, tcp, turn, cube)
         else:
@@ -39,7 +39,11 @@ class ScriptedPick(Scripted):
             spin = self._upright(turn) + self._towards_face(turn, data.xmat[env.task.body].reshape(3, 3))
             # Slow while the fingers are closing.
             dq = self._twist(env, tcp, offset + (0, 0, above), spin, 1.0, 0.03 if between else self.speed_m_s)
-        return env.protocol.action_for(dq / env.control_hz, not between, data)
+        return env.protocol.action_for(dq / env.control_hz, not (between or held), data)
+
+    def _grips(self, offset, gap_m: float) -> bool:
+        """Whether the cube is in a hand that has it, though not in the middle."""
+        return False
 
     def _carry(self, env, tcp, turn, cube) -> np.ndarray:
         """Joint velocities (J,) rad/s with the cube in the hand."""
