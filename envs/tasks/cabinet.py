@@ -75,7 +75,7 @@ class Cabinet(Task):
     <geom name="side1" {_SOLID} pos="-0.02 -0.339 -0.013" size="0.27 0.006 0.045"/>
     <geom name="rear" {_SOLID} pos="-0.284 0 -0.013" size="0.006 0.345 0.045"/>
     <geom name="handle" type="capsule" fromto="0.305 -0.067 0.01 0.305 0.067 0.01" size="0.008" contype="2" conaffinity="5"
-          condim="4" friction="1 0.005 0.0001" solref="0.01 1" solimp="0.95 0.99 0.001"/>
+          condim="4" friction="1 0.005 0.0001" solref="0.005 1" solimp="0.99 0.999 0.001" priority="1"/>
     <geom name="post0" type="capsule" fromto="0.265 0.07 0.01 0.302 0.07 0.01" size="0.006" contype="2" conaffinity="5"/>
     <geom name="post1" type="capsule" fromto="0.265 -0.07 0.01 0.302 -0.07 0.01" size="0.006" contype="2" conaffinity="5"/>
     <site name="handle" pos="0.305 0 0.01" rgba="0 0 0 0"/>

@@ -17,7 +17,7 @@ class ScriptedCabinet(Scripted):
     """Lateral error inside which the fingers may be around the handle."""
     stand_off_m = 0.15
     """The greatest stand-off."""
-    near_m = (0.02, 0.015, 0.012)
+    near_m = (0.02, 0.015, 0.006)
     """Distances of the handle from the TCP, along the handle, in the closing direction and ahead, that count as between the
     fingers."""
     grip_m = 0.0185

@@ -16,6 +16,8 @@ class ScriptedMove(ScriptedPick):
     common_m = (0.68, 0.0, 0.68)
     """Where the cube is lifted to before the goal is in view, world frame."""
 
+    near_m = (0.014, 0.01)
+
     def _grips(self, offset, gap_m: float) -> bool:
         return 0.03 < gap_m < 0.048 and float(np.linalg.norm(offset)) < 0.035  # turning, it is pushed off the middle
 
