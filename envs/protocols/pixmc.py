@@ -38,7 +38,7 @@ class PixMC:
 
     @staticmethod
     def fits(robot: Robot) -> bool:
-        return True
+        return bool(robot.q_home_pixmc_rad)
 
     @staticmethod
     def home_rad(robot: Robot) -> np.ndarray:
