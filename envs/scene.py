@@ -56,7 +56,7 @@ def mjcf(robot: Robot, task, protocol) -> str:
         distractors="\n".join(
             f'<body name="distractor{i}" mocap="true" pos="{_PARKED}"><geom name="distractor{i}" type="box" '
             f'size="0.02 0.02 0.02" contype="0" conaffinity="0"/></body>' for i in range(DISTRACTORS)),
-        task=task.mjcf(), actuators=protocol.actuators(robot), extras=robot.extras_mjcf + protocol.extras(robot))
+        task=task.mjcf(robot), actuators=protocol.actuators(robot), extras=robot.extras_mjcf + protocol.extras(robot))
 
 
 def dress(model: mujoco.MjModel, data: mujoco.MjData, look: Appearance, nominal: dict) -> None:
@@ -113,7 +113,7 @@ def nominal_parts(model: mujoco.MjModel, robot: Robot, table_z_m: float) -> dict
     camera = model.camera("wrist").id
     base = model.body("base").id
     own = [g for g in range(model.ngeom) if model.body_rootid[model.geom_bodyid[g]] == base]
-    fingers = {model.body(name).id for name in robot.finger_bodies}
+    fingers = {int(model.jnt_bodyid[model.joint(name).id]) for name in robot.finger_joints}
     shade = lambda g: 0.5 if model.geom(g).name.endswith("_pad") else 1.0  # noqa: E731
     return dict(
         arm_geoms=[g for g in own if model.geom_bodyid[g] not in fingers],

@@ -14,10 +14,10 @@ and moves it at 0.9 of its size; here it is the iiwa 14 at full size, and PixMC'
 
 import numpy as np
 
-from envs.robots import franka
+from envs.robots import allegro, franka
 from envs.robots.limits import JointLimits
 from envs.robots.links import chain
-from envs.robots.robot import GripperRobot
+from envs.robots.robot import GripperRobot, HandRobot
 
 LIMITS = JointLimits(
     q_min_rad=np.radians((-170, -120, -170, -120, -170, -120, -175)).round(5),
@@ -92,3 +92,26 @@ KUKA_GRIPPER = GripperRobot(
     finger_grasp_m=franka.FRANKA.finger_grasp_m,
     **_ARM,
 )
+
+KUKA = HandRobot(
+    name="kuka",
+    body_mjcf=_body(allegro.hand('pos="0 0 0.071"', franka.WRIST_FOVY_DEG)),
+    defaults_mjcf=_DEFAULTS + allegro.DEFAULTS,
+    finger_joints=allegro.JOINTS,
+    finger_low_rad=allegro.LOW_RAD,
+    finger_high_rad=allegro.HIGH_RAD,
+    finger_kp=(600, 600, 600, 1000) * 3 + (1000, 1000, 1000, 600),
+    finger_kd=(15, 20, 15, 15) * 3 + (30, 20, 20, 15),
+    finger_tau_nm=allegro.TAU_NM,
+    open_rad=(0.0, 0.0, 0.3, 0.3) * 3 + (1.4, 0.0, 0.0, 0.3),
+    closed_rad=(0.0, 1.0, 0.8, 0.8) * 3 + (1.4, 0.3, 0.8, 0.8),
+    close_s=0.5,
+    q_home_rad=(0.0, -0.4, 0.0, -1.0, 0.0, 1.0, 0.0),
+    q_home_pixmc_rad=(0.0, -0.4, 0.0, -1.0, 0.0, 1.0, 0.0),
+    hand_body="hand",
+    tcp_in_hand_m=(0.05, -0.02, 0.19),
+    finger_bodies=tuple(f"{finger}_link_3" for finger in allegro.FINGERS),
+    finger_grasps_m=allegro.GRASPS_M,
+    **_ARM,
+)
+"""PixMC's gains and posture; a posture and a synergy of ours for the real arm's protocol."""

@@ -1,13 +1,16 @@
-"""Pick: lift a cube from the table (PixMC's FrankaPick; MVP, arXiv 2203.06173, TASKS.md and its code)."""
+"""Pick: lift a cube from the table (PixMC's FrankaPick and KukaPick; MVP, arXiv 2203.06173, TASKS.md and its code)."""
 
 import mujoco
 import numpy as np
+
+from envs.tasks.hands import HANDS
 
 TABLE_Z_M = 0.4
 
 
 class Pick:
-    """A table 0.6 × 1.0 × 0.4 m, the robot's base 0.5 m behind its middle, a 45 mm cube on it.
+    """A table 0.6 × 1.0 × 0.4 m, the robot's base 0.5 m behind its middle, a cube on it: 45 mm, 60 mm for the
+    Allegro hand.
 
     Reset: cube at x 0.5 ± 0.1, y ± 0.2 (PixMC's ranges), yaw at random at the real-arm protocol and 0 at PixMC's; arm
     at home ± 0.125 rad a joint. Success: the cube's centre within 0.1 m of 0.4 m above the table (|z - 0.8| ≤ 0.1)
@@ -18,7 +21,7 @@ class Pick:
     name = "pick"
     base_pos = "1 0 0"
     base_quat = "0 0 0 1"
-    half_m = 0.0225
+    half_m = HANDS["parallel"].cube_half_m
     table_z_m = TABLE_Z_M
     goal_z_m = 0.8
     goal_tolerance_m = 0.1
@@ -30,22 +33,27 @@ class Pick:
                         "left to cube (3)", "right to cube (3)", "height to go (1)")
 
     @classmethod
-    def mjcf(cls) -> str:
+    def mjcf(cls, robot) -> str:
+        half_m = HANDS[robot.hand].cube_half_m
         return f"""
 <geom name="table" type="box" pos="0.5 0 0.2" size="0.3 0.5 0.2" material="table" contype="2" conaffinity="5"
       friction="1 0.005 0.0001"/>
-<body name="object" pos="0.5 0 {TABLE_Z_M + cls.half_m}">
+<body name="object" pos="0.5 0 {TABLE_Z_M + half_m}">
   <freejoint name="object"/>
-  <geom name="object" type="box" size="{cls.half_m} {cls.half_m} {cls.half_m}" density="1000" condim="4"
+  <geom name="object" type="box" size="{half_m} {half_m} {half_m}" density="1000" condim="4"
         friction="1 0.005 0.0001" solref="0.01 1" solimp="0.95 0.99 0.001" contype="4" conaffinity="3"/>
 </body>"""
 
     def __init__(self, model: mujoco.MjModel, robot, protocol):
         self.model, self.robot, self.protocol = model, robot, protocol
+        self.hand = HANDS[robot.hand]
+        self.half_m = self.hand.cube_half_m
         self.body = model.body("object").id
         self.geom = model.geom("object").id
         self.start = model.joint("object").qposadr[0]
         self.fingers = [model.body(name).id for name in robot.finger_bodies]
+        self.grasps_m = robot.grasp_points_m()
+        self.palm = [model.body("palm").id] if self.hand.palm else []
         links = {model.body(name).id for name in robot.link_bodies}
         self.link_geom = np.array([model.geom_bodyid[g] in links for g in range(model.ngeom)])
         self.streak = 0
@@ -58,14 +66,14 @@ class Pick:
         self.streak = 0
 
     def fingertips(self, data) -> np.ndarray:
-        """(2, 3) grasp points of the fingers, world frame, metres."""
-        return np.stack([data.xpos[b] + data.xmat[b].reshape(3, 3) @ self.robot.finger_grasp_m for b in self.fingers])
+        """(fingers, 3) grasp points, world frame, metres."""
+        return np.stack([data.xpos[b] + data.xmat[b].reshape(3, 3) @ m for b, m in zip(self.fingers, self.grasps_m)])
 
     def privileged(self, data) -> np.ndarray:
-        """What PixMC's oracle adds to proprio, (16,), plus the cube's rotation (first two columns, 6) at the real-arm
-        protocol, where its yaw is random."""
+        """What PixMC's oracle adds to proprio, (16,) or (31,) with the Allegro hand, whose palm comes first; plus the cube's
+        rotation (first two columns, 6) at the real-arm protocol, where its yaw is random."""
         tips, cube = self.fingertips(data), data.xpos[self.body]
-        parts = [tips[0], tips[1], cube, cube - tips[0], cube - tips[1], [self.goal_z_m - cube[2]]]
+        parts = [*data.xpos[self.palm], *tips, cube, *(cube - tips), [self.goal_z_m - cube[2]]]
         if self.protocol.random_yaw:
             parts.append(data.xmat[self.body].reshape(3, 3)[:, :2].T.reshape(-1))
         return np.concatenate(parts)
@@ -75,16 +83,17 @@ class Pick:
         tips, cube = self.fingertips(data), data.xpos[self.body]
         height = abs(self.goal_z_m - cube[2])
         self.streak = self.streak + 1 if height <= self.goal_tolerance_m else 0
-        failed = self.protocol.ends_at_failure and (cube[2] < self.table_z_m - 0.04 or self._link_touches(data))
+        failed = self.protocol.ends_at_failure and (cube[2] < self.table_z_m - self.hand.fallen_m or self._link_touches(data))
         return self.reward(tips, cube, action), self.streak >= self.protocol.success_steps, failed
 
     def reward(self, tips, cube, action) -> float:
-        """PixMC's: reach 0.08/(0.04+d) a finger, lift bonus, height, height bonus, action penalty."""
-        distance = np.maximum(np.linalg.norm(tips - cube, axis=1), 0.02)
+        """PixMC's: reach w/(0.04+d) a finger, lift bonus, height, height bonus, action penalty."""
+        hand = self.hand
+        distance = np.maximum(np.linalg.norm(tips - cube, axis=1), hand.reach_floor_m)
         height = abs(self.goal_z_m - cube[2])
-        lifted = cube[2] - (self.table_z_m + self.half_m) > 0.015
-        return float(np.sum(0.08 / (0.04 + distance)) + 4 * 0.5 * lifted + 1.28 * lifted / (0.04 + height)
-                     + 4 * 0.5 * (height <= 0.04) - 0.01 * np.sum(np.square(action)))
+        lifted = cube[2] - (self.table_z_m + self.half_m) > hand.lifted_m
+        return float(np.sum(hand.reach_weights / (0.04 + distance)) + 4 * 0.5 * lifted + 1.28 * lifted / (0.04 + height)
+                     + 4 * 0.5 * (height <= hand.at_goal_m) - 0.01 * np.sum(np.square(action)))
 
     def _link_touches(self, data) -> bool:
         force = np.zeros(6)
