@@ -114,7 +114,7 @@ class Task(ABC):
 
     def hand_points(self, data) -> list[np.ndarray]:
         """What an oracle sees of the hand: the fingertips, and before them the palm of a hand that has one. (3,) each."""
-        palm = [] if self.robot.hand == "parallel" else [data.body(self.robot.hand_body).xpos]
+        palm = [] if self.robot.hand == "parallel" else [data.body("palm").xpos]
         return [*palm, *self.fingertips(data)]
 
     def _link_touches(self, data) -> bool:
