@@ -102,7 +102,8 @@ def main(cfg: RenderConfig) -> dict:
         job = bar.add_task("filming", total=cfg.clips)
         for look, count in wanted.items():
             dress = {"random": dict(appearance="cluttered"), "all": dict(shift="all"), "nominal": {}}[look]
-            with envs.VectorEnv(cfg.env, min(SLOTS, count), labeller=make_labeller("scripted"), image_size=cfg.image_size, **dress) as vec:
+            with envs.VectorEnv(cfg.env, min(SLOTS, count), labeller=make_labeller("scripted"), image_size=cfg.image_size,
+                                **dress) as vec:
                 while count > 0:
                     video, labels = film(vec, rng.integers(2 ** 31, size=vec.num_envs), cfg.frames, rng, cfg.labels)
                     for i in range(min(count, vec.num_envs)):

@@ -45,8 +45,8 @@ class Cabinet(Task):
     _hands = {"parallel": {}, "allegro": dict(
         finger_weights=(0.04, 0.04, 0.04, 0.08), nearness_m=0.04, around_weight=0.0, pose_weight=0.0, opposed=(0, 3),
         needs_fingers=False,
-        privileged_names=("q (dof)", "dq (dof)", "palm (3)", "fingertips (4 × 3)", "handle (3)", "fingertips to handle (4 × 3)",
-                          "drawer to go (1)"))}
+        privileged_names=("q (dof)", "dq (dof)", "palm (3)", "fingertips (4 × 3)", "handle (3)",
+                          "fingertips to handle (4 × 3)", "drawer to go (1)"))}
     _homes_rad = {"franka": (0.0, -0.97, 0.0, -2.2, 0.0, 2.45, -0.785),
                   "kuka_gripper": (0.0, -0.66, 0.0, -1.8, 0.0, 0.68, -1.57)}
     painted = {**{name: ("table_rgb", (0.85, 0.85, 0.85)) for name in ("doors", "left", "right", "top", "back")},

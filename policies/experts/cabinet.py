@@ -37,7 +37,8 @@ class ScriptedCabinet(Scripted):
         between = abs(along) < self.near_m[0] and abs(closing) < self.near_m[1] and abs(ahead) < self.near_m[2]
         held = between and data.qpos[arms:env.dof].sum() < self.grip_m
         if held:
-            top = np.clip(0.1 + data.qvel[env.task.drawer_speed], 0.05, self.pull_m_s)  # gently: the handle slips through at 40 N
+            # Speeds up with the drawer: hands that hold with 40 N lose a handle that they jerk at.
+            top = np.clip(0.1 + data.qvel[env.task.drawer_speed], 0.05, self.pull_m_s)
             pull = min(gain * (self.open_m - data.qpos[env.task.drawer]), top)
             velocity = self._capped(gain * offset * (0, 1, 1), 0.1) + (pull, 0, 0)
         else:

@@ -65,7 +65,8 @@ def test_the_reward_is_the_published_formula(hand, weights, c, around_weight, po
 def test_the_oracles_layout_is_the_published_one(env):
     obs, _ = env.reset(seed=3)
     (left, right), handle = env.task.fingertips(env.data), env.task.handle(env.data)
-    np.testing.assert_allclose(obs["privileged"][18:], [*left, *right, *handle, *(handle - left), *(handle - right), 0.4], atol=1e-6)
+    wanted = [*left, *right, *handle, *(handle - left), *(handle - right), 0.4]
+    np.testing.assert_allclose(obs["privileged"][18:], wanted, atol=1e-6)
 
 
 def test_success_asks_for_the_drawer_and_for_both_fingers(env, monkeypatch):
