@@ -15,7 +15,7 @@ def describe(env) -> dict:
     every pixel and every step, on one machine and one version of MuJoCo."""
     return {
         "mjcf": scene.mjcf(env.robot, type(env.task), env.protocol),
-        "robot": _values(env.robot, skip=("body_mjcf", "defaults_mjcf", "extras_mjcf")),
+        "robot": _values(env.robot, skip=("body_mjcf", "defaults_mjcf", "extras_mjcf", "hand")),
         "protocol": _values(type(env.protocol)),
         "task": _values(type(env.task)),
         "observation": {"image_size": env.image_size, "shift": env.shift, "dof": env.dof,

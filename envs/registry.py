@@ -12,7 +12,7 @@ from envs.tasks import TASKS
 
 @functools.cache
 def _parts() -> dict[str, tuple]:
-    return {f"{robot.name}_{task.name}{PROTOCOLS[p].suffix}": (robot, task, PROTOCOLS[p])
+    return {f"{robot.name}_{task.name}{PROTOCOLS[p].suffix}": (robot, task.for_hand(robot.hand), PROTOCOLS[p])
             for robot in ROBOTS.values() for task in TASKS.values() for p in task.protocols if PROTOCOLS[p].fits(robot)}
 
 

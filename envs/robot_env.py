@@ -43,11 +43,11 @@ class RobotEnv(gym.Env):
         self.task = task(self.model, robot, self.protocol)
         self.with_privileged, self.with_render, self.shift = privileged, render, shift
         self.appearance, self.image_size, self.render_mode = appearance, image_size, render_mode
-        self.control_hz, self.horizon = self.protocol.control_hz, self.protocol.horizon
+        self.control_hz, self.horizon = self.protocol.control_hz, self.task.horizon
         self.metadata = {**self.metadata, "render_fps": int(self.control_hz)}
         self.action_names = self.protocol.action_names
         self.dof = robot.dof
-        self._nominal = scene.nominal_parts(self.model, robot, task.table_z_m)
+        self._nominal = scene.nominal_parts(self.model, robot, self.task)
         self._low, self._span = robot.scale_low, robot.scale_high - robot.scale_low
         self.look: Appearance = NOMINAL
         self.action_space = gym.spaces.Box(-1.0, 1.0, (len(self.action_names),), np.float32)
@@ -62,7 +62,7 @@ class RobotEnv(gym.Env):
         super().reset(seed=seed)
         rng = self.np_random
         mujoco.mj_resetData(self.model, self.data)
-        q = self.protocol.home_rad(self.robot) + rng.uniform(-0.125, 0.125, self.dof)
+        q = self.task.home_rad() + rng.uniform(-0.125, 0.125, self.dof)
         self.data.qpos[:self.dof] = np.clip(q, self.robot.scale_low, self.robot.scale_high)
         self.task.reset(self.data, rng)
         self.protocol.reset(self.data)
@@ -129,6 +129,8 @@ class RobotEnv(gym.Env):
     @property
     def cube_in_hand_m(self) -> np.ndarray:
         """The object's position in the hand frame, (3,) metres: what the feature probe predicts."""
+        if not hasattr(self.task, "body"):
+            raise EnvError(f"env={self.name} has no cube whose position could be told; the tasks pick, cube and move have one")
         hand = self.data.body(self.robot.hand_body)
         return hand.xmat.reshape(3, 3).T @ (self.data.xpos[self.task.body] - hand.xpos)
 

@@ -3,7 +3,7 @@
 import mujoco
 import numpy as np
 
-from envs.appearance import TEXTURE_SIZE, Appearance
+from envs.appearance import NOMINAL, TEXTURE_SIZE, Appearance
 from envs.robots.robot import Robot
 
 # Software GL spends its time on shadows, multisampling and mesh vertices: none of them here.
@@ -61,9 +61,11 @@ def mjcf(robot: Robot, task, protocol) -> str:
 
 def dress(model: mujoco.MjModel, data: mujoco.MjData, look: Appearance, nominal: dict) -> None:
     """Writes an appearance into `model`; the canvas uploads textures that changed."""
-    paint = lambda name, rgb: model.geom_rgba.__setitem__(model.geom(name).id, (*rgb, 1.0))  # noqa: E731
-    for name, rgb in (("floor", look.floor_rgb), ("table", look.table_rgb), ("object", look.object_rgb)):
-        paint(name, rgb)
+    for geom, colour, own in nominal["painted"]:
+        rgb = getattr(look, colour)
+        if own is not None:
+            rgb = np.clip(np.array(own) + rgb - np.array(getattr(NOMINAL, colour)), 0, 1)
+        model.geom_rgba[geom] = (*rgb, 1.0)
     for geom in nominal["arm_geoms"]:
         model.geom_rgba[geom] = (*look.arm_rgb, 1.0)
     for geom, shade in nominal["finger_geoms"]:
@@ -108,15 +110,16 @@ def _texture(model, texture: int, pixels) -> None:
     model.tex_data[start:start + size] = 255 if pixels is None else np.asarray(pixels, np.uint8).reshape(-1)
 
 
-def nominal_parts(model: mujoco.MjModel, robot: Robot, table_z_m: float) -> dict:
+def nominal_parts(model: mujoco.MjModel, robot: Robot, task) -> dict:
     """What `dress` needs to know of the undressed model."""
     camera = model.camera("wrist").id
     base = model.body("base").id
     own = [g for g in range(model.ngeom) if model.body_rootid[model.geom_bodyid[g]] == base]
-    fingers = {model.body(name).id for name in robot.finger_bodies}
+    fingers = {int(model.jnt_bodyid[model.joint(name).id]) for name in robot.finger_joints}
     shade = lambda g: 0.5 if model.geom(g).name.endswith("_pad") else 1.0  # noqa: E731
     return dict(
         arm_geoms=[g for g in own if model.geom_bodyid[g] not in fingers],
         finger_geoms=[(g, shade(g)) for g in own if model.geom_bodyid[g] in fingers],
         wrist_pos=model.cam_pos[camera].copy(), wrist_quat=model.cam_quat[camera].copy(),
-        wrist_fovy=float(model.cam_fovy[camera]), table_z_m=table_z_m)
+        wrist_fovy=float(model.cam_fovy[camera]), table_z_m=task.table_z_m,
+        painted=[(model.geom(name).id, *paint) for name, paint in ({"floor": ("floor_rgb", None)} | task.painted).items()])

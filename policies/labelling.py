@@ -1,9 +1,31 @@
 """Names of the experts that can label any state of an environment."""
 
-from policies.experts import ScriptedPick
+import numpy as np
+
+from envs.errors import EnvError
+from policies.experts import ScriptedCabinet, ScriptedMove, ScriptedPick, ScriptedReach
 from toto_robot.errors import UserError
 
-EXPERTS = {"scripted": ScriptedPick}
+SCRIPTED = {
+    "parallel": {"reach": ScriptedReach(), "cabinet": ScriptedCabinet(), "pick": ScriptedPick(), "cube": ScriptedPick(),
+                 "move": ScriptedMove()},
+}
+"""The scripted expert of each task, for each kind of hand."""
+
+
+class ScriptedExpert:
+    """The scripted expert of whichever task and hand an environment has."""
+
+    def label(self, env) -> np.ndarray:
+        """The action (A,) float32 for the present state of `env` (a `RobotEnv`)."""
+        experts = SCRIPTED.get(env.robot.hand, {})
+        if env.task.name not in experts:
+            what = "; ".join(f"{hand} hand: {', '.join(tasks)}" for hand, tasks in SCRIPTED.items())
+            raise EnvError(f"expert=scripted does not exist for {env.name} ({env.robot.hand} hand). What exists: {what}.")
+        return experts[env.task.name].label(env)
+
+
+EXPERTS = {"scripted": ScriptedExpert}
 
 
 def make_labeller(name: str):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from envs.errors import EnvError
 from toto_robot.errors import UserError
 from toto_robot.render import RenderConfig, main
 
@@ -26,3 +27,8 @@ def test_labels_are_where_the_cube_is_and_the_seed_decides(tmp_path):
 def test_a_users_mistake_is_one_sentence(keys, words):
     with pytest.raises(UserError, match=words):
         RenderConfig(**keys)
+
+
+def test_labels_are_refused_where_there_is_no_cube(tmp_path):
+    with pytest.raises(EnvError, match="franka_reach has no cube"):
+        main(RenderConfig(out=str(tmp_path / "x.npz"), env="franka_reach", labels=True, clips=1, frames=2))

@@ -4,7 +4,7 @@
     python -m toto_robot.render out=data/probe.npz labels=true clips=64 looks=[nominal]
 
 Each clip is one episode of the scripted expert whose actions are now and then replaced by held random ones, so that
-the camera sees the cube from everywhere. Looks alternate through `looks`: "random" (colours, textures, lights,
+the camera sees the scene from everywhere. Looks alternate through `looks`: "random" (colours, textures, lights,
 boxes, camera), "all" (the evaluation shift of that name, mild) and "nominal". With labels=true the result is one .npz: `frames`
 uint8 (N, 128, 128, 3), `cube_in_hand_m` float32 (N, 3), `episode` int64 (N,).
 """
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 import envs
-from policies.experts import ScriptedPick
+from policies.labelling import make_labeller
 from toto_robot import door
 from toto_robot.atomic import atomic_write_bytes
 from toto_robot.errors import UserError
@@ -102,7 +102,8 @@ def main(cfg: RenderConfig) -> dict:
         job = bar.add_task("filming", total=cfg.clips)
         for look, count in wanted.items():
             dress = {"random": dict(appearance="cluttered"), "all": dict(shift="all"), "nominal": {}}[look]
-            with envs.VectorEnv(cfg.env, min(SLOTS, count), labeller=ScriptedPick(), image_size=cfg.image_size, **dress) as vec:
+            with envs.VectorEnv(cfg.env, min(SLOTS, count), labeller=make_labeller("scripted"), image_size=cfg.image_size,
+                                **dress) as vec:
                 while count > 0:
                     video, labels = film(vec, rng.integers(2 ** 31, size=vec.num_envs), cfg.frames, rng, cfg.labels)
                     for i in range(min(count, vec.num_envs)):

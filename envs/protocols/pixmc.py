@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from envs.protocols.actuators import FINGERS_M, position_actuators
+from envs.protocols.actuators import fingers_at_reset, hand_servo, position_actuators
 from envs.robots.robot import Robot
 
 
@@ -10,7 +10,7 @@ class PixMC:
     """The benchmark's protocol (MVP, arXiv 2203.06173): 60 Hz, 500 steps, increments of every joint's target.
 
     Action (dof,) in [-1, 1]: target ← clamp(target + speed_scale · 7.5/60 · a), speed_scale 1 for the arm (0.125 rad
-    a step) and 0.1 for the fingers (12.5 mm). It integrates on the previous target, not on the measured position.
+    a step), 1 for the joints of the Allegro hand and 0.1 for sliding fingers (12.5 mm). It integrates on the previous target, not on the measured position.
     Gains 400/80 on the arm as published; the fingers' 1e6/1e2 with 200 N are Isaac's and stand here as 2e4/1e2 with
     the same 200 N, which saturates at the same error to within a centimetre and is stable at this time step.
     """
@@ -34,20 +34,22 @@ class PixMC:
         self.action_names = tuple(f"d_{j}" for j in (*robot.arm_joints, *robot.finger_joints))
         self.substeps = 8
         arms, fingers = len(robot.arm_joints), len(robot.finger_joints)
-        self.scale = np.array([self.max_step_rad] * arms + [self.max_step_finger_m] * fingers)
+        finger_step = self.max_step_finger_m if robot.hand == "parallel" else self.max_step_rad
+        self.scale = np.array([self.max_step_rad] * arms + [finger_step] * fingers)
 
     @staticmethod
     def fits(robot: Robot) -> bool:
-        return True
+        return bool(robot.q_home_pixmc_rad)
 
     @staticmethod
     def home_rad(robot: Robot) -> np.ndarray:
-        return np.array([*robot.q_home_pixmc_rad, *[FINGERS_M] * len(robot.finger_joints)])
+        return np.array([*robot.q_home_pixmc_rad, *fingers_at_reset(robot)])
 
     @classmethod
     def actuators(cls, robot):
         arms = len(robot.arm_joints)
-        return position_actuators(robot, [400] * arms, [80] * arms, 'kp="20000" kv="100" forcerange="-200 200"')
+        fingers = 'kp="20000" kv="100" forcerange="-200 200"' if robot.hand == "parallel" else hand_servo(robot)
+        return position_actuators(robot, [400] * arms, [80] * arms, fingers)
 
     @classmethod
     def extras(cls, robot):
@@ -69,8 +71,8 @@ class PixMC:
         """
         arms = len(self.robot.arm_joints)
         lead = data.qpos[:arms] + 12 * np.asarray(dq_rad) - self.target[:arms]
-        low, high = self.robot.finger_range_m
-        finger = (high if open_gripper else low) - self.target[arms:]
+        (closed, open_), _ = self.robot.stroke()
+        finger = self.robot.fingers_at(open_ if open_gripper else closed) - self.target[arms:]
         return np.clip(np.concatenate([lead, finger]) / self.scale, -1, 1).astype(np.float32)
 
     def state(self) -> np.ndarray:

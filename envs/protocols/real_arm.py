@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from envs.protocols.actuators import FINGERS_M, hand_servo, one_motor, position_actuators
+from envs.protocols.actuators import fingers_at_reset, hand_servo, one_motor, position_actuators
 from envs.robots.gripper import Gripper
 from envs.robots.limits import JointLimiter
 from envs.robots.robot import Robot
@@ -12,7 +12,8 @@ class RealArm:
     """What a real arm takes: joint-target increments at 20 Hz inside its limits, and an open/close gripper.
 
     Action (J + 1,) in [-1, 1]: J increments of the commanded joint position, 1.0 = `max_step_rad`, then the gripper
-    (> 0.2 opens, < -0.2 closes, between them the last command holds). The command passes the robot's `JointLimiter`
+    (> 0.2 opens, < -0.2 closes, between them the last command holds), the same for every robot: a multi-finger hand
+    follows it along the line between its open and its closed posture (`HandRobot`). The command passes the robot's `JointLimiter`
     (speed, acceleration, position) and may lead the measured position by `max_lead_rad` at most, as an impedance
     controller's error clip does; between control ticks it is interpolated.
     """
@@ -53,7 +54,7 @@ class RealArm:
     @staticmethod
     def home_rad(robot: Robot) -> np.ndarray:
         """(dof,) joint positions that a reset is drawn around."""
-        return np.array([*robot.q_home_rad, *[FINGERS_M] * len(robot.finger_joints)])
+        return np.array([*robot.q_home_rad, *fingers_at_reset(robot)])
 
     @classmethod
     def actuators(cls, robot):

@@ -11,7 +11,8 @@ cropped to the middle 224 = 104.9°).
 import math
 
 from envs.robots.limits import Brake, JointLimits
-from envs.robots.robot import Robot
+from envs.robots.links import chain
+from envs.robots.robot import GripperRobot
 
 WRIST_FOVY_DEG = math.degrees(2 * math.atan(math.tan(math.radians(60)) * 224 / 298))
 
@@ -41,7 +42,6 @@ FR3_LIMITS = JointLimits(
 )
 """Franka's "Robot and interface specifications", and libfranka's rate_limiting.h and test/fr3.urdf."""
 
-# link: (pose in the parent, mass, centre of mass, inertia xx yy zz xy xz yz, capsules/boxes)
 _SIDE, _BACK = "0.7071068 -0.7071068 0 0", "0.7071068 0.7071068 0 0"
 _LINKS = (
     ("0 0 0.333", None, 4.970684, "0.003875 0.002081 -0.04762",
@@ -68,7 +68,7 @@ _LINKS = (
      [("capsule", "0 0 0.01 0 0 0.06", "0.04")]),
 )
 
-_DEFAULTS = """
+DEFAULTS = """
 <default class="franka">
   <joint armature="0.1" damping="1" axis="0 0 1"/>
   <geom group="0" contype="1" conaffinity="6" friction="1 0.005 0.0001" rgba="0.93 0.93 0.93 1"/>
@@ -79,7 +79,7 @@ _DEFAULTS = """
 </default>"""
 
 _HAND = f"""
-<body name="hand" pos="0 0 0.107" quat="0.9238795 0 0 -0.3826834">
+<body name="hand" {{place}}>
   <inertial mass="0.73" pos="-0.01 0 0.03" diaginertia="0.001 0.0025 0.0017"/>
   <camera name="wrist" pos="0.04 0 0.045" xyaxes="0 1 0 1 0 0" fovy="{WRIST_FOVY_DEG:.6f}"/>
   <geom name="hand_top" type="box" pos="0 0 0.019" size="0.0316 0.1025 0.019"/>
@@ -96,24 +96,14 @@ _FINGER = """
 </body>"""
 
 
-def _link(index: int, inner: str) -> str:
-    pos, quat, mass, com, inertia, shapes = _LINKS[index]
-    low, high = LIMITS.q_min_rad[index], LIMITS.q_max_rad[index]
-    geoms = "\n".join(f'<geom type="{kind}" fromto="{line}" size="{size}"/>' for kind, line, size in shapes)
-    turn = f' quat="{quat}"' if quat else ""
-    return f"""<body name="link{index + 1}" pos="{pos}"{turn}>
-  <inertial mass="{mass}" pos="{com}" fullinertia="{inertia}"/>
-  <joint name="joint{index + 1}" range="{low} {high}" limited="true"/>
-  {geoms}
-  {inner}
-</body>"""
+def hand(place: str) -> str:
+    """The hand as a `<body>` element; `place` holds its attributes pos and quat."""
+    fingers = _FINGER.format(side="left", quat="1 0 0 0") + _FINGER.format(side="right", quat="0 0 0 1")
+    return _HAND.format(place=place, fingers=fingers)
 
 
 def _body() -> str:
-    fingers = _FINGER.format(side="left", quat="1 0 0 0") + _FINGER.format(side="right", quat="0 0 0 1")
-    inner = _HAND.format(fingers=fingers)
-    for index in reversed(range(7)):
-        inner = _link(index, inner)
+    inner = chain(_LINKS, LIMITS, hand('pos="0 0 0.107" quat="0.9238795 0 0 -0.3826834"'))
     return f"""<body name="link0" childclass="franka">
   <inertial mass="0.629769" pos="-0.041018 -0.00014 0.049974"
             fullinertia="0.00315 0.00388 0.004285 8.2904e-07 0.00015 8.2299e-06"/>
@@ -123,10 +113,10 @@ def _body() -> str:
 </body>"""
 
 
-FRANKA = Robot(
+FRANKA = GripperRobot(
     name="franka",
     body_mjcf=_body(),
-    defaults_mjcf=_DEFAULTS,
+    defaults_mjcf=DEFAULTS,
     extras_mjcf="",
     arm_joints=tuple(f"joint{i}" for i in range(1, 8)),
     finger_joints=("left_finger_joint", "right_finger_joint"),

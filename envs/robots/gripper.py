@@ -1,4 +1,4 @@
-"""An open/close gripper: one command a step, with hysteresis, at the speed of the real hand."""
+"""An open/close command: one number a step, with hysteresis, at the speed of the real hand."""
 
 import numpy as np
 
@@ -10,31 +10,33 @@ HYSTERESIS = 0.2
 class Gripper:
     """Commands in [-1, 1]: above 0.2 opens, below -0.2 closes, between them the last command holds.
 
-    `advance(rate_hz)` moves the fingers' common set-point (metres of one finger) towards the command.
+    One number, the opening, moves towards the command: metres of one finger of a parallel gripper, and the place on the
+    line between the closed and the open posture of a multi-finger hand (0 closed, 1 open).
     """
 
     def __init__(self, robot: Robot):
-        self.range_m, self.speed_m_s = robot.finger_range_m, robot.gripper_speed_m_s
+        self.robot = robot
+        self.range, self.speed_per_s = robot.stroke()
         self.reset()
 
-    def reset(self) -> float:
-        """Open, as a real gripper starts; returns the set-point."""
-        self.opening, self.finger_m = True, self.range_m[1]
-        return self.finger_m
+    def reset(self):
+        """Open, as a real gripper starts; returns the finger joints' set-points."""
+        self.opening, self.place = True, self.range[1]
+        return self.robot.fingers_at(self.place)
 
     def command(self, value: float) -> None:
         if abs(value) > HYSTERESIS:
             self.opening = bool(value > 0)
 
-    def advance(self, rate_hz: float) -> float:
-        """The set-point one period later; called `rate_hz` times a second."""
-        goal, reach = self.range_m[int(self.opening)], self.speed_m_s / rate_hz
-        self.finger_m += float(np.clip(goal - self.finger_m, -reach, reach))
-        return self.finger_m
+    def advance(self, rate_hz: float):
+        """The finger joints' set-points one period later; called `rate_hz` times a second."""
+        goal, reach = self.range[int(self.opening)], self.speed_per_s / rate_hz
+        self.place += float(np.clip(goal - self.place, -reach, reach))
+        return self.robot.fingers_at(self.place)
 
     def state(self) -> np.ndarray:
         """(2,); `restore` takes it back exactly."""
-        return np.array([self.opening, self.finger_m], np.float64)
+        return np.array([self.opening, self.place], np.float64)
 
     def restore(self, state) -> None:
-        self.opening, self.finger_m = bool(state[0]), float(state[1])
+        self.opening, self.place = bool(state[0]), float(state[1])

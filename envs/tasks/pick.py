@@ -1,13 +1,13 @@
-"""Pick: lift a cube from the table (PixMC's FrankaPick; MVP, arXiv 2203.06173, TASKS.md and its code)."""
+"""Pick: lift a cube from the table (PixMC's FrankaPick and KukaPick; MVP, arXiv 2203.06173, TASKS.md and its code)."""
 
 import mujoco
 import numpy as np
 
-TABLE_Z_M = 0.4
+from envs.tasks.task import TABLE, TABLE_Z_M, Task
 
 
-class Pick:
-    """A table 0.6 × 1.0 × 0.4 m, the robot's base 0.5 m behind its middle, a 45 mm cube on it.
+class Pick(Task):
+    """A table 0.6 × 1.0 × 0.4 m, the robot's base 0.5 m behind its middle, a 45 mm cube on it (60 mm for the Allegro hand).
 
     Reset: cube at x 0.5 ± 0.1, y ± 0.2 (PixMC's ranges), yaw at random at the real-arm protocol and 0 at PixMC's; arm
     at home ± 0.125 rad a joint. Success: the cube's centre within 0.1 m of 0.4 m above the table (|z - 0.8| ≤ 0.1)
@@ -16,24 +16,32 @@ class Pick:
     """
 
     name = "pick"
-    base_pos = "1 0 0"
-    base_quat = "0 0 0 1"
     half_m = 0.0225
-    table_z_m = TABLE_Z_M
     goal_z_m = 0.8
     goal_tolerance_m = 0.1
     lift_point_m = (0.60, 0.0, 0.77)
     """Where an expert carries the cube, world frame: 0.03 m below the goal height, where the arm still reaches well."""
-    protocols = ("real_arm", "pixmc")
-    """Names of the protocols that the task is offered at."""
     privileged_names = ("q (dof)", "dq (dof)", "left fingertip (3)", "right fingertip (3)", "cube (3)",
                         "left to cube (3)", "right to cube (3)", "height to go (1)")
+    _finger_weights = (0.08, 0.08)
+    """Weight of each finger's nearness in the reward, in the order of `Robot.finger_bodies`."""
+    _nearest_m = 0.02
+    """Nearer than this pays no more."""
+    _lifted_m = 0.015
+    """Rise of the cube that counts as lifted."""
+    _bonus_m = 0.04
+    """Distance from the goal that pays the bonus."""
+    _fallen_m = 0.04
+    """A cube this far below the table's surface has fallen off."""
+    _hands = {"parallel": {}, "allegro": dict(
+        half_m=0.03, _finger_weights=(0.04, 0.04, 0.04, 0.08), _nearest_m=0.03, _lifted_m=0.02, _bonus_m=0.06, _fallen_m=0.06,
+        privileged_names=("q (dof)", "dq (dof)", "palm (3)", "fingertips (4 × 3)", "cube (3)", "fingertips to cube (4 × 3)",
+                          "height to go (1)"))}
+    painted = {"table": ("table_rgb", None), "object": ("object_rgb", None)}
 
     @classmethod
     def mjcf(cls) -> str:
-        return f"""
-<geom name="table" type="box" pos="0.5 0 0.2" size="0.3 0.5 0.2" material="table" contype="2" conaffinity="5"
-      friction="1 0.005 0.0001"/>
+        return f"""{TABLE}
 <body name="object" pos="0.5 0 {TABLE_Z_M + cls.half_m}">
   <freejoint name="object"/>
   <geom name="object" type="box" size="{cls.half_m} {cls.half_m} {cls.half_m}" density="1000" condim="4"
@@ -41,65 +49,45 @@ class Pick:
 </body>"""
 
     def __init__(self, model: mujoco.MjModel, robot, protocol):
-        self.model, self.robot, self.protocol = model, robot, protocol
+        super().__init__(model, robot, protocol)
         self.body = model.body("object").id
         self.geom = model.geom("object").id
         self.start = model.joint("object").qposadr[0]
-        self.fingers = [model.body(name).id for name in robot.finger_bodies]
-        links = {model.body(name).id for name in robot.link_bodies}
-        self.link_geom = np.array([model.geom_bodyid[g] in links for g in range(model.ngeom)])
-        self.streak = 0
 
-    def reset(self, data, rng: np.random.Generator) -> None:
+    def place(self, data, rng: np.random.Generator) -> None:
         x, y = 0.5 + rng.uniform(-0.1, 0.1), rng.uniform(-0.2, 0.2)
         yaw = rng.uniform(-np.pi, np.pi) if self.protocol.random_yaw else 0.0
         data.qpos[self.start:self.start + 7] = (
             x, y, self.table_z_m + self.half_m, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
-        self.streak = 0
-
-    def fingertips(self, data) -> np.ndarray:
-        """(2, 3) grasp points of the fingers, world frame, metres."""
-        return np.stack([data.xpos[b] + data.xmat[b].reshape(3, 3) @ self.robot.finger_grasp_m for b in self.fingers])
 
     def privileged(self, data) -> np.ndarray:
-        """What PixMC's oracle adds to proprio, (16,), plus the cube's rotation (first two columns, 6) at the real-arm
-        protocol, where its yaw is random."""
-        tips, cube = self.fingertips(data), data.xpos[self.body]
-        parts = [tips[0], tips[1], cube, cube - tips[0], cube - tips[1], [self.goal_z_m - cube[2]]]
-        if self.protocol.random_yaw:
-            parts.append(data.xmat[self.body].reshape(3, 3)[:, :2].T.reshape(-1))
-        return np.concatenate(parts)
+        """What PixMC's oracle adds to proprio, (16,) or (31,), plus the cube's rotation (first two columns, 6) at the
+        real-arm protocol, where its yaw is random."""
+        cube = data.xpos[self.body]
+        parts = [*self.hand_points(data), cube, *(cube - self.fingertips(data)), [self.goal_z_m - cube[2]]]
+        return np.concatenate(parts + self._rotation(data))
 
-    def evaluate(self, data, action) -> tuple[float, bool, bool]:
-        """(reward, success now complete, failed) after a step."""
-        tips, cube = self.fingertips(data), data.xpos[self.body]
-        height = abs(self.goal_z_m - cube[2])
-        self.streak = self.streak + 1 if height <= self.goal_tolerance_m else 0
-        failed = self.protocol.ends_at_failure and (cube[2] < self.table_z_m - 0.04 or self._link_touches(data))
-        return self.reward(tips, cube, action), self.streak >= self.protocol.success_steps, failed
+    def _rotation(self, data) -> list[np.ndarray]:
+        return [data.xmat[self.body].reshape(3, 3)[:, :2].T.reshape(-1)] if self.protocol.random_yaw else []
+
+    def good(self, data) -> bool:
+        return abs(self.goal_z_m - data.xpos[self.body][2]) <= self.goal_tolerance_m
+
+    def lost(self, data) -> bool:
+        return data.xpos[self.body][2] < self.table_z_m - self._fallen_m
+
+    def score(self, data, action) -> float:
+        return self.reward(self.fingertips(data), data.xpos[self.body], action)
 
     def reward(self, tips, cube, action) -> float:
-        """PixMC's: reach 0.08/(0.04+d) a finger, lift bonus, height, height bonus, action penalty."""
-        distance = np.maximum(np.linalg.norm(tips - cube, axis=1), 0.02)
-        height = abs(self.goal_z_m - cube[2])
-        lifted = cube[2] - (self.table_z_m + self.half_m) > 0.015
-        return float(np.sum(0.08 / (0.04 + distance)) + 4 * 0.5 * lifted + 1.28 * lifted / (0.04 + height)
-                     + 4 * 0.5 * (height <= 0.04) - 0.01 * np.sum(np.square(action)))
+        """PixMC's: each finger's nearness 1/(0.04+d), lift bonus, height, height bonus, action penalty."""
+        return self._paid(tips, cube, abs(self.goal_z_m - cube[2]), action)
 
-    def _link_touches(self, data) -> bool:
-        force = np.zeros(6)
-        for i in range(data.ncon):
-            if self.link_geom[data.contact.geom[i]].any():
-                mujoco.mj_contactForce(self.model, data, i, force)
-                if np.linalg.norm(force[:3]) > 1.0:
-                    return True
-        return False
-
-    def state(self) -> np.ndarray:
-        return np.array([self.streak], np.float64)
-
-    def restore(self, state) -> None:
-        self.streak = int(state[0])
+    def _paid(self, tips, cube, to_goal_m: float, action) -> float:
+        distance = np.maximum(np.linalg.norm(tips - cube, axis=1), self._nearest_m)
+        lifted = cube[2] - (self.table_z_m + self.half_m) > self._lifted_m
+        return float(np.sum(self._finger_weights / (0.04 + distance)) + 4 * 0.5 * lifted + 1.28 * lifted / (0.04 + to_goal_m)
+                     + 4 * 0.5 * (to_goal_m <= self._bonus_m) - 0.01 * np.sum(np.square(action)))
 
 
 class CubePick(Pick):

@@ -1,0 +1,164 @@
+"""What all tasks share: fingertips, streaks of good steps, contacts of the arm, numbers that depend on the hand."""
+
+import functools
+from abc import ABC, abstractmethod
+
+import mujoco
+import numpy as np
+
+from envs.errors import EnvError
+from envs.robots.robot import Robot
+
+TABLE_Z_M = 0.4
+SURFACE = 'contype="2" conaffinity="5" friction="1 0.005 0.0001"'
+"""Collision attributes of what stands still: the robot and objects touch it."""
+TABLE = f"""
+<geom name="table" type="box" pos="0.5 0 0.2" size="0.3 0.5 0.2" material="table" contype="2" conaffinity="5"
+      friction="1 0.005 0.0001"/>"""
+
+
+class Task(ABC):
+    """A task for any robot, at any of its protocols. A subclass gives the scene and says what is seen, wanted and paid.
+
+    The numbers in a class body are the parallel gripper's; `_hands` has those of other hands, and `for_hand` applies
+    them. Attributes that begin with an underscore stay out of `envs.fingerprint`, so that sets recorded before there
+    was a second hand still know their environment; the numbers of a hand in `_hands` are in it.
+    """
+
+    name: str
+    """The key in an environment's name, as in `franka_pick`."""
+    base_pos = "1 0 0"
+    base_quat = "0 0 0 1"
+    table_z_m = TABLE_Z_M
+    """Height of the surface that boxes of a cluttered look stand on."""
+    protocols = ("real_arm", "pixmc")
+    """Names of the protocols that the task is offered at."""
+    _share_of_horizon = 1.0
+    """Length of an episode, as a share of the protocol's."""
+    _hands: dict[str, dict] = {"parallel": {}}
+    """Numbers for each kind of hand that can do the task: {`Robot.hand`: {attribute: value}}."""
+    _homes_rad: dict[str, tuple] = {}
+    """{robot: arm joints (J,)} of robots that start elsewhere than at their `q_home_rad`, at our own protocols."""
+    painted: dict[str, tuple] = {"table": ("table_rgb", None)}
+    """{geom: (colour of `Appearance`, the geom's own nominal colour or None)}; a geom with a colour of its own differs
+    from it by what the colour of the appearance differs from its nominal one."""
+
+    @classmethod
+    def for_hand(cls, hand: str) -> type["Task"]:
+        """The task with the numbers of a hand (`Robot.hand`)."""
+        if hand not in cls._hands:
+            raise EnvError(f"the task {cls.name} has no numbers for the hand {hand!r}; it has: {', '.join(cls._hands)}")
+        return _with_numbers(cls, hand) if cls._hands[hand] else cls
+
+    @classmethod
+    @abstractmethod
+    def mjcf(cls) -> str:
+        """The scene around the robot, as children of `<worldbody>`."""
+
+    def __init__(self, model: mujoco.MjModel, robot: Robot, protocol):
+        self.model, self.robot, self.protocol = model, robot, protocol
+        self.fingers = [model.body(name).id for name in robot.finger_bodies]
+        self.grasp_points_m = robot.grasp_points_m()
+        links = {model.body(name).id for name in robot.link_bodies}
+        self.link_geom = np.array([model.geom_bodyid[g] in links for g in range(model.ngeom)])
+        self.horizon = round(protocol.horizon * self._share_of_horizon)
+        self.success_steps = protocol.success_steps
+        self.streak = 0
+
+    @property
+    def posture_rad(self) -> np.ndarray:
+        """(J,) arm joints that suit the task: where episodes start at our own protocols, and what experts fall back to."""
+        return np.array(self._homes_rad.get(self.robot.name, self.robot.q_home_rad))
+
+    def home_rad(self) -> np.ndarray:
+        """(dof,) joint positions that a reset is drawn around."""
+        home = self.protocol.home_rad(self.robot)
+        if self.protocol.name != "pixmc":  # PixMC has one home for all tasks
+            home[:len(self.robot.arm_joints)] = self.posture_rad
+        return home
+
+    def reset(self, data, rng: np.random.Generator) -> None:
+        """Draws a new scene into `data`."""
+        self.streak = 0
+        self.place(data, rng)
+
+    def evaluate(self, data, action) -> tuple[float, bool, bool]:
+        """(reward, success now complete, failed) after a step."""
+        self.streak = self.streak + 1 if self.good(data) else 0
+        failed = self.protocol.ends_at_failure and (self.lost(data) or self._link_touches(data))
+        return self.score(data, action), self.streak >= self.success_steps, failed
+
+    @abstractmethod
+    def place(self, data, rng: np.random.Generator) -> None:
+        """Puts the things of the scene where an episode begins."""
+
+    @abstractmethod
+    def good(self, data) -> bool:
+        """Whether this is a step that counts towards success."""
+
+    def lost(self, data) -> bool:
+        """Whether the episode can't succeed any more."""
+        return False
+
+    @abstractmethod
+    def score(self, data, action) -> float:
+        """PixMC's reward of a step."""
+
+    @abstractmethod
+    def privileged(self, data) -> np.ndarray:
+        """(n,): what PixMC's oracle adds to proprio."""
+
+    def fingertips(self, data) -> np.ndarray:
+        """(F, 3) grasp points of the fingers, world frame, metres."""
+        return np.stack([data.xpos[b] + data.xmat[b].reshape(3, 3) @ at for b, at in zip(self.fingers, self.grasp_points_m)])
+
+    def hand_points(self, data) -> list[np.ndarray]:
+        """What an oracle sees of the hand: the fingertips, and before them the palm of a hand that has one. (3,) each."""
+        palm = [] if self.robot.hand == "parallel" else [data.body("palm").xpos]
+        return [*palm, *self.fingertips(data)]
+
+    def _link_touches(self, data) -> bool:
+        force = np.zeros(6)
+        for i in range(data.ncon):
+            if self.link_geom[data.contact.geom[i]].any():
+                mujoco.mj_contactForce(self.model, data, i, force)
+                if np.linalg.norm(force[:3]) > 1.0:
+                    return True
+        return False
+
+    def state(self) -> np.ndarray:
+        return np.array([self.streak], np.float64)
+
+    def restore(self, state) -> None:
+        self.streak = int(state[0])
+
+
+@functools.cache
+def _with_numbers(task: type[Task], hand: str) -> type[Task]:
+    numbers = task._hands[hand]
+    more = {"hand_numbers": tuple(sorted(numbers.items())), "__doc__": task.__doc__, "__module__": task.__module__}
+    return type(task.__name__, (task,), numbers | more)
+
+
+class Goal:
+    """A sphere in the air that touches nothing, where the hand or an object shall go (PixMC: radius 0.04 m, green)."""
+
+    rgb = (0.466, 0.674, 0.188)
+
+    def __init__(self, model: mujoco.MjModel):
+        self.slot = model.body("goal").mocapid[0]
+
+    @staticmethod
+    def mjcf() -> str:
+        return """
+<body name="goal" mocap="true" pos="0.5 0 0.7">
+  <geom name="goal" type="sphere" size="0.04" contype="0" conaffinity="0"/>
+</body>"""
+
+    def place(self, data, rng: np.random.Generator, middle_m, reach_m) -> None:
+        """Draws the position from `middle_m` ± `reach_m`, (3,) each, world frame."""
+        data.mocap_pos[self.slot] = np.asarray(middle_m) + rng.uniform(-1, 1, 3) * reach_m
+
+    def at(self, data) -> np.ndarray:
+        """(3,) world frame, metres."""
+        return data.mocap_pos[self.slot]

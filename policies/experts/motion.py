@@ -1,0 +1,104 @@
+"""What scripted experts share: where the tool is, and joint motion for a motion of the tool (inverse kinematics)."""
+
+import mujoco
+import numpy as np
+
+
+class Scripted:
+    """An expert that sees the simulator's true state and moves the tool centre point (TCP)."""
+
+    speed_m_s = 0.75
+    """Top speed of the TCP."""
+    turn_rad_s = 2.5
+    """Top turning rate of the hand."""
+    damping = 0.05
+    """λ of the damped least squares, metres a radian."""
+
+    def label(self, env) -> np.ndarray:
+        """The action (A,) float32 for the present state of `env`, a `RobotEnv` of a task that this expert knows."""
+        raise NotImplementedError
+
+    def drive(self, env, velocity_m_s, spin_rad_s, open_gripper: bool) -> np.ndarray:
+        """The action (A,) that moves the TCP by a twist in the world frame, (3,) and (3,), capped at this expert's
+        speeds; a zero twist stands still. For teleoperation."""
+        tcp, _ = self.tool(env)
+        velocity, spin = np.asarray(velocity_m_s, float), np.asarray(spin_rad_s, float)
+        dq = np.zeros(len(env.robot.arm_joints))
+        if velocity.any() or spin.any():
+            dq = self._ik(env, tcp, self._capped(velocity, self.speed_m_s), self._capped(spin, self.turn_rad_s), 1.0)
+        return env.protocol.action_for(dq / env.control_hz, open_gripper, env.data)
+
+    @staticmethod
+    def tool(env) -> tuple[np.ndarray, np.ndarray]:
+        """The TCP (3,) and the hand's rotation (3, 3), world frame."""
+        hand = env.data.body(env.robot.hand_body)
+        turn = hand.xmat.reshape(3, 3)
+        return hand.xpos + turn @ env.robot.tcp_in_hand_m, turn
+
+    @staticmethod
+    def _capped(vector, top):
+        size = np.linalg.norm(vector)
+        return vector * (top / size) if size > top else vector
+
+    @staticmethod
+    def _upright(turn) -> np.ndarray:
+        """Rotation vector that points the hand's z axis down."""
+        axis = np.cross(turn[:, 2], (0, 0, -1.0))
+        if turn[2, 2] > 0.99:  # pointing up: any axis will do
+            return np.array([1.0, 0, 0])
+        return axis
+
+    @staticmethod
+    def _towards(turn, wanted) -> np.ndarray:
+        """Rotation vector, world frame, from the hand's rotation (3, 3) to a wanted one."""
+        quat, vector = np.zeros(4), np.zeros(3)
+        mujoco.mju_mat2Quat(quat, (wanted @ turn.T).reshape(-1))
+        mujoco.mju_quat2Vel(vector, quat, 1.0)
+        return vector
+
+    def _ik(self, env, tcp, velocity, spin, stiff) -> np.ndarray:
+        """Joint velocities (J,) rad/s for a TCP twist, with a pull to the task's posture in the null space."""
+        jacp, jacr = self._jacobians(env, tcp)
+        weight = 0.3 * stiff  # metres a radian
+        jac = np.vstack([jacp, weight * jacr])
+        twist = np.concatenate([velocity, weight * spin])
+        inverse = jac.T @ np.linalg.inv(jac @ jac.T + self.damping ** 2 * np.eye(6))
+        home = env.task.posture_rad - env.data.qpos[:len(env.robot.arm_joints)]
+        dq = inverse @ twist
+        dq += 0.5 * (home - inverse @ (jac @ home))
+        return self._within_speed(env, dq)
+
+    def _ik_position_first(self, env, tcp, velocity, spin) -> np.ndarray:
+        """Joint velocities (J,) rad/s for a TCP velocity, turning the hand and then the arm's posture only as far as
+        that leaves room: for places that a hand of fixed orientation can't reach."""
+        jacp, jacr = self._jacobians(env, tcp)
+        joints = jacp.shape[1]
+        place = jacp.T @ np.linalg.inv(jacp @ jacp.T + self.damping ** 2 * np.eye(3))
+        free = np.eye(joints) - place @ jacp
+        dq = place @ velocity
+        turning = jacr @ free
+        back = turning.T @ np.linalg.inv(turning @ turning.T + 0.1 * np.eye(3))
+        dq += free @ (back @ (spin - jacr @ dq))
+        home = env.task.posture_rad - env.data.qpos[:joints]
+        dq += 0.5 * (free - free @ back @ turning) @ home
+        return self._within_speed(env, dq)
+
+    @staticmethod
+    def _jacobians(env, tcp) -> tuple[np.ndarray, np.ndarray]:
+        jacp, jacr = np.zeros((3, env.model.nv)), np.zeros((3, env.model.nv))
+        mujoco.mj_jac(env.model, env.data, jacp, jacr, tcp, env.model.body(env.robot.hand_body).id)
+        arms = len(env.robot.arm_joints)
+        return jacp[:, :arms], jacr[:, :arms]
+
+    @staticmethod
+    def _within_speed(env, dq):
+        top = 0.98 * env.robot.limits.dq_max_rad_s
+        return dq / max(1.0, np.max(np.abs(dq) / top))
+
+
+def tilted(angle_rad: float) -> np.ndarray:
+    """The rotation (3, 3) of a hand that points down, tilted forward (to the world's -x) by an angle: columns are the
+    hand's axes, x where the wrist camera's image has its top."""
+    forward, down = np.sin(angle_rad), np.cos(angle_rad)
+    z, x = np.array([-forward, 0, -down]), np.array([-down, 0, forward])
+    return np.stack([x, np.cross(z, x), z], 1)

@@ -1,0 +1,21 @@
+"""The expert of the task reach."""
+
+import numpy as np
+
+from policies.experts.motion import Scripted, tilted
+
+
+class ScriptedReach(Scripted):
+    """Straight to the goal, the hand tilted forward so that the wrist camera keeps the goal in view; where the arm can't
+    reach a goal so, the tilt gives way. The fingers stay open."""
+
+    tilt_rad = 0.85
+    """Tilt of the hand from pointing down."""
+
+    def label(self, env) -> np.ndarray:
+        tcp, turn = self.tool(env)
+        gain = env.protocol.expert_gain_per_s
+        velocity = self._capped(gain * (env.task.goal.at(env.data) - env.task.hand(env.data)), self.speed_m_s)
+        spin = self._capped(gain * self._towards(turn, tilted(self.tilt_rad)), self.turn_rad_s)
+        dq = self._ik_position_first(env, tcp, velocity, spin)
+        return env.protocol.action_for(dq / env.control_hz, True, env.data)

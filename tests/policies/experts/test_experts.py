@@ -1,0 +1,78 @@
+"""Scripted experts: they succeed on every seed of a sample, also from where random actions led, and label any state."""
+
+import numpy as np
+import pytest
+
+import envs
+from policies.experts import ScriptedMove
+from policies.labelling import make_labeller
+
+NAMES = [f"{robot}_{task}" for robot in ("franka", "kuka_gripper") for task in ("reach", "move", "cabinet")]
+
+
+def run(env, expert, seed, wild_steps):
+    env.reset(seed=seed)
+    for action in np.random.default_rng(seed).uniform(-1, 1, (wild_steps, *env.action_space.shape)):
+        env.step(action)
+    for _ in range(env.horizon - wild_steps):
+        *_, terminated, truncated, info = env.step(expert.label(env))
+        if terminated or truncated:
+            break
+    return info["success"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("wild_steps", [0, 15])
+def test_the_expert_succeeds_on_every_seed_of_a_sample(name, wild_steps):
+    """Also where random actions have led the arm first."""
+    env, expert = envs.make(name, render=False), make_labeller("scripted")
+    assert [seed for seed in range(1000, 1006) if not run(env, expert, seed, wild_steps)] == []
+
+
+@pytest.mark.parametrize("task", ["reach", "move", "cabinet"])
+def test_the_expert_succeeds_at_pixmcs_protocol(task):
+    env, expert = envs.make(f"franka_{task}_pixmc", render=False), make_labeller("scripted")
+    assert run(env, expert, 1000, 0)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_label_is_an_action_in_every_state_and_a_function_of_it(name):
+    env, expert = envs.make(name, render=False), make_labeller("scripted")
+    env.reset(seed=0)
+    for action in np.random.default_rng(0).choice([-1.0, 1.0], (40, *env.action_space.shape)):
+        label = expert.label(env)
+        assert env.action_space.contains(label)
+        np.testing.assert_array_equal(expert.label(env), label)
+        env.step(action)
+
+
+def test_the_cube_goes_up_to_a_common_point_while_the_goal_is_out_of_view_and_then_to_the_goal():
+    """So the label depends on nothing that the wrist camera doesn't show."""
+    env, expert = envs.make("franka_move", render=False), ScriptedMove()
+    env.reset(seed=1002)
+    slot = env.task.goal.slot
+    seen = set()
+    for _ in range(env.horizon):
+        label, goal = expert.label(env), env.data.mocap_pos[slot].copy()
+        turn = expert.tool(env)[1]
+        tilt = np.arctan2(-turn[0, 2], -turn[2, 2]) / expert.tilt_rad
+        env.data.mocap_pos[slot] = goal + (0.05, 0.1, 0.05)
+        depends = bool((expert.label(env) != label).any())
+        env.data.mocap_pos[slot] = goal
+        held = label[-1] < 0 and env.data.body("object").xpos[2] > 0.43
+        if held:
+            seen.add(depends)
+            assert depends == (tilt > 0.4)
+        else:
+            assert not depends
+        *_, terminated, _, info = env.step(label)
+        if terminated:
+            break
+    assert info["success"] and seen == {False, True}
+
+
+def test_a_hand_without_an_expert_is_refused_with_what_exists():
+    env = envs.make("kuka_move", render=False)
+    env.reset(seed=0)
+    with pytest.raises(envs.EnvError, match="does not exist for kuka_move .allegro hand.. What exists: parallel hand: reach"):
+        make_labeller("scripted").label(env)
