@@ -32,6 +32,8 @@ class ScriptedPick:
 
     def label(self, env) -> np.ndarray:
         """The action (A,) float32 for the present state of `env` (a `RobotEnv` of a pick task)."""
+        if env.robot.hand == "allegro":
+            return HandPick().label(env)
         data, robot = env.data, env.robot
         hand = data.body(robot.hand_body)
         turn = hand.xmat.reshape(3, 3)
@@ -106,3 +108,56 @@ class ScriptedPick:
         dq += 0.5 * (home - inverse @ (jac @ home))
         top = 0.98 * env.robot.limits.dq_max_rad_s
         return dq / max(1.0, np.max(np.abs(dq) / top))
+
+
+class HandPick(ScriptedPick):
+    """The same for the Allegro hand: thumb on one face of the cube, the fingers on the opposite one.
+
+    The hand lies sideways over the table, its fingers hanging down: the thumb's side is then its lower end.
+    """
+
+    speed_m_s = 0.5
+    pitch_rad = np.radians(20)
+    near_m = (0.016, 0.014)
+    lift_point_m = (0.60, 0.0, 0.76)
+
+    def label(self, env) -> np.ndarray:
+        data, robot = env.data, env.robot
+        hand = data.body(robot.hand_body)
+        turn = hand.xmat.reshape(3, 3)
+        tcp = hand.xpos + turn @ robot.tcp_in_hand_m
+        cube = data.xpos[env.task.body]
+        gain = env.protocol.expert_gain_per_s
+        arms = len(robot.arm_joints)
+        offset = cube - tcp
+        lateral = float(np.hypot(offset[0], offset[1]))
+        tips = env.task.fingertips(data)
+        spread = np.linalg.norm(tips[:3].mean(0) - tips[3])
+        slow = np.abs(data.qvel[arms:env.dof]).max() < 0.5
+        between = lateral < self.near_m[0] and abs(offset[2]) < self.near_m[1]
+        held = spread < 0.085 and slow and lateral < 0.035 and abs(offset[2]) < 0.04
+        goal = self._grasp(cube, data.xmat[env.task.body].reshape(3, 3), turn)
+        spin = 0.5 * sum(np.cross(turn[:, i], goal[:, i]) for i in range(3))
+        if held:
+            error, stiff = np.array(self.lift_point_m) - cube, 0.3
+        else:
+            above = min(self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.25 * max(np.linalg.norm(spin) - 0.1, 0.0), 0.15)
+            error, stiff = offset + (0, 0, above), 1.0
+        velocity = self._capped(gain * error, self.speed_m_s)
+        if between and not held:
+            velocity = self._capped(velocity, 0.03)
+        dq = self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), stiff) / env.control_hz
+        return env.protocol.action_for(dq, not (between or held), data)
+
+    def _grasp(self, cube, box, turn) -> np.ndarray:
+        """Rotation (3, 3) of the hand at the grasp."""
+        out = np.arctan2(cube[1], cube[0] - 1.0)
+        heading = out + np.radians(np.interp(np.hypot(cube[1], cube[0] - 1.0), [0.4, 0.632], [94, 68]))
+        up = int(np.argmax(np.abs(box[2])))
+        side = box[:, (up + 1) % 3]
+        yaw = np.arctan2(side[1], side[0]) - heading
+        heading += (yaw + np.pi / 4) % (np.pi / 2) - np.pi / 4
+        ahead, down = np.array([np.cos(heading), np.sin(heading), 0]), np.array([0, 0, -1.0])
+        z = np.cos(self.pitch_rad) * ahead + np.sin(self.pitch_rad) * down
+        x = np.cos(self.pitch_rad) * down - np.sin(self.pitch_rad) * ahead
+        return np.stack([x, np.cross(z, x), z], 1)
