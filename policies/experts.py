@@ -33,7 +33,7 @@ class ScriptedPick:
     def label(self, env) -> np.ndarray:
         """The action (A,) float32 for the present state of `env` (a `RobotEnv` of a pick task)."""
         if env.robot.hand == "allegro":
-            return HandPick().label(env)
+            h = HandPick(); a = h.label(env); self.debug = h.debug; return a
         data, robot = env.data, env.robot
         hand = data.body(robot.hand_body)
         turn = hand.xmat.reshape(3, 3)
@@ -135,7 +135,8 @@ class HandPick(ScriptedPick):
         spread = np.linalg.norm(tips[:3].mean(0) - tips[3])
         slow = np.abs(data.qvel[arms:env.dof]).max() < 0.5
         between = lateral < self.near_m[0] and abs(offset[2]) < self.near_m[1]
-        held = spread < 0.085 and slow and lateral < 0.035 and abs(offset[2]) < 0.04
+        caged = spread < 0.14 and np.linalg.norm(cube - (tips[:3].mean(0) + tips[3]) / 2) < 0.04
+        held = spread < 0.085 and slow and caged
         goal = self._grasp(cube, data.xmat[env.task.body].reshape(3, 3), turn)
         spin = 0.5 * sum(np.cross(turn[:, i], goal[:, i]) for i in range(3))
         if held:
@@ -144,10 +145,11 @@ class HandPick(ScriptedPick):
             above = min(self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.25 * max(np.linalg.norm(spin) - 0.1, 0.0), 0.15)
             error, stiff = offset + (0, 0, above), 1.0
         velocity = self._capped(gain * error, self.speed_m_s)
-        if between and not held:
+        if (between or caged) and not held:
             velocity = self._capped(velocity, 0.03)
         dq = self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), stiff) / env.control_hz
-        return env.protocol.action_for(dq, not (between or held), data)
+        self.debug = (offset, lateral, spread, slow, between, caged, held, np.linalg.norm(spin))
+        return env.protocol.action_for(dq, not (between or caged), data)
 
     def _grasp(self, cube, box, turn) -> np.ndarray:
         """Rotation (3, 3) of the hand at the grasp."""
