@@ -33,7 +33,7 @@ class ScriptedPick:
     def label(self, env) -> np.ndarray:
         """The action (A,) float32 for the present state of `env` (a `RobotEnv` of a pick task)."""
         if env.robot.hand == "allegro":
-            h = HandPick(); a = h.label(env); self.debug = h.debug; return a
+            return HandPick().label(env)
         data, robot = env.data, env.robot
         hand = data.body(robot.hand_body)
         turn = hand.xmat.reshape(3, 3)
@@ -113,13 +113,24 @@ class ScriptedPick:
 class HandPick(ScriptedPick):
     """The same for the Allegro hand: thumb on one face of the cube, the fingers on the opposite one.
 
-    The hand lies sideways over the table, its fingers hanging down: the thumb's side is then its lower end.
+    The hand comes from the side, about level (`pitch_rad` below it), with thumb and fingers hanging down around the cube:
+    beside it, because a level hand that points away from the base leaves the elbow no room over the near half of the
+    table. Its heading is that of the cube's face nearest to `heading_rad`, so it jumps where a cube's yaw lies between two
+    faces, but never with the motion of the hand.
     """
 
     speed_m_s = 0.5
     pitch_rad = np.radians(20)
+    """Of the fingers' direction below the horizontal, where the closing thumb and fingers are vertical."""
+    heading_rad = ((0.4, 0.632), tuple(np.radians((84, 60))))
+    """Heading from the outward direction, over the cube's distance from the base in metres: nearest and farthest cube."""
     near_m = (0.016, 0.014)
-    lift_point_m = (0.60, 0.0, 0.76)
+    held_spread_m, open_spread_m = 0.085, 0.14
+    """Between the fingers' middle and the thumb: below the first the cube is in between, above the second the hand is open."""
+    still_rad_s = 0.5
+    """Fingers slower than this have come to rest on something."""
+    caged_m = 0.04
+    """The closing hand goes on closing while the cube is this near to the middle of its tips."""
 
     def label(self, env) -> np.ndarray:
         data, robot = env.data, env.robot
@@ -128,38 +139,37 @@ class HandPick(ScriptedPick):
         tcp = hand.xpos + turn @ robot.tcp_in_hand_m
         cube = data.xpos[env.task.body]
         gain = env.protocol.expert_gain_per_s
-        arms = len(robot.arm_joints)
+
+        tips = env.task.fingertips(data)
+        fingers, thumb = tips[:3].mean(0), tips[3]
+        spread = np.linalg.norm(fingers - thumb)
+        caged = spread < self.open_spread_m and np.linalg.norm(cube - (fingers + thumb) / 2) < self.caged_m
+        still = np.abs(data.qvel[len(robot.arm_joints):env.dof]).max() < self.still_rad_s
+        held = caged and spread < self.held_spread_m and still
         offset = cube - tcp
         lateral = float(np.hypot(offset[0], offset[1]))
-        tips = env.task.fingertips(data)
-        spread = np.linalg.norm(tips[:3].mean(0) - tips[3])
-        slow = np.abs(data.qvel[arms:env.dof]).max() < 0.5
         between = lateral < self.near_m[0] and abs(offset[2]) < self.near_m[1]
-        caged = spread < 0.14 and np.linalg.norm(cube - (tips[:3].mean(0) + tips[3]) / 2) < 0.04
-        held = spread < 0.085 and slow and caged
-        goal = self._grasp(cube, data.xmat[env.task.body].reshape(3, 3), turn)
-        spin = 0.5 * sum(np.cross(turn[:, i], goal[:, i]) for i in range(3))
+
+        goal = self._grasp(cube - data.body("base").xpos, data.xmat[env.task.body].reshape(3, 3))
+        spin = 0.5 * np.cross(turn, goal, axis=0).sum(1)
         if held:
-            error, stiff = np.array(self.lift_point_m) - cube, 0.3
+            error, stiff = np.array(env.task.lift_point_m) - cube, 0.3
         else:
-            above = min(self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.25 * max(np.linalg.norm(spin) - 0.1, 0.0), 0.15)
-            error, stiff = offset + (0, 0, above), 1.0
+            above = self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.25 * max(np.linalg.norm(spin) - 0.1, 0.0)
+            error, stiff = offset + (0, 0, min(above, 0.15)), 1.0
         velocity = self._capped(gain * error, self.speed_m_s)
         if (between or caged) and not held:
-            velocity = self._capped(velocity, 0.03)
+            velocity = self._capped(velocity, 0.03)  # the hand is closing
         dq = self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), stiff) / env.control_hz
-        self.debug = (offset, lateral, spread, slow, between, caged, held, np.linalg.norm(spin))
         return env.protocol.action_for(dq, not (between or caged), data)
 
-    def _grasp(self, cube, box, turn) -> np.ndarray:
-        """Rotation (3, 3) of the hand at the grasp."""
-        out = np.arctan2(cube[1], cube[0] - 1.0)
-        heading = out + np.radians(np.interp(np.hypot(cube[1], cube[0] - 1.0), [0.4, 0.632], [94, 68]))
-        up = int(np.argmax(np.abs(box[2])))
-        side = box[:, (up + 1) % 3]
-        yaw = np.arctan2(side[1], side[0]) - heading
-        heading += (yaw + np.pi / 4) % (np.pi / 2) - np.pi / 4
+    def _grasp(self, from_base, cube) -> np.ndarray:
+        """Rotation (3, 3) of the hand at the grasp; `from_base` (3,) to the cube, `cube` its rotation."""
+        outward = np.arctan2(from_base[1], from_base[0])
+        heading = outward + np.interp(np.hypot(from_base[0], from_base[1]), *self.heading_rad)
+        side = cube[:, (int(np.argmax(np.abs(cube[2]))) + 1) % 3]
+        heading += (np.arctan2(side[1], side[0]) - heading + np.pi / 4) % (np.pi / 2) - np.pi / 4
+        c, s = np.cos(self.pitch_rad), np.sin(self.pitch_rad)
         ahead, down = np.array([np.cos(heading), np.sin(heading), 0]), np.array([0, 0, -1.0])
-        z = np.cos(self.pitch_rad) * ahead + np.sin(self.pitch_rad) * down
-        x = np.cos(self.pitch_rad) * down - np.sin(self.pitch_rad) * ahead
+        z, x = c * ahead + s * down, c * down - s * ahead
         return np.stack([x, np.cross(z, x), z], 1)
