@@ -122,7 +122,7 @@ class HandPick(ScriptedPick):
     speed_m_s = 0.5
     pitch_rad = np.radians(20)
     """Of the fingers' direction below the horizontal, where the closing thumb and fingers are vertical."""
-    heading_rad = ((0.4, 0.632), tuple(np.radians((84, 60))))
+    heading_rad = ((0.4, 0.632), tuple(np.radians((94, 64))))
     """Heading from the outward direction, over the cube's distance from the base in metres: nearest and farthest cube."""
     near_m = (0.016, 0.014)
     held_spread_m, open_spread_m = 0.085, 0.14
