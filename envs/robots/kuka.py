@@ -52,7 +52,8 @@ FLANGE_M = 0.045
 _DEFAULTS = """
 <default class="kuka">
   <joint armature="0.1" damping="1" axis="0 0 1"/>
-  <geom group="0" contype="1" conaffinity="6" friction="1 0.005 0.0001" rgba="0.93 0.93 0.93 1"/>
+  <geom group="0" contype="1" conaffinity="6" friction="1 0.005 0.0001" priority="1"
+        solref="0.006 1" solimp="0.95 0.99 0.001" rgba="0.93 0.93 0.93 1"/>
 </default>"""
 
 
