@@ -9,7 +9,9 @@ shapes are ours: capsules that follow the covers. The impedance gains are the Pa
 `kuka_gripper` carries the Franka hand on an adapter plate of 12 mm, and its camera.
 
 `kuka` is PixMC's robot. PixMC itself loads an iiwa 7 (its URDF kuka_allegro) with the torques of the iiwa 14 and draws
-and moves it at 0.9 of its size; here it is the iiwa 14 at full size, and PixMC's posture, gains and camera on it.
+and moves it at 0.9 of its size; here it is the iiwa 14 at full size, and PixMC's posture, gains and camera on it. From
+that posture the camera looks level over the table, and 122 of 150 resets begin without the cube in view. Things nearer to
+the camera than the scene's near plane, 26 mm, are not drawn: the base of the thumb.
 """
 
 import numpy as np
@@ -115,4 +117,5 @@ KUKA = HandRobot(
     finger_grasps_m=allegro.GRASPS_M,
     **_ARM,
 )
-"""PixMC's gains and posture; a posture and a synergy of ours for the real arm's protocol."""
+"""PixMC's gains and posture. For the real arm's protocol, ours: a posture beside the table's middle with the hand at 40°,
+from which the camera sees the cube in 78 of 80 resets, and a synergy that closes fingers and thumb around 60 mm."""

@@ -19,11 +19,13 @@ class HandNumbers:
     """Distance to the goal that earns the bonus."""
     fallen_m: float
     """Depth below the table that ends a PixMC episode."""
+    fingers: tuple[str, ...]
+    """Names of the fingers, in the order of `Robot.finger_bodies`."""
     palm: bool
-    """Whether the privileged state holds the palm."""
+    """Whether the privileged state begins with the palm."""
 
 
 HANDS = {
-    "parallel": HandNumbers(0.0225, (0.08, 0.08), 0.02, 0.015, 0.04, 0.04, palm=False),
-    "allegro": HandNumbers(0.03, (0.04, 0.04, 0.04, 0.08), 0.03, 0.02, 0.06, 0.06, palm=True),
+    "parallel": HandNumbers(0.0225, (0.08, 0.08), 0.02, 0.015, 0.04, 0.04, ("left", "right"), False),
+    "allegro": HandNumbers(0.03, (0.04, 0.04, 0.04, 0.08), 0.03, 0.02, 0.06, 0.06, ("index", "middle", "ring", "thumb"), True),
 }

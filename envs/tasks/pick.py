@@ -31,6 +31,7 @@ class Pick:
     """Names of the protocols that the task is offered at."""
     privileged_names = ("q (dof)", "dq (dof)", "left fingertip (3)", "right fingertip (3)", "cube (3)",
                         "left to cube (3)", "right to cube (3)", "height to go (1)")
+    """Of a parallel gripper; an instance has its robot's."""
 
     @classmethod
     def mjcf(cls, robot) -> str:
@@ -54,6 +55,9 @@ class Pick:
         self.fingers = [model.body(name).id for name in robot.finger_bodies]
         self.grasps_m = robot.grasp_points_m()
         self.palm = [model.body("palm").id] if self.hand.palm else []
+        self.privileged_names = (
+            "q (dof)", "dq (dof)", *["palm (3)"][:len(self.palm)], *(f"{name} fingertip (3)" for name in self.hand.fingers),
+            "cube (3)", *(f"{name} to cube (3)" for name in self.hand.fingers), "height to go (1)")
         links = {model.body(name).id for name in robot.link_bodies}
         self.link_geom = np.array([model.geom_bodyid[g] in links for g in range(model.ngeom)])
         self.streak = 0

@@ -46,6 +46,10 @@ def test_pixmcs_layouts_and_the_real_arms():
     np.testing.assert_allclose(extra[15:18], cube, atol=1e-6)
     np.testing.assert_allclose(extra[18:30].reshape(4, 3), cube - extra[3:15].reshape(4, 3), atol=1e-6)
     assert extra[30] == pytest.approx(0.8 - cube[2])
+    sizes = [int(name[name.index("(") + 1:-1].replace("dof", "23")) for name in env.task.privileged_names]
+    assert sum(sizes) == 77 and env.task.privileged_names[2] == "palm (3)"
+    franka = envs.make("franka_pick", render=False).task
+    assert franka.privileged_names == type(franka).privileged_names
     for name, dof in (("kuka_pick", 23), ("kuka_gripper_pick", 9)):
         env = envs.make(name, render=False)
         assert env.action_space.shape == (8,) and env.observation_space["proprio"].shape == (2 * dof,)
@@ -125,9 +129,10 @@ def test_wild_actions_never_blow_the_physics_up(name, wild):
     env, rng = envs.make(name, render=False), np.random.default_rng(0)
     env.reset(seed=0)
     for step in range(200):
-        held = step % 10 or wild == "uniform"
-        action = rng.uniform(-1, 1, env.action_space.shape) if wild == "uniform" else action if held else \
-            rng.choice([-1.0, 1.0], env.action_space.shape)
+        if wild == "uniform":
+            action = rng.uniform(-1, 1, env.action_space.shape)
+        elif step % 10 == 0:
+            action = rng.choice([-1.0, 1.0], env.action_space.shape)
         env.step(action)
         assert np.isfinite(env.data.qpos).all() and np.abs(env.data.qvel[:env.dof]).max() < 60
         assert min(env.data.contact.dist, default=0) > -0.03
