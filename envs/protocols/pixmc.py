@@ -10,9 +10,10 @@ class PixMC:
     """The benchmark's protocol (MVP, arXiv 2203.06173): 60 Hz, 500 steps, increments of every joint's target.
 
     Action (dof,) in [-1, 1]: target ← clamp(target + speed_scale · 7.5/60 · a), speed_scale 1 for the arm (0.125 rad
-    a step), 1 for the joints of the Allegro hand and 0.1 for sliding fingers (12.5 mm). It integrates on the previous target, not on the measured position.
-    Gains 400/80 on the arm as published; the fingers' 1e6/1e2 with 200 N are Isaac's and stand here as 2e4/1e2 with
-    the same 200 N, which saturates at the same error to within a centimetre and is stable at this time step.
+    a step), 1 for the joints of the Allegro hand and 0.1 for sliding fingers (12.5 mm). It integrates on the previous
+    target, not on the measured position. Gains 400/80 on the arm and 600 to 1000/15 to 30 with 0.7 N·m in the Allegro
+    hand as published; sliding fingers' 1e6/1e2 with 200 N are Isaac's and stand here as 2e4/1e2 with the same 200 N,
+    which saturates at the same error to within a centimetre and is stable at this time step.
     """
 
     name = "pixmc"

@@ -13,9 +13,9 @@ class RealArm:
 
     Action (J + 1,) in [-1, 1]: J increments of the commanded joint position, 1.0 = `max_step_rad`, then the gripper
     (> 0.2 opens, < -0.2 closes, between them the last command holds), the same for every robot: a multi-finger hand
-    follows it along the line between its open and its closed posture (`HandRobot`). The command passes the robot's `JointLimiter`
-    (speed, acceleration, position) and may lead the measured position by `max_lead_rad` at most, as an impedance
-    controller's error clip does; between control ticks it is interpolated.
+    follows it along the line between its open and its closed posture (`HandRobot`). The command passes the robot's
+    `JointLimiter` (speed, acceleration, position) and may lead the measured position by `max_lead_rad` at most, as an
+    impedance controller's error clip does; between control ticks it is interpolated.
     """
 
     name = "real_arm"

@@ -24,8 +24,8 @@ TAU_NM = 0.7
 DEFAULTS = """
 <default class="allegro">
   <joint axis="0 0 1" limited="true" armature="0.0038" damping="0.02"/>
-  <geom group="0" type="capsule" contype="9" conaffinity="14" condim="4" friction="1 0.005 0.0001" solref="0.01 1"
-        solimp="0.95 0.99 0.001" rgba="0.3 0.3 0.32 1"/>
+  <geom group="0" type="capsule" contype="9" conaffinity="14" condim="4" friction="1 0.005 0.0001" priority="1"
+        solref="0.008 1" solimp="0.95 0.99 0.001" rgba="0.3 0.3 0.32 1"/>
 </default>"""
 
 _HALF = np.pi / 2

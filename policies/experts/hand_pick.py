@@ -1,0 +1,68 @@
+"""The expert of the task pick for the Allegro hand."""
+
+import numpy as np
+
+from policies.experts.motion import Scripted
+
+
+class HandPick(Scripted):
+    """Pick with the Allegro hand: thumb on one face of the cube, the fingers on the opposite one.
+
+    The hand comes from the side, about level (`pitch_rad` below it), with thumb and fingers hanging down around the cube:
+    beside it, because a level hand that points away from the base leaves the elbow no room over the near half of the
+    table. Its heading is that of the cube's face nearest to `heading_rad`, so it jumps where a cube's yaw lies between two
+    faces, but never with the motion of the hand.
+    """
+
+    speed_m_s = 0.5
+    pitch_rad = np.radians(20)
+    """Of the fingers' direction below the horizontal, where the closing thumb and fingers are vertical."""
+    heading_rad = ((0.4, 0.632), tuple(np.radians((94, 64))))
+    """Heading from the outward direction, over the cube's distance from the base in metres: nearest and farthest cube."""
+    near_m = (0.016, 0.014)
+    held_spread_m, open_spread_m = 0.085, 0.14
+    """Between the fingers' middle and the thumb: below the first the cube is in between, above the second the hand is open."""
+    still_rad_s = 0.5
+    """Fingers slower than this have come to rest on something."""
+    caged_m = 0.04
+    """The closing hand goes on closing while the cube is this near to the middle of its tips."""
+
+    def label(self, env) -> np.ndarray:
+        data, robot = env.data, env.robot
+        tcp, turn = self.tool(env)
+        cube = data.xpos[env.task.body]
+        gain = env.protocol.expert_gain_per_s
+
+        tips = env.task.fingertips(data)
+        fingers, thumb = tips[:3].mean(0), tips[3]
+        spread = np.linalg.norm(fingers - thumb)
+        caged = spread < self.open_spread_m and np.linalg.norm(cube - (fingers + thumb) / 2) < self.caged_m
+        still = np.abs(data.qvel[len(robot.arm_joints):env.dof]).max() < self.still_rad_s
+        held = caged and spread < self.held_spread_m and still
+        offset = cube - tcp
+        lateral = float(np.hypot(offset[0], offset[1]))
+        between = lateral < self.near_m[0] and abs(offset[2]) < self.near_m[1]
+
+        goal = self._grasp(cube - data.body("base").xpos, data.xmat[env.task.body].reshape(3, 3))
+        spin = 0.5 * np.cross(turn, goal, axis=0).sum(1)
+        if held:
+            error, stiff = np.array(env.task.lift_point_m) - cube, 0.3
+        else:
+            above = self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.25 * max(np.linalg.norm(spin) - 0.1, 0.0)
+            error, stiff = offset + (0, 0, min(above, 0.15)), 1.0
+        velocity = self._capped(gain * error, self.speed_m_s)
+        if (between or caged) and not held:
+            velocity = self._capped(velocity, 0.03)  # the hand is closing
+        dq = self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), stiff) / env.control_hz
+        return env.protocol.action_for(dq, not (between or caged), data)
+
+    def _grasp(self, from_base, cube) -> np.ndarray:
+        """Rotation (3, 3) of the hand at the grasp; `from_base` (3,) to the cube, `cube` its rotation."""
+        outward = np.arctan2(from_base[1], from_base[0])
+        heading = outward + np.interp(np.hypot(from_base[0], from_base[1]), *self.heading_rad)
+        side = cube[:, (int(np.argmax(np.abs(cube[2]))) + 1) % 3]
+        heading += (np.arctan2(side[1], side[0]) - heading + np.pi / 4) % (np.pi / 2) - np.pi / 4
+        c, s = np.cos(self.pitch_rad), np.sin(self.pitch_rad)
+        ahead, down = np.array([np.cos(heading), np.sin(heading), 0]), np.array([0, 0, -1.0])
+        z, x = c * ahead + s * down, c * down - s * ahead
+        return np.stack([x, np.cross(z, x), z], 1)
