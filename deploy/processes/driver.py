@@ -11,6 +11,7 @@ import numpy as np
 
 from deploy.control import machine, safety
 from deploy.control.gate import Command, Gate
+from deploy.control.lead import Lead
 from deploy.control.machine import Event, Reaction, State
 from deploy.control.plan import Links, Period, Plan
 from deploy.processes import preflight
@@ -29,9 +30,9 @@ CATCH_UP = 4
 class Driver:
     """`scene`: places the object, scores, and lets the hand settle on a simulated arm (None on a real one)."""
 
-    def __init__(self, robot, hand, scene, clock, gate: Gate, plan: Plan, links: Links, lead_s: float, stopped):
+    def __init__(self, robot, hand, scene, clock, gate: Gate, plan: Plan, links: Links, answer_s: float, stopped):
         self.robot, self.hand, self.scene, self.clock, self.gate = robot, hand, scene, clock, gate
-        self.plan, self.links, self.lead_s, self.stopped = plan, links, lead_s, stopped
+        self.plan, self.links, self.lead, self.stopped = plan, links, Lead(answer_s, plan.period_s), stopped
         self.now = machine.Situation()
         self.episode, self.index, self.answer, self.late = -1, 0, None, 0
         self.asked_reads, self.sequence, self.waiting = 0, -1, False
@@ -94,8 +95,6 @@ class Driver:
             kind, *rest = self.links.main.recv()
             if kind == "go":
                 self.allowed = True
-            elif kind == "interrupted":
-                self.event(Event.INTERRUPTED)
             else:
                 self.event(Event[kind.upper()], *rest)
         captured_s, sequence, _ = self.links.frames.latest()
@@ -109,6 +108,7 @@ class Driver:
     def _take(self, answer: Answer) -> None:
         if (answer.episode, answer.index) == (self.episode, self.asked):
             self.waiting = False
+        self.lead.heard(self.clock.now_s() - answer.asked_s)
         why = answer.error or safety.refuse_action(answer.action, self.gate.joints + 1)
         if why:
             self.links.main.send(("refused", answer.episode, answer.index, why))
@@ -327,7 +327,7 @@ class Driver:
                 return False
             sent = due
             self._servo()
-            if not asked and (len(points) - due) * SERVO_DT_S <= self.lead_s:
+            if not asked and (len(points) - due) * SERVO_DT_S <= self.lead.seconds:
                 asked = True
                 self.asked, self.waiting = self.index + 1, True
                 self.links.policy.send(Request(self.episode, self.index + 1, self.clock.now_s()))

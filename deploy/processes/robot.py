@@ -55,16 +55,16 @@ class SimScene:
         """Nothing is under way."""
 
 
-def robot_main(spec: RobotSpec, hand_ends, links: Links, lead_s: float, stopped) -> None:
+def robot_main(spec: RobotSpec, hand_ends, links: Links, answer_s: float, stopped) -> None:
     """Runs the whole plan; the last message to main is ("end", ending's name, why). `hand_ends`: the gripper process's
-    state and orders, None for a hand that the robot's client serves."""
+    state and orders, None for a hand that the robot's client serves; `answer_s`: what the policy took when it was warmed up."""
     ending, why = Ending.BUG, "the robot's process failed"
     robot = registry.module(spec.backend).make(spec.address)
     try:
         robot.connect()
         hand = SimGripper(robot) if hand_ends is None else RemoteGripper(*hand_ends)
         clock, scene = _clock_and_scene(spec, robot)
-        driver = Driver(robot, hand, scene, clock, gate_of(spec), spec.plan, links, lead_s, stopped)
+        driver = Driver(robot, hand, scene, clock, gate_of(spec), spec.plan, links, answer_s, stopped)
         gc.collect()
         gc.freeze()  # no pauses for what was made so far
         driver.event(Event.READY)
