@@ -21,7 +21,7 @@ from envs.robots.control import SERVO_DT_S
 
 WALL_S = 30.0
 """In lockstep, where time stands still: how long an answer may take on the wall's clock."""
-REST_S = 3.0
+REST_S = 6.0
 """How long a stop may take."""
 CATCH_UP = 4
 """Set-points, milliseconds."""
@@ -42,13 +42,14 @@ class Driver:
 
     def event(self, event: Event, why: str = "", captured_s: float = 0.0) -> None:
         """Tells the machine, and carries its reactions out."""
-        before = self.now.state
-        self.now, reactions = machine.react(self.now, event, self.clock.now_s(), self.plan.rules, captured_s=captured_s,
-                                            why=why)
-        if self.now.state is not before:
-            self.links.main.send(("state", self.now.state.value, self.now.why, event.name))
+        before, rules, now_s = self.now.state, self.plan.rules, self.clock.now_s()
+        self.now, reactions = machine.react(self.now, event, now_s, rules, captured_s=captured_s, why=why)
+        after = self.now.state
+        if after is not before:
+            self.links.main.send(("state", after.value, self.now.why, event.name))
         for reaction in reactions:
-            self._carry_out(reaction)
+            if self.now.state is after:  # else the reaction before met a fault, and what follows from that has been done
+                self._carry_out(reaction)
 
     def _carry_out(self, reaction: Reaction) -> None:
         if self.plan.dry and reaction is not Reaction.RECOVER:
@@ -109,8 +110,7 @@ class Driver:
         if (answer.episode, answer.index) == (self.episode, self.asked):
             self.waiting = False
         self.lead.heard(self.clock.now_s() - answer.asked_s)
-        why = answer.error or safety.refuse_action(answer.action, self.gate.joints + 1)
-        if why:
+        if why := answer.error or safety.refuse_action(answer.action, self.gate.joints + 1):
             self.links.main.send(("refused", answer.episode, answer.index, why))
         elif answer.episode == self.episode:
             self.answer = answer
