@@ -11,6 +11,7 @@ import numpy as np
 
 from deploy.control import machine, safety
 from deploy.control.gate import Command, Gate
+from deploy.control.lead import Lead
 from deploy.control.machine import Event, Reaction, State
 from deploy.control.plan import Links, Period, Plan
 from deploy.processes import preflight
@@ -20,7 +21,7 @@ from envs.robots.control import SERVO_DT_S
 
 WALL_S = 30.0
 """In lockstep, where time stands still: how long an answer may take on the wall's clock."""
-REST_S = 3.0
+REST_S = 6.0
 """How long a stop may take."""
 CATCH_UP = 4
 """Set-points, milliseconds."""
@@ -29,9 +30,9 @@ CATCH_UP = 4
 class Driver:
     """`scene`: places the object, scores, and lets the hand settle on a simulated arm (None on a real one)."""
 
-    def __init__(self, robot, hand, scene, clock, gate: Gate, plan: Plan, links: Links, lead_s: float, stopped):
+    def __init__(self, robot, hand, scene, clock, gate: Gate, plan: Plan, links: Links, answer_s: float, stopped):
         self.robot, self.hand, self.scene, self.clock, self.gate = robot, hand, scene, clock, gate
-        self.plan, self.links, self.lead_s, self.stopped = plan, links, lead_s, stopped
+        self.plan, self.links, self.lead, self.stopped = plan, links, Lead(answer_s, plan.period_s), stopped
         self.now = machine.Situation()
         self.episode, self.index, self.answer, self.late = -1, 0, None, 0
         self.asked_reads, self.sequence, self.waiting = 0, -1, False
@@ -41,13 +42,14 @@ class Driver:
 
     def event(self, event: Event, why: str = "", captured_s: float = 0.0) -> None:
         """Tells the machine, and carries its reactions out."""
-        before = self.now.state
-        self.now, reactions = machine.react(self.now, event, self.clock.now_s(), self.plan.rules, captured_s=captured_s,
-                                            why=why)
-        if self.now.state is not before:
-            self.links.main.send(("state", self.now.state.value, self.now.why, event.name))
+        before, rules, now_s = self.now.state, self.plan.rules, self.clock.now_s()
+        self.now, reactions = machine.react(self.now, event, now_s, rules, captured_s=captured_s, why=why)
+        after = self.now.state
+        if after is not before:
+            self.links.main.send(("state", after.value, self.now.why, event.name))
         for reaction in reactions:
-            self._carry_out(reaction)
+            if self.now.state is after:  # else the reaction before met a fault, and what follows from that has been done
+                self._carry_out(reaction)
 
     def _carry_out(self, reaction: Reaction) -> None:
         if self.plan.dry and reaction is not Reaction.RECOVER:
@@ -94,8 +96,6 @@ class Driver:
             kind, *rest = self.links.main.recv()
             if kind == "go":
                 self.allowed = True
-            elif kind == "interrupted":
-                self.event(Event.INTERRUPTED)
             else:
                 self.event(Event[kind.upper()], *rest)
         captured_s, sequence, _ = self.links.frames.latest()
@@ -109,8 +109,8 @@ class Driver:
     def _take(self, answer: Answer) -> None:
         if (answer.episode, answer.index) == (self.episode, self.asked):
             self.waiting = False
-        why = answer.error or safety.refuse_action(answer.action, self.gate.joints + 1)
-        if why:
+        self.lead.heard(self.clock.now_s() - answer.asked_s)
+        if why := answer.error or safety.refuse_action(answer.action, self.gate.joints + 1):
             self.links.main.send(("refused", answer.episode, answer.index, why))
         elif answer.episode == self.episode:
             self.answer = answer
@@ -327,7 +327,7 @@ class Driver:
                 return False
             sent = due
             self._servo()
-            if not asked and (len(points) - due) * SERVO_DT_S <= self.lead_s:
+            if not asked and (len(points) - due) * SERVO_DT_S <= self.lead.seconds:
                 asked = True
                 self.asked, self.waiting = self.index + 1, True
                 self.links.policy.send(Request(self.episode, self.index + 1, self.clock.now_s()))

@@ -63,8 +63,12 @@ class FolderPolicy:
     """A trained policy: `policies.load(name)`."""
 
     def __init__(self, name: str, device: str = "cpu"):
+        import torch
+
         import policies
 
+        if "OMP_NUM_THREADS" not in os.environ:  # the arm's loop and the camera need cores too
+            torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
         self.policy = policies.load(name, device=device)
         self.env = self.policy.env
 
@@ -107,6 +111,8 @@ def policy_main(make: Callable, scale: Scale, frames: FrameSlot, history: Histor
             continue
         try:
             request = requests.recv()
+            while requests.poll():  # a policy that is too slow answers the newest request, not one after the other
+                request = requests.recv()
         except EOFError:
             return
         answer, rgb, proprio = _answer(policy, request, scale, frames, history)

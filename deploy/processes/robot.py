@@ -55,28 +55,28 @@ class SimScene:
         """Nothing is under way."""
 
 
-def robot_main(spec: RobotSpec, hand_ends, links: Links, lead_s: float, stopped) -> None:
+def robot_main(spec: RobotSpec, hand_ends, links: Links, answer_s: float, stopped) -> None:
     """Runs the whole plan; the last message to main is ("end", ending's name, why). `hand_ends`: the gripper process's
-    state and orders, None for a hand that the robot's client serves."""
-    ending, why, driver = Ending.BUG, "the robot's process failed", None
+    state and orders, None for a hand that the robot's client serves; `answer_s`: what the policy took when it was warmed up."""
+    ending, why = Ending.BUG, "the robot's process failed"
+    robot = registry.module(spec.backend).make(spec.address)
     try:
-        robot = registry.module(spec.backend).make(spec.address)
         robot.connect()
         hand = SimGripper(robot) if hand_ends is None else RemoteGripper(*hand_ends)
         clock, scene = _clock_and_scene(spec, robot)
-        driver = Driver(robot, hand, scene, clock, gate_of(spec), spec.plan, links, lead_s, stopped)
+        driver = Driver(robot, hand, scene, clock, gate_of(spec), spec.plan, links, answer_s, stopped)
         gc.collect()
         gc.freeze()  # no pauses for what was made so far
         driver.event(Event.READY)
         now = driver.run()
         ending, why = now.ending, now.why
-        robot.disconnect()
     except RobotFault as fault:
         ending, why = (Ending.USER_STOP if fault.event is Event.USER_STOP else Ending.NETWORK), str(fault)
     except UserError as error:
         ending, why = Ending.MISTAKE, str(error)
     finally:
         links.main.send(("end", ending.name, why))
+    robot.disconnect()  # last: a client's destructor may wait for an arm that says nothing any more
 
 
 def gate_of(spec: RobotSpec) -> Gate:

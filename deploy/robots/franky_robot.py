@@ -4,6 +4,8 @@ The tracker gets the gains that the scene is simulated with (`envs/robots/`), an
 Coriolis torque and limits the torque's rate to 1 N·m a millisecond, as `envs.robots.control.JointImpedance` does.
 """
 
+import contextlib
+
 import numpy as np
 
 from deploy.control.machine import Event
@@ -37,7 +39,7 @@ class FrankyRobot:
 
     @property
     def moving(self) -> bool:
-        return self._tracker is not None and self._robot.is_in_control
+        return self._tracker is not None
 
     def observe(self) -> RobotState:
         try:
@@ -64,13 +66,15 @@ class FrankyRobot:
 
     def serve(self) -> None:
         """The servo loop is franky's own; here it is only watched."""
-        if self._tracker is None or self._robot.is_in_control:
+        if self._tracker is None:
             return
-        self._tracker = None
         try:
-            self._robot.join_motion(1.0)
+            if not self._robot.join_motion(0.0):
+                return
         except Exception as error:
+            self._tracker = None
             raise self._fault(error) from error
+        self._tracker = None
         if not self._stopping:
             raise RobotFault(Event.REFLEX, "the arm ended the motion by itself")
 
@@ -130,6 +134,14 @@ class FrankyGripper(LibfrankaGripper):
             running.get()
         except Exception as error:
             raise RobotFault(Event.GRIPPER_FAILED, f"{'grasp' if self._closing else 'open'}: {error}") from error
+
+    def disconnect(self) -> None:
+        """A command that is under way is stopped, for its end is waited for: with an emulator in lockstep it never comes."""
+        if self._running is not None:
+            with contextlib.suppress(Exception):
+                self._gripper.stop()
+        self._running = None
+        super().disconnect()
 
 
 def make(address: Address) -> FrankyRobot:

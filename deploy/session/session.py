@@ -31,8 +31,6 @@ from toto_robot.errors import UserError
 
 START_S = 120
 """What a process may take until it is ready: a large policy's weights come from a disk."""
-MARGIN_S = 0.015
-"""Asked for so much earlier than the policy's slower warm-up inferences take."""
 
 
 class Session:
@@ -81,11 +79,10 @@ class Session:
         ready = {name: self._ready(name) for name in list(self.children)}
         self.panel.say(f"camera: {ready['camera']}")
         self.panel.say(f"policy: {self.s.policy}, {1e3 * ready['policy']:.0f} ms an action")
-        lead_s = min(ready["policy"] + MARGIN_S, parts.period_s)
         self.robot, robot_there = c.Pipe()
         links = Links(robot_there, policy_here, frames, history, orders)
         self._kept = links  # a semaphore lives as long as its first owner keeps it
-        self.children["robot"] = children.start(c, "robot", robot_main, self._spec(), hand, links, lead_s)
+        self.children["robot"] = children.start(c, "robot", robot_main, self._spec(), hand, links, ready["policy"])
 
     def _spawn(self, name: str, target, *args) -> None:
         here, there = self.context.Pipe(duplex=False)

@@ -4,14 +4,21 @@ refuse, and the documented end for each fault."""
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from deploy.endings import Ending
 from deploy.processes import lockstep
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "soak"))
+
+from deploy_fuzz import session  # noqa: E402
 
 pytestmark = pytest.mark.skipif("TOTO_ROBOT_CLIENTS" not in os.environ, reason="minutes on the emulated arm: make clients")
 
@@ -64,3 +71,21 @@ def test_each_fault_has_its_end(fault, ending, recoveries):
     assert (out["ending"], out["recoveries"]) == (ending, recoveries), out["why"]
     if ending == "USER_STOP":
         assert out["mode"] == "user_stopped"
+
+
+@franky
+@pytest.mark.parametrize("wait_s", [0.5, 4.0, 8.0])
+def test_ctrl_c_at_any_moment_ends_the_program_and_leaves_nothing(wait_s):
+    """On its way home, or with the hand in the middle of a motion."""
+    command = [sys.executable, "deploy/run_real.py", "--policy", "scripted", "--yes", "--episodes", "9", "--record", "none"]
+    program = subprocess.Popen(command, cwd=CLIENT.parents[2], env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    for line in program.stderr:
+        if "gripper:" in line:  # the last check before anything moves
+            break
+    time.sleep(wait_s)
+    program.send_signal(signal.SIGINT)
+    program.stderr.read()
+    assert program.wait(60) == Ending.INTERRUPTED.code
+    time.sleep(0.5)
+    assert session(program.pid) == []

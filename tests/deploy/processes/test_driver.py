@@ -88,6 +88,37 @@ def test_a_reflex_is_recovered_once_and_the_operator_confirms_again():
     assert len(of(messages, "armed")) == 2 and len(of(messages, "checks")) == 2
 
 
+class Stumbles(Spy):
+    """Comes to rest in a reflex after its first episode; an arm in reflex takes no motion."""
+
+    stops, stopping, reflex = 0, False, False
+
+    def stop(self):
+        self.stops += 1
+        self.stopping = self.moving = self.stops == 2
+
+    def serve(self):
+        super().serve()
+        if self.stopping:
+            self.stopping = self.moving = False
+            self.reflex = True
+            raise RobotFault(Event.REFLEX, "reflex")
+
+    def start(self):
+        assert not self.reflex, "a motion was begun in reflex"
+        super().start()
+
+    def recover(self):
+        super().recover()
+        self.reflex = False
+
+
+def test_a_reflex_between_two_motions_is_recovered_before_the_second_begins():
+    now, messages = Stage(robot=Stumbles(), seeds=(1, 2), periods=3).run()
+    assert now.ending is Ending.DONE and now.recoveries == 1, now
+    assert len(of(messages, "episode")) == 2
+
+
 @pytest.mark.parametrize("event, ending", [(Event.USER_STOP, Ending.USER_STOP), (Event.NETWORK, Ending.NETWORK),
                                            (Event.LIMITS, Ending.LIMITS)])
 def test_other_faults_end_the_run_without_a_recovery(event, ending):
