@@ -19,6 +19,8 @@ class HandPick(Scripted):
     """Of the fingers' direction below the horizontal, where the closing thumb and fingers are vertical."""
     heading_rad = ((0.4, 0.632), tuple(np.radians((94, 64))))
     """Heading from the outward direction, over the cube's distance from the base in metres: nearest and farthest cube."""
+    funnel_slope, funnel_m = 2.5, 0.008
+    """As `ScriptedPick`'s."""
     near_m = (0.016, 0.014)
     held_spread_m, open_spread_m = 0.085, 0.14
     """Between the fingers' middle and the thumb: below the first the cube is in between, above the second the hand is open."""
