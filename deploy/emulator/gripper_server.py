@@ -81,8 +81,8 @@ class GripperServer:
             count = 0
             while open_.is_set():
                 count += 1
-                with self.lock:
-                    state = GRIPPER_STATE.pack(count, self.width_m(), MAX_WIDTH_M, self.hand.grasped, TEMPERATURE_C)
+                # Without the lock, which a busy loop might keep for longer than the second that a client waits.
+                state = GRIPPER_STATE.pack(count, self.width_m(), MAX_WIDTH_M, self.hand.grasped, TEMPERATURE_C)
                 try:
                     udp.sendto(state, address)
                 except OSError:
