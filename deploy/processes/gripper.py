@@ -1,5 +1,6 @@
 """The process that owns a gripper: its client blocks for seconds, and in some clients keeps the interpreter meanwhile."""
 
+import contextlib
 import time
 from multiprocessing.connection import Connection
 from typing import Callable
@@ -52,7 +53,8 @@ class RemoteGripper:
     def command(self, close: bool) -> None:
         if close != self.last:
             self.sent, self.last = self.sent + 1, close
-            self.orders.send(close)
+            with contextlib.suppress(OSError):  # it has died: the main process sees that, and says so
+                self.orders.send(close)
 
     def serve(self) -> None:
         pass

@@ -28,7 +28,7 @@ from deploy.robots.base import Address  # noqa: E402
 
 def main(backend, arm, ip, port, plan):
     module, address = registry.module(backend), Address(ip, arm, {})
-    console, hands = Console(ip, port), []
+    console, hands, told = Console(ip, port), [], []
 
     def parts():
         robot = module.make(address)
@@ -37,7 +37,12 @@ def main(backend, arm, ip, port, plan):
         make = functools.partial(module.make_gripper, address)
         hands.append(children.start(CONTEXT, "gripper", gripper_main, make, state, there, report))
         assert reports.recv()[0] == "ready"
+        told.append(reports)
         return robot, RemoteGripper(state, here), EmulatorScene(ip, port, True), GrantClock(ip, port)
+
+    def operator(message):
+        """The main process's word that the gripper has failed, at the driver's next message."""
+        return ("gripper_failed", told[0].recv()[1]) if told and told[0].poll() else None
 
     trouble = Trouble(**plan["hostile"]) if "hostile" in plan else None
 
@@ -51,7 +56,8 @@ def main(backend, arm, ip, port, plan):
         return np.append(0.3 * np.sin(index / 3 + np.arange(7)), -1.0 if index > 2 else 1.0)
 
     hostile = dict(camera=trouble.camera, rules=Rules(camera_stop_s=1.0)) if trouble else {}
-    now, messages = Stage(policy=policy, parts=parts, periods=plan["periods"], seeds=tuple(plan.get("seeds", [7])), **hostile).run()
+    now, messages = Stage(policy=policy, parts=parts, operator=operator, periods=plan["periods"],
+                          seeds=tuple(plan.get("seeds", [7])), **hostile).run()
     children.end(hands)
     periods = [m[1] for m in messages if m[0] == "period"]
     print(json.dumps({

@@ -148,13 +148,18 @@ def main(actions: int = 10000, cameras: int = 1000, faults: int = 200, clients: 
     rows = fuzz({"actions": actions, "cameras": cameras, "faults": faults}, seed)
     each = {"actions": clients // 3 * PERIODS, "cameras": clients // 3, "faults": clients - 2 * (clients // 3)}
     rows += fuzz({kind: count for kind, count in each.items() if count}, seed, run_client, "franky and the emulator")
+    print(json.dumps({"rows": rows, "table": str(write(rows, seed))}))
+
+
+def write(rows: list[dict], seed: int) -> Path:
+    """The dated table."""
     facts = hardware.facts("mujoco", "numpy")
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"deploy_fuzz-{facts['date']}.md"
     said = ", ".join(f"{k} {v}" for k, v in facts.items())
     path.write_text(f"# Hostile policies, cameras and faults (seed {seed}): nothing out of limits was sent\n\n{said}\n\n"
                     f"{hardware.table(rows)}\n")
-    print(json.dumps({"rows": rows, "table": str(path)}))
+    return path
 
 
 if __name__ == "__main__":
