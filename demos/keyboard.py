@@ -11,12 +11,12 @@ import tty
 import numpy as np
 
 from demos.errors import DemoError
-from demos.teleop import DISCARD, DONE, QUIT, Command
+from demos.teleop import DISCARD, DONE, QUIT, TAKE, Command
 
 AXES = {"w": (0, 1), "s": (0, -1), "a": (1, 1), "d": (1, -1), "r": (2, 1), "f": (2, -1),
         "l": (3, 1), "j": (3, -1), "i": (4, 1), "k": (4, -1), "q": (5, 1), "e": (5, -1)}
 """Key → (axis, sign); axes 0-2 move forward, left, up; 3-5 turn about them."""
-EVENTS = {"\r": DONE, "\n": DONE, "\x7f": DISCARD, "\b": DISCARD, "\x1b": QUIT, "\x03": QUIT, "\x04": QUIT}
+EVENTS = {"t": TAKE, "\r": DONE, "\n": DONE, "\x7f": DISCARD, "\b": DISCARD, "\x1b": QUIT, "\x03": QUIT, "\x04": QUIT}
 
 
 class Keyboard:

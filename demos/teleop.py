@@ -14,7 +14,7 @@ from demos.disk import write_file
 from demos.recording import STATE, Plan, pack
 from demos.store import DemoWriter
 
-DONE, DISCARD, QUIT = "done", "discard", "quit"
+DONE, DISCARD, QUIT, TAKE = "done", "discard", "quit", "take"
 
 
 @dataclass
@@ -27,7 +27,8 @@ class Command:
     """Rotation about the same axes, each -1 to 1 of the top turning rate."""
     open_gripper: bool = True
     event: str | None = None
-    """done (end the episode and keep it by the usual rule), discard (begin it again) or quit."""
+    """done (end the episode and keep it by the usual rule), discard (begin it again), quit, or take (take the arm from a
+    policy, or give it back)."""
 
 
 class Source(Protocol):
@@ -107,7 +108,7 @@ def teleoperate(env, source: Source, drive: Callable, writer: DemoWriter, plan: 
             for key, value in (row | {"reward": np.float32(reward), "success": np.bool_(info["success"])}).items():
                 tape.setdefault(key, []).append(np.array(value))
             if view is not None:
-                view.show(np.concatenate([env.view("side", 256, 256), _twice(obs["rgb"])], 1))
+                view.show(beside(env))
             if terminated or truncated:
                 break
             due = max(due + 1 / env.control_hz, clock() - 1 / env.control_hz)  # never hurry to catch up
@@ -125,7 +126,6 @@ def teleoperate(env, source: Source, drive: Callable, writer: DemoWriter, plan: 
     return index - first
 
 
-def _twice(frame: np.ndarray) -> np.ndarray:
-    """Sampled to 256 x 256 by nearest neighbour."""
-    at = [np.arange(256) * n // 256 for n in frame.shape[:2]]
-    return frame[at[0][:, None], at[1]]
+def beside(env) -> np.ndarray:
+    """uint8 (256, 512, 3): `env` from the side, and what its wrist camera sees."""
+    return np.concatenate([env.view("side", 256, 256), env.view("wrist", 256, 256)], 1)

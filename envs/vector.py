@@ -25,6 +25,10 @@ def _without_program(needed: type):
         sys.modules["__main__"] = program
 
 
+ACTED = ("reward", "terminated", "truncated", "success", "steps")
+"""What a step gives beside the observation."""
+
+
 class VectorEnv:
     """`num_envs` environments over `workers` processes; the slots of a worker are stepped in turn.
 
@@ -33,7 +37,8 @@ class VectorEnv:
     every visited state, becomes `obs["expert"]` (N, A). With `snapshots`, observations hold `sim_state`,
     `protocol_state`, `task_state` and `look_seed` of the state that they show (see `RobotEnv.snapshot`); each camera in
     `views` adds `rgb_<camera>`.
-    Results do not depend on `workers`.
+    Results do not depend on `workers`; with 0 of them the environments stay in this process, for a labeller that needs
+    its terminal.
     """
 
     def __init__(self, name: str, num_envs: int, *, workers: int = 2, privileged: bool = False, render: bool = True,
@@ -41,11 +46,11 @@ class VectorEnv:
                  snapshots: bool = False, views: tuple[str, ...] = ()):
         from envs.registry import make
 
-        if num_envs < 1 or workers < 1:
-            raise EnvError(f"num_envs and workers must be at least 1, got {num_envs} and {workers}")
+        if num_envs < 1 or workers < 0:
+            raise EnvError(f"num_envs must be at least 1 and workers at least 0, got {num_envs} and {workers}")
         options = dict(privileged=privileged, render=render, shift=shift, appearance=appearance, image_size=image_size)
         probe = make(name, **{**options, "render": False})
-        self.name, self.num_envs, self.shift = name, num_envs, shift
+        self.name, self.num_envs, self.shift, self.labeller = name, num_envs, shift, labeller
         self.action_dim = probe.action_space.shape[0]
         self.proprio_dim = probe.observation_space["proprio"].shape[0]
         self.privileged_dim = probe.observation_space["privileged"].shape[0] if privileged else 0
@@ -62,17 +67,18 @@ class VectorEnv:
             probe.reset(seed=0)
             shapes |= {key: (value.shape, value.dtype) for key, value in _state(probe).items()}
         self._layout = {k: ((num_envs, *shape), np.dtype(dtype)) for k, (shape, dtype) in shapes.items()}
-        acted = ("reward", "terminated", "truncated", "success", "steps")
-        self._observed = [k for k in shapes if k not in acted]
+        self._observed = [k for k in shapes if k not in ACTED]
         size = sum(int(np.prod(shape)) * dtype.itemsize + 64 for shape, dtype in self._layout.values())
         self._memory = SharedMemory(create=True, size=size)
         self._arrays = _views(self._memory.buf, self._layout)
+        built_from = (name, options, labeller, snapshots, views)
+        self._local = None if workers else _Slots(self._arrays, range(num_envs), *built_from)
         context = mp.get_context("spawn")  # forking after GL or torch threads have started can hang
         self._workers = []
-        for slots in np.array_split(np.arange(num_envs), min(workers, num_envs)):
+        for slots in np.array_split(np.arange(num_envs), min(workers, num_envs)) if workers else ():
             here, there = context.Pipe()
             process = context.Process(target=_work, daemon=True, args=(
-                there, self._memory.name, self._layout, slots.tolist(), name, options, labeller, snapshots, views))
+                there, self._memory.name, self._layout, slots.tolist(), *built_from))
             with _without_program(type(labeller)):
                 process.start()
             there.close()
@@ -116,15 +122,11 @@ class VectorEnv:
 
     def render(self, index: int, camera: str = "side", width: int = 256, height: int = 256) -> np.ndarray:
         """uint8 (height, width, 3) of one slot."""
-        worker = next(w for w in self._workers if index in w[2])
-        worker[1].send(("render", (index, camera, width, height)))
-        return self._gather([worker])[0]
+        return self._ask_one("render", (index, camera, width, height))
 
     def call(self, index: int, path: str):
         """The value at dotted `path` in slot `index`'s environment, e.g. "data.time" (for tests and tools)."""
-        worker = next(w for w in self._workers if index in w[2])
-        worker[1].send(("read", (index, path)))
-        return self._gather([worker])[0]
+        return self._ask_one("read", (index, path))
 
     def close(self) -> None:
         """Ends the workers and frees the memory; safe to call twice."""
@@ -138,7 +140,7 @@ class VectorEnv:
             if process.is_alive():
                 process.kill()
             pipe.close()
-        self._workers = []
+        self._workers, self._local = [], None
         if self._memory is not None:
             self._arrays = {}
             self._memory.close()
@@ -158,7 +160,17 @@ class VectorEnv:
     def _observe(self):
         return {k: self._arrays[k].copy() for k in self._observed}
 
+    def _ask_one(self, command, job):
+        """The answer of the worker that has slot `job[0]`."""
+        if self._local is not None:
+            return getattr(self._local, command)(job)
+        worker = next(w for w in self._workers if job[0] in w[2])
+        worker[1].send((command, job))
+        return self._gather([worker])[0]
+
     def _ask(self, command, argument_for):
+        if self._local is not None:
+            return [getattr(self._local, command)(argument_for(list(range(self.num_envs))))]
         for _, pipe, slots in self._workers:
             pipe.send((command, argument_for(slots.tolist())))
         return self._gather(self._workers)
@@ -192,59 +204,70 @@ def _state(env) -> dict[str, np.ndarray]:
     return {key: value for key, value in env.snapshot().items() if key not in ("steps", "success")}
 
 
-def _work(pipe, memory_name, layout, slots, name, options, labeller, snapshots, views):
-    """A worker: builds its environments, then answers commands until it is told to close or its parent is gone."""
-    import signal
+class _Slots:
+    """The environments of one worker, and what they are asked to do; what they see goes to shared `arrays`."""
 
-    from envs.registry import make
+    def __init__(self, arrays, slots, name, options, labeller, snapshots, views):
+        from envs.registry import make
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    memory = SharedMemory(memory_name)
-    arrays = _views(memory.buf, layout)
+        self.arrays, self.labeller, self.snapshots, self.views = arrays, labeller, snapshots, views
+        self.envs = {i: make(name, **options) for i in slots}
 
-    def put(i, obs):
+    def put(self, i, obs):
         for key, value in obs.items():
-            arrays[key][i] = value
-        if labeller is not None:
-            arrays["expert"][i] = labeller.label(envs[i])
-        for camera in views:
-            arrays[f"rgb_{camera}"][i] = envs[i].view(camera, *obs["rgb"].shape[1::-1])
-        for key, value in _state(envs[i]).items() if snapshots else ():
-            arrays[key][i] = value
+            self.arrays[key][i] = value
+        if self.labeller is not None:
+            self.arrays["expert"][i] = self.labeller.label(self.envs[i])
+        for camera in self.views:
+            self.arrays[f"rgb_{camera}"][i] = self.envs[i].view(camera, *obs["rgb"].shape[1::-1])
+        for key, value in _state(self.envs[i]).items() if self.snapshots else ():
+            self.arrays[key][i] = value
 
-    def reset(jobs):
+    def reset(self, jobs):
         for i, seed in jobs.items():
-            put(i, envs[i].reset(seed=seed)[0])
-            for key in ("reward", "terminated", "truncated", "success", "steps"):
-                arrays[key][i] = 0
+            self.put(i, self.envs[i].reset(seed=seed)[0])
+            for key in ACTED:
+                self.arrays[key][i] = 0
 
-    def step(jobs):
+    def step(self, jobs):
         for i, action in jobs.items():
-            obs, reward, terminated, truncated, info = envs[i].step(action)
-            put(i, obs)
-            arrays["reward"][i], arrays["terminated"][i], arrays["truncated"][i] = reward, terminated, truncated
-            arrays["success"][i], arrays["steps"][i] = info["success"], info["steps"]
+            obs, reward, terminated, truncated, info = self.envs[i].step(action)
+            self.put(i, obs)
+            for key, value in zip(ACTED, (reward, terminated, truncated, info["success"], info["steps"])):
+                self.arrays[key][i] = value
 
-    def read(job):
-        value = envs[job[0]]
+    def get_state(self, indices):
+        return {i: self.envs[i].get_state() for i in indices}
+
+    def set_state(self, states):
+        for i, state in states.items():
+            self.put(i, self.envs[i].set_state(state))
+
+    def render(self, job):
+        return self.envs[job[0]].view(*job[1:])
+
+    def read(self, job):
+        value = self.envs[job[0]]
         for part in job[1].split("."):
             value = getattr(value, part)
         return value
 
-    commands = {
-        "reset": reset, "step": step, "read": read,
-        "get_state": lambda indices: {i: envs[i].get_state() for i in indices},
-        "set_state": lambda states: [put(i, envs[i].set_state(s)) for i, s in states.items()] and None,
-        "render": lambda job: envs[job[0]].view(*job[1:]),
-    }
+
+def _work(pipe, memory_name, layout, slots, *built_from):
+    """A worker: builds its environments, then answers commands until it is told to close or its parent is gone."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    memory = SharedMemory(memory_name)
+    arrays = _views(memory.buf, layout)
     try:
-        envs = {i: make(name, **options) for i in slots}
+        mine = _Slots(arrays, slots, *built_from)
         pipe.send(("ok", None))
         while True:
             command, argument = pipe.recv()
             if command == "close":
                 break
-            pipe.send(("ok", commands[command](argument)))
+            pipe.send(("ok", getattr(mine, command)(argument)))
     except EOFError:
         pass  # the parent is gone
     except EnvError as error:

@@ -1,7 +1,8 @@
-"""DAgger (Ross et al. 2011): a mixture of expert and student acts, the expert labels every state that is visited.
+"""DAgger (Ross et al. 2011): student and expert act by turns, the expert labels states that are visited.
 
-A round is `steps_per_round` environment steps over `num_envs` slots; episodes go on across rounds. The student acts
-on features that are computed once for each frame and stored with the expert's label.
+Who acts and what is labelled is a gate's decision (policies/gates/). A round is `steps_per_round` environment steps over
+`num_envs` slots; episodes go on across rounds. The student acts on features that are computed once for each frame and
+stored with the expert's label.
 """
 
 import time
@@ -11,40 +12,36 @@ import numpy as np
 import torch
 
 from policies.dataset import Shard
+from policies.gates import Choice, Gate, View
+from policies.gates.gate import POLICY, first_round
 from policies.learner import Learner
 from policies.policy import Policy
 from policies.rollout import Episode, VectorEnv
 from policies.seeds import stream, training_seed
 from toto_robot.errors import UserError
 
-SCHEDULES = ("linear", "exponential", "constant")
-
 
 @dataclass
 class DaggerConfig:
-    """How data is collected. The first round is always the expert's (beta = 1)."""
+    """How data is collected. The first round is always the expert's."""
 
     rounds: int = 10
-    """Rounds of collecting and learning."""
+    """Rounds of collecting and learning; a run that is stopped loses at most the current one."""
     steps_per_round: int = 1536
     """Environment steps in a round, over all slots."""
     first_round_steps: int = 4096
     """Environment steps of the first round: enough for the expert to finish an episode in each slot."""
+    learn_every: int = 0
+    """Environment steps between the student's updates; 0: the student learns once, at the end of a round."""
     num_envs: int = 32
     """Environments that run side by side."""
-    beta_schedule: str = "linear"
-    """How the expert's share of the actions falls: linear, exponential or constant."""
-    beta_rounds: int = 4
-    """linear: the round at which beta reaches 0."""
-    beta_decay: float = 0.5
-    """exponential: beta in round k is beta_decay^k. constant: beta in every round but the first."""
-    beta_per: str = "step"
-    """Whether the expert takes over for single steps (step) or for whole episodes (episode)."""
     noise_std: float = 0.1
     """Standard deviation of the noise on the expert's continuous actions when it acts (DART, Laskey et al. 2017), so
     that it visits states from which it must recover. Labels are never noisy."""
     buffer_gb: float = 4.0
     """Memory for the aggregated data; when it is full, the oldest samples are dropped first."""
+    buffer_steps: int = 0
+    """Most steps that are kept; 0: as many as `buffer_gb` holds."""
     eval_every: int = 0
     """Evaluate after the first round, after every `eval_every`-th one from there and after the last, for the learning
     curve; 0 for none. Not counted as training time."""
@@ -54,32 +51,27 @@ class DaggerConfig:
     """Keep the rounds' data in checkpoints/ after the run is finished."""
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "steps_per_round", "first_round_steps", "num_envs", "beta_rounds", "eval_episodes"):
+        for name in ("rounds", "steps_per_round", "first_round_steps", "num_envs", "eval_episodes"):
             if getattr(self, name) < 1:
                 raise UserError(f"dagger.{name}={getattr(self, name)}: expected at least 1.")
-        for name in ("steps_per_round", "first_round_steps"):
+        for name in ("steps_per_round", "first_round_steps", "learn_every"):
             if getattr(self, name) % self.num_envs:
                 raise UserError(
                     f"dagger.{name}={getattr(self, name)}: expected a multiple of dagger.num_envs={self.num_envs}."
                 )
-        if self.beta_schedule not in SCHEDULES:
-            raise UserError(f"dagger.beta_schedule={self.beta_schedule!r}: expected one of {', '.join(SCHEDULES)}.")
-        if self.beta_per not in ("step", "episode"):
-            raise UserError(f"dagger.beta_per={self.beta_per!r}: expected step or episode.")
-        if not 0 <= self.beta_decay <= 1 or self.noise_std < 0 or self.buffer_gb <= 0:
-            raise UserError("dagger: expected beta_decay in [0, 1], noise_std >= 0 and buffer_gb > 0.")
-
-    def beta(self, round_: int) -> float:
-        """The probability that the expert acts in round `round_`; 1 in the first."""
-        if round_ == 0:
-            return 1.0
-        if self.beta_schedule == "linear":
-            return max(0.0, 1 - round_ / self.beta_rounds)
-        return self.beta_decay**round_ if self.beta_schedule == "exponential" else self.beta_decay
+        if min(self.learn_every, self.buffer_steps, self.noise_std) < 0 or self.buffer_gb <= 0:
+            raise UserError("dagger: expected learn_every, buffer_steps and noise_std >= 0 and buffer_gb > 0.")
 
     def steps(self, round_: int) -> int:
         """Environment steps of round `round_`, over all slots."""
         return self.first_round_steps if round_ == 0 else self.steps_per_round
+
+    def pieces(self, round_: int) -> list[int]:
+        """Environment steps between updates in round `round_`; the expert's round is never cut."""
+        steps, piece = self.steps(round_), self.learn_every
+        if round_ == 0 or not piece:
+            return [steps]
+        return [min(piece, steps - start) for start in range(0, steps, piece)]
 
     @property
     def total_steps(self) -> int:
@@ -96,100 +88,135 @@ class Seconds:
     act: float = 0.0
     train: float = 0.0
 
+    def __add__(self, other: "Seconds") -> "Seconds":
+        return Seconds(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values())))
+
 
 @dataclass
 class Collected:
-    """What a round of collecting gave."""
+    """What a piece of collecting gave."""
 
     shard: Shard
-    episodes: list[Episode]
-    """Those that ended in this round."""
-    by_student: list[bool]
+    episodes: list[Episode] = field(default_factory=list)
+    """Those that ended in it."""
+    by_student: list[bool] = field(default_factory=list)
     """For each of them: whether the student alone drove it."""
+    queries: int = 0
+    """States in which the expert was asked for its action."""
+    expert_steps: int = 0
+    """Steps that it, or the person, drove."""
+    interventions: int = 0
+    """How often it took over from the student."""
     seconds: Seconds = field(default_factory=Seconds)
+
+    def add(self, part: "Collected") -> None:
+        """Count what `part` gave, all but its shard."""
+        for name, value in vars(part).items():
+            if name != "shard":
+                setattr(self, name, getattr(self, name) + value)
 
 
 class Collector:
     """Holds the running episodes. `state` and `restore` let another process go on exactly where this one stood."""
 
-    def __init__(self, vec: VectorEnv, policy: Policy, config: DaggerConfig, seed: int):
-        self.vec, self.policy, self.config, self.seed = vec, policy, config, seed
+    def __init__(self, vec: VectorEnv, policy: Policy, config: DaggerConfig, gate: Gate, seed: int):
+        self.vec, self.policy, self.config, self.gate, self.seed = vec, policy, config, gate, seed
         n = vec.num_envs
         self.started = 0
         self.expert_steps = np.zeros(n, np.int64)
-        self.expert_episode = np.ones(n, bool)
+        self.taken = np.zeros(n, bool)
+        """(N,) slots in which the expert took the newest step from the student."""
         self.rewards = np.zeros(n)
         self.seeds = np.zeros(n, np.int64)
         self.obs: dict[str, np.ndarray] | None = None
         self.noisy = np.ones(vec.action_dim, np.float32)
         self.noisy[[i % vec.action_dim for i in policy.binary]] = 0
 
-    def collect(self, round_: int, beta: float, head: torch.nn.Module, on_step=lambda steps: None) -> Collected:
-        """Run `config.steps(round_)` environment steps, the expert acting with probability `beta`, else `head`."""
+    def collect(self, round_: int, head: torch.nn.Module, on_step=lambda steps: None, piece: int = 0) -> Collected:
+        """Run the `piece`-th piece of round `round_`; `head` is the student."""
         n, a = self.vec.num_envs, self.vec.action_dim
-        steps = self.config.steps(round_) // n
-        rng = np.random.default_rng(stream(self.seed, "mixing", round_))
+        steps = self.config.pieces(round_)[piece] // n
+        rng = np.random.default_rng(stream(self.seed, "mixing", round_, *([piece] if piece else [])))
         dice = rng.random((steps, n))
         noise = (rng.standard_normal((steps, n, a)) * self.config.noise_std).astype(np.float32) * self.noisy
+        noise *= self.gate.noisy
+        self.gate.attend(True)
         if self.obs is None:
-            self._start(np.arange(n), dice[0], beta)
+            self._start(np.arange(n), dice[0], round_)
         rows: list[tuple] = []
-        out = Collected(None, [], [])  # type: ignore[arg-type]
+        out = Collected(None)  # type: ignore[arg-type]
         clock = out.seconds
         for t in range(steps):
             t0 = time.perf_counter()
             features = self.policy.features(self.obs)
             proprio = torch.from_numpy(np.array(self.obs["proprio"], np.float32))
-            expert = np.array(self.obs["expert"], np.float32)
             t1 = time.perf_counter()
-            by_expert = dice[t] < beta if self.config.beta_per == "step" else self.expert_episode.copy()
-            executed = np.clip(expert + noise[t], -1, 1)
-            if not by_expert.all():
-                student = self.policy.act_on(features, proprio, head)
-                executed = np.where(by_expert[:, None], executed, student)
-            self.expert_steps += by_expert
+            student = self.policy.act_on(features, proprio, head)
+            choice, expert = self._choose(round_, features, proprio, student, dice[t], out)
+            executed = np.where(choice.by_expert[:, None], np.clip(expert + noise[t], -1, 1), student)
+            taken = choice.by_expert & (round_ > 0)
+            seeds = self.seeds.copy()
             t2 = time.perf_counter()
-            rows.append((features, proprio, *map(torch.from_numpy, (expert, executed, by_expert))))
-            self._step(executed, rng, beta, out)
+            done, success = self._step(executed, rng, round_, taken, choice.by_expert, out)
+            rows.append((features, proprio, *map(torch.from_numpy, (
+                expert, executed, student, np.where(choice.by_expert, self.gate.actor, POLICY).astype(np.uint8), taken,
+                choice.label.copy(), choice.score, np.full(n, round_, np.int32), seeds, done, success))))
             t3 = time.perf_counter()
             clock.encode, clock.act, clock.sim = clock.encode + t1 - t0, clock.act + t2 - t1, clock.sim + t3 - t2
             on_step(n)
+        self.gate.attend(False)
         out.shard = Shard(*(torch.cat(column) for column in zip(*rows)))
         return out
 
-    def _step(self, executed: np.ndarray, rng: np.random.Generator, beta: float, out: Collected) -> None:
+    def _choose(self, round_: int, features, proprio, student, dice, out: Collected) -> tuple[Choice, np.ndarray]:
+        """The gate's choice, and the expert's actions (N, A) where it was asked, NaN elsewhere."""
+        labels = np.array(self.obs["expert"], np.float32)
+        asked = np.zeros(len(labels), bool)
+
+        def ask(mask: np.ndarray) -> np.ndarray:
+            if not self.gate.watches:
+                asked[mask] = True
+            return np.where(mask[:, None], labels, np.float32(np.nan))
+
+        if round_ == 0:
+            choice = first_round(len(labels))
+        else:
+            choice = self.gate.choose(round_, View(features, proprio, student, dice, ask))
+        asked |= choice.by_expert | choice.label
+        out.queries += int(asked.sum())
+        return choice, np.where(asked[:, None], labels, np.float32(np.nan))
+
+    def _step(self, executed, rng, round_: int, taken, by_expert, out: Collected) -> tuple[np.ndarray, np.ndarray]:
+        """One environment step; (N,) which episodes ended, and ended with success."""
+        out.expert_steps += int(by_expert.sum())
+        out.interventions += int((taken & ~self.taken).sum())
+        self.expert_steps += by_expert
+        self.taken = taken.copy()
         self.obs, reward, terminated, truncated, info = self.vec.step(executed)
         self.rewards += reward
-        done = np.flatnonzero(terminated | truncated)
+        ended = terminated | truncated
+        done = np.flatnonzero(ended)
         for slot in done:
-            out.episodes.append(
-                Episode(
-                    int(self.seeds[slot]),
-                    bool(info["success"][slot]),
-                    int(info["steps"][slot]),
-                    float(self.rewards[slot]),
-                )
-            )
+            success, steps = bool(info["success"][slot]), int(info["steps"][slot])
+            out.episodes.append(Episode(int(self.seeds[slot]), success, steps, float(self.rewards[slot])))
             out.by_student.append(bool(self.expert_steps[slot] == 0))
+        success = ended & np.array(info["success"], bool)
         if len(done):
-            self._start(done, rng.random(len(done)), beta)
+            self._start(done, rng.random(len(done)), round_)
+        return np.array(ended, bool), success
 
-    def _start(self, slots: np.ndarray, dice: np.ndarray, beta: float) -> None:
-        for slot, die in zip(slots, dice):
+    def _start(self, slots: np.ndarray, dice: np.ndarray, round_: int) -> None:
+        for slot in slots:
             self.seeds[slot] = training_seed(self.seed, self.started)
             self.started += 1
-            self.expert_steps[slot], self.rewards[slot], self.expert_episode[slot] = 0, 0.0, die < beta
+            self.expert_steps[slot], self.rewards[slot], self.taken[slot] = 0, 0.0, False
+        self.gate.start(slots, dice, round_)
         self.obs = self.vec.reset([int(self.seeds[s]) for s in slots], [int(s) for s in slots])
 
     def state(self) -> dict[str, torch.Tensor]:
         """The running episodes, as tensors: the environments' own state is kept as bytes."""
-        tensors = {
-            "started": torch.tensor(self.started),
-            "expert_steps": torch.from_numpy(self.expert_steps.copy()),
-            "expert_episode": torch.from_numpy(self.expert_episode.copy()),
-            "rewards": torch.from_numpy(self.rewards.copy()),
-            "seeds": torch.from_numpy(self.seeds.copy()),
-        }
+        tensors = {"started": torch.tensor(self.started)}
+        tensors |= {name: torch.from_numpy(getattr(self, name).copy()) for name in KEPT}
         for i, state in enumerate(self.vec.get_state()):
             tensors[f"env.{i:04d}"] = torch.from_numpy(np.frombuffer(state, np.uint8).copy())
         return tensors
@@ -197,11 +224,15 @@ class Collector:
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
         """Go on from what `state` gave."""
         self.started = int(tensors["started"])
-        for name in ("expert_steps", "expert_episode", "rewards", "seeds"):
+        for name in KEPT:
             setattr(self, name, tensors[name].numpy().copy())
         self.obs = self.vec.set_state(
             [tensors[f"env.{i:04d}"].numpy().tobytes() for i in range(self.vec.num_envs)]
         )
+
+
+KEPT = ("expert_steps", "taken", "rewards", "seeds")
+"""What a collector remembers of each slot."""
 
 
 def student_success(outcomes: list[bool], window: int = 100) -> float | None:
@@ -211,13 +242,21 @@ def student_success(outcomes: list[bool], window: int = 100) -> float | None:
 
 
 def run_round(collector: Collector, learner: Learner, data, round_: int, progress) -> tuple[Collected, float]:
-    """Collect, aggregate, learn: returns what was collected and the mean loss."""
-    beta = collector.config.beta(round_)
-    collected = collector.collect(round_, beta, learner.average, progress.stepped)
+    """Collect, aggregate, learn, piece by piece; then the gate learns. What was collected, and the mean loss."""
+    whole, shards, losses = Collected(None), [], []  # type: ignore[arg-type]
+    for piece in range(len(collector.config.pieces(round_))):
+        part = collector.collect(round_, learner.average, progress.stepped, piece)
+        started = time.perf_counter()
+        shard = part.shard
+        data.add(shard)
+        learner.normalise(round_, shard.features, shard.proprio, shard.expert[shard.labelled])
+        losses.append(learner.train(round_, data, progress.updated, piece))
+        part.seconds.train = time.perf_counter() - started
+        shards.append(shard)
+        whole.add(part)
     started = time.perf_counter()
-    shard = collected.shard
-    data.add(shard)
-    learner.normalise(round_, shard.features, shard.proprio, shard.expert)
-    loss = learner.train(round_, data, progress.updated)
-    collected.seconds.train = time.perf_counter() - started
-    return collected, loss
+    if round_ + 1 < collector.config.rounds:
+        collector.gate.learn(round_, data, learner.average)
+    whole.seconds.train += time.perf_counter() - started
+    whole.shard = shards[0] if len(shards) == 1 else Shard(*map(torch.cat, zip(*(vars(s).values() for s in shards))))
+    return whole, float(np.mean(losses))

@@ -22,6 +22,10 @@ class LearnerConfig:
     """Minibatches after a round, averaged over the run."""
     updates_growth: float = 0.5
     """0: the same number after each round; 1: in proportion to the data so far. The total stays the same."""
+    update_ratio: float = 0.0
+    """Minibatches for each new environment step, in place of `updates_per_round`; 0 for that."""
+    stop_loss: float = 0.0
+    """Updates end early, until there is new data, once a minibatch's loss is below this; 0 for never."""
     batch_size: int = 256
     """Samples in a minibatch, drawn uniformly from all the data."""
     lr: float = 1e-3
@@ -43,6 +47,10 @@ class LearnerConfig:
         for name in ("updates_per_round", "batch_size", "normalise_rounds"):
             if getattr(self, name) < 1:
                 raise UserError(f"learner.{name}={getattr(self, name)}: expected at least 1.")
+        if min(self.update_ratio, self.stop_loss) < 0:
+            raise UserError(
+                f"learner: expected update_ratio and stop_loss >= 0, got {self.update_ratio} and {self.stop_loss}."
+            )
         if not (self.lr > 0 and 0 <= self.lr_final <= 1 and 0 <= self.updates_growth <= 1 and 0 <= self.ema_decay < 1):
             raise UserError(
                 "learner: expected lr > 0, lr_final and updates_growth in [0, 1], ema_decay in [0, 1); got "
@@ -50,20 +58,23 @@ class LearnerConfig:
                 f"ema_decay={self.ema_decay}."
             )
 
-    def updates(self, round_: int, rounds: int) -> int:
-        """Minibatches after round `round_` of `rounds`."""
+    def updates(self, round_: int, rounds: int, steps: int = 0, pieces: int = 1) -> int:
+        """Minibatches after round `round_` of `rounds`, or after a piece of it that brought `steps` environment steps."""
+        if self.update_ratio:
+            return max(1, round(self.update_ratio * steps))
         share = 1 - self.updates_growth + self.updates_growth * 2 * (round_ + 1) / (rounds + 1)
-        return max(1, round(self.updates_per_round * share))
+        return max(1, round(self.updates_per_round * share / pieces))
 
 
 class Learner(Student):
     """The student of DAgger. Everything it does is a function of its state, the data, and (seed, round)."""
 
-    def __init__(self, policy: Policy, config: LearnerConfig, rounds: int, seed: int):
-        self.config, self.rounds, self.seed = config, rounds, seed
+    def __init__(self, policy: Policy, config: LearnerConfig, pieces: list[list[int]], seed: int):
+        """`pieces`: for each round, the environment steps before each of its bursts of updates."""
+        self.config, self.pieces, self.seed = config, pieces, seed
         super().__init__(
             policy,
-            total=sum(config.updates(r, rounds) for r in range(rounds)),
+            total=sum(self.updates(r, p) for r, piece in enumerate(pieces) for p in range(len(piece))),
             lr=config.lr,
             lr_final=config.lr_final,
             warmup=config.warmup_updates,
@@ -72,22 +83,32 @@ class Learner(Student):
             ema_decay=config.ema_decay,
         )
 
-    def train(self, round_: int, data: Dataset, on_update: Callable[[int, int], None] = lambda done, of: None) -> float:
-        """One round of updates on `data`; returns the mean loss. Sets the statistics in the first rounds."""
-        updates = self.config.updates(round_, self.rounds)
-        rng = np.random.default_rng(stream(self.seed, "minibatches", round_))
-        torch.manual_seed(stream(self.seed, "dropout", round_)[0])
-        order = torch.from_numpy(rng.integers(len(data), size=(updates, self.config.batch_size)))
+    def updates(self, round_: int, piece: int = 0) -> int:
+        """Minibatches after the `piece`-th piece of round `round_`."""
+        pieces = self.pieces[round_]
+        return self.config.updates(round_, len(self.pieces), pieces[piece], len(pieces))
+
+    def train(
+        self, round_: int, data: Dataset, on_update: Callable[[int, int], None] = lambda done, of: None, piece: int = 0
+    ) -> float:
+        """A burst of updates on what is labelled in `data`; returns the mean loss."""
+        labelled, updates, key = data.labelled(), self.updates(round_, piece), [round_, *([piece] if piece else [])]
+        rng = np.random.default_rng(stream(self.seed, "minibatches", *key))
+        torch.manual_seed(stream(self.seed, "dropout", *key)[0])
+        order = torch.from_numpy(rng.integers(len(labelled), size=(updates, self.config.batch_size)))
         self.head.train()
-        losses = torch.zeros(())
-        for i, indices in enumerate(order):
-            features, proprio, expert = data.batch(indices)
+        losses, done = torch.zeros(()), 0
+        for indices in order:
+            features, proprio, expert = data.batch(labelled[indices])
             net = self.policy.net
-            losses += self.descend([self.head.loss(net(features, proprio), net.action(expert), expert)])
-            if i % 100 == 99:
-                on_update(i + 1, updates)
+            loss = self.descend([self.head.loss(net(features, proprio), net.action(expert), expert)])
+            losses, done = losses + loss, done + 1
+            if done % 100 == 0:
+                on_update(done, updates)
+            if loss < self.config.stop_loss:
+                break
         self.head.eval()
-        return (losses / updates).item()
+        return (losses / done).item()
 
     def normalise(self, round_: int, features: Tensor, proprio: Tensor, expert: Tensor) -> None:
         """Merge a round's samples into the statistics, in the first `normalise_rounds` rounds only."""

@@ -80,11 +80,11 @@ class Student:
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Go on from what `state` gave."""
-        self.policy.net.load_state_dict(_under(tensors, "net."))
-        self.average.load_state_dict(_under(tensors, "average."))
+        self.policy.net.load_state_dict(under(tensors, "net."))
+        self.average.load_state_dict(under(tensors, "average."))
         optimizer = self.optimizer.state_dict()
         optimizer["state"] = {}
-        for key, value in _under(tensors, "optimizer.").items():
+        for key, value in under(tensors, "optimizer.").items():
             index, name = key.split(".", 1)
             optimizer["state"].setdefault(int(index), {})[name] = value
         self.optimizer.load_state_dict(optimizer)
@@ -101,5 +101,6 @@ def decay_groups(module: nn.Module, weight_decay: float) -> list[dict]:
     return [group for group in groups if group["params"]]
 
 
-def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with `prefix`, without it."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

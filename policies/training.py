@@ -12,6 +12,7 @@ from policies import runs
 from policies.dagger import Collector, DaggerConfig, run_round, student_success
 from policies.dataset import Dataset, Shard
 from policies.features import Features, make_features
+from policies.gates import GateConfig, make_gate
 from policies.learner import Learner, LearnerConfig
 from policies.policy import Policy
 from policies.progress import Progress
@@ -19,7 +20,12 @@ from policies.rollout import VectorEnv, evaluate, summarise
 from policies.run_config import RunConfig
 from policies.scoring import score
 from policies.seeds import stream, watching_seeds
+from policies.student import under
 from toto_robot.errors import UserError
+
+
+COUNTED = {"expert_queries": "queries", "interventions": "interventions", "expert_steps": "expert_steps"}
+"""What a run reports of the expert's work, and its name in `dagger.Collected`."""
 
 
 @dataclass
@@ -30,6 +36,8 @@ class TrainConfig(RunConfig):
     """The expert that labels every visited state."""
     dagger: DaggerConfig = field(default_factory=DaggerConfig)
     """How data is collected."""
+    gate: GateConfig = field(default_factory=GateConfig)
+    """Who acts, and which states the expert is asked to label."""
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     """How the student learns from it."""
 
@@ -100,19 +108,24 @@ def _new_policy(cfg: TrainConfig, vec: VectorEnv, features: Features) -> Policy:
 
 def _rounds(cfg: TrainConfig, run: runs.Run, vec: VectorEnv, policy: Policy, screen: Progress) -> dict:
     """All rounds that are not committed yet. Returns the facts after the last one."""
-    learner = Learner(policy, cfg.learner, cfg.dagger.rounds, cfg.seed)
-    collector = Collector(vec, policy, cfg.dagger, cfg.seed)
+    dagger = cfg.dagger
+    learner = Learner(policy, cfg.learner, [dagger.pieces(r) for r in range(dagger.rounds)], cfg.seed)
+    person = getattr(vec, "labeller", None) if cfg.gate.sits else None
+    gate = make_gate(cfg.gate, policy, vec.num_envs, cfg.seed, person)
+    collector = Collector(vec, policy, dagger, gate, cfg.seed)
     shape, dtype = policy.features.shape, policy.features.dtype
-    data = Dataset(shape, vec.proprio_dim, vec.action_dim, cfg.dagger.total_steps, cfg.dagger.buffer_gb, dtype)
-    facts: dict = {"outcomes": [], "env_steps": 0, "train_seconds": 0.0}
+    kept = min(dagger.total_steps, dagger.buffer_steps or dagger.total_steps)
+    data = Dataset(shape, vec.proprio_dim, vec.action_dim, kept, dagger.buffer_gb, dtype, vec.num_envs)
+    facts: dict = {"outcomes": [], "env_steps": 0, "train_seconds": 0.0} | dict.fromkeys(COUNTED, 0)
     done = run.rounds()
     if done:
         for tensors in run.data(done):
             data.add(Shard(**tensors))
         tensors, facts = run.state(done)
-        learner.restore({k[8:]: v for k, v in tensors.items() if k.startswith("learner.")})
-        if done < cfg.dagger.rounds:
-            collector.restore({k[10:]: v for k, v in tensors.items() if k.startswith("collector.")})
+        learner.restore(under(tensors, "learner."))
+        gate.restore(under(tensors, "gate."))
+        if done < dagger.rounds:
+            collector.restore(under(tensors, "collector."))
     screen.resume(run.truncate_metrics(done), facts["env_steps"], facts["train_seconds"])
     for round_ in range(done, cfg.dagger.rounds):
         facts = _round(cfg, run, collector, learner, data, round_, facts, screen)
@@ -132,14 +145,18 @@ def _round(cfg, run, collector: Collector, learner: Learner, data: Dataset, roun
         "outcomes": outcomes,
         "env_steps": facts["env_steps"] + steps,
         "train_seconds": facts["train_seconds"] + seconds,
+        **{name: facts[name] + getattr(collected, key) for name, key in COUNTED.items()},
     }
     row = {
         "round": round_,
         "env_steps": facts["env_steps"],
-        "beta": cfg.dagger.beta(round_),
+        "beta": cfg.gate.beta(round_),
+        "expert_share": collected.expert_steps / steps,
+        **{name: facts[name] for name in COUNTED},
         "loss": loss,
         "lr": learner.lr(learner.done),
         "samples": len(data),
+        "labelled": len(data.labelled()),
         "dropped": data.dropped,
         "finished_episodes": len(collected.episodes),
         "student_success": student_success(outcomes),
@@ -148,6 +165,7 @@ def _round(cfg, run, collector: Collector, learner: Learner, data: Dataset, roun
         "train_seconds": facts["train_seconds"],
     }
     state = {f"learner.{k}": v for k, v in learner.state().items()}
+    state |= {f"gate.{k}": v for k, v in collector.gate.state().items()}
     state |= {f"collector.{k}": v for k, v in collector.state().items()}
     row["eval_success"] = _watch(cfg, collector, learner, round_, screen)
     saving = time.perf_counter()
@@ -163,7 +181,7 @@ def _watch(cfg, collector: Collector, learner: Learner, round_: int, screen: Pro
     if not every or (round_ % every and round_ + 1 < cfg.dagger.rounds):
         return None
     screen.begin(round_, "evaluating")
-    vec, policy, state = collector.vec, collector.policy, collector.state()
+    vec, policy, state = collector.vec, collector.policy, collector.state()  # evaluation leaves the gate alone
 
     def act(obs):
         return policy.act(obs, learner.average)
@@ -179,5 +197,6 @@ def _score(cfg: TrainConfig, run: runs.Run, vec: VectorEnv, policy: Policy, fact
     return score(vec, policy, run.folder, cfg.episodes, cfg.eval_seed) | {
         "train_seconds": facts["train_seconds"],
         "env_steps": facts["env_steps"],
+        **{name: facts[name] for name in COUNTED},
         "peak_memory_gb": runs.peak_memory_gb(),
     }

@@ -5,10 +5,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-.venv/bin/python}
-SMALL="dagger.rounds=9 dagger.first_round_steps=2048 dagger.steps_per_round=1024 learner.updates_per_round=1000"
+SMALL="dagger=small learner.updates_per_round=1000"
 run() {   # name, then overrides
     [ -e "runs/$1/result.json" ] && return
-    $PY -m toto_robot.train_dagger env=franka_pick run="$1" $SMALL dagger.eval_every=2 "${@:2}" $([ -e "runs/$1" ] && echo resume=true)
+    $PY -m toto_robot.train_dagger env=franka_pick run="$1" $SMALL "${@:2}" $([ -e "runs/$1" ] && echo resume=true)
 }
 for seed in 0 1 2; do
     run "toto_tiny_mean-$seed" encoder=toto_tiny encoder.pooling=mean seed=$seed episodes=0

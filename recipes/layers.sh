@@ -5,12 +5,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-.venv/bin/python}
-SMALL="dagger.rounds=9 dagger.first_round_steps=2048 dagger.steps_per_round=1024 learner.updates_per_round=1000"
+SMALL="dagger=small learner.updates_per_round=1000"
 [ -e data/probe.npz ] || $PY -m toto_robot.render out=data/probe.npz labels=true clips=480 frames=60 keep_every=8 seed=3 'looks=[nominal]'
 [ -e docs/probe/probe.json ] || $PY -m toto_robot.probe data/probe.npz out=docs/probe
 run() {   # name, then overrides
     [ -e "runs/$1/result.json" ] && return
-    $PY -m toto_robot.train_dagger env=franka_pick run="$1" $SMALL dagger.eval_every=2 episodes=0 "${@:2}" $([ -e "runs/$1" ] && echo resume=true)
+    $PY -m toto_robot.train_dagger env=franka_pick run="$1" $SMALL episodes=0 "${@:2}" $([ -e "runs/$1" ] && echo resume=true)
 }
 for layer in 1 6; do
     run "layer_${layer}_mean-0" encoder.layer=$layer encoder.pooling=mean

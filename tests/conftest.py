@@ -3,9 +3,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import envs  # noqa: F401 (before anything imports mujoco, so that it chooses the GL of a machine without a display)
+
+hypothesis.settings.register_profile("busy machine", deadline=None)  # how long an example takes is not what is tested
+hypothesis.settings.load_profile("busy machine")
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,10 @@ from toto_robot.atomic import atomic_write_bytes  # noqa: E402
 from toto_robot.errors import UserError  # noqa: E402
 
 
+AXES = {"env_steps": "environment steps", "expert_queries": "states in which the expert was asked"}
+"""What a curve can be drawn against, and how people call it."""
+
+
 @dataclass
 class CompareConfig:
     """Keys of `python -m toto_robot.compare`."""
@@ -39,14 +43,18 @@ class CompareConfig:
     """Picture to write."""
     title: str = ""
     """Above the picture."""
+    axis: str = "env_steps"
+    """What success is drawn against: env_steps, or expert_queries."""
 
     def __post_init__(self):
+        if self.axis not in AXES:
+            raise UserError(f"axis={self.axis!r} does not exist. What exists: {', '.join(AXES)}.")
         if not self.runs:
             raise UserError("compare needs runs=[FOLDER,...]")
 
 
-def curve(folder: str) -> tuple[list[int], list[float]]:
-    """(environment steps, success) of the evaluations during a run."""
+def curve(folder: str, axis: str = "env_steps") -> tuple[list[int], list[float]]:
+    """(values of `axis`, success) of the evaluations during a run."""
     path = Path(folder) / "metrics.jsonl"
     if not path.is_file():
         raise UserError(f"{folder} is not a run: it has no metrics.jsonl")
@@ -54,7 +62,9 @@ def curve(folder: str) -> tuple[list[int], list[float]]:
     rows = [row for row in rows if row.get("eval_success") is not None]
     if not rows:
         raise UserError(f"{folder} was not evaluated during training; run it with dagger.eval_every=2, say")
-    return [row["env_steps"] for row in rows], [row["eval_success"] for row in rows]
+    if axis not in rows[0]:
+        raise UserError(f"{folder} was trained before runs counted {axis}; train it again, or leave axis= out")
+    return [row[axis] for row in rows], [row["eval_success"] for row in rows]
 
 
 def by_condition(runs: list[str]) -> dict[str, list[str]]:
@@ -65,20 +75,21 @@ def by_condition(runs: list[str]) -> dict[str, list[str]]:
     return groups
 
 
-def draw(axes, runs: list[str], colours: dict[str, str]) -> dict[str, dict]:
-    """One panel; returns the last point of each condition. `colours` goes by the name without a pooling."""
+def draw(axes, runs: list[str], colours: dict[str, str], axis: str = "env_steps") -> dict[str, dict]:
+    """One panel; returns the last point of each condition. `colours` goes by the name without a pooling. Seeds of one
+    condition share the steps of their evaluations; the queries up to there are averaged."""
     last = {}
     for name, folders in by_condition(runs).items():
-        curves = [curve(folder) for folder in folders]
-        if len({tuple(steps) for steps, _ in curves}) > 1:
+        if len({tuple(curve(folder)[0]) for folder in folders}) > 1:
             raise UserError(f"the runs of {name} were evaluated at different steps; compare runs of one recipe")
-        steps, values = np.array(curves[0][0]), 100 * np.array([value for _, value in curves])
+        curves = [curve(folder, axis) for folder in folders]
+        steps, values = np.mean([x for x, _ in curves], 0), 100 * np.array([value for _, value in curves])
         seeds = f"{len(folders)} seed{'s' * (len(folders) > 1)}"
         colour = colours.setdefault(re.sub(r"_(mean|grid|attention)$", "", name), f"C{len(colours)}")
         axes.plot(steps, values.mean(0), marker="o", ms=3, color=colour, label=f"{name} ({seeds})")
         axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15, lw=0)
         last[name] = {"seeds": len(folders), "steps": int(steps[-1]), "success": [round(v / 100, 4) for v in values[:, -1]]}
-    axes.set(xlabel="environment steps", ylabel="success, %", ylim=(-2, 102))
+    axes.set(xlabel=AXES[axis], ylabel="success, %", ylim=(-2, 102))
     axes.grid(alpha=0.3)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False, fontsize=8)
     return last
@@ -92,7 +103,7 @@ def main(cfg: CompareConfig) -> dict:
     last, colours = {}, {}
     for axes, runs, title in zip_longest(figure.subplots(1, len(panels), squeeze=False)[0], panels, cfg.titles[: len(panels)]):
         axes.set_title(title or "")
-        last |= draw(axes, runs, colours)
+        last |= draw(axes, runs, colours, cfg.axis)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     out = Path(cfg.out)

@@ -3,6 +3,13 @@
     python -m toto_robot.train_dagger env=franka_pick
     python -m toto_robot.train_dagger env=franka_pick encoder=dvae_codes encoder.pooling=attention seed=1
     python -m toto_robot.train_dagger env=franka_pick run=first resume=true
+    python -m toto_robot.train_dagger env=franka_pick gate=thrifty gate.budget=0.05
+    python -m toto_robot.train_dagger env=franka_pick gate=hg gate.person=keyboard dagger=person
+    python -m toto_robot.train_dagger env=franka_pick gate=vanilla dagger=s2v learner=s2v policy=paper
+
+gate= chooses who acts and which states the expert labels: beta (a schedule; the default), vanilla, safe, lazy, ensemble,
+thrifty, or hg, where a person watches view.png (or a window), takes the arm with t, drives it with the keys of
+demos.record source=keyboard, and gives it back with t. Queries and interventions are reported beside success.
 
 Everything goes to runs/<env>-<time>/ (run= names it): config.yaml, metrics.jsonl, tb/, learning_curve.png,
 rollouts.mp4, checkpoints/ and policy/. A run that was killed loses at most its current round: the same command with
@@ -13,6 +20,8 @@ can't reach; the last line on stdout is that result as JSON.
 import sys
 
 import envs
+from policies.experts import ScriptedPick
+from policies.gates.person import at_keyboard
 from policies.labelling import make_labeller
 from policies.statistics import summary_line
 from policies.training import TrainConfig, train
@@ -20,14 +29,19 @@ from toto_robot import door
 
 
 def make_vec(cfg: TrainConfig) -> envs.VectorEnv:
-    """The environments of a training run: labelled by the expert, rendered only when the features need it."""
+    """The environments of a training run: labelled by the expert, or by a person at the keyboard, in whose process they
+    then are; rendered only when the features need it."""
+    sits = cfg.gate.sits
+    labeller = at_keyboard(cfg.gate, cfg.dagger.num_envs, ScriptedPick().drive) if sits else make_labeller(cfg.expert)
+    if sits:
+        print(labeller.help, file=sys.stderr)
     return envs.VectorEnv(
         cfg.env.name,
         cfg.dagger.num_envs,
-        workers=cfg.env.workers,
+        workers=0 if sits else cfg.env.workers,
         privileged=cfg.encoder.name == "privileged",
         render=cfg.encoder.name not in ("none", "privileged"),
-        labeller=make_labeller(cfg.expert),
+        labeller=labeller,
         appearance=cfg.env.appearance,
     )
 

@@ -36,6 +36,17 @@ def test_slots_equal_single_environments(vec):
         np.testing.assert_array_equal(reward, [r[1] for r in results])
 
 
+def test_slots_in_this_process_equal_those_of_workers(vec):
+    with envs.VectorEnv("franka_pick", 3, workers=0, privileged=True, labeller=ScriptedPick()) as here:
+        pairs = [(v.reset([4, 5, 6]), v.step(np.full((3, 8), 0.5, np.float32))) for v in (vec, here)]
+        for ours, theirs in zip((pairs[0][0], pairs[0][1][0]), (pairs[1][0], pairs[1][1][0])):
+            for key in ours:
+                np.testing.assert_array_equal(ours[key], theirs[key])
+        assert here.call(1, "data.time") == vec.call(1, "data.time") and here.render(0).shape == (256, 256, 3)
+        again = here.set_state(vec.get_state())
+        np.testing.assert_array_equal(again["expert"], pairs[0][1][0]["expert"])
+
+
 def test_inactive_slots_stand_still(vec):
     vec.reset([1, 2, 3])
     before = vec.call(1, "data.time")

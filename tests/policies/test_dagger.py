@@ -6,6 +6,7 @@ from toy_world import ToyEncoder, ToyVec
 
 from policies.dagger import Collector, DaggerConfig, student_success
 from policies.features import EncoderConfig, EncoderFeatures
+from policies.gates import GateConfig, make_gate
 from policies.heads import HeadConfig
 from policies.policy import Policy
 from policies.seeds import training_seed
@@ -21,12 +22,12 @@ def new_policy():
 
 
 def collect(beta, rounds=1, noise=0.0, steps=320, slots=8, per="step", seed=0):
-    config = DaggerConfig(
-        steps_per_round=steps, first_round_steps=steps, num_envs=slots, noise_std=noise, beta_per=per, beta_rounds=1
-    )
+    """Rounds in which the expert acts with probability `beta`, from the second one on, for the first is all its own."""
+    config = DaggerConfig(steps_per_round=steps, first_round_steps=steps, num_envs=slots, noise_std=noise)
     policy = new_policy()
-    collector = Collector(ToyVec(slots), policy, config, seed)
-    out = [collector.collect(r, beta, policy.net.head) for r in range(rounds)]
+    gate = make_gate(GateConfig(schedule="constant", decay=beta, per=per), policy, slots, seed)
+    collector = Collector(ToyVec(slots), policy, config, gate, seed)
+    out = [collector.collect(1 + r, policy.net.head) for r in range(rounds)]
     return out[0] if rounds == 1 else out, policy
 
 
@@ -49,7 +50,7 @@ def replay(act, steps, slots, seed=0):
 def test_beta_one_is_a_rollout_of_the_expert():
     out, _ = collect(1.0)
     states, actions = replay(lambda obs: obs["expert"], 320, 8)
-    assert out.shard.by_expert.all() and not any(out.by_student)
+    assert out.shard.actor.all() and not any(out.by_student)
     assert np.array_equal(out.shard.proprio.numpy(), states) and np.array_equal(out.shard.executed.numpy(), actions)
     assert all(e.success for e in out.episodes) and len(out.episodes) >= 8
 
@@ -57,7 +58,7 @@ def test_beta_one_is_a_rollout_of_the_expert():
 def test_beta_zero_is_a_rollout_of_the_policy_labelled_by_the_expert():
     out, policy = collect(0.0)
     states, actions = replay(policy.act, 320, 8)
-    assert not out.shard.by_expert.any() and all(out.by_student)
+    assert not out.shard.actor.any() and all(out.by_student)
     assert np.array_equal(out.shard.proprio.numpy(), states) and np.array_equal(out.shard.executed.numpy(), actions)
     assert not np.array_equal(out.shard.expert.numpy(), actions)
 
@@ -66,12 +67,12 @@ def test_beta_zero_is_a_rollout_of_the_policy_labelled_by_the_expert():
 def test_the_experts_share_of_steps_is_binomial(beta):
     out, _ = collect(beta, steps=1600)
     low, high = binom.interval(0.999, 1600, beta)
-    assert low <= out.shard.by_expert.sum() <= high
+    assert low <= out.shard.actor.sum() <= high
 
 
 def test_per_episode_mixing_never_changes_the_driver_within_an_episode():
     out, _ = collect(0.5, steps=1600, per="episode")
-    drivers = out.shard.by_expert.view(-1, 8)
+    drivers = out.shard.actor.view(-1, 8)
     changes = (drivers[1:] != drivers[:-1]).sum().item()
     assert 0 < changes <= len(out.episodes)
 
@@ -90,15 +91,6 @@ def test_episodes_go_on_across_rounds():
     assert torch.equal(joined, one.shard.proprio)
 
 
-def test_beta_schedules():
-    linear = DaggerConfig(beta_schedule="linear", beta_rounds=4)
-    assert [linear.beta(r) for r in range(6)] == [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
-    exponential = DaggerConfig(beta_schedule="exponential", beta_decay=0.5)
-    assert [exponential.beta(r) for r in range(3)] == [1.0, 0.5, 0.25]
-    constant = DaggerConfig(beta_schedule="constant", beta_decay=0.3)
-    assert [constant.beta(r) for r in range(3)] == [1.0, 0.3, 0.3]
-
-
 def test_the_steps_of_a_run_are_what_its_rounds_add_up_to():
     config = DaggerConfig(rounds=3, steps_per_round=64, first_round_steps=128, num_envs=32)
     assert config.total_steps == 128 + 2 * 64 == sum(config.steps(r) for r in range(3))
@@ -108,10 +100,9 @@ def test_the_steps_of_a_run_are_what_its_rounds_add_up_to():
     "bad",
     [
         {"steps_per_round": 2050},
-        {"beta_schedule": "cubic"},
-        {"beta_per": "day"},
+        {"learn_every": 30},
         {"rounds": 0},
-        {"beta_decay": 1.5},
+        {"buffer_steps": -1},
         {"noise_std": -1},
     ],
 )
@@ -123,3 +114,29 @@ def test_impossible_settings_are_a_users_error(bad):
 def test_success_so_far_counts_the_newest_episodes_only():
     assert student_success([]) is None
     assert student_success([False] * 50 + [True] * 100) == 1.0
+
+
+def test_a_step_says_who_acted_what_each_would_have_done_and_where_it_stands():
+    out, policy = collect(0.5, steps=640)
+    s = out.shard
+    by_expert = s.actor == 1
+    assert torch.equal(s.executed[by_expert], s.expert[by_expert]) and torch.equal(s.executed[~by_expert], s.policy[~by_expert])
+    assert torch.equal(s.intervention, by_expert) and s.labelled.all() and (s.round == 1).all()
+    assert torch.equal(s.gate_score, torch.full((640,), 0.5))
+    assert {e.seed for e in out.episodes} <= set(s.seed.tolist()) and s.done.sum() == len(out.episodes)
+    assert s.success.sum() == sum(e.success for e in out.episodes)
+
+
+def test_queries_expert_steps_and_takeovers_are_counted():
+    out, _ = collect(0.5, steps=640)
+    taken = out.shard.intervention.view(-1, 8)
+    begins = torch.cat([torch.zeros(1, 8, dtype=torch.bool), out.shard.done.view(-1, 8)[:-1]])
+    before = torch.cat([torch.zeros(1, 8, dtype=torch.bool), taken[:-1]]) & ~begins
+    assert out.queries == 640 and out.expert_steps == out.shard.actor.sum()
+    assert out.interventions == (taken & ~before).sum()
+
+
+def test_pieces_cut_every_round_but_the_experts():
+    config = DaggerConfig(steps_per_round=640, first_round_steps=1280, learn_every=256, num_envs=32)
+    assert config.pieces(0) == [1280] and config.pieces(1) == [256, 256, 128]
+    assert DaggerConfig(steps_per_round=640).pieces(3) == [640]

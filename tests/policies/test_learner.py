@@ -10,19 +10,24 @@ from policies.policy import Policy
 from toto_robot.errors import UserError
 
 
-def new(config=None, rounds=3):
+def new(config=None, rounds=3, pieces=None):
     torch.manual_seed(0)
     features = EncoderFeatures(EncoderConfig("toy", pooling="attention"), ToyEncoder())
     policy = Policy.create(features, "toy", 5, 4, HeadConfig(16, 16, [16], feature_dropout=0.1), (-1,))
-    return Learner(policy, config or LearnerConfig(updates_per_round=15, batch_size=16), rounds, seed=1)
+    pieces = pieces or [[64]] * rounds
+    return Learner(policy, config or LearnerConfig(updates_per_round=15, batch_size=16), pieces, seed=1)
 
 
-def data(n=64):
+def data(n=64, labelled=None):
     generator = torch.Generator().manual_seed(0)
     out = Dataset((16, 3), 5, 4, n)
     proprio = torch.randn(n, 5, generator=generator)
     label = torch.tanh(proprio[:, :4])
-    out.add(Shard(torch.randn(n, 16, 3, generator=generator).half(), proprio, label, label, torch.ones(n).bool()))
+    yes, no = torch.ones(n).bool(), torch.zeros(n).bool()
+    features = torch.randn(n, 16, 3, generator=generator).half()
+    labelled = yes if labelled is None else labelled
+    label = torch.where(labelled[:, None], label, torch.nan)
+    out.add(Shard(features, proprio, label, label, label, no.byte(), no, labelled, no.float(), no.int(), no.long(), no, no))
     return out
 
 
@@ -85,11 +90,30 @@ def test_the_average_acts_and_is_saved_and_without_decay_it_is_the_newest():
 def test_training_lowers_the_loss():
     learner = new(LearnerConfig(updates_per_round=150, batch_size=32, lr=3e-3), rounds=2)
     d = data()
-    learner.normalise(0, d.features, d.proprio, d.expert)
+    learner.normalise(0, d.column("features"), d.column("proprio"), d.column("expert"))
     assert learner.train(1, d) < 0.5 * learner.train(0, d) or learner.train(1, d) < 0.2
 
 
-@pytest.mark.parametrize("bad", [{"lr": 0.0}, {"ema_decay": 1.0}, {"batch_size": 0}, {"updates_growth": 2.0}])
+def test_steps_without_a_label_are_never_learned_from():
+    learner = new()
+    learner.train(0, data(labelled=torch.arange(64) % 3 == 0))  # the labels of the others are NaN
+    assert all(torch.isfinite(t).all() for t in learner.state().values() if t.is_floating_point())
+
+
+def test_an_update_ratio_sets_the_updates_by_the_steps_of_each_piece():
+    learner = new(LearnerConfig(update_ratio=0.5, batch_size=8), pieces=[[128], [64, 64, 32]])
+    assert learner.updates(0) == 64 and [learner.updates(1, p) for p in range(3)] == [32, 32, 16] and learner.total == 144
+    learner.train(1, data(), piece=2)
+    assert learner.done == 16
+
+
+def test_a_burst_of_updates_ends_where_the_loss_is_low():
+    learner = new(LearnerConfig(updates_per_round=50, batch_size=8, stop_loss=1e9))
+    learner.train(0, data())
+    assert learner.done == 1
+
+
+@pytest.mark.parametrize("bad", [{"stop_loss": -1.0}, {"lr": 0.0}, {"ema_decay": 1.0}, {"batch_size": 0}, {"updates_growth": 2.0}])
 def test_impossible_settings_are_a_users_error(bad):
     with pytest.raises(UserError, match="learner"):
         LearnerConfig(**bad)

@@ -135,6 +135,7 @@ def test_a_finished_run_has_everything_that_the_door_promises():
     wanted = {"config.yaml", "metrics.jsonl", "tb", "learning_curve.png", "rollouts.mp4", "policy", "checkpoints"}
     assert wanted <= names
     keys = "env policy episodes successes success wilson95 mean_steps train_seconds env_steps peak_memory_gb"
+    keys += " expert_queries interventions expert_steps"
     assert set(trained.result) == set(keys.split())
     assert trained.result["env_steps"] == 128 + 3 * 64
     assert trained.result["peak_memory_gb"] > 0.01
@@ -166,13 +167,13 @@ def test_a_failed_start_leaves_no_run_behind():
 
 
 def test_dagger_beats_cloning_the_expert_where_errors_compound():
-    def success(name, dagger):
+    def success(name, dagger, gate):
         shared = {"rounds": 6, "steps_per_round": 256, "first_round_steps": 256, "num_envs": 16}
         learner = {"updates_per_round": 100, "batch_size": 128, "lr": 3e-3}
-        config = small_config(run=name, dagger=shared | dagger, learner=learner)
+        config = small_config(run=name, dagger=shared | dagger, gate=gate, learner=learner)
         policy = train(config, toy_vec, ToyEncoder()).policy
         return summarise(evaluate(ToyVec(20, labelled=False), policy.act, watching_seeds(9, 60)))["success"]
 
-    cloned = success("bc", {"beta_schedule": "constant", "beta_decay": 1.0, "noise_std": 0.0})
-    dagger = success("dagger", {})
+    cloned = success("bc", {"noise_std": 0.0}, {"schedule": "constant", "decay": 1.0})
+    dagger = success("dagger", {}, {})
     assert cloned < 0.7 and dagger > 0.9

@@ -128,17 +128,19 @@ class ToyEncoder:
 def small_config(**changes):
     """A run that takes about a second on one core."""
     from policies.dagger import DaggerConfig
+    from policies.gates import GateConfig
     from policies.heads import HeadConfig
     from policies.learner import LearnerConfig
     from policies.rollout import EnvConfig
     from policies.training import TrainConfig
 
-    dagger = {"rounds": 4, "steps_per_round": 64, "first_round_steps": 128, "num_envs": 8, "beta_rounds": 2}
+    dagger = {"rounds": 4, "steps_per_round": 64, "first_round_steps": 128, "num_envs": 8}
     learner = {"updates_per_round": 20, "batch_size": 32, "warmup_updates": 5}
     return TrainConfig(
         env=EnvConfig("toy", [-1]),
         policy=HeadConfig(32, 16, [32], "gelu", True),
         dagger=DaggerConfig(**dagger | changes.pop("dagger", {})),
+        gate=GateConfig(**{"rounds": 2, "updates": 10} | changes.pop("gate", {})),
         learner=LearnerConfig(**learner | changes.pop("learner", {})),
         **{"episodes": 0, "threads": 1} | changes,
     )
