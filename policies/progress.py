@@ -88,11 +88,13 @@ class Progress:
         shown = "–" if success is None else f"{100 * success:.0f} %"
         watched = "" if row.get("eval_success") is None else f"  unseen seeds {100 * row['eval_success']:.0f} %"
         acted = f"  success {shown}" if "student_success" in row else ""
-        beta = f"beta {row['beta']:.2f}  " if "beta" in row else ""
+        expert = ""
+        if "expert_share" in row:
+            expert = f"expert drove {100 * row['expert_share']:.0f} %, asked {row['expert_queries']}  "
         what = AXES[self.axis].split()[-1]
         return (
             f"round {row['round'] + 1}/{self.rounds}  {row[self.axis]} {what}  {row['steps_per_s']:.0f} {what}/s  "
-            f"{beta}loss {row['loss']:.4f}{acted}{watched}  {self.left()} left"
+            f"{expert}loss {row['loss']:.4f}{acted}{watched}  {self.left()} left"
         )
 
     def left(self) -> str:
@@ -120,11 +122,14 @@ class Progress:
         success, of = row.get("student_success"), "of the student's newest episodes"
         if success is None:
             success, of = watched, "of unseen seeds"
+        asked = {"expert asked": f"{row['expert_queries']:,} states, took over {row['interventions']:,} times"} \
+            if "expert_queries" in row else {}
         cells = {
             "round": f"{min(self.round + 1, self.rounds)}/{self.rounds}  {self.phase}",
             AXES[self.axis]: f"{self.steps:,} of {self.total_steps:,}",
             f"{AXES[self.axis].split()[-1]}/s": f"{row['steps_per_s']:.0f}" if row else "–",
             "loss": f"{row['loss']:.4f}" if row else "–",
+            **asked,
             "success so far": "–" if success is None else f"{100 * success:.0f} % {of}",
             "time left": self.left(),
         }

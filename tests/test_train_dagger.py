@@ -1,4 +1,9 @@
 import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +36,8 @@ def trained(tmp_path_factory, door_process):
 def test_the_door_ends_with_the_success_line_and_then_the_json_line(trained):
     lines = trained[1].stdout.splitlines()
     assert lines[-2].startswith("success ") and lines[-2].endswith("Wilson)")
-    keys = "env policy episodes successes success wilson95 mean_steps train_seconds env_steps peak_memory_gb"
+    keys = "env policy episodes successes success wilson95 mean_steps train_seconds env_steps"
+    keys += " expert_queries interventions expert_steps peak_memory_gb"
     assert list(json.loads(lines[-1])) == keys.split()
 
 
@@ -78,3 +84,29 @@ def test_every_mistake_is_the_users_and_leaves_no_run_behind(argv, tmp_path, mon
         main(door.compose(TrainConfig, "train_dagger", argv))
     assert error.value.exit_code == 2 and argv[-1].split("=")[1] in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_person_at_a_terminal_shows_the_task_takes_the_arm_and_gives_it_back(tmp_path):
+    """Two rounds of a second each: keys in the first, then t, a key, t."""
+    terminal, inside = os.openpty()
+    settings = ["gate=hg", "gate.person=keyboard", "gate.live=view.png", "dagger=person", "dagger.rounds=2",
+                "dagger.num_envs=1", "dagger.first_round_steps=20", "dagger.steps_per_round=40", "encoder=privileged",
+                "learner.updates_per_round=5", "learner.batch_size=8", "episodes=1", "run=taught", "threads=1"]
+    command = [sys.executable, "-m", "toto_robot.train_dagger", "env=franka_pick", *settings]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(command, stdin=inside, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               cwd=tmp_path, env=env)
+    committed = tmp_path / "runs" / "taught" / "checkpoints" / "round_0000" / "state.json"
+    until = time.time() + 120
+    while not committed.exists() and process.poll() is None and time.time() < until:
+        os.write(terminal, b"w")
+        time.sleep(0.1)
+    os.write(terminal, b"tw")  # 40 steps at 20 Hz: the arm is taken at the first of them
+    time.sleep(0.5)
+    os.write(terminal, b"t")
+    out, err = process.communicate(timeout=120)
+    os.close(terminal), os.close(inside)
+    assert process.returncode == 0, err
+    result = json.loads(out.splitlines()[-1])
+    assert "t takes the arm" in err and (tmp_path / "view.png").read_bytes()[:4] == b"\x89PNG"
+    assert result["interventions"] == 1 and 20 < result["expert_queries"] == result["expert_steps"] < 60

@@ -7,7 +7,8 @@ from policies.progress import Progress
 
 
 def row(round_, **changes):
-    base = {"round": round_, "env_steps": 100 * (round_ + 1), "steps_per_s": 50.0, "beta": 0.5, "loss": 0.25}
+    base = {"round": round_, "env_steps": 100 * (round_ + 1), "steps_per_s": 50.0, "loss": 0.25}
+    base |= {"expert_share": 0.5, "expert_queries": 70, "interventions": 3}
     return base | {"student_success": 0.5, "eval_success": None, "train_seconds": 2.0 * (round_ + 1)} | changes
 
 
@@ -32,8 +33,8 @@ def test_without_a_terminal_each_round_is_one_plain_line(tmp_path, capsys):
             screen.end(row(r, eval_success=0.75))
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and "\x1b" not in lines[0]
-    expected = "round 2/4  200 steps  50 steps/s  beta 0.50  loss 0.2500  success 50 %  unseen seeds 75 %  0:04 left"
-    assert lines[1] == expected
+    expected = "round 2/4  200 steps  50 steps/s  expert drove 50 %, asked 70  loss 0.2500  success 50 %"
+    assert lines[1] == expected + "  unseen seeds 75 %  0:04 left"
 
 
 def test_metrics_are_json_lines_and_the_curve_and_tensorboard_exist(tmp_path):
