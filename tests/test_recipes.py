@@ -22,7 +22,7 @@ for word in "$@"; do case "$word" in run=*) mkdir -p "runs/${word#run=}";; -c) e
 """
 RECIPES = {
     "bc_cube": ["bc_cube.sh"], "controls": ["controls.sh"], "egocentric": ["egocentric.sh", "videos"],
-    "finetune_32": ["finetune_32.sh", "videos"], "layers": ["layers.sh"],
+    "finetune_32": ["finetune_32.sh", "videos"], "gates": ["gates.sh"], "layers": ["layers.sh"],
     **{f"scaling {mode}": ["scaling.sh", mode, "a,b", "c", "toto_tiny"] for mode in ("toy", "full")},
     **{f"tables {mode}": ["tables.sh", mode, "videos"] for mode in ("toy", "full")},
     "toto_tiny": ["toto_tiny.sh", "videos"], "pretrain.slurm": ["pretrain.slurm", "stores", "toto_tiny"],
