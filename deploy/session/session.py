@@ -12,6 +12,7 @@ from multiprocessing.connection import wait
 
 import numpy as np
 
+from deploy.control.machine import Event
 from deploy.control.plan import Links, Plan
 from deploy.control.shared import Block, FrameSlot, History
 from deploy.endings import Ending
@@ -22,7 +23,7 @@ from deploy.processes.policy import policy_main
 from deploy.processes.robot import RobotSpec, robot_main
 from deploy.robots import registry
 from deploy.robots.arms import LIMITS
-from deploy.robots.base import Address
+from deploy.robots.base import Address, RobotFault
 from deploy.session import recording
 from deploy.session.panel import Panel
 from deploy.session.report import Counts, Timings, status_line
@@ -54,11 +55,13 @@ class Session:
             self._start()
             while self.ending is None:
                 self._turn()
-            return self.ending
+        except RobotFault as fault:  # of a process that did not start
+            self.ending, self.why = Ending.NETWORK, str(fault)
         finally:
             children.end(list(self.children.values()))
             if self.recorder is not None:
                 self.recorder.close()
+        return self.ending
 
     # ------------------------------------------------------------------------------------------ starting
 
@@ -90,7 +93,7 @@ class Session:
         self.children[name] = children.start(self.context, name, target, *args, there)
 
     def _ready(self, name: str):
-        """What the child says when it is ready. UserError with its reason where it fails."""
+        """What the child says when it is ready. UserError for what can't be done as asked, RobotFault where the robot fails."""
         end = time.monotonic() + START_S
         while time.monotonic() < end and not self.panel.interrupts:
             if self.reports[name].poll(0.1):
@@ -100,7 +103,8 @@ class Session:
                     break
                 if kind == "ready":
                     return said
-                raise UserError(f"The {name} did not start: {said}")
+                why = f"The {name} did not start: {said}"
+                raise RobotFault(Event.NETWORK, why) if kind == "failed" else UserError(why)
             if not self.children[name].is_alive() and not self.reports[name].poll():
                 break
         if self.panel.interrupts:
