@@ -76,7 +76,7 @@ def robot_main(spec: RobotSpec, hand_ends, links: Links, answer_s: float, stoppe
     except UserError as error:
         ending, why = Ending.MISTAKE, str(error)
     finally:
-        links.main.send(("end", ending.name, why))
+        links.tell(("end", ending.name, why))
     if robot is not None:
         robot.disconnect()  # last: a client's destructor may wait for an arm that says nothing any more
 
