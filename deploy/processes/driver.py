@@ -34,6 +34,7 @@ class Driver:
     def __init__(self, robot, hand, scene, clock, gate: Gate, plan: Plan, links: Links, answer_s: float, stopped):
         self.robot, self.hand, self.scene, self.clock, self.gate = robot, hand, scene, clock, gate
         self.plan, self.links, self.lead, self.stopped = plan, links, Lead(answer_s, plan.period_s), stopped
+        self.answer_s = answer_s
         self.now = machine.Situation()
         self.episode, self.index, self.answer, self.late = -1, 0, None, 0
         self.asked_reads, self.sequence, self.waiting = 0, -1, False
@@ -188,7 +189,7 @@ class Driver:
         if state is None:
             return
         rows = preflight.checks(self.robot.features, state, self.plan, self.gate.envelope, self._fresh_frame(),
-                                self.hand.observe().width_m)
+                                self.hand.observe().width_m, None if self.clock.lockstep else self.answer_s)
         self.links.tell(("checks", rows))
         bad = [f"{name}: {said}" for name, ok, said in rows if not ok]
         if bad:

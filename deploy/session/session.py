@@ -158,7 +158,8 @@ class Session:
             if name == "policy":
                 answer, rgb, proprio = said
                 self.inference_s = answer.inference_s
-                self.timings.add(camera_age=answer.asked_s - answer.captured_s, inference=answer.inference_s)
+                age_s = max(0.0, answer.asked_s - answer.captured_s)  # a policy that was busy takes a frame that came later
+                self.timings.add(camera_age=age_s, inference=answer.inference_s)
                 if self.recorder is not None:
                     self.recorder.step(answer, rgb, proprio)
             elif said[0] == "failed":
