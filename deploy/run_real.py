@@ -9,9 +9,10 @@ Without --robot-ip an emulator of the arm's controller is started on 127.0.0.1, 
 it would to an arm. Either way the states are the same: INIT, PREFLIGHT (checks, nothing moves), HOME (slowly), ARMED (you
 confirm), RUN and HOLD, then STOP or FAULT. The user stop stays in your hand: nothing here takes its place.
 
-While it runs, a line tells state, rate, latency and limits. After it: timing, each episode, successes with their interval,
-and last one JSON line with the keys of toto_robot.evaluate (env, policy, episodes, successes, success, wilson95,
-mean_steps) and ending, exit_code, why, robot, backend, emulated, clock, counts, timing. Every episode is recorded.
+While it runs, a line tells state, rate, latency and limits. After it: timing, the share of periods without an action, each
+episode, successes with their interval, and last one JSON line with the keys of toto_robot.evaluate (env, policy, episodes,
+successes, success, wilson95, mean_steps; for --trials16 protocol and trials too) and ending, exit_code, why, robot, backend,
+emulated, clock, counts, timing. Every episode is recorded, also one that a fault ended.
 """
 
 import argparse

@@ -39,6 +39,17 @@ def trials16(env: str, seed: int) -> list[Trial]:
     return [Trial(seeds[i], *map(float, pose)) for i, pose in choose(poses(env, seeds))]
 
 
+def report(scored: dict, seeds: list[int]) -> dict:
+    """The keys of a result that say how the trials `seeds` went, from what `rollout.summarise` makes of them."""
+    return {
+        "protocol": "trials16",
+        "trials": f"{scored['successes']}/{scored['episodes']}",
+        "trials_successes": scored["successes"],
+        "trials_wilson95": scored["wilson95"],
+        "trials_seeds": seeds,
+    }
+
+
 def poses(env: str, seeds: list[int]) -> np.ndarray:
     """x, y (m) and yaw (rad) of the object at the start of each seed's episode, (N, 3), world frame."""
     world = envs.make(env, render=False)

@@ -26,7 +26,7 @@ from policies.recorder import Recorder
 from policies.rollout import EnvConfig, evaluate, summarise
 from policies.seeds import evaluation_seeds
 from policies.statistics import summary_line
-from policies.trials import trials16
+from policies.trials import report, trials16
 from toto_robot import door
 from toto_robot.errors import UserError
 
@@ -109,13 +109,7 @@ def _trials(cfg: EvaluateConfig, vec, policy) -> dict:
     seeds = [t.seed for t in trials]
     scored = summarise(evaluate(vec, policy.act, seeds, on_episode=lambda done: _count(done, len(seeds))))
     print(f"trials16: {summary_line(scored['successes'], len(trials))}", flush=True)
-    return {
-        "protocol": "trials16",
-        "trials": f"{scored['successes']}/{len(trials)}",
-        "trials_successes": scored["successes"],
-        "trials_wilson95": scored["wilson95"],
-        "trials_seeds": [t.seed for t in trials],
-    }
+    return report(scored, seeds)
 
 
 def _count(done: int, of: int) -> None:

@@ -1,5 +1,6 @@
 """What a run is to do, what its process is connected to, and what it tells of each control period."""
 
+import contextlib
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 
@@ -41,6 +42,11 @@ class Links:
     history: History
     orders: object
     """Semaphore of the camera in lockstep."""
+
+    def tell(self, message: tuple) -> None:
+        """To the main process. Where that has ended nobody hears it, and the kernel asks this process to end too."""
+        with contextlib.suppress(OSError):
+            self.main.send(message)
 
 
 @dataclass

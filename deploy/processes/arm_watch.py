@@ -9,12 +9,14 @@ import numpy as np
 from deploy.control.machine import Event
 from deploy.control.shared import Block
 from deploy.robots.base import RobotFault, RobotState
+from toto_robot.errors import UserError
 
 POLL_S = 0.002
 
 
 def watch_main(make: Callable, state: Block, report: Connection, stopped) -> None:
-    """Writes time, joints and speeds to `state` until `stopped`. To `report` goes ("ready", the client), or ("failed", why)."""
+    """Writes time, joints and speeds to `state` until `stopped`. To `report` goes ("ready", the client), ("refused", why) where
+    that is not there, or ("failed", why)."""
     try:
         robot = make()
         robot.connect()
@@ -28,6 +30,8 @@ def watch_main(make: Callable, state: Block, report: Connection, stopped) -> Non
         robot.disconnect()
     except RobotFault as fault:
         report.send(("failed", str(fault)))
+    except UserError as error:
+        report.send(("refused", str(error)))
 
 
 class WatchedArm:

@@ -9,6 +9,7 @@ from typing import Callable
 
 from deploy.cameras.base import CameraLost
 from deploy.control.shared import FrameSlot
+from toto_robot.errors import UserError
 
 READ_S = 0.5
 """How long a read may wait for a new frame before the process looks whether it shall end."""
@@ -16,9 +17,13 @@ READ_S = 0.5
 
 def camera_main(make: Callable, slot: FrameSlot, orders, lockstep: bool, report: Connection, stopped) -> None:
     """Reads `make()`'s camera until `stopped`. `orders` is a semaphore: one release, one frame, in lockstep. To `report`
-    goes ("ready", text), and ("lost", why) where the camera is gone."""
-    reads, camera = 0, make()
-    camera.open()
+    goes ("ready", text), or ("refused", why) for a camera that can't be opened as asked; ("silent", why) each time that a
+    frame does not come."""
+    try:
+        reads, camera = 0, make()
+        camera.open()
+    except UserError as error:
+        return report.send(("refused", str(error)))
     try:
         report.send(("ready", f"{camera.features.kind}, {camera.features.shape[1]}×{camera.features.shape[0]}"))
         while not stopped:

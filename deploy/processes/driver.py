@@ -14,6 +14,7 @@ from deploy.control.gate import Command, Gate
 from deploy.control.lead import Lead
 from deploy.control.machine import Event, Reaction, State
 from deploy.control.plan import Links, Period, Plan
+from deploy.endings import Ending
 from deploy.processes import preflight
 from deploy.processes.policy import Answer, Request
 from deploy.robots.base import RobotFault, RobotState
@@ -33,6 +34,7 @@ class Driver:
     def __init__(self, robot, hand, scene, clock, gate: Gate, plan: Plan, links: Links, answer_s: float, stopped):
         self.robot, self.hand, self.scene, self.clock, self.gate = robot, hand, scene, clock, gate
         self.plan, self.links, self.lead, self.stopped = plan, links, Lead(answer_s, plan.period_s), stopped
+        self.answer_s = answer_s
         self.now = machine.Situation()
         self.episode, self.index, self.answer, self.late = -1, 0, None, 0
         self.asked_reads, self.sequence, self.waiting = 0, -1, False
@@ -46,7 +48,7 @@ class Driver:
         self.now, reactions = machine.react(self.now, event, now_s, rules, captured_s=captured_s, why=why)
         after = self.now.state
         if after is not before:
-            self.links.main.send(("state", after.value, self.now.why, event.name))
+            self.links.tell(("state", after.value, self.now.why, event.name))
         for reaction in reactions:
             if self.now.state is after:  # else the reaction before met a fault, and what follows from that has been done
                 self._carry_out(reaction)
@@ -81,7 +83,8 @@ class Driver:
             self.robot.stop()
             end_s, end = self.clock.now_s() + REST_S, time.monotonic() + WALL_S
             while self.robot.moving and self.clock.now_s() < end_s and time.monotonic() < end:
-                self._servo()
+                if self._servo() is None and self.now.ending is Ending.NETWORK:
+                    break  # nobody is there to be waited for
             if self.robot.moving:
                 raise RobotFault(Event.NETWORK, f"the arm did not come to rest within {REST_S} s")
         except RobotFault as fault:
@@ -92,8 +95,7 @@ class Driver:
         """Messages of the main process, frames, answers, time."""
         if self.stopped:
             self.event(Event.INTERRUPTED)
-        while self.links.main.poll():
-            kind, *rest = self.links.main.recv()
+        for kind, *rest in self._messages(self.links.main, Event.INTERRUPTED, "the main process has ended"):
             if kind == "go":
                 self.allowed = True
             else:
@@ -102,16 +104,24 @@ class Driver:
         if sequence != self.sequence:
             self.sequence = sequence
             self.event(Event.FRAME, captured_s=captured_s)
-        while self.links.policy.poll():
-            self._take(self.links.policy.recv())
+        for answer in self._messages(self.links.policy, Event.POLICY_DIED, "the policy's process has ended"):
+            self._take(answer)
         self.event(Event.TICK)
+
+    def _messages(self, connection, gone: Event, why: str):
+        """What has come; the event `gone` where nobody is at the other end any more."""
+        try:
+            while connection.poll():
+                yield connection.recv()
+        except (EOFError, OSError):
+            self.event(gone, why)
 
     def _take(self, answer: Answer) -> None:
         if (answer.episode, answer.index) == (self.episode, self.asked):
             self.waiting = False
         self.lead.heard(self.clock.now_s() - answer.asked_s)
         if why := answer.error or safety.refuse_action(answer.action, self.gate.joints + 1):
-            self.links.main.send(("refused", answer.episode, answer.index, why))
+            self.links.tell(("refused", answer.episode, answer.index, why))
         elif answer.episode == self.episode:
             self.answer = answer
             self.event(Event.ACTION)
@@ -126,7 +136,7 @@ class Driver:
             if self.now.state in slices:
                 slices[self.now.state]()
             elif machine.recoverable(self.now, self.plan.rules):
-                self.links.main.send(("note", f"reflex: {self.now.why}; recovery {self.now.recoveries + 1}"))
+                self.links.tell(("note", f"reflex: {self.now.why}; recovery {self.now.recoveries + 1}"))
                 self.now, reactions = machine.recover(self.now, self.plan.rules)
                 for reaction in reactions:
                     self._carry_out(reaction)
@@ -179,8 +189,8 @@ class Driver:
         if state is None:
             return
         rows = preflight.checks(self.robot.features, state, self.plan, self.gate.envelope, self._fresh_frame(),
-                                self.hand.observe().width_m)
-        self.links.main.send(("checks", rows))
+                                self.hand.observe().width_m, None if self.clock.lockstep else self.answer_s)
+        self.links.tell(("checks", rows))
         bad = [f"{name}: {said}" for name, ok, said in rows if not ok]
         if bad:
             return self.event(Event.PREFLIGHT_FAILED, "; ".join(bad))
@@ -227,7 +237,7 @@ class Driver:
         except RobotFault as fault:
             return self.event(fault.event, str(fault))
         self._servo(20)
-        self.links.main.send(("armed", self.episode))
+        self.links.tell(("armed", self.episode))
         while self.now.state is State.ARMED:
             self._idle()
         if self.now.state is not State.RUN:
@@ -245,17 +255,23 @@ class Driver:
 
     def _ask(self) -> None:
         """Asks for the action of the next period; in lockstep waits for it, for time stands still."""
-        self.asked, self.waiting = self.index, True
         if not self.clock.lockstep:
-            self.links.policy.send(Request(self.episode, self.index, self.clock.now_s()))
-            return
+            return self._request(self.index)
+        self.asked, self.waiting = self.index, True
         self._ask_camera()
         end = time.monotonic() + WALL_S
         while self.links.frames.latest()[2] < self.asked_reads and self.now.state in machine.RUNNING:
             self._wait(end, Event.CAMERA_DIED, "the camera did not answer")
-        self.links.policy.send(Request(self.episode, self.index, self.clock.now_s()))
+        self._request(self.index)
         while self.waiting and self.now.state in machine.RUNNING:
             self._wait(end, Event.POLICY_DIED, "the policy did not answer")
+
+    def _request(self, index: int) -> None:
+        self.asked, self.waiting = index, True
+        try:
+            self.links.policy.send(Request(self.episode, index, self.clock.now_s()))
+        except OSError:
+            self.event(Event.POLICY_DIED, "the policy's process has ended")
 
     def _wait(self, end: float, event: Event, why: str) -> None:
         if time.monotonic() > end:
@@ -287,7 +303,7 @@ class Driver:
         self._send(command, due_s)
         self._after_motion(command)
         latency_s = float("nan") if answer is None else start_s - answer.captured_s
-        self.links.main.send(("period", Period(
+        self.links.tell(("period", Period(
             self.episode, self.index, -1 if answer is None else answer.index, start_s, state.value, command.applied, q, q_d,
             self.hand.observe().width_m, command.limited, self.late, lag_s, latency_s, self.success)))
         self.index, self.late = self.index + 1, 0
@@ -329,8 +345,7 @@ class Driver:
             self._servo()
             if not asked and (len(points) - due) * SERVO_DT_S <= self.lead.seconds:
                 asked = True
-                self.asked, self.waiting = self.index + 1, True
-                self.links.policy.send(Request(self.episode, self.index + 1, self.clock.now_s()))
+                self._request(self.index + 1)
         return False
 
     def _after_motion(self, command: Command) -> None:
@@ -357,4 +372,4 @@ class Driver:
         """One that a fault has ended is a failure."""
         if self.in_episode:
             self.in_episode = False
-            self.links.main.send(("episode", self.episode, self.index, success))
+            self.links.tell(("episode", self.episode, self.index, success))

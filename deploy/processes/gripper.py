@@ -7,12 +7,14 @@ from typing import Callable
 
 from deploy.control.shared import Block
 from deploy.robots.base import GripperState, RobotFault
+from toto_robot.errors import UserError
 
 POLL_S = 0.005
 
 
 def gripper_main(make: Callable, state: Block, orders: Connection, report: Connection, stopped) -> None:
-    """Carries out the newest order (True closes) that differs from the last one, and writes width and grasp to `state`."""
+    """Carries out the newest order (True closes) that differs from the last one, and writes width and grasp to `state`. To
+    `report` goes ("ready", ""), or ("refused", why) where its client is not there; ("failed", why) where the gripper fails."""
     try:
         gripper = make()
         gripper.connect()
@@ -32,6 +34,8 @@ def gripper_main(make: Callable, state: Block, orders: Connection, report: Conne
         report.send(("failed", str(fault)))
         while not stopped:  # main decides
             time.sleep(0.05)
+    except UserError as error:
+        return report.send(("refused", str(error)))
     except EOFError:
         return
     gripper.disconnect()

@@ -38,9 +38,12 @@ class GrantClock:
     def begin(self, ms: int = 1) -> None:
         """Grants; the reply is read in `end`, so that a client may answer the arm in between. Time that the emulator let
         pass to keep a client alive counts as passed."""
-        if time.monotonic() - self._heard_s > KEEPALIVE_S / 2:
-            self.time_ms = self.console.ask("info")["time_ms"]
-        self.console.send("grant", until_ms=self.time_ms + ms)
+        try:
+            if time.monotonic() - self._heard_s > KEEPALIVE_S / 2:
+                self.time_ms = self.console.ask("info")["time_ms"]
+            self.console.send("grant", until_ms=self.time_ms + ms)
+        except ConsoleError as error:
+            raise RobotFault(Event.NETWORK, str(error)) from error
 
     def end(self) -> None:
         try:

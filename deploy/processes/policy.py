@@ -14,6 +14,7 @@ from typing import Callable
 import numpy as np
 
 from deploy.control.shared import FrameSlot, History
+from toto_robot.errors import UserError
 
 WARM_UP = 5
 """Inferences before it is ready; the first one or two are slow."""
@@ -95,9 +96,13 @@ class ScriptedPolicy:
 def policy_main(make: Callable, scale: Scale, frames: FrameSlot, history: History, requests: Connection,
                 report: Connection, stopped) -> None:
     """Answers requests until `stopped` or the other end closes. `make()` gives an object with `act(obs, episode, index)`.
-    To `report` goes ("ready", seconds of the slower warm-up inferences), then (Answer, rgb, proprio) for each step."""
+    To `report` goes ("ready", seconds of the slower warm-up inferences), or ("refused", why) for a policy that can't be loaded
+    as asked; then (Answer, rgb, proprio) for each step."""
     os.nice(5)  # an arm's process goes first
-    policy = make()
+    try:
+        policy = make()
+    except UserError as error:
+        return report.send(("refused", str(error)))
     still = np.zeros(len(scale.low) - scale.fingers)
     blank = {"rgb": np.zeros(frames.shape, np.uint8), "proprio": scale.proprio(still, still, 0, 0)}
     times = []

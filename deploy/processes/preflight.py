@@ -13,8 +13,9 @@ WORSE_M = 0.002
 
 
 def checks(robot: Features, state: RobotState, plan: Plan, envelope: safety.Envelope, frame_age_s: float | None,
-           width_m: float) -> list[tuple[str, bool, str]]:
-    """`frame_age_s`: of the newest frame, None where there is none."""
+           width_m: float, answer_s: float | None) -> list[tuple[str, bool, str]]:
+    """`frame_age_s`: of the newest frame, None where there is none; `answer_s`: what the policy takes for an action, None
+    where time stands still meanwhile."""
     low, high = plan.limits.q_min_rad, plan.limits.q_max_rad
     room = float(np.minimum(state.q_rad - low, high - state.q_rad).min())
     errors = f", errors {', '.join(state.errors)}" if state.errors else ""
@@ -24,8 +25,19 @@ def checks(robot: Features, state: RobotState, plan: Plan, envelope: safety.Enve
         ("way home", *way_home(state.q_rad, plan, envelope)),
         ("camera", frame_age_s is not None and frame_age_s < plan.rules.camera_hold_s,
          "no frame" if frame_age_s is None else f"newest frame {1000 * frame_age_s:.0f} ms old"),
+        ("policy", *_pace(answer_s, plan)),
         ("gripper", True, f"{1000 * width_m:.0f} mm open"),
     ]
+
+
+def _pace(answer_s: float | None, plan: Plan) -> tuple[bool, str]:
+    """Whether a policy that takes `answer_s` for an action can drive the arm at all."""
+    if answer_s is None:
+        return True, "time stands still while it answers"
+    said = f"{1e3 * answer_s:.0f} ms an action, for periods of {1e3 * plan.period_s:.0f} ms"
+    if answer_s > plan.rules.policy_hold_s:
+        return False, f"{said}: the arm would hold and stop; use a faster computer or a smaller encoder, end other programs"
+    return True, said
 
 
 def path_home(q_rad: np.ndarray, plan: Plan) -> np.ndarray:

@@ -59,8 +59,9 @@ def robot_main(spec: RobotSpec, hand_ends, links: Links, answer_s: float, stoppe
     """Runs the whole plan; the last message to main is ("end", ending's name, why). `hand_ends`: the gripper process's
     state and orders, None for a hand that the robot's client serves; `answer_s`: what the policy took when it was warmed up."""
     ending, why = Ending.BUG, "the robot's process failed"
-    robot = registry.module(spec.backend).make(spec.address)
+    robot = None
     try:
+        robot = registry.module(spec.backend).make(spec.address)
         robot.connect()
         hand = SimGripper(robot) if hand_ends is None else RemoteGripper(*hand_ends)
         clock, scene = _clock_and_scene(spec, robot)
@@ -75,8 +76,9 @@ def robot_main(spec: RobotSpec, hand_ends, links: Links, answer_s: float, stoppe
     except UserError as error:
         ending, why = Ending.MISTAKE, str(error)
     finally:
-        links.main.send(("end", ending.name, why))
-    robot.disconnect()  # last: a client's destructor may wait for an arm that says nothing any more
+        links.tell(("end", ending.name, why))
+    if robot is not None:
+        robot.disconnect()  # last: a client's destructor may wait for an arm that says nothing any more
 
 
 def gate_of(spec: RobotSpec) -> Gate:

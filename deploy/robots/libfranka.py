@@ -32,6 +32,16 @@ def thresholds(options: dict) -> tuple[list[float], ...]:
     return [value] * 7, [value] * 7, [value] * 6, [value] * 6
 
 
+def check_options(options: dict) -> None:
+    """UserError for what is none of `--option collision=…` and `--option realtime=…`."""
+    if wrong := sorted(set(options) - {"collision", "realtime"}):
+        raise UserError(f"--option {wrong[0]}: does not exist. What exists: collision, realtime.")
+    if options.get("realtime", "ignore") not in ("enforce", "ignore"):
+        raise UserError(f"--option realtime={options['realtime']}: expected enforce (the client refuses a kernel that is not a "
+                        "real-time one) or ignore, the default.")
+    thresholds(options)
+
+
 def robot_state(s: Any, errors: tuple[str, ...], collision: tuple[list[float], ...]) -> RobotState:
     """A client's state, with the names of its `errors`; `collision` are its `thresholds`."""
     mode = MODES.get(s.robot_mode.name.removeprefix("k"), "other")

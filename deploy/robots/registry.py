@@ -40,6 +40,21 @@ def check(backend: str, arm: str) -> None:
         raise UserError(f"--backend {backend} can't drive --robot {arm}: {reason}. For {arm} there are: {', '.join(fit)}.")
 
 
+def check_options(backend: str, options: dict) -> None:
+    """UserError for an option that the backend doesn't have, or a value that is none; what another package's takes is its own
+    affair."""
+    if backend == "sim" and options:
+        raise UserError(f"--option {sorted(options)[0]}: the backend sim has none.")
+    if backend == "ros":
+        from deploy.robots.ros_robot import settings
+
+        settings(options)
+    elif backend in OURS:
+        from deploy.robots.libfranka import check_options as check_libfranka
+
+        check_libfranka(options)
+
+
 def module(backend: str):
     """The backend's module or object, with `make` and `make_gripper`."""
     if backend in OURS:

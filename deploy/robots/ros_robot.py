@@ -43,10 +43,11 @@ BRAKE = 0.5
 
 
 def settings(options: dict) -> dict:
-    """`DEFAULTS` with `options` over them; UserError for an option that does not exist."""
+    """`DEFAULTS` with `options` over them; UserError for an option that does not exist, or a value that is none."""
     wrong = sorted(set(options) - set(DEFAULTS))
     if wrong:
         raise UserError(f"--option {wrong[0]}: the backend ros has {', '.join(DEFAULTS)}.")
+    thresholds(DEFAULTS | options)
     return DEFAULTS | options
 
 

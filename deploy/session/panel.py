@@ -1,8 +1,10 @@
 """The operator's side: the live line, questions, Ctrl-C."""
 
+import contextlib
 import queue
 import signal
 import sys
+import termios
 import threading
 
 from rich.console import Console
@@ -39,7 +41,12 @@ class Panel:
         self.console.print(text, highlight=False)
 
     def ask(self, text: str) -> None:
-        """Puts a question; `reply` has the answer later."""
+        """Puts a question; `reply` has the answer later. What was typed before it is no answer to it."""
+        if sys.stdin is not None and sys.stdin.isatty():
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    self._lines.get_nowait()
         self.say(text)
         if self._reader is None:
             self._reader = threading.Thread(target=self._read, daemon=True)

@@ -52,6 +52,20 @@ class Counts:
         return self.missed / self.periods if self.periods else 0.0
 
 
+def periods_line(counts: Counts, period_s: float) -> str:
+    """How well the rate was kept, and what was done to the policy's actions."""
+    if not counts.periods:
+        return "no control period was run"
+    return (f"{1 / period_s:g} Hz: {counts.missed} of {counts.periods} control periods ({100 * counts.missed_share():.1f} %) "
+            f"without an action in time, {counts.late} actions dropped as too late, {counts.limited} limited, "
+            f"{counts.refused} refused; {counts.holds} holds, {counts.recoveries} recoveries")
+
+
+def outcome_line(number: int, seed: int, steps: int, success: bool) -> str:
+    """One episode; `number` counts from 1."""
+    return f"episode {number}: {'success' if success else 'no success'} after {steps} steps (seed {seed})"
+
+
 def status_line(state: str, episode: int, episodes: int, period, hz: float, counts: Counts, inference_s: float) -> str:
     """One line while a run goes on; `period` is the newest `driver.Period` or None."""
     parts = [f"[bold]{state.upper():<9}[/bold]", f"episode {max(episode, 0) + 1}/{episodes}"]

@@ -11,8 +11,10 @@ from deploy.control import safety
 from deploy.control.machine import Rules
 from deploy.session import parts, recording
 from deploy.session.panel import Panel
+from deploy.session.report import outcome_line, periods_line
 from deploy.session.session import Session
 from deploy.session.settings import Settings, check_rate, resolved
+from policies import trials
 from toto_robot import door
 from toto_robot.errors import UserError
 
@@ -33,7 +35,11 @@ def run(args: argparse.Namespace) -> int:
         session.recorder = _recorder(s, env, session.parts, about)
         ending = session.run()
         witness = _emulator_says(s)
-    result = session.result() | ({"emulator": witness} if witness else {})
+    result = session.result()
+    if s.trials16 and result["episodes"]:
+        result |= trials.report(result, result["seeds"])
+    if witness:
+        result["emulator"] = witness
     _print(session, result)
     door.print_json(result)
     return ending.code
@@ -100,12 +106,11 @@ def emulator(s: Settings):
 
 def _seeds(s: Settings, env_name: str) -> list[int]:
     from policies.seeds import evaluation_seeds
-    from policies.trials import trials16
 
     if s.trials16:
         if not s.emulated:
             raise UserError("--trials16 puts the object in place in a simulated scene; on a robot give --episodes 16.")
-        return [trial.seed for trial in trials16(env_name, s.seed)]
+        return [trial.seed for trial in trials.trials16(env_name, s.seed)]
     return evaluation_seeds(s.seed, s.episodes)
 
 
@@ -135,7 +140,11 @@ def _print(session: Session, result: dict) -> None:
     from policies.statistics import summary_line
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
-    console.print(session.timings.table())
+    if session.timings.values:
+        console.print(session.timings.table())
+        console.print(periods_line(session.counts, session.parts.period_s), highlight=False)
+    for number, outcome in enumerate(session.outcomes, 1):
+        console.print(outcome_line(number, *outcome), highlight=False)
     if result["episodes"]:
         console.print(summary_line(result["successes"], result["episodes"]), highlight=False)
     if session.s.emulated and not session.s.simulated:

@@ -12,6 +12,7 @@ from multiprocessing.connection import wait
 
 import numpy as np
 
+from deploy.control.machine import Event
 from deploy.control.plan import Links, Plan
 from deploy.control.shared import Block, FrameSlot, History
 from deploy.endings import Ending
@@ -22,10 +23,10 @@ from deploy.processes.policy import policy_main
 from deploy.processes.robot import RobotSpec, robot_main
 from deploy.robots import registry
 from deploy.robots.arms import LIMITS
-from deploy.robots.base import Address
+from deploy.robots.base import Address, RobotFault
 from deploy.session import recording
 from deploy.session.panel import Panel
-from deploy.session.report import Counts, Timings, status_line
+from deploy.session.report import Counts, Timings, outcome_line, status_line
 from deploy.session.settings import Settings
 from toto_robot.errors import UserError
 
@@ -45,7 +46,9 @@ class Session:
         self.state, self.period, self.inference_s, self.hz = "init", None, 0.0, 0.0
         self.ending, self.why = None, ""
         self.children: dict[str, multiprocessing.process.BaseProcess] = {}
-        self.reports, self.question = {}, ""
+        self.reports = {}
+        self.questions: list[tuple[str, str]] = []
+        """(kind, text) of what the operator is asked, oldest first; the first of them has been put."""
         self.told_s = time.monotonic()
 
     def run(self) -> Ending:
@@ -54,11 +57,13 @@ class Session:
             self._start()
             while self.ending is None:
                 self._turn()
-            return self.ending
+        except RobotFault as fault:  # of a process that did not start
+            self.ending, self.why = Ending.NETWORK, str(fault)
         finally:
             children.end(list(self.children.values()))
             if self.recorder is not None:
                 self.recorder.close()
+        return self.ending
 
     # ------------------------------------------------------------------------------------------ starting
 
@@ -90,7 +95,7 @@ class Session:
         self.children[name] = children.start(self.context, name, target, *args, there)
 
     def _ready(self, name: str):
-        """What the child says when it is ready. UserError with its reason where it fails."""
+        """What the child says when it is ready. UserError for what can't be done as asked, RobotFault where the robot fails."""
         end = time.monotonic() + START_S
         while time.monotonic() < end and not self.panel.interrupts:
             if self.reports[name].poll(0.1):
@@ -100,7 +105,8 @@ class Session:
                     break
                 if kind == "ready":
                     return said
-                raise UserError(f"The {name} did not start: {said}")
+                why = f"The {name} did not start: {said}"
+                raise RobotFault(Event.NETWORK, why) if kind == "failed" else UserError(why)
             if not self.children[name].is_alive() and not self.reports[name].poll():
                 break
         if self.panel.interrupts:
@@ -152,7 +158,8 @@ class Session:
             if name == "policy":
                 answer, rgb, proprio = said
                 self.inference_s = answer.inference_s
-                self.timings.add(camera_age=answer.asked_s - answer.captured_s, inference=answer.inference_s)
+                age_s = max(0.0, answer.asked_s - answer.captured_s)  # a policy that was busy takes a frame that came later
+                self.timings.add(camera_age=age_s, inference=answer.inference_s)
                 if self.recorder is not None:
                     self.recorder.step(answer, rgb, proprio)
             elif said[0] == "failed":
@@ -169,6 +176,9 @@ class Session:
             return
         if not self.children["robot"].is_alive() and not self._has(self.robot):
             self.ending, self.why = Ending.NETWORK, "the robot's process died; an arm stops by itself when its client is gone"
+            if self.period is not None and self.period.episode == len(self.outcomes):  # it was in the middle of this one
+                self.ended = self.period.episode, self.period.index + 1
+                self._close(False)
         for name in ("policy", "camera", "gripper"):
             if name in self.children and not self.children[name].is_alive():
                 del self.children[name]
@@ -180,23 +190,36 @@ class Session:
             self.panel.interrupts = 0
             self.panel.say("stopping …")
             self._tell("interrupted")
-        answered, line = self.panel.reply() if self.question else (False, None)
-        if not answered:
-            return
-        question, self.question = self.question, ""
-        if question == "verdict":
+        answered, line = self.panel.reply() if self.questions else (False, None)
+        if answered:
+            self._answer(line)
+            self._put()
+
+    def _ask(self, kind: str, text: str) -> None:
+        """One question at a time: an answer to one must never be taken for another's."""
+        self.questions.append((kind, text))
+        if len(self.questions) == 1:
+            self._put()
+
+    def _put(self) -> None:
+        """The oldest question; what nobody has to be asked is answered at once."""
+        while self.questions:
+            kind, text = self.questions[0]
+            if kind == "verdict" or not (self.s.yes or self.s.dry_run):
+                return self._show(text, "y/n" if kind == "verdict" else "Enter: go on, n: end.")
+            self._answer("")
+
+    def _show(self, text: str, keys: str) -> None:
+        self.panel.ask(f"{text} {keys}")
+
+    def _answer(self, line: str | None) -> None:
+        kind, _ = self.questions.pop(0)
+        if kind == "verdict":
             self._close(bool(line) and line.lower().startswith("y"))
         elif line is None or line.lower() in ("n", "no", "q"):
             self._tell("declined")
         else:
-            self._tell("go" if question == "home" else "confirmed")
-
-    def _confirm(self, question: str, text: str) -> None:
-        if self.s.yes or self.s.dry_run:
-            self._tell("go" if question == "home" else "confirmed")
-        else:
-            self.question = question
-            self.panel.ask(f"{text} Enter: go on, n: end.")
+            self._tell("go" if kind == "home" else "confirmed")
 
     # ------------------------------------------------------------------------------------------ what the robot's process says
 
@@ -211,10 +234,10 @@ class Session:
         for name, ok, said in rows:
             self.panel.say(f"{'ok  ' if ok else 'FAIL'} {name}: {said}")
         if all(ok for _, ok, _ in rows):
-            self._confirm("home", "The arm will move to its home pose.")
+            self._ask("home", "The arm will move to its home pose.")
 
     def _on_armed(self, episode: int) -> None:
-        self._confirm("start", f"Episode {episode + 1} of {len(self.seeds)}: put the object in place.")
+        self._ask("start", f"Episode {episode + 1} of {len(self.seeds)}: put the object in place.")
 
     def _on_note(self, text: str) -> None:
         self.counts.recoveries += text.startswith("reflex")
@@ -242,25 +265,23 @@ class Session:
         if success is None and self.s.dry_run:
             success = False
         if success is None:
-            self.question = "verdict"
-            self.panel.ask(f"Episode {episode + 1} ended after {steps} steps. Was it a success? y/n")
+            self._ask("verdict", f"Episode {episode + 1} ended after {steps} steps. Was it a success?")
         else:
             self._close(success)
 
     def _close(self, success: bool) -> None:
         episode, steps = self.ended
         self.outcomes.append((self.seeds[episode], steps, success))
-        self.panel.say(f"episode {episode + 1}: {'success' if success else 'no success'} after {steps} steps")
+        self.panel.say(outcome_line(episode + 1, *self.outcomes[-1]))
         if self.recorder is not None:
             self.recorder.episode(episode, self.seeds[episode], success)
 
     def _on_end(self, ending: str, why: str) -> None:
         self._listen("policy")
-        while self.question == "verdict" and not self.panel.interrupts:  # the last episode's
-            answered, line = self.panel.reply()
+        while any(kind == "verdict" for kind, _ in self.questions):  # the last episode's; nobody's word is no success
+            answered, line = (True, None) if self.panel.interrupts else self.panel.reply()
             if answered:
-                self.question = ""
-                self._close(bool(line) and line.lower().startswith("y"))
+                self._answer(line)
             time.sleep(0.05)
         self.ending, self.why = Ending[ending], why
 

@@ -3,6 +3,7 @@
 import ipaddress
 from dataclasses import dataclass, field
 
+from deploy import cameras
 from deploy.control import safety
 from deploy.control.machine import Rules
 from deploy.robots import registry
@@ -10,7 +11,6 @@ from deploy.robots.arms import LIMITS
 from toto_robot.errors import UserError
 
 CLOCKS = ("lockstep", "realtime")
-CAMERAS = ("mujoco", "realsense", "opencv", "video")
 HOME_TOP = 0.5
 """Nearer to the limits a compliant arm that lags and then catches up is measured beyond them."""
 
@@ -57,6 +57,7 @@ def resolved(s: Settings, emulator_at) -> Settings:
         raise UserError(f"--robot {s.robot!r} does not exist. What exists: {', '.join(LIMITS)}.")
     s.backend = s.backend or ("franky" if s.robot == "fr3" else "panda_py")
     registry.check(s.backend, s.robot)
+    registry.check_options(s.backend, s.options)
     if s.simulated and s.robot_ip:
         raise UserError("--backend sim has no robot to connect to: leave out --robot-ip, or choose another backend.")
     found = emulator_at(s.robot_ip) if s.robot_ip and _is_loopback(s.robot_ip) else None
@@ -102,12 +103,20 @@ def _check_operator(s: Settings) -> None:
 
 
 def _check_camera(s: Settings) -> None:
-    if s.camera is None:
-        if not s.emulated and s.camera_file is None:
-            raise UserError(f"--camera is needed on a robot: one of {', '.join(c for c in CAMERAS if c != 'mujoco')}.")
-        s.camera = "mujoco"
-    if s.camera == "mujoco" and not s.emulated and s.camera_file is None:
+    kinds = cameras.names()
+    if s.camera and s.camera_file:
+        raise UserError(f"--camera {s.camera} and --camera-file {s.camera_file}: give one of them; the file says which kind it is.")
+    if not s.camera and not s.camera_file and not s.emulated:
+        raise UserError(f"--camera is needed on a robot: one of {', '.join(c for c in kinds if c != 'mujoco')}.")
+    kind = cameras.read_config(s.camera_file).kind if s.camera_file else s.camera or "mujoco"
+    if kind not in kinds:
+        raise UserError(f"--camera {kind!r} does not exist. What exists: {', '.join(kinds)}.")
+    if kind == "video" and not s.camera_file:
+        raise UserError("--camera video needs the name of its file: give --camera-file with a YAML that says kind: video and "
+                        "device: FILE.")
+    if kind == "mujoco" and not s.emulated:
         raise UserError("--camera mujoco draws a simulated scene, and this robot is not simulated. Give realsense or opencv.")
+    s.camera = None if s.camera_file else kind
 
 
 def check_rate(hz: float | None, policy_hz: float, policy: str) -> None:

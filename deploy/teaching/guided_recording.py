@@ -84,6 +84,8 @@ def _start(stack: contextlib.ExitStack, context, name: str, target, *args):
         kind, said = here.recv() if here.poll(START_S) else ("failed", f"said nothing for {START_S} s")
     except EOFError:
         kind, said = "failed", "its process ended; the message is above"
+    if kind == "refused":
+        raise UserError(f"The {name} did not start: {said}")
     if kind != "ready":
         raise ArmEnded(Ending.NETWORK, f"the {name} did not start: {said}")
     return here

@@ -63,21 +63,20 @@ class TeleopSession(Session):
         self.command.write([*asked.velocity, *asked.spin, asked.open_gripper])
         if asked.event == QUIT:
             self._tell("finished" if self.state in RUNNING else "declined")
-        elif self.question and asked.event == DONE:
-            question, self.question = self.question, ""
-            self._tell("go" if question == "home" else "confirmed")
+        elif self.questions and asked.event == DONE:
+            self._answer("")
+            self._put()
         elif self.open_episode and self.state in RUNNING and asked.event in (DONE, DISCARD):
             self._end(asked.event == DONE)
             self._tell("finished" if self.kept >= self.wanted else "episode_over")
 
-    def _confirm(self, question: str, text: str) -> None:
-        if question == "start":
+    def _ask(self, kind: str, text: str) -> None:
+        if kind == "start":
             self.open_episode, self.tried, self.steps = True, self.tried + 1, 0
-        if self.s.yes:
-            self._tell("go" if question == "home" else "confirmed")
-        else:
-            self.question = question
-            self.panel.say(f"{text} Enter: go on, Esc: end.")
+        super()._ask(kind, text)
+
+    def _show(self, text: str, keys: str) -> None:
+        self.panel.say(f"{text} Enter: go on, Esc: end.")  # the source has the keyboard
 
     def _on_period(self, period) -> None:
         super()._on_period(period)

@@ -1,6 +1,7 @@
 """The loop that owns the arm with everything around it in one process: a simulated arm, and threads that play the camera and
 the policy. What a policy says and what a camera shows is the test's choice."""
 
+import contextlib
 import multiprocessing
 import threading
 import time
@@ -22,6 +23,8 @@ from deploy.processes.robot import SimScene
 from deploy.robots.arms import LIMITS
 from deploy.robots.sim_robot import SimGripper, SimRobot
 
+GONE = object()
+"""Instead of an action, or of the operator's answer: that process has been killed."""
 CONTEXT = multiprocessing.get_context("spawn")
 
 
@@ -106,6 +109,8 @@ class Stage:
                 if policy_there.poll(0.05):
                     r = policy_there.recv()
                     action = self.policy(r.index)
+                    if action is GONE:
+                        return policy_there.close()
                     captured_s, sequence, _ = frames.latest()
                     policy_there.send(Answer(r.episode, r.index, action, captured_s, sequence, r.asked_s, 0.0,
                                              "silent" if action is None else ""))
@@ -118,6 +123,9 @@ class Stage:
                     reply = self.operator(message) if self.operator else None
                     if reply is None and message[0] in ("checks", "armed"):
                         reply = ("go",) if message[0] == "checks" else ("confirmed",)
+                    if reply is GONE:
+                        messages.append(("last",))
+                        return main_here.close()
                     if reply is not None:
                         main_here.send(reply)
 
@@ -129,7 +137,8 @@ class Stage:
             driver.event(Event.READY)
             now = driver.run()
         finally:
-            main_there.send(("last",))
+            with contextlib.suppress(OSError):
+                main_there.send(("last",))
             while not messages or messages[-1] != ("last",):
                 time.sleep(1e-3)
             ends.set()

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from stage import Spy, Stage
+from stage import GONE, Spy, Stage
 
 from deploy.control import safety
 from deploy.control.machine import Event, Rules
@@ -147,6 +147,20 @@ def test_the_operator_can_end_it_in_every_state(when, ending):
     now, messages = stage.run()
     assert now.ending is ending and not stage.robot.moving
     assert stage.robot.starts == {"checks": 0, "armed": 1, "period": 2}[when]
+
+
+def test_a_policy_that_is_killed_ends_the_run_and_the_arm_is_let_go():
+    stage = Stage(policy=lambda i: GONE if i == 4 else np.append(np.full(7, 0.2), 1.0), periods=20)
+    now, messages = stage.run()
+    assert now.ending is Ending.POLICY and not stage.robot.moving
+    assert len(periods(messages)) == 4 and [success for *_, success in of(messages, "episode")] == [False]
+
+
+def test_a_main_process_that_is_killed_has_the_arm_brought_to_rest():
+    stage = Stage(operator=lambda m: GONE if m[0] == "period" else None, policy=lambda i: np.append(np.full(7, 0.2), 1.0),
+                  periods=20)
+    now, _ = stage.run()
+    assert now.ending is Ending.INTERRUPTED and not stage.robot.moving
 
 
 def test_a_dry_run_sends_nothing_at_all():

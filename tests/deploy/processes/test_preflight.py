@@ -15,18 +15,19 @@ ENVELOPE = safety.Envelope.of(ENV.robot)
 PLAN = Plan([0], 10, 0.1, HOME, LIMITS["fr3"])
 
 
-def found(q_rad=HOME, mode="idle", errors=(), age_s=0.05):
+def found(q_rad=HOME, mode="idle", errors=(), age_s=0.05, answer_s=0.02):
     state = RobotState(0.0, np.array(q_rad), np.zeros(7), mode, errors)
-    return {name: ok for name, ok, _ in checks(SimRobot("franka_cube").features, state, PLAN, ENVELOPE, age_s, 0.08)}
+    return {name: ok for name, ok, _ in checks(SimRobot("franka_cube").features, state, PLAN, ENVELOPE, age_s, 0.08,
+                                         answer_s)}
 
 
 def test_an_arm_at_home_with_a_fresh_frame_passes_everything():
-    assert all(found().values())
+    assert all(found().values()) and found(answer_s=None)["policy"]
 
 
 @pytest.mark.parametrize("changed, failing", [
     ({"mode": "reflex"}, "robot"), ({"mode": "user_stopped"}, "robot"), ({"errors": ("joint_reflex",)}, "robot"),
-    ({"age_s": None}, "camera"), ({"age_s": 0.5}, "camera"),
+    ({"answer_s": 0.56}, "policy"), ({"age_s": None}, "camera"), ({"age_s": 0.5}, "camera"),
     ({"q_rad": np.append(LIMITS["fr3"].q_max_rad[0] + 0.01, HOME[1:])}, "joints"),
 ])
 def test_each_thing_that_is_wrong_fails_its_own_line(changed, failing):

@@ -56,10 +56,29 @@ def test_an_emulator_at_a_loopback_address_is_recognised_and_nothing_else_there(
     (("--workspace", "1", "0", "0", "1", "0", "1"), "X0 < X1"),
     (("--recoveries", "-1"), "0 or more"),
     (("--option", "x"), "KEY=VALUE"),
+    (("--option", "colision=20"), "What exists: collision, realtime"),
+    (("--option", "collision=much"), "from 1 to 100"),
+    (("--option", "realtime=yes"), "enforce"),
+    (("--backend", "ros", "--option", "topic=x"), "ros has states, command"),
+    (("--backend", "sim", "--option", "collision=20"), "sim has none"),
+    (("--camera", "webcam"), "What exists: realsense, opencv, video, mujoco"),
+    (("--camera", "video"), "--camera-file"),
+    (("--camera", "opencv", "--camera-file", "x.yaml"), "give one of them"),
+    (("--camera-file", "nowhere.yaml"), "can't read the camera file"),
 ])
 def test_what_cant_be_is_refused_with_the_reason(flags, words):
     with pytest.raises(UserError, match=words):
         settings(*flags)
+
+
+def test_a_camera_file_is_held_to_the_same_rules(tmp_path):
+    file = tmp_path / "camera.yaml"
+    for kind, words in (("mujoco", "not simulated"), ("webcam", "What exists")):
+        file.write_text(f"kind: {kind}")
+        with pytest.raises(UserError, match=words):
+            settings("--robot-ip", "172.16.0.2", "--camera-file", str(file))
+    file.write_text("kind: realsense")
+    assert settings("--robot-ip", "172.16.0.2", "--camera-file", str(file)).camera is None
 
 
 def test_the_word_of_the_person_at_the_robot_takes_the_place_of_the_confirmation():
