@@ -38,14 +38,14 @@ def test_slots_equal_single_environments(vec):
 
 @pytest.mark.parametrize("name", ["franka_reach", "kuka_cabinet", "kuka_gripper_move", "kuka_pick_pixmc"])
 def test_results_do_not_depend_on_the_workers(name):
-    """Every task and every robot once: three slots in one process, in two and in three."""
+    """Every task and every robot once: two slots in one process and in two."""
     seen = []
-    for workers in (1, 2, 3):
-        with envs.VectorEnv(name, 3, workers=workers, privileged=True, snapshots=True, image_size=32) as vec:
-            obs, rng = vec.reset([4, 5, 6]), np.random.default_rng(0)
+    for workers in (1, 2):
+        with envs.VectorEnv(name, 2, workers=workers, privileged=True, snapshots=True, image_size=32) as vec:
+            obs, rng = vec.reset([4, 5]), np.random.default_rng(0)
             numbers = [obs]
             for _ in range(4):
-                obs, reward, terminated, truncated, info = vec.step(rng.uniform(-1, 1, (3, vec.action_dim)))
+                obs, reward, terminated, truncated, info = vec.step(rng.uniform(-1, 1, (2, vec.action_dim)))
                 numbers.append({**obs, **info, "reward": reward, "terminated": terminated, "truncated": truncated})
             seen.append(numbers)
     for other in seen[1:]:
