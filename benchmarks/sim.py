@@ -2,7 +2,7 @@
 
     python -m benchmarks.sim [seconds=5]
 
-Ours: franka_pick, one process and all cores, and without drawing (the floor that physics sets). Theirs: Lift with a
+Ours: every environment, one process and all cores, and without drawing (the floor that physics sets). Theirs: Lift with a
 Panda and one wrist camera at 128 px, as it comes and with its shadows and multisampling off (`make robosuite`), each in
 a process of its own: a second environment in one process draws nothing (and looks fast).
 """

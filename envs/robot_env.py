@@ -109,10 +109,11 @@ class RobotEnv(gym.Env):
 
     def observe(self) -> dict[str, np.ndarray]:
         q, dq = self.data.qpos[:self.dof], self.data.qvel[:self.dof]
-        proprio = np.concatenate([2 * (q - self._low) / self._span - 1, 0.1 * dq]).astype(np.float32)
+        proprio = self.protocol.seen(np.concatenate([2 * (q - self._low) / self._span - 1, 0.1 * dq])).astype(np.float32)
         out = {"rgb": self._camera(), "proprio": proprio}
         if self.with_privileged:
-            out["privileged"] = np.concatenate([proprio, self.task.privileged(self.data)]).astype(np.float32)
+            more = self.protocol.seen(self.task.privileged(self.data))
+            out["privileged"] = np.concatenate([proprio, more]).astype(np.float32)
         return out
 
     def _camera(self) -> np.ndarray:

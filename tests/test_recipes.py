@@ -21,7 +21,7 @@ printf '%s\037' "$@" >> "$CALLS"; printf '\036' >> "$CALLS"
 for word in "$@"; do case "$word" in run=*) mkdir -p "runs/${word#run=}";; -c) echo clip.mp4;; esac; done
 """
 RECIPES = {
-    "bc_cube": ["bc_cube.sh"], "controls": ["controls.sh"], "egocentric": ["egocentric.sh", "videos"],
+    "bc_cube": ["bc_cube.sh"], "experts": ["experts.sh"], "controls": ["controls.sh"], "egocentric": ["egocentric.sh", "videos"],
     "finetune_32": ["finetune_32.sh", "videos"], "gates": ["gates.sh"], "layers": ["layers.sh"],
     **{f"scaling {mode}": ["scaling.sh", mode, "a,b", "c", "toto_tiny"] for mode in ("toy", "full")},
     **{f"tables {mode}": ["tables.sh", mode, "videos"] for mode in ("toy", "full")},

@@ -13,7 +13,8 @@ class PixMC:
     a step), 1 for the joints of the Allegro hand and 0.1 for sliding fingers (12.5 mm). It integrates on the previous
     target, not on the measured position. Gains 400/80 on the arm and 600 to 1000/15 to 30 with 0.7 N·m in the Allegro
     hand as published; sliding fingers' 1e6/1e2 with 200 N are Isaac's and stand here as 2e4/1e2 with the same 200 N,
-    which saturates at the same error to within a centimetre and is stable at this time step.
+    which saturates at the same error to within a centimetre and is stable at this time step. Isaac steps the physics once
+    a control step, MuJoCo eight times. Observations are clipped to ±5.
     """
 
     name = "pixmc"
@@ -29,6 +30,7 @@ class PixMC:
     horizon_s = 500 / 60
     max_step_rad = 7.5 / 60
     max_step_finger_m = 0.1 * 7.5 / 60
+    _clip = 5.0
 
     def __init__(self, robot: Robot):
         self.robot = robot
@@ -55,6 +57,10 @@ class PixMC:
     @classmethod
     def extras(cls, robot):
         return ""
+
+    def seen(self, values) -> np.ndarray:
+        """What a policy sees of proprioception or privileged state, (n,)."""
+        return np.clip(values, -self._clip, self._clip)
 
     def reset(self, data):
         self.target = data.qpos[:self.robot.dof].copy()

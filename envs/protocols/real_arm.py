@@ -64,6 +64,10 @@ class RealArm:
     def extras(cls, robot):
         return one_motor(robot)
 
+    def seen(self, values) -> np.ndarray:
+        """What a policy sees of proprioception or privileged state, (n,)."""
+        return values
+
     def reset(self, data):
         arms = len(self.robot.arm_joints)
         data.qpos[arms:self.robot.dof] = data.ctrl[arms:] = self.gripper.reset()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from envs.tasks.task import Task
+from envs.tasks.task import GRIPPER_SEES, HAND_SEES, Task, effort, nearness
 
 _SOLID = 'type="box" contype="2" conaffinity="5"'
 _PROPS = tuple((x, y) for y in (-0.045, 0.045) for x in (-0.045, 0.045))
@@ -26,8 +26,7 @@ class Cabinet(Task):
     cabinet_range_m = (0.075, 0.075, 0.05)
     travel_m = 0.4
     opened_m = 0.32
-    privileged_names = ("q (dof)", "dq (dof)", "left fingertip (3)", "right fingertip (3)", "handle (3)",
-                        "left to handle (3)", "right to handle (3)", "drawer to go (1)")
+    privileged_names = (*GRIPPER_SEES, "handle (3)", "left to handle (3)", "right to handle (3)", "drawer to go (1)")
     finger_weights = (0.06, 0.06)
     """Weight of each finger's nearness in the reward, in the order of `Robot.finger_bodies`."""
     nearness_m = 0.016
@@ -45,8 +44,7 @@ class Cabinet(Task):
     _hands = {"parallel": {}, "allegro": dict(
         finger_weights=(0.04, 0.04, 0.04, 0.08), nearness_m=0.04, around_weight=0.0, pose_weight=0.0, opposed=(0, 3),
         needs_fingers=False,
-        privileged_names=("q (dof)", "dq (dof)", "palm (3)", "fingertips (4 × 3)", "handle (3)",
-                          "fingertips to handle (4 × 3)", "drawer to go (1)"))}
+        privileged_names=(*HAND_SEES, "handle (3)", "fingertips to handle (4 × 3)", "drawer to go (1)"))}
     _homes_rad = {"franka": (0.0, -0.97, 0.0, -2.2, 0.0, 2.45, -0.785),
                   "kuka_gripper": (0.0, -0.66, 0.0, -1.8, 0.0, 0.68, -1.57)}
     painted = {**{name: ("table_rgb", (0.85, 0.85, 0.85)) for name in ("doors", "left", "right", "top", "back")},
@@ -117,12 +115,12 @@ class Cabinet(Task):
     def reward(self, tips, handle, open_m: float, action) -> float:
         """PixMC's: each finger's nearness, handle between fingers, open bonus, opening, opening in the right pose, fully open
         bonus, action penalty."""
-        nearness = self.finger_weights / (self.nearness_m + np.maximum(np.linalg.norm(tips - handle, axis=1), 0.008))
+        near = nearness(tips, handle, self.finger_weights, self.nearness_m, 0.008)
         one, other = (tips[i][2] - handle[2] for i in self.opposed)
         around = 0.5 * (one * other < 0)
         pose = around * self._hold(tips, handle) * open_m * 2
-        return float(np.sum(nearness) + self.around_weight * around + 2 * 0.5 * (open_m > 0.01) + 6 * open_m
-                     + self.pose_weight * pose + 2 * 0.5 * (self.travel_m - open_m <= 0.1) - 0.01 * np.sum(np.square(action)))
+        return float(near + self.around_weight * around + 2 * 0.5 * (open_m > 0.01) + 6 * open_m
+                     + self.pose_weight * pose + 2 * 0.5 * (self.travel_m - open_m <= 0.1) - effort(action))
 
     def _hold(self, tips, handle) -> bool:
         return bool((np.linalg.norm(tips - handle, axis=1)[list(self.opposed)] < self.at_handle_m).all())

@@ -3,7 +3,7 @@
 import numpy as np
 
 from envs.tasks.pick import Pick
-from envs.tasks.task import Goal
+from envs.tasks.task import GRIPPER_SEES, HAND_SEES, Goal
 
 
 class Move(Pick):
@@ -20,12 +20,10 @@ class Move(Pick):
     goal_range_m = (0.1, 0.2, 0.1)
     goal_tolerance_m = 0.04
     pixmc_success_steps = 1
-    privileged_names = ("q (dof)", "dq (dof)", "left fingertip (3)", "right fingertip (3)", "cube (3)", "goal (3)",
-                        "left to cube (3)", "right to cube (3)", "cube to goal (3)")
+    privileged_names = (*GRIPPER_SEES, "cube (3)", "goal (3)", "left to cube (3)", "right to cube (3)", "cube to goal (3)")
     _hands = {"parallel": {}, "allegro": Pick._hands["allegro"] | dict(
         goal_tolerance_m=0.0675, pixmc_success_steps=10,
-        privileged_names=("q (dof)", "dq (dof)", "palm (3)", "fingertips (4 × 3)", "cube (3)", "goal (3)",
-                          "fingertips to cube (4 × 3)", "cube to goal (3)"))}
+        privileged_names=(*HAND_SEES, "cube (3)", "goal (3)", "fingertips to cube (4 × 3)", "cube to goal (3)"))}
     _homes_rad = {"franka": (0.0, -1.2, 0.0, -1.95, 0.0, 1.8, 0.785),
                   "kuka_gripper": (0.0, -0.82, 0.0, -1.53, 0.0, 1.39, 0.0)}
     painted = Pick.painted | {"goal": ("object_rgb", Goal.rgb)}

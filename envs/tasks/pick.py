@@ -3,7 +3,7 @@
 import mujoco
 import numpy as np
 
-from envs.tasks.task import TABLE, TABLE_Z_M, Task
+from envs.tasks.task import GRIPPER_SEES, HAND_SEES, TABLE, TABLE_Z_M, Task, effort, nearness
 
 
 class Pick(Task):
@@ -21,8 +21,7 @@ class Pick(Task):
     goal_tolerance_m = 0.1
     lift_point_m = (0.60, 0.0, 0.77)
     """Where an expert carries the cube, world frame: 0.03 m below the goal height, where the arm still reaches well."""
-    privileged_names = ("q (dof)", "dq (dof)", "left fingertip (3)", "right fingertip (3)", "cube (3)",
-                        "left to cube (3)", "right to cube (3)", "height to go (1)")
+    privileged_names = (*GRIPPER_SEES, "cube (3)", "left to cube (3)", "right to cube (3)", "height to go (1)")
     _finger_weights = (0.08, 0.08)
     """Weight of each finger's nearness in the reward, in the order of `Robot.finger_bodies`."""
     _nearest_m = 0.02
@@ -35,8 +34,7 @@ class Pick(Task):
     """A cube this far below the table's surface has fallen off."""
     _hands = {"parallel": {}, "allegro": dict(
         half_m=0.03, _finger_weights=(0.04, 0.04, 0.04, 0.08), _nearest_m=0.03, _lifted_m=0.02, _bonus_m=0.06, _fallen_m=0.06,
-        privileged_names=("q (dof)", "dq (dof)", "palm (3)", "fingertips (4 × 3)", "cube (3)", "fingertips to cube (4 × 3)",
-                          "height to go (1)"))}
+        privileged_names=(*HAND_SEES, "cube (3)", "fingertips to cube (4 × 3)", "height to go (1)"))}
     painted = {"table": ("table_rgb", None), "object": ("object_rgb", None)}
 
     @classmethod
@@ -84,10 +82,9 @@ class Pick(Task):
         return self._paid(tips, cube, abs(self.goal_z_m - cube[2]), action)
 
     def _paid(self, tips, cube, to_goal_m: float, action) -> float:
-        distance = np.maximum(np.linalg.norm(tips - cube, axis=1), self._nearest_m)
         lifted = cube[2] - (self.table_z_m + self.half_m) > self._lifted_m
-        return float(np.sum(self._finger_weights / (0.04 + distance)) + 4 * 0.5 * lifted + 1.28 * lifted / (0.04 + to_goal_m)
-                     + 4 * 0.5 * (to_goal_m <= self._bonus_m) - 0.01 * np.sum(np.square(action)))
+        return float(nearness(tips, cube, self._finger_weights, 0.04, self._nearest_m) + 4 * 0.5 * lifted
+                     + 1.28 * lifted / (0.04 + to_goal_m) + 4 * 0.5 * (to_goal_m <= self._bonus_m) - effort(action))
 
 
 class CubePick(Pick):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from envs.tasks.task import TABLE, Goal, Task
+from envs.tasks.task import TABLE, Goal, Task, effort
 
 
 class Reach(Task):
@@ -53,5 +53,4 @@ class Reach(Task):
 
     def reward(self, to_goal_m: float, action) -> float:
         """PixMC's: nearness, bonus, action penalty."""
-        return float(0.08 / (0.04 + to_goal_m) + 0.4 * 0.5 * (to_goal_m <= self.goal_tolerance_m)
-                     - 0.01 * np.sum(np.square(action)))
+        return float(0.08 / (0.04 + to_goal_m) + 0.4 * 0.5 * (to_goal_m <= self.goal_tolerance_m)) - effort(action)

@@ -10,11 +10,23 @@ from envs.errors import EnvError
 from envs.robots.robot import Robot
 
 TABLE_Z_M = 0.4
-SURFACE = 'contype="2" conaffinity="5" friction="1 0.005 0.0001"'
-"""Collision attributes of what stands still: the robot and objects touch it."""
 TABLE = f"""
 <geom name="table" type="box" pos="0.5 0 0.2" size="0.3 0.5 0.2" material="table" contype="2" conaffinity="5"
       friction="1 0.005 0.0001"/>"""
+
+GRIPPER_SEES = ("q (dof)", "dq (dof)", "left fingertip (3)", "right fingertip (3)")
+HAND_SEES = ("q (dof)", "dq (dof)", "palm (3)", "fingertips (4 × 3)")
+"""What an oracle sees of a robot, before the things of its task: `Task.hand_points`, by the kind of hand."""
+
+
+def nearness(tips, thing, weights, c_m: float, nearest_m: float) -> float:
+    """PixMC's pay for fingertips (F, 3) near a thing (3,): the sum of w/(c + d), d from `nearest_m` on."""
+    return float(np.sum(weights / (c_m + np.maximum(np.linalg.norm(tips - thing, axis=1), nearest_m))))
+
+
+def effort(action) -> float:
+    """PixMC's price of an action (A,)."""
+    return float(0.01 * np.sum(np.square(action)))
 
 
 class Task(ABC):
@@ -59,8 +71,8 @@ class Task(ABC):
         self.model, self.robot, self.protocol = model, robot, protocol
         self.fingers = [model.body(name).id for name in robot.finger_bodies]
         self.grasp_points_m = robot.grasp_points_m()
-        links = {model.body(name).id for name in robot.link_bodies}
-        self.link_geom = np.array([model.geom_bodyid[g] in links for g in range(model.ngeom)])
+        self.links = [model.body(name).id for name in robot.link_bodies]
+        self.link_geom = np.isin(model.geom_bodyid, self.links)
         self.horizon = round(protocol.horizon * self._share_of_horizon)
         self.success_steps = protocol.success_steps
         self.streak = 0
@@ -118,13 +130,11 @@ class Task(ABC):
         return [*palm, *self.fingertips(data)]
 
     def _link_touches(self, data) -> bool:
-        force = np.zeros(6)
-        for i in range(data.ncon):
-            if self.link_geom[data.contact.geom[i]].any():
-                mujoco.mj_contactForce(self.model, data, i, force)
-                if np.linalg.norm(force[:3]) > 1.0:
-                    return True
-        return False
+        """Whether contacts push an arm link with more than 1 N in sum."""
+        if not self.link_geom[data.contact.geom].any():
+            return False
+        mujoco.mj_rnePostConstraint(self.model, data)
+        return bool((np.linalg.norm(data.cfrc_ext[self.links, 3:], axis=1) > 1.0).any())
 
     def state(self) -> np.ndarray:
         return np.array([self.streak], np.float64)

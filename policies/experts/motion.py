@@ -13,6 +13,8 @@ class Scripted:
     """Top turning rate of the hand."""
     damping = 0.05
     """λ of the damped least squares, metres a radian."""
+    end_rad = 0.1
+    """A joint nearer to its end than about this slows down towards it where the others can do without it."""
 
     def label(self, env) -> np.ndarray:
         """The action (A,) float32 for the present state of `env`, a `RobotEnv` of a task that this expert knows."""
@@ -72,16 +74,23 @@ class Scripted:
         """Joint velocities (J,) rad/s for a TCP velocity, turning the hand and then the arm's posture only as far as
         that leaves room: for places that a hand of fixed orientation can't reach."""
         jacp, jacr = self._jacobians(env, tcp)
-        joints = jacp.shape[1]
+        q, limits = env.data.qpos[:jacp.shape[1]], env.robot.limits
+        home = env.task.posture_rad - q
+        dq = self._position_first(jacp, jacr, velocity, spin, home)
+        # A joint that runs into its end leaves the motion to the others.
+        free = np.clip(np.where(dq > 0, limits.q_max_rad - q, q - limits.q_min_rad) / self.end_rad - 0.2, 0, 1)
+        if (free < 1).any():
+            dq = free * self._position_first(jacp * free, jacr * free, velocity, spin, free * home)
+        return self._within_speed(env, dq)
+
+    def _position_first(self, jacp, jacr, velocity, spin, home) -> np.ndarray:
         place = jacp.T @ np.linalg.inv(jacp @ jacp.T + self.damping ** 2 * np.eye(3))
-        free = np.eye(joints) - place @ jacp
+        free = np.eye(jacp.shape[1]) - place @ jacp
         dq = place @ velocity
         turning = jacr @ free
         back = turning.T @ np.linalg.inv(turning @ turning.T + 0.1 * np.eye(3))
         dq += free @ (back @ (spin - jacr @ dq))
-        home = env.task.posture_rad - env.data.qpos[:joints]
-        dq += 0.5 * (free - free @ back @ turning) @ home
-        return self._within_speed(env, dq)
+        return dq + 0.5 * (free - free @ back @ turning) @ home
 
     @staticmethod
     def _jacobians(env, tcp) -> tuple[np.ndarray, np.ndarray]:

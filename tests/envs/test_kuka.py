@@ -58,20 +58,6 @@ def test_only_the_allegro_hand_has_pixmcs_protocol_and_neither_has_the_deploymen
     assert not any(name.startswith("kuka") and "cube" in name for name in envs.names())
 
 
-def test_pixmcs_gains_efforts_posture_and_increments():
-    env = envs.make("kuka_pick_pixmc", render=False)
-    kp, kd = env.model.actuator_gainprm[:, 0], -env.model.actuator_biasprm[:, 2]
-    assert kp.tolist() == [400] * 7 + [600, 600, 600, 1000] * 3 + [1000, 1000, 1000, 600]
-    assert kd.tolist() == [80] * 7 + [15, 20, 15, 15] * 3 + [30, 20, 20, 15]
-    assert env.model.actuator_forcerange[:, 1].tolist() == [320, 320, 176, 176, 110, 40, 40] + [0.7] * 16
-    assert env.protocol.home_rad(env.robot).tolist() == [0, -0.4, 0, -1, 0, 1, 0] + [0] * 16
-    env.reset(seed=0)
-    before = env.protocol.target.copy()
-    env.step(np.ones(23))
-    free = env.protocol.target < env.robot.scale_high
-    np.testing.assert_allclose((env.protocol.target - before)[free], 0.125)
-
-
 def test_kuka_picks_reward_is_the_published_formula():
     task = envs.make("kuka_pick_pixmc", render=False).task
     tips = np.array([[0.5, 0.03, 0.8], [0.5, -0.05, 0.8], [0.5, 0, 0.9], [0.45, 0, 0.8]])

@@ -47,6 +47,24 @@ def test_slots_in_this_process_equal_those_of_workers(vec):
         np.testing.assert_array_equal(again["expert"], pairs[0][1][0]["expert"])
 
 
+@pytest.mark.parametrize("name", ["franka_reach", "kuka_cabinet", "kuka_gripper_move", "kuka_pick_pixmc"])
+def test_results_do_not_depend_on_the_workers(name):
+    """Every task and every robot once: two slots in one process and in two."""
+    seen = []
+    for workers in (1, 2):
+        with envs.VectorEnv(name, 2, workers=workers, privileged=True, snapshots=True, image_size=32) as vec:
+            obs, rng = vec.reset([4, 5]), np.random.default_rng(0)
+            numbers = [obs]
+            for _ in range(4):
+                obs, reward, terminated, truncated, info = vec.step(rng.uniform(-1, 1, (2, vec.action_dim)))
+                numbers.append({**obs, **info, "reward": reward, "terminated": terminated, "truncated": truncated})
+            seen.append(numbers)
+    for other in seen[1:]:
+        for a, b in zip(seen[0], other):
+            for key in a:
+                np.testing.assert_array_equal(a[key], b[key], err_msg=key)
+
+
 def test_inactive_slots_stand_still(vec):
     vec.reset([1, 2, 3])
     before = vec.call(1, "data.time")
