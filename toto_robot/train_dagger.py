@@ -27,7 +27,7 @@ def make_vec(cfg: TrainConfig) -> envs.VectorEnv:
         workers=cfg.env.workers,
         privileged=cfg.encoder.name == "privileged",
         render=cfg.encoder.name not in ("none", "privileged"),
-        labeller=make_labeller(cfg.expert),
+        labeller=make_labeller(cfg.expert, cfg.env.name),
         appearance=cfg.env.appearance,
     )
 
