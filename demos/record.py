@@ -54,7 +54,7 @@ class RecordConfig(ArmKeys):
     """Who acts: simulation (the expert or the policy, many at once), keyboard or spacemouse (a person, in real
     time; with robot= on an arm), or guide (a person guides an arm by hand)."""
     expert: str = "scripted"
-    """Which expert acts, unless policy= is given."""
+    """Which expert acts, unless policy= is given: scripted, or the folder or name of a run of train_expert."""
     policy: str | None = None
     """A policy's folder, or a run's folder or name, that acts in place of the expert."""
     episodes: int = 80
@@ -168,7 +168,7 @@ def _simulate(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, 
     if left < 1:
         return
     vec = envs.VectorEnv(cfg.env.name, min(cfg.num_envs, left), workers=cfg.env.workers, privileged=needs == "privileged",
-                         labeller=make_labeller(cfg.expert) if policy is None else None, snapshots=True,
+                         labeller=make_labeller(cfg.expert, cfg.env.name) if policy is None else None, snapshots=True,
                          views=tuple(c for c in cfg.cameras if c != "wrist"), **options)
     try:
         if policy is not None:

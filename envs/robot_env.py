@@ -108,13 +108,19 @@ class RobotEnv(gym.Env):
         return self.observe(), reward, bool(ends), bool(truncated), {"success": self.success, "steps": self.steps}
 
     def observe(self) -> dict[str, np.ndarray]:
-        q, dq = self.data.qpos[:self.dof], self.data.qvel[:self.dof]
-        proprio = self.protocol.seen(np.concatenate([2 * (q - self._low) / self._span - 1, 0.1 * dq])).astype(np.float32)
-        out = {"rgb": self._camera(), "proprio": proprio}
+        out = {"rgb": self._camera(), "proprio": self.proprio()}
         if self.with_privileged:
-            more = self.protocol.seen(self.task.privileged(self.data))
-            out["privileged"] = np.concatenate([proprio, more]).astype(np.float32)
+            out["privileged"] = self.privileged()
         return out
+
+    def proprio(self) -> np.ndarray:
+        """(2·dof,) float32: joint positions scaled to [-1, 1] of their range, then a tenth of their velocities in rad/s."""
+        q, dq = self.data.qpos[:self.dof], self.data.qvel[:self.dof]
+        return self.protocol.seen(np.concatenate([2 * (q - self._low) / self._span - 1, 0.1 * dq])).astype(np.float32)
+
+    def privileged(self) -> np.ndarray:
+        """(D,) float32: proprio, then the task's true state, whether or not observations have it."""
+        return np.concatenate([self.proprio(), self.protocol.seen(self.task.privileged(self.data))]).astype(np.float32)
 
     def _camera(self) -> np.ndarray:
         size = self.image_size

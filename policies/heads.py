@@ -4,6 +4,7 @@ MVP's layout (feature → 128, proprioception → 128, then an MLP of [256, 128,
 widths, activation and layer norm are fields. RPT's transformer (transformer.py) takes the MLP's place on request.
 """
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -22,9 +23,9 @@ class HeadConfig:
     """The trained head of a policy."""
 
     feature_width: int = 128
-    """Width of the projected feature."""
+    """Width of the projected feature; 0 for the feature as it is."""
     proprio_width: int = 128
-    """Width of the projected proprioception."""
+    """Width of the projected proprioception; 0 for none, where the feature has it (the privileged state)."""
     hidden: list[int] = field(default_factory=lambda: [256, 128, 64])
     """Widths of the MLP's hidden layers."""
     activation: str = "selu"
@@ -39,6 +40,8 @@ class HeadConfig:
     """Whether attention pooling adds a learned embedding of the grid cell to the keys and values."""
     loss: str = "mse"
     """Loss on normalised continuous actions: mse or smooth_l1."""
+    squash: bool = False
+    """Whether actions that are numbers pass through tanh, as SAC's do."""
     transformer: TransformerConfig | None = None
     """RPT's transformer in place of the MLP; the MLP's widths, activation and norms then stand idle."""
 
@@ -53,8 +56,8 @@ class HeadConfig:
             raise UserError(
                 f"policy.attention_heads={self.attention_heads} must divide policy.feature_width={self.feature_width}."
             )
-        if min([self.feature_width, self.proprio_width, *self.hidden]) < 1:
-            raise UserError("policy widths must be at least 1.")
+        if min([self.feature_width, self.proprio_width]) < 0 or min(self.hidden, default=1) < 1:
+            raise UserError("policy widths must be at least 1 (feature_width and proprio_width at least 0).")
 
 
 class Head(ActionHead):
@@ -77,10 +80,15 @@ class Head(ActionHead):
         activation = ACTIVATIONS[config.activation]
         pool = (config.feature_width, config.attention_heads, config.position_embedding)
         self.pool = make_pool(feature_shape, pooling, *pool)
-        self.feature_norm = norm(config.feature_width) if self.pool is not None else nn.Identity()
+        feature_width = 0 if self.pool is None else config.feature_width or math.prod(feature_shape)
+        self.feature_norm = norm(feature_width) if feature_width else nn.Identity()
         self.dropout = nn.Dropout(config.feature_dropout)
-        self.proprio = nn.Sequential(nn.Linear(proprio_dim, config.proprio_width), norm(config.proprio_width))
-        width = config.proprio_width + (config.feature_width if self.pool is not None else 0)
+        self.proprio = None
+        if config.proprio_width:
+            self.proprio = nn.Sequential(nn.Linear(proprio_dim, config.proprio_width), norm(config.proprio_width))
+        width = self.joined_width = feature_width + config.proprio_width
+        if not width:
+            raise UserError("policy.proprio_width=0 with an encoder that gives no feature leaves the policy nothing to see.")
         layers: list[nn.Module] = []
         for hidden in config.hidden:
             layers += [nn.Linear(width, hidden), norm(hidden), activation()]
@@ -91,10 +99,9 @@ class Head(ActionHead):
         nn.init.zeros_(self.action.bias)
 
     def forward(self, features: Tensor, proprio: Tensor) -> Tensor:
-        x = self.proprio(proprio)
-        if self.pool is not None:
-            x = torch.cat([self.dropout(self.feature_norm(self.pool(features))), x], dim=1)
-        return self.action(self.mlp(x))
+        x = [self.dropout(self.feature_norm(self.pool(features)))] if self.pool is not None else []
+        x += [self.proprio(proprio)] if self.proprio is not None else []
+        return self.action(self.mlp(torch.cat(x, dim=1)))
 
 
 def make_head(

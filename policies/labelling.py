@@ -1,9 +1,11 @@
 """Names of the experts that can label any state of an environment."""
 
+from pathlib import Path
+
 import numpy as np
 
 from envs.errors import EnvError
-from policies.experts import HandPick, ScriptedCabinet, ScriptedMove, ScriptedPick, ScriptedReach
+from policies.experts import HandPick, LearnedExpert, ScriptedCabinet, ScriptedMove, ScriptedPick, ScriptedReach
 from toto_robot.errors import UserError
 
 SCRIPTED = {
@@ -29,8 +31,16 @@ class ScriptedExpert:
 EXPERTS = {"scripted": ScriptedExpert}
 
 
-def make_labeller(name: str):
-    """The expert called `name`: a picklable object whose `label(env)` gives the action for the present state."""
-    if name not in EXPERTS:
-        raise UserError(f"expert={name!r} does not exist. What exists: {', '.join(sorted(EXPERTS))}.")
-    return EXPERTS[name]()
+def make_labeller(name: str, env: str | None = None):
+    """The expert called `name`, or the policy of the run at `name`: a picklable object whose `label(env)` gives the action
+    for the present state. With `env`, a learned expert of another environment is a UserError here already."""
+    if name in EXPERTS:
+        return EXPERTS[name]()
+    if not Path(name).exists() and not (Path("runs") / name).exists():
+        learned = sorted(str(p.parents[1]) for p in Path("runs").glob("*/policy/policy.yaml"))
+        raise UserError(
+            f"expert={name!r} does not exist. What exists: {', '.join(sorted(EXPERTS))}, and runs on the privileged state "
+            f"(`python -m toto_robot.train_expert` makes one), by folder or name; runs with a policy: "
+            f"{', '.join(learned) or 'none'}."
+        )
+    return LearnedExpert.load(name, env)

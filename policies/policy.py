@@ -40,7 +40,7 @@ class PolicyNet(nn.Module):
         binary: tuple[int, ...],
     ):
         super().__init__()
-        frames = len(feature_shape) == 3
+        frames, self.squash = len(feature_shape) == 3, head.squash
         self.features = Pixels() if frames else Normaliser(feature_shape)
         self.proprio = Normaliser((proprio_dim,))
         self.action = Normaliser((action_dim,), floor=0.1)
@@ -57,7 +57,8 @@ class PolicyNet(nn.Module):
 
     def to_action(self, output: Tensor) -> Tensor:
         """The head's output (..., A) as actions in [-1, 1]; a binary one is its expected value, 2·sigmoid − 1."""
-        action = torch.where(self.head.is_binary, torch.tanh(output / 2), self.action.inverse(output))
+        number = torch.tanh(output) if self.squash else self.action.inverse(output)
+        action = torch.where(self.head.is_binary, torch.tanh(output / 2), number)
         return action.clamp(-1, 1)
 
 

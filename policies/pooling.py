@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.resnet import ResNet
+from toto_robot.errors import UserError
 
 
 class AttentionPool(nn.Module):
@@ -47,9 +48,15 @@ def make_pool(
     shape: tuple[int, ...], pooling: str, width: int, heads: int, position_embedding: bool
 ) -> nn.Module | None:
     """The module (B, *shape) → (B, width), None where there is no feature. A frame (3, H, W) gets a network of its own,
-    cells (C, D) attention or, with `grid`, one linear layer; a vector (D,) one linear layer."""
+    cells (C, D) attention or, with `grid`, one linear layer; a vector (D,) one linear layer. `width` 0 keeps all numbers of
+    a vector or a grid as they are."""
     if 0 in shape:
         return None
+    if width == 0:
+        if len(shape) == 3 or (len(shape) == 2 and pooling != "grid"):
+            raise UserError(f"policy.feature_width=0 keeps a feature as it is, but one of shape {shape} with "
+                            f"encoder.pooling={pooling} must be pooled: give a width.")
+        return nn.Flatten(1)
     if len(shape) == 3:
         return ResNet(width)
     if len(shape) == 2 and pooling != "grid":

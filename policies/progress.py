@@ -88,13 +88,14 @@ class Progress:
         shown = "–" if success is None else f"{100 * success:.0f} %"
         watched = "" if row.get("eval_success") is None else f"  unseen seeds {100 * row['eval_success']:.0f} %"
         acted = f"  success {shown}" if "student_success" in row else ""
+        paid = "" if row.get("episode_reward") is None else f"  reward {row['episode_reward']:.1f}"
         expert = ""
         if "expert_share" in row:
             expert = f"expert drove {100 * row['expert_share']:.0f} %, asked {row['expert_queries']}  "
         what = AXES[self.axis].split()[-1]
         return (
             f"round {row['round'] + 1}/{self.rounds}  {row[self.axis]} {what}  {row['steps_per_s']:.0f} {what}/s  "
-            f"{expert}loss {row['loss']:.4f}{acted}{watched}  {self.left()} left"
+            f"{expert}loss {row['loss']:.4f}{paid}{acted}{watched}  {self.left()} left"
         )
 
     def left(self) -> str:
@@ -150,7 +151,7 @@ class Progress:
 
 
 def learning_curve(rows: list[dict], path: Path, title: str = "", axis: str = "env_steps") -> None:
-    """Success and loss against environment steps or updates, as a PNG."""
+    """Success, and the mean reward of an episode or else the loss, against environment steps or updates, as a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -166,8 +167,13 @@ def learning_curve(rows: list[dict], path: Path, title: str = "", axis: str = "e
             upper.plot(*zip(*points), style, label=label)
             upper.legend(loc="lower right", fontsize=8)
     upper.set(ylabel="success (%)", ylim=(-2, 102), title=title)
-    lower.plot([r[axis] for r in rows], [r["loss"] for r in rows])
-    lower.set(ylabel="loss", xlabel=AXES[axis], yscale="log")
+    paid = [(r[axis], r["episode_reward"]) for r in rows if r.get("episode_reward") is not None]
+    if paid:
+        lower.plot(*zip(*paid))
+        lower.set(ylabel="reward of an episode (newest 100)", xlabel=AXES[axis])
+    else:
+        lower.plot([r[axis] for r in rows], [r["loss"] for r in rows])
+        lower.set(ylabel="loss", xlabel=AXES[axis], yscale="log")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     temporary = path.with_suffix(".tmp.png")

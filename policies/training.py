@@ -33,7 +33,7 @@ class TrainConfig(RunConfig):
     """Everything that decides the outcome of a training run."""
 
     expert: str = "scripted"
-    """The expert that labels every visited state."""
+    """The expert that labels every visited state: scripted, or the folder or name of a run of train_expert."""
     dagger: DaggerConfig = field(default_factory=DaggerConfig)
     """How data is collected."""
     gate: GateConfig = field(default_factory=GateConfig)

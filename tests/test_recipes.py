@@ -25,6 +25,7 @@ RECIPES = {
     "finetune_32": ["finetune_32.sh", "videos"], "gates": ["gates.sh"], "layers": ["layers.sh"],
     **{f"scaling {mode}": ["scaling.sh", mode, "a,b", "c", "toto_tiny"] for mode in ("toy", "full")},
     **{f"tables {mode}": ["tables.sh", mode, "videos"] for mode in ("toy", "full")},
+    **{f"rl_experts {mode}": ["rl_experts.sh", mode] for mode in ("reach", "pick", "mvp")},
     "toto_tiny": ["toto_tiny.sh", "videos"], "pretrain.slurm": ["pretrain.slurm", "stores", "toto_tiny"],
 }  # fmt: skip
 

@@ -87,24 +87,29 @@ def _lines(path):
     return len(path.read_text().splitlines())
 
 
-@pytest.mark.parametrize("name", ["train_dagger", "train_bc", "evaluate"])
+@pytest.mark.parametrize("name", ["train_dagger", "train_bc", "train_expert", "evaluate"])
 def test_every_choice_of_every_group_composes(name):
     import toto_robot.evaluate
     import toto_robot.train_bc
     import toto_robot.train_dagger
+    import toto_robot.train_expert
 
     schema = {
         "train_dagger": toto_robot.train_dagger.TrainConfig,
         "train_bc": toto_robot.train_bc.TrainBcConfig,
+        "train_expert": toto_robot.train_expert.ExpertConfig,
         "evaluate": toto_robot.evaluate.EvaluateConfig,
     }[name]
     base = {"evaluate": ["policy=expert"], "train_bc": ["demos=x"]}.get(name, [])
-    groups = ["env"] if name == "evaluate" else ["env", "encoder", "policy"] + ["optim"] * (name == "train_bc")
+    more = {"train_bc": ["optim"], "train_expert": ["algo"]}.get(name, [])
+    groups = ["env"] if name == "evaluate" else ["env", "encoder", "policy", *more]
+    never = {"train_bc": {"privileged": "privileged"},  # demonstrations hold no privileged state
+             "train_expert": {"resnet": "resnet", "wide": "plain MLP", "bc_transformer": "plain MLP"}}.get(name, {})
     for group in groups:
         assert door.group_options(group)
         for option in door.group_options(group):
-            refused = name == "train_bc" and option == "privileged"  # demonstrations hold no privileged state
-            with pytest.raises(ValueError, match="privileged") if refused else contextlib.nullcontext():
+            refused = never.get(option)
+            with pytest.raises(ValueError, match=refused) if refused else contextlib.nullcontext():
                 cfg = door.compose(schema, name, [*base, f"{group}={option}"])
             if group in ("env", "encoder") and not refused:
                 assert getattr(cfg, group).name == option

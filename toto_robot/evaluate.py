@@ -2,6 +2,7 @@
 
     python -m toto_robot.evaluate runs/franka_pick-20261120-120000 env=franka_pick episodes=200 seed=12345
     python -m toto_robot.evaluate policy=expert env=franka_pick
+    python -m toto_robot.evaluate expert expert=runs/NAME env=franka_reach
     python -m toto_robot.evaluate policy=runs/first/policy shift=colour video=shifted.mp4
     python -m toto_robot.evaluate bc_cube env=franka_cube protocol=trials16
 
@@ -48,7 +49,7 @@ class EvaluateConfig:
     shift: str | None = None
     """Changed appearance: colour, light, camera, noise or all; null for what training showed."""
     expert: str = "scripted"
-    """Which expert `policy=expert` is."""
+    """Which expert `policy=expert` is: scripted, or the folder or name of a run of train_expert."""
     protocol: str = "episodes"
     """episodes: `episodes` random ones. trials16: the paper's 16 trials, and then the episodes beside them."""
     num_envs: int = 32
@@ -79,7 +80,7 @@ def main(cfg: EvaluateConfig) -> dict:
         workers=cfg.env.workers,
         privileged=policy is not None and policy.needs == "privileged",
         render=bool(cfg.video) or (policy is not None and policy.needs == "rgb"),
-        labeller=make_labeller(cfg.expert) if cfg.policy == "expert" else None,
+        labeller=make_labeller(cfg.expert, cfg.env.name) if cfg.policy == "expert" else None,
         shift=cfg.shift,
         appearance=cfg.env.appearance,
     )

@@ -32,9 +32,11 @@ def make_vec(cfg: TrainConfig) -> envs.VectorEnv:
     """The environments of a training run: labelled by the expert, or by a person at the keyboard, in whose process they
     then are; rendered only when the features need it."""
     sits = cfg.gate.sits
-    labeller = at_keyboard(cfg.gate, cfg.dagger.num_envs, ScriptedPick().drive) if sits else make_labeller(cfg.expert)
     if sits:
+        labeller = at_keyboard(cfg.gate, cfg.dagger.num_envs, ScriptedPick().drive)
         print(labeller.help, file=sys.stderr)
+    else:
+        labeller = make_labeller(cfg.expert, cfg.env.name)
     return envs.VectorEnv(
         cfg.env.name,
         cfg.dagger.num_envs,

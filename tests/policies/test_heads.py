@@ -22,6 +22,19 @@ def test_every_pooling_gives_one_action_a_sample_and_trains_every_parameter(conf
     assert all(p.grad is not None and p.grad.isfinite().all() for p in head.parameters())
 
 
+def test_widths_of_zero_give_the_feature_as_it_is_and_no_proprioception():
+    torch.manual_seed(0)
+    head = Head(HeadConfig(0, 0, [8]), (7,), 5, 4, "mean")
+    assert head.mlp[0].weight.shape == (8, 7)
+    x = torch.randn(6, 7)
+    assert torch.equal(head(x, torch.randn(6, 5)), head(x, torch.zeros(6, 5)))
+    assert Head(HeadConfig(0, 3, [8]), (16, 2), 5, 4, "grid").mlp[0].weight.shape == (8, 32 + 3)
+    with pytest.raises(UserError, match="nothing to see"):
+        Head(HeadConfig(128, 0), (0,), 5, 4, "mean")
+    with pytest.raises(UserError, match="must be pooled"):
+        Head(HeadConfig(0, 8), (16, 24), 5, 4, "attention")
+
+
 def test_samples_of_a_batch_do_not_touch_each_other():
     torch.manual_seed(0)
     head = Head(WIDE, (16, 8), 5, 4, "attention").eval()

@@ -1,0 +1,99 @@
+"""An expert that was learned: a policy on the privileged state, computed in NumPy.
+
+It labels in the simulator's processes, which do without PyTorch (3 s and 250 MB each). A whole label takes as long as a
+hundredth of a simulated step.
+"""
+
+import hashlib
+import math
+from pathlib import Path
+
+import numpy as np
+
+from envs.errors import EnvError
+from toto_robot.errors import UserError
+
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+_erf = np.vectorize(math.erf, otypes=[np.float32])
+ACTIVATIONS = {
+    "selu": lambda x: _SELU_SCALE * np.where(x > 0, x, _SELU_ALPHA * np.expm1(np.minimum(x, 0))),
+    "gelu": lambda x: x * 0.5 * (1 + _erf(x / math.sqrt(2))),
+    "relu": lambda x: np.maximum(x, 0),
+    "silu": lambda x: x / (1 + np.exp(-x)),
+}
+"""The activations of `policies.heads`, under the same names."""
+
+
+class LearnedExpert:
+    """Any `Policy` with an MLP on encoder=privileged: trained by `train_expert`, or by `train_dagger`.
+
+    Holds plain arrays, so that it can be sent to another process.
+    """
+
+    def __init__(self, env: str, tensors: dict[str, np.ndarray], activation: str, squash: bool, binary: tuple[int, ...]):
+        """`env`: the environment that it was trained in; `tensors` a `PolicyNet`'s, by their names there."""
+        self.env, self.tensors, self.activation, self.squash = env, tensors, activation, squash
+        self.binary = list(binary)
+
+    @classmethod
+    def load(cls, path_or_name: str | Path, env: str | None = None) -> "LearnedExpert":
+        """Reads a policy's folder, a run's folder, or a run's name in `runs/`.
+
+        Raises UserError where there is no policy, and for one that doesn't read the privileged state, or that was
+        trained in another environment than `env`.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        from policies.policy import CONFIG, WEIGHTS, describe, find
+
+        folder, about = find(path_or_name), describe(path_or_name)
+        encoder, head = about["encoder"]["name"], about["head"]
+        if encoder != "privileged" or head.get("transformer"):
+            raise UserError(f"expert={path_or_name}: an expert reads the privileged state of one step, but this policy reads "
+                            f"encoder={encoder}. Train one with `python -m toto_robot.train_expert env={about['env']}`.")
+        if env is not None and about["env"] != env:
+            raise UserError(f"expert={path_or_name} was trained in env={about['env']}, and its privileged state is not that of "
+                            f"env={env}. Train one with `python -m toto_robot.train_expert env={env}`.")
+        try:
+            data = (folder / WEIGHTS).read_bytes()
+            if hashlib.sha256(data).hexdigest() != about["sha256"]:
+                raise UserError(f"{folder / WEIGHTS} is not the file that its {CONFIG} describes (sha256 differs): copy it again.")
+            tensors = load(data)
+        except (OSError, SafetensorError) as error:
+            raise UserError(f"{folder / WEIGHTS} can't be read: {error}. Copy it again or train it again.") from error
+        return cls(about["env"], tensors, head["activation"], bool(head.get("squash")), tuple(about["binary_actions"]))
+
+    def label(self, env) -> np.ndarray:
+        """The action (A,) float32 for the present state of `env` (a `RobotEnv`)."""
+        if env.name != self.env:
+            raise EnvError(f"this expert was trained in env={self.env} and can't label env={env.name}")
+        return self.act(env.privileged(), env.proprio())
+
+    def act(self, privileged: np.ndarray, proprio: np.ndarray) -> np.ndarray:
+        """Actions (..., A) float32 in [-1, 1] for the true state (..., D) and proprioception (..., P)."""
+        parts = []
+        for name, project, norm, x in (("features", "head.pool.1", "head.feature_norm", privileged),
+                                       ("proprio", "head.proprio.0", "head.proprio.1", proprio)):  # fmt: skip
+            there = f"{project}.weight" in self.tensors
+            if there or name == "features":
+                x = (np.asarray(x, np.float32) - self.tensors[f"{name}.mean"]) / self.tensors[f"{name}.std"]
+                parts.append(self._norm(norm, self._linear(project, x) if there else x))
+        x = np.concatenate(parts, -1)
+        layer = 0
+        while f"head.mlp.{layer}.weight" in self.tensors:  # a linear layer, a norm or nothing, an activation
+            x = ACTIVATIONS[self.activation](self._norm(f"head.mlp.{layer + 1}", self._linear(f"head.mlp.{layer}", x)))
+            layer += 3
+        output = self._linear("head.action", x)
+        action = np.tanh(output) if self.squash else output * self.tensors["action.std"] + self.tensors["action.mean"]
+        action[..., self.binary] = np.tanh(output[..., self.binary] / 2)
+        return np.clip(action, -1, 1).astype(np.float32)
+
+    def _linear(self, name: str, x: np.ndarray) -> np.ndarray:
+        return x @ self.tensors[f"{name}.weight"].T + self.tensors[f"{name}.bias"]
+
+    def _norm(self, name: str, x: np.ndarray) -> np.ndarray:
+        if f"{name}.weight" not in self.tensors:
+            return x
+        x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+        return x * self.tensors[f"{name}.weight"] + self.tensors[f"{name}.bias"]

@@ -1,0 +1,189 @@
+"""The rounds of a run: stable-baselines3 learns, and between its iterations this commits, scores and logs."""
+
+import time
+from collections import deque
+
+import numpy as np
+import torch
+from stable_baselines3.common.callbacks import BaseCallback
+
+import envs
+from policies import runs
+from policies.features import Features
+from policies.normalise import Normaliser
+from policies.policy import Policy, PolicyNet
+from policies.progress import Progress
+from policies.rl.agent import inputs_of, loss_of, make_agent, replay, replay_rows, restore_agent, restore_returns, state_of
+from policies.rl.config import ExpertConfig
+from policies.rl.networks import export, head_for
+from policies.rl.vec import FlatVec
+from policies.rollout import VectorEnv, evaluate, summarise
+from policies.seeds import stream, watching_seeds
+
+NEWEST = 100
+"""Episodes behind the success and the reward that are shown."""
+GROWTH, FEWEST = 1.2, 1000
+"""Input statistics are put to use once there are this many observations, and again whenever they have grown so much."""
+
+
+class Session:
+    """An agent in its environments, and how far it has come."""
+
+    def __init__(self, cfg: ExpertConfig, vec: VectorEnv, features: Features):
+        self.cfg, self.vec, self.features = cfg, vec, features
+        self.head = head_for(cfg.policy, cfg.privileged, squash=cfg.algo.sac is not None)
+        self.dims = (features.shape, vec.proprio_dim, vec.action_dim, cfg.encoder.pooling, ())
+        _, total = cfg.settled()
+        size = cfg.algo.iteration_steps
+        self.iterations = -(-total // size)
+        self.per_round = max(1, round(cfg.algo.steps_per_round / size))
+        self.rounds = -(-self.iterations // self.per_round)
+        self.total_steps = self.iterations * size
+        self.flat = FlatVec(vec, features, cfg.seed, at_success=cfg.algo.at_success, ends_at_success=_ends_at_success(vec),
+                            at_timeout=cfg.algo.at_timeout, gamma=cfg.algo.gamma)  # fmt: skip
+        torch.manual_seed(stream(cfg.seed, "weights")[0])
+        self.agent = make_agent(cfg, self.flat, PolicyNet(self.head, *self.dims), self.iterations)
+
+    def policy(self) -> Policy:
+        """What the agent does when it doesn't explore."""
+        net = export(self.agent, PolicyNet(self.head, *self.dims))
+        policy = Policy(net, self.features, self.cfg.env.name, self.head, ())
+        policy.notes = {"trained_by": "ppo" if self.cfg.algo.ppo is not None else "sac", "control_hz": self.vec.control_hz}
+        return policy
+
+    def learn(self, run: runs.Run, screen: Progress) -> dict:
+        """All rounds that are not committed yet. Returns the facts after the last one."""
+        done, tensors = run.rounds(), {}
+        facts = {"env_steps": 0, "train_seconds": 0.0, "updates": 0, "outcomes": [], "rewards": []}
+        if done:
+            tensors, facts = run.state(done)
+            restore_agent(self.agent, _part(tensors, "agent."))
+            replay(self.agent, run.data(done))
+            self.agent.num_timesteps, self.agent._n_updates = facts["env_steps"], facts["updates"]
+            if done < self.rounds:
+                self.flat.restore(_part(tensors, "vec."))
+        screen.resume(run.truncate_metrics(done), facts["env_steps"], facts["train_seconds"])
+        if done == self.rounds:
+            return facts
+        rounds = Rounds(self, run, screen, done, facts, tensors)
+        left = self.total_steps - facts["env_steps"]
+        self.agent.learn(left, callback=rounds, log_interval=None, reset_num_timesteps=False)
+        return rounds.facts
+
+
+class Rounds(BaseCallback):
+    """What stable-baselines3 calls while it learns. A round ends between two iterations."""
+
+    def __init__(self, session: Session, run: runs.Run, screen: Progress, done: int, facts: dict, tensors: dict):
+        super().__init__()
+        self.session, self.run, self.screen, self.round, self.facts = session, run, screen, done, facts
+        self.tensors = tensors
+        self.outcomes, self.rewards = deque(facts["outcomes"], NEWEST), deque(facts["rewards"], NEWEST)
+        cfg, inputs = session.cfg, inputs_of(session.agent)[0]
+        self.whole_input = cfg.algo.normalise
+        self.features = Normaliser(tuple(inputs.features.mean.shape))
+        self.proprio = Normaliser(tuple(inputs.proprio.mean.shape))
+        for name in ("features", "proprio"):
+            if tensors:
+                getattr(self, name).load_state_dict(_part(tensors, f"tracked.{name}."))
+
+    def _on_training_start(self) -> None:
+        restore_returns(self.model, _part(self.tensors, "agent."))
+        self.tensors = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        """Everything random in a round is a function of the run's seed and the round."""
+        torch.manual_seed(stream(self.session.cfg.seed, "rl", self.round)[0])
+        np.random.seed(stream(self.session.cfg.seed, "rl", self.round)[1])  # stable-baselines3 draws from it
+        self.model.action_space.seed(stream(self.session.cfg.seed, "rl", self.round)[2] % 2**31)
+        self.episodes, self.started = 0, time.perf_counter()
+        self.screen.begin(self.round)
+
+    def _on_rollout_start(self) -> None:
+        iterations = self.num_timesteps // self.session.cfg.algo.iteration_steps
+        if iterations and iterations % self.session.per_round == 0 and self.num_timesteps > self.facts["env_steps"]:
+            self._commit()
+            self._begin()
+        self._adopt()
+
+    def _on_step(self) -> bool:
+        self._track(self.locals["new_obs"])
+        for info in self.locals["infos"]:
+            if "episode" in info:
+                self.outcomes.append(info["is_success"])
+                self.rewards.append(info["episode"]["r"])
+                self.episodes += 1
+        self.screen.stepped(self.session.vec.num_envs)
+        return True
+
+    def _on_training_end(self) -> None:
+        self._commit()
+
+    def _track(self, obs: np.ndarray) -> None:
+        inputs = inputs_of(self.model)[0]
+        if self.whole_input or self.session.features.needs == "rgb":
+            self.features.update(torch.from_numpy(obs[:, : inputs.size].reshape(-1, *inputs.shape)))
+        if self.whole_input and inputs.project is not None:
+            self.proprio.update(torch.from_numpy(obs[:, inputs.size :]))
+
+    def _adopt(self) -> None:
+        for inputs in inputs_of(self.model):
+            for mine, its in ((self.features, inputs.features), (self.proprio, inputs.proprio)):
+                if mine.count >= max(FEWEST, GROWTH * its.count):
+                    its.load_state_dict(mine.state_dict())
+
+    def _commit(self) -> None:
+        """A round is over: score, save, log."""
+        session, agent, seconds = self.session, self.model, time.perf_counter() - self.started
+        steps = self.num_timesteps - self.facts["env_steps"]
+        self.facts = {
+            "env_steps": self.num_timesteps,
+            "train_seconds": self.facts["train_seconds"] + seconds,
+            "updates": agent._n_updates,
+            "outcomes": list(self.outcomes),
+            "rewards": list(self.rewards),
+        }
+        mean = lambda newest: sum(newest) / len(newest) if newest else None  # noqa: E731
+        row = {
+            "round": self.round,
+            "env_steps": self.num_timesteps,
+            "loss": loss_of(agent),
+            "lr": agent.lr_schedule(agent._current_progress_remaining),
+            "finished_episodes": self.episodes,
+            "student_success": mean(self.outcomes),
+            "episode_reward": mean(self.rewards),
+            "steps_per_s": steps / seconds,
+            "train_seconds": self.facts["train_seconds"],
+        }
+        state = {f"agent.{k}": v for k, v in state_of(agent).items()}
+        state |= {f"vec.{k}": v for k, v in session.flat.state().items()}
+        for name in ("features", "proprio"):
+            state |= {f"tracked.{name}.{k}": v for k, v in getattr(self, name).state_dict().items()}
+        row["eval_success"] = self._watch()
+        saving = time.perf_counter()
+        session.policy().save(self.run.folder / "policy")
+        self.run.save_round(self.round, replay_rows(agent, steps // session.vec.num_envs), state, self.facts)
+        self.screen.end(row)
+        self.facts["train_seconds"] += time.perf_counter() - saving
+        self.round += 1
+
+    def _watch(self) -> float | None:
+        """Success on the watching seeds, when this round asks for it; the running episodes are put back afterwards."""
+        algo, session = self.session.cfg.algo, self.session
+        if not algo.eval_every or (self.round % algo.eval_every and self.round + 1 < session.rounds):
+            return None
+        self.screen.begin(self.round, "evaluating")
+        states = session.vec.get_state()
+        episodes = evaluate(session.vec, session.policy().act, watching_seeds(session.cfg.seed, algo.eval_episodes))
+        session.vec.set_state(states)
+        return summarise(episodes)["success"]
+
+
+def _part(tensors: dict, prefix: str) -> dict:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _ends_at_success(vec: VectorEnv) -> bool:
+    """Whether a success ends the episode, at the protocol of `vec`."""
+    return envs.make(vec.name, render=False).protocol.ends_at_success if vec.name in envs.names() else True

@@ -1,0 +1,93 @@
+import json
+
+import pytest
+
+from toto_robot import door
+from toto_robot.train_expert import ExpertConfig, main
+
+TINY = ["threads=1", "env.workers=1", "episodes=2", "algo.num_envs=4", "algo.total_steps=512", "algo.steps_per_round=256"]
+PPO = [*TINY, "algo.ppo.n_steps=32", "run=ppo"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, door_process):
+    """The real door on the real environment, as a process."""
+    folder = tmp_path_factory.mktemp("work")
+    done = door_process(folder, "toto_robot.train_expert", *PPO)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def last_line(done):
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_the_door_ends_with_the_success_line_and_then_the_json_line(trained):
+    lines = trained[1].stdout.splitlines()
+    assert lines[-2].startswith("success ") and lines[-2].endswith("Wilson)")
+    keys = "env policy episodes successes success wilson95 mean_steps train_seconds env_steps peak_memory_gb"
+    assert list(json.loads(lines[-1])) == keys.split()
+
+
+def test_the_runs_folder_is_complete(trained):
+    run = trained[0] / "runs" / "ppo"
+    for name in ("config.yaml", "metrics.jsonl", "learning_curve.png", "tb", "policy/policy.yaml", "result.json", "rollouts.mp4"):
+        assert (run / name).exists(), name
+    assert not list(run.rglob("*.zip")) and not list(run.rglob("*.pkl"))  # nothing that would have to be unpickled
+
+
+def test_the_expert_of_a_run_does_in_the_simulators_process_what_its_policy_does(trained, door_process):
+    as_policy = door_process(trained[0], "toto_robot.evaluate", "ppo", "env=franka_reach", "episodes=2", "env.workers=1")
+    as_expert = door_process(trained[0], "toto_robot.evaluate", "expert", "expert=ppo", "env=franka_reach", "episodes=2",
+                             "env.workers=1")  # fmt: skip
+    ours, theirs, own = last_line(as_policy), last_line(as_expert), json.loads(trained[1].stdout.splitlines()[-1])
+    same = ("env", "episodes", "successes", "mean_steps")
+    assert [ours[k] for k in same] == [theirs[k] for k in same] == [own[k] for k in same]
+
+
+def test_dagger_learns_from_the_expert_of_a_run(trained, door_process):
+    argv = ["env=franka_reach", "encoder=privileged", "expert=runs/ppo", "run=student", "episodes=0", "threads=1", "env.workers=1",
+            "dagger.rounds=1", "dagger.num_envs=4", "dagger.first_round_steps=80", "learner.updates_per_round=10"]  # fmt: skip
+    assert last_line(door_process(trained[0], "toto_robot.train_dagger", *argv))["env_steps"] == 80
+
+
+def test_demonstrations_are_recorded_by_the_expert_of_a_run(trained, door_process):
+    argv = ["out=set", "env=franka_reach", "expert=ppo", "episodes=1", "keep=all", "num_envs=1", "env.workers=1"]
+    assert last_line(door_process(trained[0], "demos.record", *argv))["episodes"] == 1
+
+
+def test_an_expert_of_another_environment_is_one_line_with_exit_code_two(trained, door_process):
+    done = door_process(trained[0], "toto_robot.train_dagger", "env=franka_pick", "expert=ppo", "run=wrong")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "trained in env=franka_reach" in done.stderr
+    assert not (trained[0] / "runs" / "wrong").exists()
+
+
+def test_a_policy_from_pixels_on_frozen_features_is_one_that_evaluate_loads(tmp_path, door_process):
+    argv = [*TINY, "algo=ppo_mvp", "env=franka_reach_pixmc", "encoder=dvae_codes", "encoder.pooling=mean", "encode_processes=1",
+            "algo.total_steps=16", "algo.ppo.n_steps=4", "episodes=0", "run=pixels"]  # fmt: skip
+    done = door_process(tmp_path, "toto_robot.train_expert", *argv)
+    assert last_line(done)["env_steps"] == 16
+    argv = ["pixels", "env=franka_reach_pixmc", "episodes=1", "env.workers=1", "encode_processes=1"]
+    assert last_line(door_process(tmp_path, "toto_robot.evaluate", *argv))["episodes"] == 1
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["algo=trpo"],
+        ["env.name=franka_fly"],
+        ["encoder=resnet"],
+        ["algo.gamma=2"],
+        ["algo.at_success=win"],
+        ["algo.lr=0"],
+        ["policy=wide"],
+        ["algo.ppo.epochs=0"],
+    ],
+)
+def test_every_mistake_is_the_users_and_leaves_no_run_behind(argv, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError) as error:
+        main(door.compose(ExpertConfig, "train_expert", argv))
+    assert error.value.exit_code == 2 and argv[-1].split("=")[1] in str(error.value)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,56 @@
+"""Train a policy from reward alone, by PPO or SAC of stable-baselines3, on the privileged state or on frozen features.
+
+    python -m toto_robot.train_expert env=franka_reach
+    python -m toto_robot.train_expert env=franka_pick_pixmc algo=ppo_mvp
+    python -m toto_robot.train_expert env=franka_reach algo=sac run=sac
+    python -m toto_robot.train_expert env=franka_reach_pixmc algo=ppo_mvp encoder=toto_tiny encoder.pooling=mean
+    python -m toto_robot.train_dagger env=franka_reach expert=runs/NAME
+
+algo=ppo is tuned for two cores, algo=ppo_mvp is MVP's PPO with its published numbers for each PixMC environment, algo=sac
+is soft actor-critic. On the privileged state (the default) the run is an expert: expert=runs/NAME has train_dagger, evaluate
+and demos.record label any state with it. On an encoder's features (MVP's published baseline) it is a policy like any
+other: evaluate and run_real load it.
+Everything goes to runs/<env>-<time>/ (run= names it): config.yaml, metrics.jsonl, tb/, learning_curve.png, rollouts.mp4,
+checkpoints/ and policy/, which is that of the newest round. Ctrl-C or a crash loses at most the current round: the same
+command with resume=true goes on and ends with the same policy, bit for bit. Last, the policy is evaluated on seeds that
+training can't reach; the last line on stdout is that result as JSON.
+"""
+
+import sys
+
+import envs
+from policies.rl.config import ExpertConfig
+from policies.rl.training import train
+from policies.statistics import summary_line
+from toto_robot import door
+
+SMALLEST_FRAME = 8
+"""Pixels on the side of the blank frames of environments that draw nothing."""
+
+
+def make_vec(cfg: ExpertConfig) -> envs.VectorEnv:
+    """The environments of a run: rendered only when the features need it."""
+    if cfg.env.name not in envs.names():
+        raise door.unknown("env", cfg.env.name, envs.names())
+    render = cfg.encoder.name not in ("none", "privileged")
+    return envs.VectorEnv(
+        cfg.env.name,
+        cfg.algo.num_envs,
+        workers=cfg.env.workers,
+        privileged=cfg.privileged,
+        render=render,
+        appearance=cfg.env.appearance,
+        **({} if render else {"image_size": SMALLEST_FRAME}),
+    )
+
+
+def main(cfg: ExpertConfig) -> dict:
+    trained = train(cfg, make_vec)
+    if cfg.episodes:
+        print(summary_line(trained.result["successes"], trained.result["episodes"]), flush=True)
+    print(f"run: {trained.folder}", file=sys.stderr)
+    return trained.result
+
+
+if __name__ == "__main__":
+    door.run(main, ExpertConfig, "train_expert")
