@@ -21,7 +21,7 @@ reach)
     run train_dagger ppo_reach_student env=franka_reach expert=runs/ppo_reach
     ;;
 pick)
-    run train_expert ppo_pick env=franka_pick algo=ppo_pick
+    run train_expert ppo_pick env=franka_pick algo.total_steps=3_000_000
     ;;
 mvp)
     for robot in franka kuka; do

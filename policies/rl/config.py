@@ -140,9 +140,10 @@ class ExpertConfig(RunConfig):
         super().__post_init__()
         if (self.algo.ppo is None) == (self.algo.sac is None):
             raise UserError("expected exactly one of algo.ppo and algo.sac: write algo=ppo, algo=ppo_mvp or algo=sac.")
-        if self.policy.transformer is not None or self.policy.layer_norm or self.policy.feature_dropout:
-            raise UserError("reinforcement learning trains a plain MLP: leave out policy.transformer, policy.layer_norm and "
-                            "policy.feature_dropout, or write policy=paper.")  # fmt: skip
+        more = [f"policy.{key}={value}" for key in ("layer_norm", "feature_dropout") if (value := getattr(self.policy, key))]
+        more += ["policy.transformer"] if self.policy.transformer is not None else []
+        if more:
+            raise UserError(f"reinforcement learning trains a plain MLP, got {', '.join(more)}. Write policy=paper.")
         if self.encoder.name == "resnet":
             raise UserError("reinforcement learning here reads frozen features: expected an encoder such as toto_tiny, or "
                             "privileged; got encoder=resnet, which is trained end to end.")  # fmt: skip
