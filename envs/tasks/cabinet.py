@@ -46,7 +46,8 @@ class Cabinet(Task):
         needs_fingers=False,
         privileged_names=(*HAND_SEES, "handle (3)", "fingertips to handle (4 × 3)", "drawer to go (1)"))}
     _homes_rad = {"franka": (0.0, -0.97, 0.0, -2.2, 0.0, 2.45, -0.785),
-                  "kuka_gripper": (0.0, -0.66, 0.0, -1.8, 0.0, 0.68, -1.57)}
+                  "kuka_gripper": (0.0, -0.66, 0.0, -1.8, 0.0, 0.68, -1.57),
+                  "kuka": (0.0, -0.75, 0.0, -1.54, 0.0, 0.57, 0.0)}
     painted = {**{name: ("table_rgb", (0.85, 0.85, 0.85)) for name in ("doors", "left", "right", "top", "back")},
                "front": ("table_rgb", (0.55, 0.55, 0.55)), "handle": ("object_rgb", None),
                **{f"post{i}": ("object_rgb", None) for i in range(2)},

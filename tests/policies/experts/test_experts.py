@@ -8,6 +8,7 @@ from policies.experts import ScriptedMove
 from policies.labelling import make_labeller
 
 NAMES = [f"{robot}_{task}" for robot in ("franka", "kuka_gripper") for task in ("reach", "move", "cabinet")]
+NAMES += ["kuka_reach", "kuka_cabinet"]
 
 
 def run(env, expert, seed, wild_steps):
@@ -29,9 +30,9 @@ def test_the_expert_succeeds_on_every_seed_of_a_sample(name, wild_steps):
     assert [seed for seed in range(1000, 1006) if not run(env, expert, seed, wild_steps)] == []
 
 
-@pytest.mark.parametrize("task", ["reach", "move", "cabinet"])
-def test_the_expert_succeeds_at_pixmcs_protocol(task):
-    env, expert = envs.make(f"franka_{task}_pixmc", render=False), make_labeller("scripted")
+@pytest.mark.parametrize("name", ["franka_reach", "franka_move", "franka_cabinet", "kuka_reach", "kuka_cabinet"])
+def test_the_expert_succeeds_at_pixmcs_protocol(name):
+    env, expert = envs.make(f"{name}_pixmc", render=False), make_labeller("scripted")
     assert run(env, expert, 1000, 0)
 
 
@@ -74,5 +75,5 @@ def test_the_cube_goes_up_to_a_common_point_while_the_goal_is_out_of_view_and_th
 def test_a_hand_without_an_expert_is_refused_with_what_exists():
     env = envs.make("kuka_move", render=False)
     env.reset(seed=0)
-    with pytest.raises(envs.EnvError, match="does not exist for kuka_move .allegro hand.. What exists: parallel hand: reach.*allegro hand: pick"):
+    with pytest.raises(envs.EnvError, match="does not exist for kuka_move .allegro hand.. What exists: parallel hand: reach.*allegro hand: reach, cabinet, pick"):
         make_labeller("scripted").label(env)
