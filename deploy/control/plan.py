@@ -32,6 +32,17 @@ class Plan:
     rules: machine.Rules = field(default_factory=machine.Rules)
 
 
+def heard(connection: Connection) -> tuple[list, bool]:
+    """What has come, and whether nobody is at the other end any more."""
+    messages = []
+    try:
+        while connection.poll():
+            messages.append(connection.recv())
+    except (EOFError, OSError):
+        return messages, True
+    return messages, False
+
+
 @dataclass
 class Links:
     """The other processes, as this one sees them."""

@@ -13,7 +13,7 @@ from deploy.control import machine, safety
 from deploy.control.gate import Command, Gate
 from deploy.control.lead import Lead
 from deploy.control.machine import Event, Reaction, State
-from deploy.control.plan import Links, Period, Plan
+from deploy.control.plan import Links, Period, Plan, heard
 from deploy.endings import Ending
 from deploy.processes import preflight
 from deploy.processes.policy import Answer, Request
@@ -95,7 +95,8 @@ class Driver:
         """Messages of the main process, frames, answers, time."""
         if self.stopped:
             self.event(Event.INTERRUPTED)
-        for kind, *rest in self._messages(self.links.main, Event.INTERRUPTED, "the main process has ended"):
+        said, gone = heard(self.links.main)
+        for kind, *rest in said + [("interrupted", "the main process has ended")] * gone:
             if kind == "go":
                 self.allowed = True
             else:
@@ -104,17 +105,10 @@ class Driver:
         if sequence != self.sequence:
             self.sequence = sequence
             self.event(Event.FRAME, captured_s=captured_s)
-        for answer in self._messages(self.links.policy, Event.POLICY_DIED, "the policy's process has ended"):
+        answers, gone = heard(self.links.policy)
+        for answer in answers:
             self._take(answer)
-        self.event(Event.TICK)
-
-    def _messages(self, connection, gone: Event, why: str):
-        """What has come; the event `gone` where nobody is at the other end any more."""
-        try:
-            while connection.poll():
-                yield connection.recv()
-        except (EOFError, OSError):
-            self.event(gone, why)
+        self.event(Event.POLICY_DIED if gone else Event.TICK)
 
     def _take(self, answer: Answer) -> None:
         if (answer.episode, answer.index) == (self.episode, self.asked):
@@ -188,7 +182,9 @@ class Driver:
         state = self._servo(20)
         if state is None:
             return
-        rows = preflight.checks(self.robot.features, state, self.plan, self.gate.envelope, self._fresh_frame(),
+        self._ask_camera()
+        age_s = preflight.frame_age_s(self.links.frames, self.clock, self.asked_reads)
+        rows = preflight.checks(self.robot.features, state, self.plan, self.gate.envelope, age_s,
                                 self.hand.observe().width_m, None if self.clock.lockstep else self.answer_s)
         self.links.tell(("checks", rows))
         bad = [f"{name}: {said}" for name, ok, said in rows if not ok]
@@ -197,17 +193,6 @@ class Driver:
         while self.now.state is State.PREFLIGHT and not self.allowed:
             self._idle()
         self.event(Event.CHECKED)
-
-    def _fresh_frame(self) -> float | None:
-        """Seconds since the newest frame's capture, after waiting for one for 5 s of the wall's time at most."""
-        self._ask_camera()
-        end = time.monotonic() + 5
-        while time.monotonic() < end:
-            captured_s, sequence, reads = self.links.frames.latest()
-            if sequence >= 0 and (not self.clock.lockstep or reads >= self.asked_reads):
-                return self.clock.now_s() - captured_s
-            time.sleep(0.01)
-        return None
 
     def _home(self) -> None:
         """Opens the hand, and goes to the home pose in the shortest time inside a share of the limits."""
@@ -271,7 +256,7 @@ class Driver:
         try:
             self.links.policy.send(Request(self.episode, index, self.clock.now_s()))
         except OSError:
-            self.event(Event.POLICY_DIED, "the policy's process has ended")
+            self.event(Event.POLICY_DIED)
 
     def _wait(self, end: float, event: Event, why: str) -> None:
         if time.monotonic() > end:

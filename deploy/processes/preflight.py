@@ -1,10 +1,14 @@
 """The checks before the first motion: (name, whether it passed, what was found) each."""
 
+import time
+
 import numpy as np
 
 from deploy.control import safety
+from deploy.control.clock import Clock
 from deploy.control.gate import minimum_jerk
 from deploy.control.plan import Plan
+from deploy.control.shared import FrameSlot
 from deploy.robots.base import Features, RobotState
 from envs.robots.control import SERVO_DT_S
 
@@ -28,6 +32,18 @@ def checks(robot: Features, state: RobotState, plan: Plan, envelope: safety.Enve
         ("policy", *_pace(answer_s, plan)),
         ("gripper", True, f"{1000 * width_m:.0f} mm open"),
     ]
+
+
+def frame_age_s(frames: FrameSlot, clock: Clock, reads: int) -> float | None:
+    """Seconds since the newest frame's capture, after waiting for one for 5 s of the wall's time at most; in lockstep for the
+    one of the camera's read number `reads`. None where none came."""
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        captured_s, sequence, done = frames.latest()
+        if sequence >= 0 and (not clock.lockstep or done >= reads):
+            return clock.now_s() - captured_s
+        time.sleep(0.01)
+    return None
 
 
 def _pace(answer_s: float | None, plan: Plan) -> tuple[bool, str]:
