@@ -27,7 +27,8 @@ class Move(Pick):
         privileged_names=("q (dof)", "dq (dof)", "palm (3)", "fingertips (4 × 3)", "cube (3)", "goal (3)",
                           "fingertips to cube (4 × 3)", "cube to goal (3)"))}
     _homes_rad = {"franka": (0.0, -1.2, 0.0, -1.95, 0.0, 1.8, 0.785),
-                  "kuka_gripper": (0.0, -0.82, 0.0, -1.53, 0.0, 1.39, 0.0)}
+                  "kuka_gripper": (0.0, -0.82, 0.0, -1.53, 0.0, 1.39, 0.0),
+                  "kuka": (-1.54, 0.44, 0.5, -0.69, 1.05, 1.74, -0.51)}
     painted = Pick.painted | {"goal": ("object_rgb", Goal.rgb)}
 
     @classmethod

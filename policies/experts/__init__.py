@@ -7,10 +7,11 @@ picture in two ways.
 
 from policies.experts.cabinet import ScriptedCabinet
 from policies.experts.hand_cabinet import HandCabinet
+from policies.experts.hand_move import HandMove
 from policies.experts.hand_pick import HandPick
 from policies.experts.hand_reach import HandReach
 from policies.experts.move import ScriptedMove
 from policies.experts.pick import ScriptedPick
 from policies.experts.reach import ScriptedReach
 
-__all__ = ["HandCabinet", "HandPick", "HandReach", "ScriptedCabinet", "ScriptedMove", "ScriptedPick", "ScriptedReach"]
+__all__ = ["HandCabinet", "HandMove", "HandPick", "HandReach", "ScriptedCabinet", "ScriptedMove", "ScriptedPick", "ScriptedReach"]
