@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 
 from envs.errors import EnvError
-from policies.experts import (HandCabinet, HandPick, HandReach, LearnedExpert, ScriptedCabinet, ScriptedMove, ScriptedPick,
-                              ScriptedReach)
+from policies.experts import (HandCabinet, HandMove, HandPick, HandReach, LearnedExpert, ScriptedCabinet, ScriptedMove,
+                              ScriptedPick, ScriptedReach)
 from toto_robot.errors import UserError
 
 SCRIPTED = {
     "parallel": {"reach": ScriptedReach(), "cabinet": ScriptedCabinet(), "pick": ScriptedPick(), "cube": ScriptedPick(),
                  "move": ScriptedMove()},
-    "allegro": {"reach": HandReach(), "cabinet": HandCabinet(), "pick": HandPick()},
+    "allegro": {"reach": HandReach(), "cabinet": HandCabinet(), "pick": HandPick(), "move": HandMove()},
 }
 """The scripted expert of each task, for each kind of hand."""
 

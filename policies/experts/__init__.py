@@ -7,6 +7,7 @@ picture in two ways. `LearnedExpert` is a policy that reinforcement learning mad
 
 from policies.experts.cabinet import ScriptedCabinet
 from policies.experts.hand_cabinet import HandCabinet
+from policies.experts.hand_move import HandMove
 from policies.experts.hand_pick import HandPick
 from policies.experts.hand_reach import HandReach
 from policies.experts.learned import LearnedExpert
@@ -14,5 +15,5 @@ from policies.experts.move import ScriptedMove
 from policies.experts.pick import ScriptedPick
 from policies.experts.reach import ScriptedReach
 
-__all__ = ["HandCabinet", "HandPick", "HandReach", "LearnedExpert", "ScriptedCabinet", "ScriptedMove", "ScriptedPick",
-           "ScriptedReach"]
+__all__ = ["HandCabinet", "HandMove", "HandPick", "HandReach", "LearnedExpert", "ScriptedCabinet", "ScriptedMove",
+           "ScriptedPick", "ScriptedReach"]

@@ -47,16 +47,20 @@ class HandPick(Scripted):
 
         goal = self._grasp(cube - data.body("base").xpos, data.xmat[env.task.body].reshape(3, 3))
         spin = 0.5 * np.cross(turn, goal, axis=0).sum(1)
+        closing = between or caged
         if held:
-            error, stiff = np.array(env.task.lift_point_m) - cube, 0.3
+            dq = self._carry(env, tcp, turn, cube, spin)
         else:
             above = self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.25 * max(np.linalg.norm(spin) - 0.1, 0.0)
-            error, stiff = offset + (0, 0, min(above, 0.15)), 1.0
-        velocity = self._capped(gain * error, self.speed_m_s)
-        if (between or caged) and not held:
-            velocity = self._capped(velocity, 0.03)  # the hand is closing
-        dq = self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), stiff) / env.control_hz
-        return env.protocol.action_for(dq, not (between or caged), data)
+            velocity = self._capped(gain * (offset + (0, 0, min(above, 0.15))), 0.03 if closing else self.speed_m_s)
+            dq = self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), 1.0)
+        return env.protocol.action_for(dq / env.control_hz, not closing, data)
+
+    def _carry(self, env, tcp, turn, cube, spin) -> np.ndarray:
+        """Joint velocities (J,) rad/s with the cube in the hand; `spin` (3,) to the rotation of the grasp."""
+        gain = env.protocol.expert_gain_per_s
+        velocity = self._capped(gain * (np.array(env.task.lift_point_m) - cube), self.speed_m_s)
+        return self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), 0.3)
 
     def _grasp(self, from_base, cube) -> np.ndarray:
         """Rotation (3, 3) of the hand at the grasp; `from_base` (3,) to the cube, `cube` its rotation."""

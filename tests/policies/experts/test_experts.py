@@ -1,14 +1,14 @@
 """Scripted experts: they succeed on every seed of a sample, also from where random actions led, and label any state."""
 
+import mujoco
 import numpy as np
 import pytest
 
 import envs
-from policies.experts import ScriptedMove
-from policies.labelling import make_labeller
+from policies.experts import HandMove, ScriptedMove
+from policies.labelling import SCRIPTED, make_labeller
 
-NAMES = [f"{robot}_{task}" for robot in ("franka", "kuka_gripper") for task in ("reach", "move", "cabinet")]
-NAMES += ["kuka_reach", "kuka_cabinet"]
+NAMES = [f"{robot}_{task}" for robot in ("franka", "kuka_gripper", "kuka") for task in ("reach", "move", "cabinet")]
 
 
 def run(env, expert, seed, wild_steps):
@@ -30,7 +30,8 @@ def test_the_expert_succeeds_on_every_seed_of_a_sample(name, wild_steps):
     assert [seed for seed in range(1000, 1006) if not run(env, expert, seed, wild_steps)] == []
 
 
-@pytest.mark.parametrize("name", ["franka_reach", "franka_move", "franka_cabinet", "kuka_reach", "kuka_cabinet"])
+@pytest.mark.parametrize("name", ["franka_reach", "franka_move", "franka_cabinet", "kuka_reach", "kuka_move",
+                                  "kuka_cabinet"])
 def test_the_expert_succeeds_at_pixmcs_protocol(name):
     env, expert = envs.make(f"{name}_pixmc", render=False), make_labeller("scripted")
     assert run(env, expert, 1000, 0)
@@ -72,8 +73,61 @@ def test_the_cube_goes_up_to_a_common_point_while_the_goal_is_out_of_view_and_th
     assert info["success"] and seen == {False, True}
 
 
-def test_a_hand_without_an_expert_is_refused_with_what_exists():
+def test_the_allegro_hand_turns_back_with_the_cube_before_the_goal_says_where_it_goes():
+    """So the label depends on nothing that the wrist camera doesn't show: see `HandMove`."""
+    env, expert = envs.make("kuka_move", render=False), HandMove()
+    env.reset(seed=1002)
+    slot = env.task.goal.slot
+    seen = set()
+    for _ in range(env.horizon):
+        label, goal = expert.label(env), env.data.mocap_pos[slot].copy()
+        env.data.mocap_pos[slot] = goal + (0.05, 0.1, 0.05)
+        depends = bool((expert.label(env) != label).any())
+        env.data.mocap_pos[slot] = goal
+        turn = expert.tool(env)[1]
+        turned = np.linalg.norm(expert._towards(turn, expert.carrying())) < expert.turned_rad[0]
+        assert not depends or (label[-1] < 0 and turned)
+        if label[-1] < 0 and env.data.body("object").xpos[2] > 0.45:
+            seen.add(depends)
+            assert depends == turned
+        *_, terminated, _, info = env.step(label)
+        if terminated:
+            break
+    assert info["success"] and seen == {False, True}
+
+
+@pytest.mark.parametrize("name", ["kuka_reach", "kuka_cabinet"])
+def test_near_states_have_near_labels_all_along_an_episode(name):
+    """A milliradian in every joint: nothing that the wrist camera or the joints would show."""
+    env, expert, rng = envs.make(name, render=False), make_labeller("scripted"), np.random.default_rng(0)
+    env.reset(seed=1003)
+    for _ in range(env.horizon):
+        label, there = expert.label(env), env.snapshot()
+        env.data.qpos[:7] += rng.choice([-1e-3, 1e-3], 7)
+        mujoco.mj_forward(env.model, env.data)
+        assert np.abs(expert.label(env) - label).max() < 0.25
+        env.restore(there)
+        *_, terminated, _, info = env.step(label)
+        if terminated:
+            break
+    assert info["success"]
+
+
+def test_the_hand_that_hooks_the_handle_never_closes():
+    env, expert = envs.make("kuka_cabinet", render=False), make_labeller("scripted")
+    env.reset(seed=1004)
+    for _ in range(env.horizon):
+        label = expert.label(env)
+        assert label[-1] == 1.0
+        if env.step(label)[2]:
+            break
+    assert env.success
+
+
+def test_a_task_without_an_expert_is_refused_with_what_exists(monkeypatch):
     env = envs.make("kuka_move", render=False)
     env.reset(seed=0)
-    with pytest.raises(envs.EnvError, match="does not exist for kuka_move .allegro hand.. What exists: parallel hand: reach.*allegro hand: reach, cabinet, pick"):
+    monkeypatch.delitem(SCRIPTED["allegro"], "move")
+    with pytest.raises(envs.EnvError, match="does not exist for kuka_move .allegro hand.. What exists: parallel hand: reach.*"
+                                            "allegro hand: reach, cabinet, pick"):
         make_labeller("scripted").label(env)
