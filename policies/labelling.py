@@ -3,12 +3,12 @@
 import numpy as np
 
 from envs.errors import EnvError
-from policies.experts import HandPick, ScriptedCabinet, ScriptedMove, ScriptedPick, ScriptedReach
+from policies.experts import HandPick, ScriptedCabinet, ScriptedLift, ScriptedMove, ScriptedPick, ScriptedReach
 from toto_robot.errors import UserError
 
 SCRIPTED = {
     "parallel": {"reach": ScriptedReach(), "cabinet": ScriptedCabinet(), "pick": ScriptedPick(), "cube": ScriptedPick(),
-                 "move": ScriptedMove()},
+                 "move": ScriptedMove(), "lift": ScriptedLift()},
     "allegro": {"pick": HandPick()},
 }
 """The scripted expert of each task, for each kind of hand."""

@@ -12,23 +12,20 @@ can't reach; the last line on stdout is that result as JSON.
 
 import sys
 
-import envs
 from policies.labelling import make_labeller
+from policies.rollout import VectorEnv
 from policies.statistics import summary_line
 from policies.training import TrainConfig, train
 from toto_robot import door
 
 
-def make_vec(cfg: TrainConfig) -> envs.VectorEnv:
+def make_vec(cfg: TrainConfig) -> VectorEnv:
     """The environments of a training run: labelled by the expert, rendered only when the features need it."""
-    return envs.VectorEnv(
-        cfg.env.name,
+    return cfg.env.make_vec(
         cfg.dagger.num_envs,
-        workers=cfg.env.workers,
         privileged=cfg.encoder.name == "privileged",
         render=cfg.encoder.name not in ("none", "privileged"),
         labeller=make_labeller(cfg.expert),
-        appearance=cfg.env.appearance,
     )
 
 

@@ -7,8 +7,9 @@ picture in two ways.
 
 from policies.experts.cabinet import ScriptedCabinet
 from policies.experts.hand_pick import HandPick
+from policies.experts.lift import ScriptedLift
 from policies.experts.move import ScriptedMove
 from policies.experts.pick import ScriptedPick
 from policies.experts.reach import ScriptedReach
 
-__all__ = ["HandPick", "ScriptedCabinet", "ScriptedMove", "ScriptedPick", "ScriptedReach"]
+__all__ = ["HandPick", "ScriptedCabinet", "ScriptedLift", "ScriptedMove", "ScriptedPick", "ScriptedReach"]

@@ -1,0 +1,1 @@
+def names(): return ["franka_pick_pixmc"]
