@@ -109,6 +109,8 @@ def main(cfg: RecordConfig) -> dict:
     options = dict(appearance=cfg.env.appearance, image_size=cfg.image_size)
     who = cfg.source if cfg.source != "simulation" else f"policy {cfg.policy}" if cfg.policy else f"expert {cfg.expert}"
     notes = dict(source=who, noise_std=cfg.noise_std, keep=cfg.keep, seed=cfg.seed)
+    if cfg.env.backend != "mujoco":
+        notes["backend"] = cfg.env.backend
     attrs = attributes_of(cfg.env.name, options, tuple(cfg.cameras), notes)
     began = time.perf_counter()
     with DemoWriter(cfg.out, attrs, resume=cfg.resume) as writer:
@@ -167,9 +169,9 @@ def _simulate(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, 
     left = cfg.episodes - plan.kept
     if left < 1:
         return
-    vec = envs.VectorEnv(cfg.env.name, min(cfg.num_envs, left), workers=cfg.env.workers, privileged=needs == "privileged",
-                         labeller=make_labeller(cfg.expert, cfg.env.name) if policy is None else None, snapshots=True,
-                         views=tuple(c for c in cfg.cameras if c != "wrist"), **options)
+    vec = cfg.env.make_vec(min(cfg.num_envs, left), privileged=needs == "privileged",
+                           labeller=make_labeller(cfg.expert, cfg.env.name) if policy is None else None, snapshots=True,
+                           views=tuple(c for c in cfg.cameras if c != "wrist"), **options)
     try:
         if policy is not None:
             policy.check_fits(vec, cfg.policy)
@@ -184,7 +186,7 @@ def _simulate(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, 
 
 
 def _drive(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, console: Console) -> None:
-    env, source = envs.make(cfg.env.name, **options), _source(cfg)
+    env, source = envs.make(cfg.env.name, cfg.env.backend, **options), _source(cfg)
     try:
         console.print(source.help)
         first = max(plan.recorded, default=-1) + 1

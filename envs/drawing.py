@@ -24,7 +24,7 @@ class Canvas:
                 f"MuJoCo could not open an offscreen GL context ({error}). Without a display set MUJOCO_GL=egl "
                 "(Debian: libegl1 libgl1-mesa-dri) or MUJOCO_GL=osmesa (libosmesa6).") from error
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self.context)
-        self.scene = mujoco.MjvScene(model, maxgeom=80)
+        self.scene = mujoco.MjvScene(model, maxgeom=max(80, model.ngeom + model.nsite + 16))
         self.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
         self.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
         self.scene.flags[mujoco.mjtRndFlag.mjRND_SKYBOX] = 0
@@ -39,6 +39,15 @@ class Canvas:
     def draw(self, model, data, camera: str) -> np.ndarray:
         """uint8 (height, width, 3), top row first; a fresh array."""
         self.gl.make_current()
+        self._upload(model)
+        self.camera.fixedcamid = model.camera(camera).id
+        mujoco.mjv_updateScene(model, data, self.option, None, self.camera, mujoco.mjtCatBit.mjCAT_ALL, self.scene)
+        mujoco.mjr_render(self.rect, self.scene, self.context)
+        mujoco.mjr_readPixels(self.pixels, None, self.rect, self.context)
+        return self.pixels[::-1].copy()
+
+    def _upload(self, model) -> None:
+        """Brings textures that another environment, or another look, has changed to the GPU."""
         for texture in range(model.ntex):
             start = model.tex_adr[texture]
             end = start + model.tex_height[texture] * model.tex_width[texture] * model.tex_nchannel[texture]
@@ -46,18 +55,13 @@ class Canvas:
             if self.textures[texture] is None or not np.array_equal(self.textures[texture], held):
                 mujoco.mjr_uploadTexture(model, self.context, texture)
                 self.textures[texture] = held.copy()
-        self.camera.fixedcamid = model.camera(camera).id
-        mujoco.mjv_updateScene(model, data, self.option, None, self.camera, mujoco.mjtCatBit.mjCAT_ALL, self.scene)
-        mujoco.mjr_render(self.rect, self.scene, self.context)
-        mujoco.mjr_readPixels(self.pixels, None, self.rect, self.context)
-        return self.pixels[::-1].copy()
 
 
-def canvas(model: mujoco.MjModel, width: int, height: int) -> Canvas:
-    """The canvas of this size; models may share one when their textures have the same sizes and they have no meshes."""
-    key = (width, height, model.ntex, model.nmesh)
+def canvas(model: mujoco.MjModel, width: int, height: int, kind: type[Canvas] = Canvas) -> Canvas:
+    """The canvas of this size; models share one when their textures have the same sizes and their meshes as many vertices."""
+    key = (kind, width, height, model.ntex, model.ntexdata, model.nmesh, model.nmeshvert)
     if key not in _CANVASES:
-        _CANVASES[key] = Canvas(model, width, height)
+        _CANVASES[key] = kind(model, width, height)
         if len(_CANVASES) == 1:
             atexit.register(_free)
     return _CANVASES[key]

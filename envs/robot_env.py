@@ -88,14 +88,22 @@ class RobotEnv(gym.Env):
         return randomised(rng, clutter=self.appearance == "cluttered")
 
     def step(self, action):
+        action = self.checked(action)
+        self.protocol.apply(action, self.data, lambda n: mujoco.mj_step(self.model, self.data, n))
+        return self.finish(action)
+
+    def checked(self, action) -> np.ndarray:
+        """The action (A,) float64 inside [-1, 1]; another shape, NaN and infinity are an EnvError."""
         action = np.asarray(action, np.float64)
         if action.shape != self.action_space.shape:
             raise EnvError(f"{self.name} takes actions of shape {self.action_space.shape} "
                            f"({', '.join(self.action_names)}), got {action.shape}")
         if not np.isfinite(action).all():
             raise EnvError(f"{self.name} got an action with NaN or infinity: {action}")
-        action = np.clip(action, -1.0, 1.0)
-        self.protocol.apply(action, self.data, lambda n: mujoco.mj_step(self.model, self.data, n))
+        return np.clip(action, -1.0, 1.0)
+
+    def finish(self, action):
+        """What `step` returns, once the physics of the control period is done."""
         self.steps += 1
         if self.appearance == "random_each_step":
             self._dress()

@@ -43,12 +43,14 @@ class VectorEnv:
 
     def __init__(self, name: str, num_envs: int, *, workers: int = 2, privileged: bool = False, render: bool = True,
                  labeller=None, shift: str | None = None, appearance="nominal", image_size: int = 128,
-                 snapshots: bool = False, views: tuple[str, ...] = ()):
+                 snapshots: bool = False, views: tuple[str, ...] = (), backend: str = "mujoco"):
+        """`backend`: a simulator with single environments, mujoco or robosuite; `envs.make_vec` has all."""
         from envs.registry import make
 
         if num_envs < 1 or workers < 0:
             raise EnvError(f"num_envs must be at least 1 and workers at least 0, got {num_envs} and {workers}")
-        options = dict(privileged=privileged, render=render, shift=shift, appearance=appearance, image_size=image_size)
+        options = dict(privileged=privileged, render=render, shift=shift, appearance=appearance, image_size=image_size,
+                       backend=backend)
         probe = make(name, **{**options, "render": False})
         self.name, self.num_envs, self.shift, self.labeller = name, num_envs, shift, labeller
         self.action_dim = probe.action_space.shape[0]

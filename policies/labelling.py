@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from envs.errors import EnvError
-from policies.experts import (HandCabinet, HandMove, HandPick, HandReach, LearnedExpert, ScriptedCabinet, ScriptedMove,
-                              ScriptedPick, ScriptedReach)
+from policies.experts import (HandCabinet, HandMove, HandPick, HandReach, LearnedExpert, ScriptedCabinet, ScriptedLift,
+                              ScriptedMove, ScriptedPick, ScriptedReach)
 from toto_robot.errors import UserError
 
 SCRIPTED = {
     "parallel": {"reach": ScriptedReach(), "cabinet": ScriptedCabinet(), "pick": ScriptedPick(), "cube": ScriptedPick(),
-                 "move": ScriptedMove()},
+                 "move": ScriptedMove(), "lift": ScriptedLift()},
     "allegro": {"reach": HandReach(), "cabinet": HandCabinet(), "pick": HandPick(), "move": HandMove()},
 }
 """The scripted expert of each task, for each kind of hand."""

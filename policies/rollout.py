@@ -5,6 +5,8 @@ from typing import Any, Callable, Protocol
 
 import numpy as np
 
+import envs
+from envs.errors import EnvError
 from policies.statistics import wilson95
 
 
@@ -21,7 +23,21 @@ class EnvConfig:
     in half of them, noise in each episode); random_each_step (in each frame, to learn many looks from few episodes); or
     cluttered (as random, without noise, with boxes on the table that are not the object)."""
     workers: int = 2
-    """Processes that simulate."""
+    """Processes that simulate; mujoco_warp and isaacgym simulate their batch in one."""
+    backend: str = "mujoco"
+    """The simulator: mujoco, robosuite (its Lift), mujoco_warp (the same environments in batches, on a GPU where there is
+    one) or isaacgym (a worker in Isaac Gym's own Python). `backend=` is short for it; docs/backends.md has more."""
+    python: str | None = None
+    """The interpreter that backend=isaacgym starts, of an environment that has Isaac Gym Preview 4."""
+
+    def __post_init__(self) -> None:
+        if self.backend not in envs.BACKENDS:
+            raise EnvError(f"backend={self.backend!r} does not exist; there are: {', '.join(envs.BACKENDS)}")
+
+    def make_vec(self, num_envs: int, **options) -> "VectorEnv":
+        """`num_envs` of these environments; `options` are `envs.VectorEnv`'s."""
+        options = {"workers": self.workers, "appearance": self.appearance} | options
+        return envs.make_vec(self.name, num_envs, backend=self.backend, python=self.python, **options)
 
 
 class VectorEnv(Protocol):

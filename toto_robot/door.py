@@ -40,6 +40,8 @@ from toto_robot.errors import UserError
 
 CONF = Path(__file__).parent / "conf"
 FLAGS = "--help, --cfg job, --multirun"
+SHORT = {"backend": "env.backend"}
+"""Keys that may be written without the name of their group, in doors that have the group and no such key themselves."""
 PLAIN = "_plain_values_"  # where values travel whose key is the name of a group in other doors (evaluate's policy=)
 
 
@@ -142,6 +144,9 @@ def prepare(
             overrides.append(argument)
             continue
         key = key.lstrip("+")
+        fields = {f.name for f in dataclasses.fields(schema)}
+        if key in SHORT and key not in fields and SHORT[key].split(".")[0] in fields:
+            key = SHORT[key]
         waiting = [k for k in waiting if k != key]
         overrides.append(_override(schema, key, value, sweep))
     return overrides

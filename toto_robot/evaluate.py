@@ -4,6 +4,7 @@
     python -m toto_robot.evaluate policy=expert env=franka_pick
     python -m toto_robot.evaluate expert expert=runs/NAME env=franka_reach
     python -m toto_robot.evaluate policy=runs/first/policy shift=colour video=shifted.mp4
+    python -m toto_robot.evaluate expert env=panda_lift backend=robosuite
     python -m toto_robot.evaluate bc_cube env=franka_cube protocol=trials16
 
 Prints a table, and last one JSON line: env, policy, episodes, successes, success, wilson95, mean_steps.
@@ -71,18 +72,14 @@ class EvaluateConfig:
 
 
 def main(cfg: EvaluateConfig) -> dict:
-    if cfg.env.name not in envs.names():
-        raise door.unknown("env", cfg.env.name, envs.names())
+    envs.check(cfg.env.name, cfg.env.backend)
     policy = _load(cfg)
-    vec = envs.VectorEnv(
-        cfg.env.name,
+    vec = cfg.env.make_vec(
         min(cfg.num_envs, cfg.episodes),
-        workers=cfg.env.workers,
         privileged=policy is not None and policy.needs == "privileged",
         render=bool(cfg.video) or (policy is not None and policy.needs == "rgb"),
         labeller=make_labeller(cfg.expert, cfg.env.name) if cfg.policy == "expert" else None,
         shift=cfg.shift,
-        appearance=cfg.env.appearance,
     )
     try:
         policy = policy or policies.RandomPolicy(vec.action_dim, cfg.seed)
@@ -99,7 +96,8 @@ def main(cfg: EvaluateConfig) -> dict:
         vec.close()
         if policy is not None:
             policy.close()
-    result = {"env": cfg.env.name, "policy": cfg.policy} | summarise(episodes) | trials
+    simulator = {} if cfg.env.backend == "mujoco" else {"backend": cfg.env.backend}
+    result = {"env": cfg.env.name, "policy": cfg.policy} | summarise(episodes) | trials | simulator
     _print_table(cfg, result)
     return result
 

@@ -19,6 +19,7 @@ import numpy as np
 
 import envs
 from policies.bc import TrainBcConfig, train
+from policies.rollout import VectorEnv
 from policies.statistics import summary_line
 from toto_robot import door
 from toto_robot.errors import UserError
@@ -27,14 +28,11 @@ JOINT = re.compile(r"(robot\d+_)?(joint_pos|q)([._]?\d+)?|q_\w+")
 """Names of joint positions in the proprioception of sets from elsewhere."""
 
 
-def make_vec(cfg: TrainBcConfig) -> envs.VectorEnv:
+def make_vec(cfg: TrainBcConfig) -> VectorEnv:
     """The environments of the evaluations, rendered only when the features need it."""
-    return envs.VectorEnv(
-        cfg.env.name,
+    return cfg.env.make_vec(
         min(cfg.num_envs, max(cfg.episodes, cfg.eval_episodes if cfg.eval_every else 1)),
-        workers=cfg.env.workers,
         render=cfg.encoder.name != "none",
-        appearance=cfg.env.appearance,
     )
 
 

@@ -19,16 +19,16 @@ can't reach; the last line on stdout is that result as JSON.
 
 import sys
 
-import envs
 from policies.experts import ScriptedPick
 from policies.gates.person import at_keyboard
 from policies.labelling import make_labeller
+from policies.rollout import VectorEnv
 from policies.statistics import summary_line
 from policies.training import TrainConfig, train
 from toto_robot import door
 
 
-def make_vec(cfg: TrainConfig) -> envs.VectorEnv:
+def make_vec(cfg: TrainConfig) -> VectorEnv:
     """The environments of a training run: labelled by the expert, or by a person at the keyboard, in whose process they
     then are; rendered only when the features need it."""
     sits = cfg.gate.sits
@@ -37,14 +37,12 @@ def make_vec(cfg: TrainConfig) -> envs.VectorEnv:
         print(labeller.help, file=sys.stderr)
     else:
         labeller = make_labeller(cfg.expert, cfg.env.name)
-    return envs.VectorEnv(
-        cfg.env.name,
+    return cfg.env.make_vec(
         cfg.dagger.num_envs,
-        workers=0 if sits else cfg.env.workers,
         privileged=cfg.encoder.name == "privileged",
         render=cfg.encoder.name not in ("none", "privileged"),
         labeller=labeller,
-        appearance=cfg.env.appearance,
+        **({"workers": 0} if sits else {}),
     )
 
 

@@ -18,9 +18,9 @@ training can't reach; the last line on stdout is that result as JSON.
 
 import sys
 
-import envs
 from policies.rl.config import ExpertConfig
 from policies.rl.training import train
+from policies.rollout import VectorEnv
 from policies.statistics import summary_line
 from toto_robot import door
 
@@ -28,18 +28,13 @@ SMALLEST_FRAME = 8
 """Pixels on the side of the blank frames of environments that draw nothing."""
 
 
-def make_vec(cfg: ExpertConfig) -> envs.VectorEnv:
+def make_vec(cfg: ExpertConfig) -> VectorEnv:
     """The environments of a run: rendered only when the features need it."""
-    if cfg.env.name not in envs.names():
-        raise door.unknown("env", cfg.env.name, envs.names())
     render = cfg.encoder.name not in ("none", "privileged")
-    return envs.VectorEnv(
-        cfg.env.name,
+    return cfg.env.make_vec(
         cfg.algo.num_envs,
-        workers=cfg.env.workers,
         privileged=cfg.privileged,
         render=render,
-        appearance=cfg.env.appearance,
         **({} if render else {"image_size": SMALLEST_FRAME}),
     )
 

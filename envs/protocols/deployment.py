@@ -46,8 +46,8 @@ class Deployment(RealArm):
         self.controller.reset(data.qpos[:arms].copy())
         data.ctrl[:arms] = 0
 
-    def apply(self, action, data, step):
-        """One control period, calling `step(1)` for each physics step of 1 ms."""
+    def drive(self, action, data):
+        """One control period, a physics step of 1 ms at a time."""
         arms = len(self.robot.arm_joints)
         q, dq, torque = data.qpos[:arms], data.qvel[:arms], self.controller.torque
         bias, gravity = data.qfrc_bias[:arms], data.qfrc_gravcomp[:arms]
@@ -55,7 +55,7 @@ class Deployment(RealArm):
         for q_d in self.controller.command(self.max_step_rad * action[:arms], q):
             data.ctrl[:arms] = torque(q_d, q, dq, bias - gravity)
             data.ctrl[arms:] = self.gripper.advance(1 / self.physics_dt_s)
-            step(1)
+            yield 1
 
     def action_for(self, dq_rad, open_gripper: bool, data) -> np.ndarray:
         """The action that speeds the arm up or down to `dq_rad` (J,) a period: `dq_rad`, and what is missing from it

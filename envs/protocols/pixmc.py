@@ -67,9 +67,15 @@ class PixMC:
         data.ctrl[:] = self.target
 
     def apply(self, action, data, step):
+        """One control period, calling `step(n)` for its n physics steps."""
+        for count in self.drive(action, data):
+            step(count)
+
+    def drive(self, action, data):
+        """`apply` as a generator; see `RealArm.drive`."""
         self.target = np.clip(self.target + self.scale * action, self.robot.scale_low, self.robot.scale_high)
         data.ctrl[:] = self.target
-        step(self.substeps)
+        yield self.substeps
 
     def action_for(self, dq_rad, open_gripper: bool, data) -> np.ndarray:
         """The action that puts the arm's target `dq_rad` (J,) ahead of the measured position.

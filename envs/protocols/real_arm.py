@@ -76,6 +76,12 @@ class RealArm:
 
     def apply(self, action, data, step):
         """Moves the set-points over one control period, calling `step(n)` for n physics steps between them."""
+        for count in self.drive(action, data):
+            step(count)
+
+    def drive(self, action, data):
+        """`apply` as a generator: it gives the number of physics steps to take before it is asked on, so that many
+        environments can go through their periods side by side."""
         arms = len(self.robot.arm_joints)
         self.gripper.command(action[arms])
         start, q = self.limiter.q_rad, data.qpos[:arms]
@@ -84,7 +90,7 @@ class RealArm:
         for piece in range(1, self.pieces + 1):
             data.ctrl[:arms] = start + (end - start) * (piece / self.pieces)
             data.ctrl[arms:] = self.gripper.advance(self.control_hz * self.pieces)
-            step(self.substeps // self.pieces)
+            yield self.substeps // self.pieces
 
     def action_for(self, dq_rad, open_gripper: bool, data) -> np.ndarray:
         """The action nearest to moving the arm by `dq_rad` (J,) in one control period."""

@@ -11,9 +11,10 @@ from policies.experts.hand_move import HandMove
 from policies.experts.hand_pick import HandPick
 from policies.experts.hand_reach import HandReach
 from policies.experts.learned import LearnedExpert
+from policies.experts.lift import ScriptedLift
 from policies.experts.move import ScriptedMove
 from policies.experts.pick import ScriptedPick
 from policies.experts.reach import ScriptedReach
 
-__all__ = ["HandCabinet", "HandMove", "HandPick", "HandReach", "LearnedExpert", "ScriptedCabinet", "ScriptedMove",
-           "ScriptedPick", "ScriptedReach"]
+__all__ = ["HandCabinet", "HandMove", "HandPick", "HandReach", "LearnedExpert", "ScriptedCabinet", "ScriptedLift",
+           "ScriptedMove", "ScriptedPick", "ScriptedReach"]
