@@ -145,8 +145,7 @@ def prepare(
             continue
         key = key.lstrip("+")
         fields = {f.name for f in dataclasses.fields(schema)}
-        if key in SHORT and key not in fields and SHORT[key].split(".")[0] in fields:
-            key = SHORT[key]
+        key = key if key in fields or SHORT.get(key, "").split(".")[0] not in fields else SHORT[key]
         waiting = [k for k in waiting if k != key]
         overrides.append(_override(schema, key, value, sweep))
     return overrides
