@@ -7,11 +7,11 @@ from policies.experts.motion import Scripted
 
 
 class HandCabinet(Scripted):
-    """The three fingers of the open hand come from above into the gap between the handle and the drawer's front, and pull.
+    """The three fingers of the open hand come from above into the gap between handle and drawer front, and pull.
 
     The hand never closes: fingers that hang behind the handle hold more than the drawer asks for. A funnel over the gap
-    lowers the fingertips as their lateral error shrinks, and sideways motion waits until they are high enough for it. How
-    deep they hang behind the handle blends the way there over into the pull, so that no label jumps.
+    lowers the fingertips as their lateral error shrinks, and sideways motion waits until they are high enough for it.
+    How deep they hang behind the handle blends the way there over into the pull, so that no label jumps.
     """
 
     speed_m_s = 0.6

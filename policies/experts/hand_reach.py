@@ -22,6 +22,6 @@ class HandReach(Scripted):
 
 
 def palm_down(pitch_rad: float) -> np.ndarray:
-    """The rotation (3, 3) of the Allegro hand that points forward (to the world's -x) and an angle below the horizontal,
-    its palm down: the wrist camera's image is upright."""
+    """The rotation (3, 3) of the Allegro hand that points forward (to the world's -x) and an angle below the
+    horizontal, its palm down: the wrist camera's image is upright."""
     return tilted(np.pi / 2 - pitch_rad) * (-1, -1, 1)

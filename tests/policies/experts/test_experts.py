@@ -128,6 +128,6 @@ def test_a_task_without_an_expert_is_refused_with_what_exists(monkeypatch):
     env = envs.make("kuka_move", render=False)
     env.reset(seed=0)
     monkeypatch.delitem(SCRIPTED["allegro"], "move")
-    with pytest.raises(envs.EnvError, match="does not exist for kuka_move .allegro hand.. What exists: parallel hand: reach.*"
-                                            "allegro hand: reach, cabinet, pick"):
+    with pytest.raises(envs.EnvError, match="does not exist for kuka_move .allegro hand.. What exists: "
+                                            "parallel hand: reach.*allegro hand: reach, cabinet, pick"):
         make_labeller("scripted").label(env)
