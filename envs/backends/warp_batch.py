@@ -111,10 +111,9 @@ class WarpVectorEnv:
                     values = getattr(self._data, key).numpy()
                     for i in actions:
                         getattr(self.envs[i].data, key)[:] = values[i]
-            time_s = self._data.time.numpy()
+                for i in actions:  # the batch has one clock, the slots their own
+                    self.envs[i].data.time += counts[0] * self.envs[i].model.opt.timestep
             most, rows = int(self._data.nacon.numpy()[0]), int(self._data.nefc.numpy().max())
-        for i in actions:
-            self.envs[i].data.time = time_s[i]
         if most > self._data.naconmax or rows > self._data.njmax:
             raise RuntimeError(f"{self.name}: {most} contacts and {rows} constraint rows are more than the {self._data.naconmax} "
                                f"(all slots) and {self._data.njmax} (a slot) that mujoco_warp has room for")
