@@ -22,8 +22,8 @@ def _warp():
             warp.config.quiet = True
         import mujoco_warp
     except ImportError as error:
-        raise EnvError(f"backend=mujoco_warp needs MuJoCo Warp ({error}): pip install mujoco-warp==3.9.0.1 warp-lang==1.14.0 (the "
-                       "version that belongs to mujoco 3.9)") from error
+        raise EnvError(f"backend=mujoco_warp needs MuJoCo Warp ({error}): pip install -e '.[mujoco_warp]', or pip install "
+                       "mujoco-warp==3.9.0.1 warp-lang==1.14.0 (the versions that belong to mujoco 3.9)") from error
     return warp, mujoco_warp
 
 
