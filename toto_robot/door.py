@@ -41,7 +41,7 @@ from toto_robot.errors import UserError
 CONF = Path(__file__).parent / "conf"
 FLAGS = "--help, --cfg job, --multirun"
 SHORT = {"backend": "env.backend"}
-"""Keys that may be written without the name of their group, in doors that have the group and no such key themselves."""
+"""Keys that may be written without their group, in doors that have the group."""
 PLAIN = "_plain_values_"  # where values travel whose key is the name of a group in other doors (evaluate's policy=)
 
 
@@ -144,8 +144,8 @@ def prepare(
             overrides.append(argument)
             continue
         key = key.lstrip("+")
-        fields = {f.name for f in dataclasses.fields(schema)}
-        key = key if key in fields or SHORT.get(key, "").split(".")[0] not in fields else SHORT[key]
+        if key in SHORT and SHORT[key].split(".")[0] in {f.name for f in dataclasses.fields(schema)}:
+            key = SHORT[key]
         waiting = [k for k in waiting if k != key]
         overrides.append(_override(schema, key, value, sweep))
     return overrides

@@ -17,14 +17,17 @@ class RemoteVectorEnv:
 
     `command` starts the worker; it gets `--fd N`, the socket that it inherits. What it prints goes to a file, of which an
     error shows the end. A worker that dies, says nothing for `timeout_s` (`start_s` for the first answer) or breaks the
-    protocol is killed, and every later call says why. The worker ends when this process does.
+    protocol is killed, and every later call says why. The worker ends when this process does. `labeller` is asked here:
+    see `IsaacVectorEnv`.
     """
 
     def __init__(self, command: list[str], name: str, num_envs: int, *, hello: dict | None = None, image_size: int = 128,
-                 privileged: bool = False, render: bool = True, start_s: float = 600.0, timeout_s: float = 120.0):
+                 privileged: bool = False, render: bool = True, labeller=None, start_s: float = 600.0, timeout_s: float = 120.0):
         if num_envs < 1:
             raise EnvError(f"num_envs must be at least 1, got {num_envs}")
         self.name, self.num_envs, self.shift, self.timeout_s, self._why = name, num_envs, None, timeout_s, None
+        self.labeller, self._shows_privileged = labeller, privileged
+        privileged = privileged or labeller is not None
         self._said = tempfile.TemporaryFile()
         self._socket, theirs = socket.socketpair()
         self._process = None
@@ -50,12 +53,12 @@ class RemoteVectorEnv:
             self._give_up(f"expected a spec of {frames.PROTOCOL} version {frames.VERSION} with numbers {', '.join(kinds)}; "
                           f"got {str(self.spec)[:300]}")
         self.action_dim, self.proprio_dim, self.horizon = (self.spec[k] for k in ("action_dim", "proprio_dim", "horizon"))
-        self.privileged_dim = self.spec["privileged_dim"] if privileged else 0
+        self.privileged_dim = self.spec["privileged_dim"] if self._shows_privileged else 0
         self.control_hz = float(self.spec["control_hz"])
         n = self.num_envs
         self._observed = {"rgb": ("|u1", (n, image_size, image_size, 3)), "proprio": ("<f4", (n, self.proprio_dim))}
         if privileged:
-            self._observed["privileged"] = ("<f4", (n, self.privileged_dim))
+            self._observed["privileged"] = ("<f4", (n, self.spec["privileged_dim"]))
 
     def reset(self, seeds, indices=None) -> dict[str, np.ndarray]:
         """Starts new episodes in `indices` (all by default), one seed each; returns every slot's observation."""
@@ -65,7 +68,7 @@ class RemoteVectorEnv:
         if len(indices) and not 0 <= indices.min() <= indices.max() < self.num_envs:
             raise EnvError(f"reset takes slots from 0 to {self.num_envs - 1}, got {indices.tolist()}")
         arrays = {"seeds": np.array([int(s) for s in seeds], np.int64), "indices": indices.astype(np.int64)}
-        return self._checked(self._ask("reset", arrays=arrays)[1], self._observed)
+        return self._labelled(self._checked(self._ask("reset", arrays=arrays)[1], self._observed))
 
     def step(self, actions, active=None):
         """(obs, reward, terminated, truncated, info) after one step of each active slot; actions (N, A)."""
@@ -79,7 +82,7 @@ class RemoteVectorEnv:
         layout = self._observed | {key: (dtype, (self.num_envs,)) for key, dtype in ACTED.items()}
         out = self._checked(arrays, layout)
         reward, terminated, truncated, success, steps = (out.pop(key) for key in ACTED)
-        return out, reward, terminated, truncated, {"success": success, "steps": steps}
+        return self._labelled(out), reward, terminated, truncated, {"success": success, "steps": steps}
 
     def get_state(self) -> list[bytes]:
         """One opaque state a slot: a frame with the slot's row of each of the worker's arrays."""
@@ -95,7 +98,7 @@ class RemoteVectorEnv:
         if len({tuple((k, a.dtype.str, a.shape) for k, a in row.items()) for row in rows}) != 1:
             raise EnvError("set_state takes states of one kind of worker, these differ in their arrays")
         arrays = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
-        return self._checked(self._ask("set_state", arrays=arrays)[1], self._observed)
+        return self._labelled(self._checked(self._ask("set_state", arrays=arrays)[1], self._observed))
 
     def render(self, index: int, camera: str = "side", width: int = 256, height: int = 256) -> np.ndarray:
         raise EnvError(f"{self.name} in a worker has its wrist camera only, in obs['rgb']; leave out video=")
@@ -148,6 +151,13 @@ class RemoteVectorEnv:
         if answer != ("spec" if kind == "hello" else "done"):
             self._give_up(str(fields.get("message")) if answer == "error" else f"it answered {kind} with {answer[:40]!r}")
         return fields, arrays
+
+    def _labelled(self, obs: dict) -> dict:
+        if self.labeller is not None:
+            obs["expert"] = np.asarray(self.labeller.act(obs["privileged"], obs["proprio"]), np.float32)
+            if not self._shows_privileged:
+                del obs["privileged"]
+        return obs
 
     def _checked(self, arrays: dict, layout: dict) -> dict:
         got = {key: (a.dtype.str, a.shape) for key, a in arrays.items()}

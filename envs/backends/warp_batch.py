@@ -22,8 +22,8 @@ def _warp():
             warp.config.quiet = True
         import mujoco_warp
     except ImportError as error:
-        raise EnvError(f"backend=mujoco_warp needs MuJoCo Warp ({error}): pip install mujoco-warp==3.9.0.1 warp-lang==1.14.0 (the "
-                       "version that belongs to mujoco 3.9)") from error
+        raise EnvError(f"backend=mujoco_warp needs MuJoCo Warp ({error}): pip install -e '.[mujoco_warp]', or pip install "
+                       "mujoco-warp==3.9.0.1 warp-lang==1.14.0 (the versions that belong to mujoco 3.9)") from error
     return warp, mujoco_warp
 
 
@@ -111,10 +111,9 @@ class WarpVectorEnv:
                     values = getattr(self._data, key).numpy()
                     for i in actions:
                         getattr(self.envs[i].data, key)[:] = values[i]
-            time_s = self._data.time.numpy()
+                for i in actions:  # the batch has one clock, the slots their own
+                    self.envs[i].data.time += counts[0] * self.envs[i].model.opt.timestep
             most, rows = int(self._data.nacon.numpy()[0]), int(self._data.nefc.numpy().max())
-        for i in actions:
-            self.envs[i].data.time = time_s[i]
         if most > self._data.naconmax or rows > self._data.njmax:
             raise RuntimeError(f"{self.name}: {most} contacts and {rows} constraint rows are more than the {self._data.naconmax} "
                                f"(all slots) and {self._data.njmax} (a slot) that mujoco_warp has room for")

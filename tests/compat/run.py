@@ -87,6 +87,9 @@ ENTRIES = {
     "robosuite": Entry("robosuite's Lift behind our adapter: its steps bit for bit, its picture, check_env, seeds, the doors",
                        ("robosuite==1.5.2", "numba", "llvmlite", "termcolor", "tqdm", "opencv-python-headless==4.14.0.94"),
                        "tests/envs/backends/test_robosuite_lift.py"),
+    "mujoco_warp": Entry("our environments in MuJoCo Warp's batch, on its CPU device where there is no GPU (its first run compiles "
+                         "for many minutes): the same trajectories to float32's rounding",
+                         ("mujoco-warp==3.9.0.1", "warp-lang==1.14.0", "etils", "absl-py"), "tests/envs/backends/test_warp_batch.py"),
     "robomimic": Entry("exported robomimic data sets, loaded and checked by robomimic",
                        ("robomimic==0.3.0", "h5py==3.16.0", "tensorboardX", "termcolor", "tqdm", "psutil"),
                        "tests/demos/test_robomimic_real.py"),

@@ -93,7 +93,7 @@ def test_without_isaac_gym_the_worker_says_which_python_lacks_it():
     (dict(python="/no/such/python3.8"), ["/no/such/python3.8"]),
     (dict(python=sys.executable, shift="all"), ["shift='all'"]),
     (dict(python=sys.executable, views=("side",), appearance="random"), ["appearance='random'", "views=('side',)"]),
-    (dict(python=sys.executable, labeller=object()), ["no expert"]),
+    (dict(python=sys.executable, labeller=object()), ["no scripted expert", "expert=RUN"]),
 ])
 def test_what_it_can_not_do_is_said_before_anything_starts(options, words):
     with pytest.raises(envs.EnvError) as error:

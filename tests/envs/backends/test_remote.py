@@ -82,6 +82,27 @@ def test_an_evaluation_in_a_worker_is_the_same_evaluation():
         assert evaluate(there, act, [1, 2, 3]) == evaluate(here, act, [1, 2, 3])
 
 
+class Nudge:
+    """An expert that needs nothing but the observation."""
+
+    def act(self, privileged, proprio):
+        return np.clip(privileged[:, -8:] + proprio[:, :8], -1, 1)
+
+    def label(self, env):
+        return self.act(env.privileged()[None], env.proprio()[None])[0]
+
+
+@pytest.mark.parametrize("privileged", [False, True])
+def test_an_expert_that_sees_only_the_observation_labels_on_this_side(privileged):
+    options = dict(labeller=Nudge(), privileged=privileged, render=False, image_size=32)
+    with remote(**options) as there, envs.make_vec("franka_pick", 2, backend="mujoco", workers=0, **options) as here:
+        assert there.privileged_dim == here.privileged_dim == 40 * privileged
+        a, b = there.reset([1, 2]), here.reset([1, 2])
+        for _ in range(2):
+            assert_same(a, b)
+            a, b = there.step(a["expert"])[0], here.step(b["expert"])[0]
+
+
 @pytest.mark.parametrize("call,words", [
     (lambda vec: vec.reset([1]), "one seed for each of the 2 slots, got 1"),
     (lambda vec: vec.reset([1], [2]), "slots from 0 to 1"),

@@ -3,7 +3,6 @@
 On a machine without CUDA warp's CPU device runs them; compiling its kernels takes minutes the first time.
 """
 
-import mujoco
 import numpy as np
 import pytest
 
@@ -132,6 +131,5 @@ def test_where_there_is_no_gpu_it_says_that_the_cpu_device_runs(capfd):
 def test_more_contacts_than_there_is_room_for_are_an_error_and_not_a_fall_through_the_table(monkeypatch):
     monkeypatch.setattr("envs.backends.warp_batch.CONTACTS", 2)
     with envs.make_vec("franka_pick", 1, backend="mujoco_warp", render=False) as vec:
-        assert vec.envs[0].data.ncon >= 4 and mujoco.mj_version() >= 3
-        with pytest.raises((RuntimeError, ValueError), match="nacon|contacts|nconmax"):
+        with pytest.raises(RuntimeError, match="4 contacts .* more than the 2"):
             vec.step(np.zeros((1, 8)))
