@@ -32,8 +32,8 @@ def rate(step, seconds: float) -> float:
     return float(np.median(rates))
 
 
-def ours_single(name: str, seconds: float, render: bool = True) -> tuple[float, object]:
-    env = envs.make(name, render=render)
+def ours_single(name: str, seconds: float, render: bool = True, backend: str = "mujoco") -> tuple[float, object]:
+    env = envs.make(name, backend, render=render)
     env.reset(seed=0)
     rng = np.random.default_rng(0)
 
@@ -57,6 +57,19 @@ def ours_vector(name: str, seconds: float, workers: int, slots: int = 32) -> flo
                 vec.reset(rng.integers(2 ** 31, size=len(over)), over)
 
         return slots * rate(step, seconds)
+
+
+def lift_behind_our_adapter(seconds: float) -> tuple[float, float, float]:
+    """(steps/s, control Hz, physics step in s) of `backend=robosuite`."""
+    speed, env = ours_single("panda_lift", seconds, backend="robosuite")
+    return speed, env.control_hz, env.model.opt.timestep
+
+
+def batch_in_warp(name: str, seconds: float, slots: int) -> tuple[float, str]:
+    """Environment steps/s of `backend=mujoco_warp` without drawing, and the device."""
+    with envs.make_vec(name, slots, backend="mujoco_warp", render=False) as vec:
+        rng = np.random.default_rng(0)
+        return slots * rate(lambda: vec.step(rng.uniform(-1, 1, (slots, vec.action_dim))), seconds), vec.device
 
 
 def robosuite_lift(seconds: float, shadows: bool) -> tuple[float, float, float]:
@@ -117,8 +130,16 @@ def main(seconds: float) -> None:
         ours = next(r["steps/s"] for r in rows if r["environment"] == "franka_pick" and r["processes"] == 1)
         notes += (f" franka_pick over robosuite, one process each: {ours / rows[-2]['steps/s']:.1f}× as it comes, "
                   f"{ours / rows[-1]['steps/s']:.1f}× with shadows off.")
+        with get_context("spawn").Pool(1) as alone:
+            add("panda_lift (backend=robosuite)", 1, *alone.apply(lift_behind_our_adapter, (seconds,)))
     except ImportError:
         notes += " robosuite is not installed (`make robosuite`), so there is nothing to compare with."
+    try:
+        speed, device = batch_in_warp("franka_pick", seconds, slots=8)
+        one = envs.make("franka_pick", render=False)
+        add(f"franka_pick, no drawing, 8 slots in mujoco_warp on {device}", 1, speed, one.control_hz, one.protocol.physics_dt_s)
+    except envs.EnvError:
+        notes += " MuJoCo Warp is not installed."
     facts = machine.facts("mujoco", "robosuite", "numpy")
     path = machine.save("sim", "Simulation with a 128 px wrist camera", rows, facts, notes)
     print(machine.table(rows), notes, f"written to {path}", sep="\n")
