@@ -270,7 +270,7 @@ def _work(pipe, memory_name, layout, slots, *built_from):
             if command == "close":
                 break
             pipe.send(("ok", getattr(mine, command)(argument)))
-    except EOFError:
+    except (EOFError, ConnectionResetError):
         pass  # the parent is gone
     except EnvError as error:
         pipe.send(("user error", str(error)))
