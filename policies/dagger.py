@@ -17,6 +17,7 @@ from policies.gates.gate import POLICY, first_round
 from policies.learner import Learner
 from policies.policy import Policy
 from policies.rollout import Episode, VectorEnv
+from policies.saving import restore_slot_states, slot_states
 from policies.seeds import stream, training_seed
 from toto_robot.errors import UserError
 
@@ -217,18 +218,14 @@ class Collector:
         """The running episodes, as tensors: the environments' own state is kept as bytes."""
         tensors = {"started": torch.tensor(self.started)}
         tensors |= {name: torch.from_numpy(getattr(self, name).copy()) for name in KEPT}
-        for i, state in enumerate(self.vec.get_state()):
-            tensors[f"env.{i:04d}"] = torch.from_numpy(np.frombuffer(state, np.uint8).copy())
-        return tensors
+        return tensors | slot_states(self.vec)
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
         """Go on from what `state` gave."""
         self.started = int(tensors["started"])
         for name in KEPT:
             setattr(self, name, tensors[name].numpy().copy())
-        self.obs = self.vec.set_state(
-            [tensors[f"env.{i:04d}"].numpy().tobytes() for i in range(self.vec.num_envs)]
-        )
+        self.obs = restore_slot_states(self.vec, tensors)
 
 
 KEPT = ("expert_steps", "taken", "rewards", "seeds")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from policies.policy import Policy
+from policies.saving import moments, restore_moments, under
 from toto_robot.errors import UserError
 
 NOT_DECAYED = ("token", "position", "mode")
@@ -76,8 +77,7 @@ class Student:
         """Everything that the next round depends on, as tensors with readable names."""
         tensors = {f"net.{k}": v for k, v in self.policy.net.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+        tensors |= {f"optimizer.{k}": v for k, v in moments(self.optimizer).items()}
         tensors["done"] = torch.tensor(self.done)
         return {k: v.detach().clone().contiguous() for k, v in tensors.items()}
 
@@ -85,12 +85,7 @@ class Student:
         """Go on from what `state` gave."""
         self.policy.net.load_state_dict(under(tensors, "net."))
         self.average.load_state_dict(under(tensors, "average."))
-        optimizer = self.optimizer.state_dict()
-        optimizer["state"] = {}
-        for key, value in under(tensors, "optimizer.").items():
-            index, name = key.split(".", 1)
-            optimizer["state"].setdefault(int(index), {})[name] = value
-        self.optimizer.load_state_dict(optimizer)
+        restore_moments(self.optimizer, under(tensors, "optimizer."))
         self.done = int(tensors["done"])
 
 
@@ -102,8 +97,3 @@ def decay_groups(module: nn.Module, weight_decay: float) -> list[dict]:
         (spared if spare else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
-
-
-def under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with `prefix`, without it."""
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -18,9 +18,9 @@ from policies.policy import Policy
 from policies.progress import Progress
 from policies.rollout import VectorEnv, evaluate, summarise
 from policies.run_config import RunConfig
+from policies.saving import under
 from policies.scoring import score
 from policies.seeds import stream, watching_seeds
-from policies.student import under
 from toto_robot.errors import UserError
 
 

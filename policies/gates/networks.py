@@ -9,8 +9,8 @@ from torch import Tensor
 from policies.dataset import Dataset
 from policies.heads import make_head
 from policies.policy import Policy
+from policies.saving import moments, restore_moments, under
 from policies.seeds import stream
-from policies.student import under
 
 
 class Network:
@@ -48,17 +48,11 @@ class Network:
 
     def state(self) -> dict[str, Tensor]:
         tensors = {f"net.{k}": v.detach().clone() for k, v in self.head.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{k}": v.detach().clone() for k, v in state.items()}
-        return tensors
+        return tensors | {f"optimizer.{k}": v.detach().clone() for k, v in moments(self.optimizer).items()}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         self.head.load_state_dict(under(tensors, "net."))
-        states: dict[int, dict] = {}
-        for key, value in under(tensors, "optimizer.").items():
-            index, name = key.split(".", 1)
-            states.setdefault(int(index), {})[name] = value
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": states})
+        restore_moments(self.optimizer, under(tensors, "optimizer."))
 
 
 class Ensemble:

@@ -15,6 +15,7 @@ from policies.policy import PolicyNet
 from policies.rl.config import ExpertConfig
 from policies.rl.networks import Inputs, MvpActorCritic, MvpRollouts
 from policies.rl.vec import FlatVec
+from policies.saving import moments, restore_moments, under
 
 
 def make_agent(cfg: ExpertConfig, vec: FlatVec, net: PolicyNet, iterations: int):
@@ -65,8 +66,7 @@ def state_of(agent) -> dict[str, Tensor]:
     """Weights, optimizers' moments and reward statistics: what another process needs to go on as this one would."""
     tensors = {f"policy.{key}": value for key, value in agent.policy.state_dict().items()}
     for name, optimizer in _optimizers(agent):
-        for index, moments in optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{name}.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}
+        tensors |= {f"optimizer.{name}.{key}": value for key, value in moments(optimizer).items()}
     if getattr(agent, "log_ent_coef", None) is not None:
         tensors["log_ent_coef"] = agent.log_ent_coef.detach()
     if isinstance(agent.env, VecNormalize):
@@ -78,14 +78,9 @@ def state_of(agent) -> dict[str, Tensor]:
 
 def restore_agent(agent, tensors: dict[str, Tensor]) -> None:
     """Go on from what `state_of` gave; the reward statistics come last, by `restore_returns`."""
-    agent.policy.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("policy.")})
+    agent.policy.load_state_dict(under(tensors, "policy."))
     for name, optimizer in _optimizers(agent):
-        moments: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith(f"optimizer.{name}."):
-                index, what = key.removeprefix(f"optimizer.{name}.").split(".")
-                moments.setdefault(int(index), {})[what] = value
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": moments})
+        restore_moments(optimizer, under(tensors, f"optimizer.{name}."))
     if "log_ent_coef" in tensors:
         agent.log_ent_coef.data.copy_(tensors["log_ent_coef"])
 
@@ -132,4 +127,3 @@ def loss_of(agent) -> float:
     """The newest loss: PPO's, or the critics' of SAC; nan before the first update."""
     seen = agent.logger.name_to_value
     return float(seen.get("train/loss", seen.get("train/critic_loss", math.nan)))
-

@@ -18,6 +18,7 @@ from policies.rl.config import ExpertConfig
 from policies.rl.networks import export, head_for
 from policies.rl.vec import FlatVec
 from policies.rollout import VectorEnv, evaluate, summarise
+from policies.saving import under
 from policies.seeds import stream, watching_seeds
 
 NEWEST = 100
@@ -57,11 +58,11 @@ class Session:
         facts = {"env_steps": 0, "train_seconds": 0.0, "updates": 0, "outcomes": [], "rewards": []}
         if done:
             tensors, facts = run.state(done)
-            restore_agent(self.agent, _part(tensors, "agent."))
+            restore_agent(self.agent, under(tensors, "agent."))
             replay(self.agent, run.data(done))
             self.agent.num_timesteps, self.agent._n_updates = facts["env_steps"], facts["updates"]
             if done < self.rounds:
-                self.flat.restore(_part(tensors, "vec."))
+                self.flat.restore(under(tensors, "vec."))
         screen.resume(run.truncate_metrics(done), facts["env_steps"], facts["train_seconds"])
         if done == self.rounds:
             return facts
@@ -85,10 +86,10 @@ class Rounds(BaseCallback):
         self.proprio = Normaliser(tuple(inputs.proprio.mean.shape))
         for name in ("features", "proprio"):
             if tensors:
-                getattr(self, name).load_state_dict(_part(tensors, f"tracked.{name}."))
+                getattr(self, name).load_state_dict(under(tensors, f"tracked.{name}."))
 
     def _on_training_start(self) -> None:
-        restore_returns(self.model, _part(self.tensors, "agent."))
+        restore_returns(self.model, under(self.tensors, "agent."))
         self.tensors = {}
         self._begin()
 
@@ -178,10 +179,6 @@ class Rounds(BaseCallback):
         episodes = evaluate(session.vec, session.policy().act, watching_seeds(session.cfg.seed, algo.eval_episodes))
         session.vec.set_state(states)
         return summarise(episodes)["success"]
-
-
-def _part(tensors: dict, prefix: str) -> dict:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _ends_at_success(vec: VectorEnv) -> bool:

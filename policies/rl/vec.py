@@ -7,6 +7,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from policies.features import Features
 from policies.rollout import VectorEnv
+from policies.saving import restore_slot_states, slot_states
 from policies.seeds import training_seed
 
 
@@ -60,25 +61,23 @@ class FlatVec(VecEnv):
             infos[i] = {"terminal_observation": flat[i].copy(), "TimeLimit.truncated": goes_on, "is_success": success,
                         "episode": {"r": float(self.rewards[i]), "l": int(self.steps[i])}}
         if done.any():
-            slots = np.flatnonzero(done)
-            self.rewards[slots], self.steps[slots] = 0, 0
-            obs = self.vec.reset(self._seeds_of(len(slots)), slots.tolist())
-            flat[slots] = self._flat({key: value[slots] for key, value in obs.items()})
+            over = np.flatnonzero(done)
+            self.rewards[over], self.steps[over] = 0, 0
+            obs = self.vec.reset(self._seeds_of(len(over)), over.tolist())
+            flat[over] = self._flat({key: value[over] for key, value in obs.items()})
         return flat, reward, done, infos
 
     def state(self) -> dict[str, torch.Tensor]:
         """The running episodes, as tensors: the environments' own state is kept as bytes."""
         tensors = {"started": torch.tensor(self.started), "rewards": torch.from_numpy(self.rewards.copy()),
                    "steps": torch.from_numpy(self.steps.copy())}
-        for i, state in enumerate(self.vec.get_state()):
-            tensors[f"env.{i:04d}"] = torch.from_numpy(np.frombuffer(state, np.uint8).copy())
-        return tensors
+        return tensors | slot_states(self.vec)
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
         """Go on from what `state` gave."""
         self.started = int(tensors["started"])
         self.rewards, self.steps = tensors["rewards"].numpy().copy(), tensors["steps"].numpy().copy()
-        self._restored = self.vec.set_state([tensors[f"env.{i:04d}"].numpy().tobytes() for i in range(self.num_envs)])
+        self._restored = restore_slot_states(self.vec, tensors)
 
     def _seeds_of(self, episodes: int) -> list[int]:
         first, self.started = self.started, self.started + episodes
