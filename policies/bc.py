@@ -11,14 +11,14 @@ from policies import runs
 from policies.augment import AugmentConfig
 from policies.cloning import Cloner, OptimConfig
 from policies.demonstrations import DataConfig, Demonstrations, load_demonstrations
-from policies.features import Features, make_features
+from policies.features import Features
+from policies.frame import Frame, Trained
 from policies.policy import Policy
 from policies.progress import Progress
 from policies.rollout import VectorEnv, evaluate, summarise
 from policies.run_config import RunConfig
 from policies.scoring import score
 from policies.seeds import stream, watching_seeds
-from policies.training import Trained
 from toto_robot.errors import UserError
 
 RESNET_SHIFT_PX = 6
@@ -84,19 +84,16 @@ def train(
     `encoder` and `demos` take the place of those that `cfg` names; `joints_rad`: see `load_demonstrations`. The result
     depends on `cfg` and the set alone: a run that was killed and resumed ends with the same bits.
     """
-    torch.set_num_threads(cfg.threads)
-    run = runs.resumable(cfg.run, cfg) if cfg.resume else None
-    vec = features = None
-    try:
-        features = make_features(cfg.encoder, device=cfg.device, encoder=encoder, processes=cfg.encode_processes)
+    with Frame(cfg) as frame:
+        features = frame.features = cfg.features(encoder)
         demos = demos if demos is not None else _open(cfg.demos)
-        vec = make_vec(cfg) if cfg.episodes or cfg.eval_every else None
+        vec = frame.vec = make_vec(cfg) if cfg.episodes or cfg.eval_every else None
         check_fits(cfg, demos.attrs, demos.episode(0, keys=["action", "proprio"]) if demos.episodes else {}, vec)
         data = _load(cfg, demos, features, joints_rad)
         policy = _new_policy(cfg, demos.attrs, data, features)
-        run = run or runs.start(cfg.run, cfg.env.name, cfg)
+        run = frame.begin()
         cloner = Cloner(policy, cfg.optim, data, cfg.augmenting, cfg.seed)
-        title = f"{cfg.env.name}, {cfg.encoder.name}, {data.episodes} demonstrations, {run.name}"
+        title = frame.title(f"{data.episodes} demonstrations")
         with progress(title, cfg.rounds, cloner.total, run.folder, axis="updates") as screen:
             facts = _rounds(cfg, run, vec, cloner, screen)
             policy.save(run.folder / "policy")
@@ -106,16 +103,6 @@ def train(
         result |= {"train_seconds": facts["train_seconds"], **counts, "peak_memory_gb": runs.peak_memory_gb()}
         run.finish(result, keep_data=False)
         return Trained(policy, run.folder, result)
-    except KeyboardInterrupt:
-        if run is not None:
-            print(f"{run.rounds()} checkpoints are in {run.folder}; resume=true goes on from there.", file=sys.stderr)
-        raise
-    finally:
-        for held in (vec, features):
-            if held is not None:
-                held.close()
-        if run is not None:
-            run.unlock()
 
 
 def check_fits(cfg: TrainBcConfig, attrs: dict, episode: dict, vec: VectorEnv | None) -> None:

@@ -1,8 +1,9 @@
 """What every training run is told, whether it learns from an expert (training.py) or from demonstrations (bc.py)."""
 
 from dataclasses import dataclass, field
+from typing import Callable
 
-from policies.features import EncoderConfig
+from policies.features import EncoderConfig, Features, make_features
 from policies.heads import HeadConfig
 from policies.rollout import EnvConfig
 from toto_robot.errors import UserError
@@ -34,6 +35,10 @@ class RunConfig:
     """Processes that encode frames on a CPU, one thread each."""
     threads: int = 2
     """Threads of PyTorch's arithmetic. Sums are split by it, so another number gives another (equally good) policy."""
+
+    def features(self, encoder: Callable | None = None) -> Features:
+        """The frozen features that `encoder` names (not the privileged state); `encoder` takes the encoder's place."""
+        return make_features(self.encoder, device=self.device, encoder=encoder, processes=self.encode_processes)
 
     def __post_init__(self) -> None:
         if self.episodes < 0 or self.threads < 1:

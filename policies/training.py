@@ -1,9 +1,7 @@
 """A whole training run: rounds of DAgger with checkpoints, then the policy, its evaluation and its video."""
 
-import sys
 import time
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Callable
 
 import torch
@@ -11,7 +9,8 @@ import torch
 from policies import runs
 from policies.dagger import Collector, DaggerConfig, run_round, student_success
 from policies.dataset import Dataset, Shard
-from policies.features import Features, make_features
+from policies.features import Features
+from policies.frame import Frame, Trained
 from policies.gates import GateConfig, make_gate
 from policies.learner import Learner, LearnerConfig
 from policies.policy import Policy
@@ -42,16 +41,6 @@ class TrainConfig(RunConfig):
     """How the student learns from it."""
 
 
-@dataclass
-class Trained:
-    """The outcome of `train`."""
-
-    policy: Policy
-    folder: Path
-    result: dict
-    """The keys of the JSON line."""
-
-
 def train(
     cfg: TrainConfig,
     make_vec: Callable[[TrainConfig], VectorEnv],
@@ -68,35 +57,17 @@ def train(
             "DAgger trains policies that see one step: expected an MLP, got policy.transformer. Train a transformer on "
             "demonstrations, by `python -m toto_robot.train_bc policy=bc_transformer demos=PATH`."
         )
-    torch.set_num_threads(cfg.threads)
-    run = runs.resumable(cfg.run, cfg) if cfg.resume else None
-    privileged = cfg.encoder.name == "privileged"
-    # An encoder that can't be loaded is found before any environment starts.
-    features = None if privileged else make_features(
-        cfg.encoder, device=cfg.device, encoder=encoder, processes=cfg.encode_processes
-    )
-    vec = make_vec(cfg)
-    try:
-        features = features or make_features(cfg.encoder, privileged_dim=vec.privileged_dim)
+    with Frame(cfg) as frame:
+        features = frame.open(make_vec, encoder)
+        vec = frame.vec
         policy = _new_policy(cfg, vec, features)
-        run = run or runs.start(cfg.run, cfg.env.name, cfg)
-        title = f"{cfg.env.name}, {cfg.encoder.name}, {run.name}"
-        with progress(title, cfg.dagger.rounds, cfg.dagger.total_steps, run.folder) as screen:
+        run = frame.begin()
+        with progress(frame.title(), cfg.dagger.rounds, cfg.dagger.total_steps, run.folder) as screen:
             facts = _rounds(cfg, run, vec, policy, screen)
             policy.save(run.folder / "policy")
             result = _score(cfg, run, vec, policy, facts, screen)
         run.finish(result, cfg.dagger.keep_data)
         return Trained(policy, run.folder, result)
-    except KeyboardInterrupt:
-        if run is not None:
-            print(f"{run.rounds()} rounds are saved in {run.folder}; resume=true goes on from there.", file=sys.stderr)
-        raise
-    finally:
-        vec.close()
-        if features is not None:
-            features.close()
-        if run is not None:
-            run.unlock()
 
 
 def _new_policy(cfg: TrainConfig, vec: VectorEnv, features: Features) -> Policy:

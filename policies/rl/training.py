@@ -1,30 +1,14 @@
 """A run of reinforcement learning: rounds with checkpoints, then the policy, its evaluation and its video."""
 
-import sys
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Callable
 
-import torch
-
 from policies import runs
-from policies.features import make_features
-from policies.policy import Policy
+from policies.frame import Frame, Trained
 from policies.progress import Progress
 from policies.rl.config import ExpertConfig
 from policies.rollout import VectorEnv
 from policies.scoring import score
 from toto_robot.errors import UserError
-
-
-@dataclass
-class Trained:
-    """The outcome of `train`."""
-
-    policy: Policy
-    folder: Path
-    result: dict
-    """The keys of the JSON line."""
 
 
 def train(
@@ -41,36 +25,20 @@ def train(
     _require_stable_baselines3()
     from policies.rl.rounds import Session  # needs it
 
-    torch.set_num_threads(cfg.threads)
     cfg.settled()  # what is missing is told before anything starts
-    run = runs.resumable(cfg.run, cfg) if cfg.resume else None
-    options = dict(device=cfg.device, encoder=encoder, processes=cfg.encode_processes)
-    features = None if cfg.privileged else make_features(cfg.encoder, **options)
-    vec = make_vec(cfg)
-    try:
-        features = features or make_features(cfg.encoder, privileged_dim=vec.privileged_dim)
-        session = Session(cfg, vec, features)
-        run = run or runs.start(cfg.run, cfg.env.name, cfg)
-        title = f"{cfg.env.name}, {cfg.encoder.name}, {run.name}"
-        with progress(title, session.rounds, session.total_steps, run.folder) as screen:
+    with Frame(cfg) as frame:
+        features = frame.open(make_vec, encoder)
+        session = Session(cfg, frame.vec, features)
+        run = frame.begin()
+        with progress(frame.title(), session.rounds, session.total_steps, run.folder) as screen:
             facts = session.learn(run, screen)
             screen.begin(session.rounds, "evaluating")
             policy = session.policy()
             policy.save(run.folder / "policy")
-            result = score(vec, policy, run.folder, cfg.episodes, cfg.eval_seed)
+            result = score(frame.vec, policy, run.folder, cfg.episodes, cfg.eval_seed)
         result |= {key: facts[key] for key in ("train_seconds", "env_steps")} | {"peak_memory_gb": runs.peak_memory_gb()}
         run.finish(result, keep_data=False)
         return Trained(policy, run.folder, result)
-    except KeyboardInterrupt:
-        if run is not None:
-            print(f"{run.rounds()} rounds are saved in {run.folder}; resume=true goes on from there.", file=sys.stderr)
-        raise
-    finally:
-        vec.close()
-        if features is not None:
-            features.close()
-        if run is not None:
-            run.unlock()
 
 
 def _require_stable_baselines3() -> None:

@@ -1,0 +1,70 @@
+"""What every training run does around its learning: go on or begin, hold what it needs, give it back however it ends."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+import torch
+
+from policies import runs
+from policies.features import Features, make_features
+from policies.policy import Policy
+from policies.rollout import VectorEnv
+from policies.run_config import RunConfig
+
+
+@dataclass
+class Trained:
+    """The outcome of a run."""
+
+    policy: Policy
+    folder: Path
+    result: dict
+    """The keys of the JSON line."""
+
+
+class Frame:
+    """A run's folder, environments and features while it trains. Use as a context manager.
+
+    With `cfg.resume` the run that fits is found and locked at once; otherwise `begin` makes its folder, once all that can be
+    wrong has been found. At the end `vec` and `features` are closed and the run is unlocked; Ctrl-C says what is saved.
+    """
+
+    def __init__(self, cfg: RunConfig):
+        torch.set_num_threads(cfg.threads)
+        self.cfg = cfg
+        self.run = runs.resumable(cfg.run, cfg) if cfg.resume else None
+        self.vec: VectorEnv | None = None
+        self.features: Features | None = None
+
+    def open(self, make_vec: Callable[[RunConfig], VectorEnv], encoder: Callable | None = None) -> Features:
+        """Sets `features` and `vec` of a run that learns in its environments; an encoder that can't be loaded is found before
+        any environment starts. `encoder` takes the place of the one that the config names."""
+        privileged = self.cfg.encoder.name == "privileged"
+        self.features = None if privileged else self.cfg.features(encoder)
+        self.vec = make_vec(self.cfg)
+        self.features = self.features or make_features(self.cfg.encoder, privileged_dim=self.vec.privileged_dim)
+        return self.features
+
+    def begin(self) -> runs.Run:
+        """The run: the one that goes on, or a new one."""
+        self.run = self.run or runs.start(self.cfg.run, self.cfg.env.name, self.cfg)
+        return self.run
+
+    def title(self, *more: str) -> str:
+        """What stands above the run's screen and curve."""
+        return ", ".join([self.cfg.env.name, self.cfg.encoder.name, *more, self.run.name])
+
+    def __enter__(self) -> "Frame":
+        return self
+
+    def __exit__(self, kind, *error) -> None:
+        if kind is KeyboardInterrupt and self.run is not None:
+            saved = f"{self.run.rounds()} rounds are saved in {self.run.folder}"
+            print(f"{saved}; resume=true goes on from there.", file=sys.stderr)
+        for held in (self.vec, self.features):
+            if held is not None:
+                held.close()
+        if self.run is not None:
+            self.run.unlock()

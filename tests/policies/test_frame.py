@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+from toy_world import ToyEncoder, small_config, toy_vec
+
+from policies import runs
+from policies.frame import Frame
+
+
+class Features:
+    closed = False
+
+    def close(self):
+        self.closed = True
+
+
+def test_whatever_ends_a_run_gives_back_what_it_held(capsys):
+    for error in (ValueError, KeyboardInterrupt):
+        config = small_config(run=error.__name__)
+        with pytest.raises(error), Frame(config) as frame:
+            frame.vec, frame.features = toy_vec(config), Features()
+            frame.begin()
+            raise error
+        assert frame.vec.closed and frame.features.closed
+        assert runs.Run(Path("runs") / error.__name__).lock()
+    said = capsys.readouterr().err
+    assert said == "0 rounds are saved in runs/KeyboardInterrupt; resume=true goes on from there.\n"
+
+
+def test_an_encoder_that_cannot_be_loaded_is_found_before_any_environment_starts():
+    class Broken(ToyEncoder):
+        @property
+        def feature_shape(self):
+            raise ValueError
+
+    started = []
+    with pytest.raises(ValueError), Frame(small_config()) as frame:
+        frame.open(started.append, Broken())
+    assert not started and not Path("runs").exists()
+
+
+def test_a_run_begins_once_and_goes_on_where_it_is_asked_to():
+    with Frame(small_config(run="one")) as frame:
+        assert frame.begin() is frame.begin()
+    with Frame(small_config(run="one", resume=True)) as again:
+        assert again.run.folder == frame.run.folder == again.begin().folder
+        assert again.title("more") == "toy, toto_tiny, more, one"
