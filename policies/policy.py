@@ -266,14 +266,22 @@ def _read_config(path: Path) -> dict:
 
 
 def _read_weights(path: Path, digest: str, net: nn.Module) -> dict[str, Tensor]:
-    try:
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise UserError(f"{path} is not the file that its {CONFIG} describes (sha256 differs): copy it again.")
-        tensors = load_tensors(data)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} can't be read as a policy's weights: {error}. Copy it again or train again.") from error
+    tensors = read_tensors(path, digest, load_tensors)
     wanted = {k: tuple(v.shape) for k, v in net.state_dict().items()}
     if {k: tuple(v.shape) for k, v in tensors.items()} != wanted:
         raise UserError(f"{path} holds tensors of another architecture than its {CONFIG} describes. Train it again.")
     return tensors
+
+
+def read_tensors(path: Path, digest: str, load: Callable[[bytes], dict]) -> dict:
+    """A policy's tensors by name, read with safetensors' `load` for PyTorch or NumPy.
+
+    Raises UserError for a file that can't be read, or whose sha256 is not `digest`.
+    """
+    try:
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise UserError(f"{path} is not the file that its {CONFIG} describes (sha256 differs): copy it again.")
+        return load(data)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} can't be read as a policy's weights: {error}. Copy it again or train again.") from error

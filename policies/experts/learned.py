@@ -4,7 +4,6 @@ It labels in the simulator's processes, which do without PyTorch (3 s and 250 MB
 hundredth of a simulated step.
 """
 
-import hashlib
 import math
 from pathlib import Path
 
@@ -42,10 +41,9 @@ class LearnedExpert:
         Raises UserError where there is no policy, and for one that doesn't read the privileged state, or that was
         trained in another environment than `env`.
         """
-        from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        from policies.policy import CONFIG, WEIGHTS, describe, find
+        from policies.policy import WEIGHTS, describe, find, read_tensors
 
         folder, about = find(path_or_name), describe(path_or_name)
         encoder, head = about["encoder"]["name"], about["head"]
@@ -55,13 +53,7 @@ class LearnedExpert:
         if env is not None and about["env"] != env:
             raise UserError(f"expert={path_or_name} was trained in env={about['env']}, and its privileged state is not that of "
                             f"env={env}. Train one with `python -m toto_robot.train_expert env={env}`.")
-        try:
-            data = (folder / WEIGHTS).read_bytes()
-            if hashlib.sha256(data).hexdigest() != about["sha256"]:
-                raise UserError(f"{folder / WEIGHTS} is not the file that its {CONFIG} describes (sha256 differs): copy it again.")
-            tensors = load(data)
-        except (OSError, SafetensorError) as error:
-            raise UserError(f"{folder / WEIGHTS} can't be read: {error}. Copy it again or train it again.") from error
+        tensors = read_tensors(folder / WEIGHTS, about["sha256"], load)
         return cls(about["env"], tensors, head["activation"], bool(head.get("squash")), tuple(about["binary_actions"]))
 
     def label(self, env) -> np.ndarray:
