@@ -28,7 +28,7 @@ class Reach(Task):
     painted = {"table": ("table_rgb", None), "goal": ("object_rgb", Goal.rgb)}
 
     @classmethod
-    def mjcf(cls) -> str:
+    def mjcf(cls, protocol) -> str:
         return TABLE + Goal.mjcf()
 
     def __init__(self, model, robot, protocol):

@@ -6,6 +6,7 @@ import pytest
 
 import envs
 from envs.fingerprint import describe, fingerprint
+from envs.protocols import PixMC
 from envs.tasks import TASKS
 from envs.tasks.cabinet import Cabinet
 from envs.tasks.move import Move
@@ -38,7 +39,7 @@ def test_the_numbers_of_the_allegro_hand_are_pixmcs():
     assert (move.goal_tolerance_m, move.pixmc_success_steps) == (0.0675, 10)
     assert (Move.goal_tolerance_m, Move.pixmc_success_steps) == (0.04, 1)
     assert not cabinet.needs_fingers and Cabinet.needs_fingers
-    assert 'size="0.03 0.03 0.03"' in pick.mjcf() and "0.43" in pick.mjcf()
+    assert 'size="0.03 0.03 0.03"' in pick.mjcf(PixMC) and "0.43" in pick.mjcf(PixMC)
 
 
 def test_a_hand_that_a_task_has_no_numbers_for_is_refused_with_those_that_it_has():
