@@ -38,6 +38,17 @@ class Scripted:
         return hand.xpos + turn @ env.robot.tcp_in_hand_m, turn
 
     @staticmethod
+    def _in_view(env, point_m) -> float:
+        """1 where a point (world frame, metres) is in the wrist camera's picture, 0 outside of it, and between them in its
+        outermost 15 %. What stands in front of the point doesn't count."""
+        camera = env.data.camera("wrist")
+        right, up, back = camera.xmat.reshape(3, 3).T @ (point_m - camera.xpos)
+        if back >= 0:
+            return 0.0
+        side = -back * np.tan(np.radians(env.model.camera("wrist").fovy[0]) / 2)
+        return float(np.clip((1 - max(abs(right), abs(up)) / side) / 0.15, 0, 1))
+
+    @staticmethod
     def _capped(vector, top):
         size = np.linalg.norm(vector)
         return vector * (top / size) if size > top else vector
