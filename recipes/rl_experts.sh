@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Experts by reinforcement learning (pip install 'toto_robot[rl]'): PPO on the privileged state for franka_reach, a student of
 # that expert by DAgger, PPO for franka_pick, and MVP's published baseline, PPO from pixels on frozen features.
-# Finished runs are kept, unfinished ones go on.
+# Finished runs are kept, unfinished ones go on. Arguments after the first are overrides (threads=1).
 #
 #   recipes/rl_experts.sh           PPO on franka_reach, and the student (2 CPU cores)
 #   recipes/rl_experts.sh pick      PPO on franka_pick for an hour on 2 CPU cores
@@ -12,8 +12,9 @@ cd "$(dirname "$0")/.."
 PY=${PY:-.venv/bin/python}
 run() {   # door, name, then overrides
     [ -e "runs/$2/result.json" ] && return
-    $PY -m toto_robot."$1" run="$2" "${@:3}" $([ -e "runs/$2" ] && echo resume=true)
+    $PY -m toto_robot."$1" run="$2" "${@:3}" "${MORE[@]}" $([ -e "runs/$2" ] && echo resume=true)
 }
+MORE=("${@:2}")
 case "${1:-reach}" in
 reach)
     run train_expert ppo_reach env=franka_reach
