@@ -100,8 +100,9 @@ class Collected:
     shard: Shard
     episodes: list[Episode] = field(default_factory=list)
     """Those that ended in it."""
-    by_student: list[bool] = field(default_factory=list)
-    """For each of them: whether the student alone drove it."""
+    alone: list[tuple[int, bool]] = field(default_factory=list)
+    """Those of them that the student alone drove: the step of its slot, since the run began, at which each began, and whether
+    it ended with success."""
     queries: int = 0
     """States in which the expert was asked for its action."""
     expert_steps: int = 0
@@ -136,7 +137,9 @@ class Collector:
     def collect(self, round_: int, head: torch.nn.Module, on_step=lambda steps: None, piece: int = 0) -> Collected:
         """Run the `piece`-th piece of round `round_`; `head` is the student."""
         n, a = self.vec.num_envs, self.vec.action_dim
-        steps = self.config.pieces(round_)[piece] // n
+        pieces = self.config.pieces(round_)
+        steps = pieces[piece] // n
+        now = (sum(map(self.config.steps, range(round_))) + sum(pieces[:piece])) // n
         rng = np.random.default_rng(stream(self.seed, "mixing", round_, *([piece] if piece else [])))
         dice = rng.random((steps, n))
         noise = (rng.standard_normal((steps, n, a)) * self.config.noise_std).astype(np.float32) * self.noisy
@@ -158,7 +161,7 @@ class Collector:
             taken = choice.by_expert & (round_ > 0)
             seeds = self.seeds.copy()
             t2 = time.perf_counter()
-            done, success = self._step(executed, rng, round_, taken, choice.by_expert, out)
+            done, success = self._step(executed, rng, round_, taken, choice.by_expert, now + t + 1, out)
             rows.append((features, proprio, *map(torch.from_numpy, (
                 expert, executed, student, np.where(choice.by_expert, self.gate.actor, POLICY).astype(np.uint8), taken,
                 choice.label.copy(), choice.score, np.full(n, round_, np.int32), seeds, done, success))))
@@ -187,8 +190,8 @@ class Collector:
         out.queries += int(asked.sum())
         return choice, np.where(asked[:, None], labels, np.float32(np.nan))
 
-    def _step(self, executed, rng, round_: int, taken, by_expert, out: Collected) -> tuple[np.ndarray, np.ndarray]:
-        """One environment step; (N,) which episodes ended, and ended with success."""
+    def _step(self, executed, rng, round_: int, taken, by_expert, now: int, out: Collected) -> tuple[np.ndarray, np.ndarray]:
+        """One environment step, each slot's `now`-th; (N,) which episodes ended, and ended with success."""
         out.expert_steps += int(by_expert.sum())
         out.interventions += int((taken & ~self.taken).sum())
         self.expert_steps += by_expert
@@ -200,7 +203,8 @@ class Collector:
         for slot in done:
             success, steps = bool(info["success"][slot]), int(info["steps"][slot])
             out.episodes.append(Episode(int(self.seeds[slot]), success, steps, float(self.rewards[slot])))
-            out.by_student.append(bool(self.expert_steps[slot] == 0))
+            if self.expert_steps[slot] == 0:
+                out.alone.append((now - steps, success))
         success = ended & np.array(info["success"], bool)
         if len(done):
             self._start(done, rng.random(len(done)), round_)
@@ -232,10 +236,12 @@ KEPT = ("expert_steps", "taken", "rewards", "seeds")
 """What a collector remembers of each slot."""
 
 
-def student_success(outcomes: list[bool], window: int = 100) -> float | None:
-    """Share of successes among the newest `window` episodes that the student alone drove; None before the first."""
-    recent = outcomes[-window:]
-    return sum(recent) / len(recent) if recent else None
+def student_success(alone: list[tuple[int, bool]], now: int, horizon: int, window: int = 100) -> float | None:
+    """Share of successes among the newest `window` of the student's own episodes, (step at which it began, success) each;
+    None before the first. Only those that began `horizon` steps before `now` count: of the newer ones the short, which are
+    the successes, have ended and the failures are still running."""
+    ended = sorted((start, success) for start, success in alone if start <= now - horizon)[-window:]
+    return sum(success for _, success in ended) / len(ended) if ended else None
 
 
 def run_round(collector: Collector, learner: Learner, data, round_: int, progress) -> tuple[Collected, float]:

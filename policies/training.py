@@ -87,7 +87,7 @@ def _rounds(cfg: TrainConfig, run: runs.Run, vec: VectorEnv, policy: Policy, scr
     shape, dtype = policy.features.shape, policy.features.dtype
     kept = min(dagger.total_steps, dagger.buffer_steps or dagger.total_steps)
     data = Dataset(shape, vec.proprio_dim, vec.action_dim, kept, dagger.buffer_gb, dtype, vec.num_envs)
-    facts: dict = {"outcomes": [], "env_steps": 0, "train_seconds": 0.0} | dict.fromkeys(COUNTED, 0)
+    facts: dict = {"alone": [], "env_steps": 0, "train_seconds": 0.0} | dict.fromkeys(COUNTED, 0)
     done = run.rounds()
     if done:
         for tensors in run.data(done):
@@ -109,11 +109,11 @@ def _round(cfg, run, collector: Collector, learner: Learner, data: Dataset, roun
     screen.begin(round_)
     started = time.perf_counter()
     collected, loss = run_round(collector, learner, data, round_, screen)
-    outcomes = facts["outcomes"] + [e.success for e, alone in zip(collected.episodes, collected.by_student) if alone]
+    alone = facts["alone"] + collected.alone
     seconds = time.perf_counter() - started
     steps = cfg.dagger.steps(round_)
     facts = {
-        "outcomes": outcomes,
+        "alone": alone,
         "env_steps": facts["env_steps"] + steps,
         "train_seconds": facts["train_seconds"] + seconds,
         **{name: facts[name] + getattr(collected, key) for name, key in COUNTED.items()},
@@ -130,7 +130,7 @@ def _round(cfg, run, collector: Collector, learner: Learner, data: Dataset, roun
         "labelled": len(data.labelled()),
         "dropped": data.dropped,
         "finished_episodes": len(collected.episodes),
-        "student_success": student_success(outcomes),
+        "student_success": student_success(alone, facts["env_steps"] // collector.vec.num_envs, collector.vec.horizon),
         "steps_per_s": steps / seconds,
         **{f"{k}_s": v for k, v in asdict(collected.seconds).items()},
         "train_seconds": facts["train_seconds"],

@@ -50,7 +50,7 @@ def replay(act, steps, slots, seed=0):
 def test_beta_one_is_a_rollout_of_the_expert():
     out, _ = collect(1.0)
     states, actions = replay(lambda obs: obs["expert"], 320, 8)
-    assert out.shard.actor.all() and not any(out.by_student)
+    assert out.shard.actor.all() and not out.alone
     assert np.array_equal(out.shard.proprio.numpy(), states) and np.array_equal(out.shard.executed.numpy(), actions)
     assert all(e.success for e in out.episodes) and len(out.episodes) >= 8
 
@@ -58,7 +58,7 @@ def test_beta_one_is_a_rollout_of_the_expert():
 def test_beta_zero_is_a_rollout_of_the_policy_labelled_by_the_expert():
     out, policy = collect(0.0)
     states, actions = replay(policy.act, 320, 8)
-    assert not out.shard.actor.any() and all(out.by_student)
+    assert not out.shard.actor.any() and len(out.alone) == len(out.episodes)
     assert np.array_equal(out.shard.proprio.numpy(), states) and np.array_equal(out.shard.executed.numpy(), actions)
     assert not np.array_equal(out.shard.expert.numpy(), actions)
 
@@ -112,8 +112,17 @@ def test_impossible_settings_are_a_users_error(bad):
 
 
 def test_success_so_far_counts_the_newest_episodes_only():
-    assert student_success([]) is None
-    assert student_success([False] * 50 + [True] * 100) == 1.0
+    assert student_success([], 10, 5) is None
+    old, new = [(step, False) for step in range(50)], [(step, True) for step in range(50, 150)]
+    assert student_success(old + new, 200, 50) == student_success(new + old, 200, 50) == 1.0
+
+
+def test_short_episodes_count_no_more_than_those_that_take_longer():
+    """Half of the episodes fail, which takes ten times as long: ten slots begin with one, ten with a success."""
+    episodes = [(0, 100, False)] * 10 + [(0, 10, True), (10, 110, False)] * 10
+    for now, expected in ((60, None), (100, 10 / 20), (110, 10 / 30)):
+        ended = [(start, success) for start, end, success in episodes if end <= now]
+        assert student_success(ended, now, 100) == expected
 
 
 def test_a_step_says_who_acted_what_each_would_have_done_and_where_it_stands():
