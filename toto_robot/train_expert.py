@@ -1,15 +1,17 @@
 """Train a policy from reward alone, by PPO or SAC of stable-baselines3, on the privileged state or on frozen features.
 
     python -m toto_robot.train_expert env=franka_reach
+    python -m toto_robot.train_expert env=franka_pick algo=ppo_long
     python -m toto_robot.train_expert env=franka_pick_pixmc algo=ppo_mvp
     python -m toto_robot.train_expert env=franka_reach algo=sac run=sac
     python -m toto_robot.train_expert env=franka_reach_pixmc algo=ppo_mvp encoder=toto_tiny encoder.pooling=mean
     python -m toto_robot.train_dagger env=franka_reach expert=runs/NAME
 
-algo=ppo is tuned for two cores, algo=ppo_mvp is MVP's PPO with its published numbers for each PixMC environment, algo=sac
-is soft actor-critic. On the privileged state (the default) the run is an expert: expert=runs/NAME has train_dagger, evaluate
-and demos.record label any state with it. On an encoder's features (MVP's published baseline) it is a policy like any
-other: evaluate and run_real load it.
+algo=ppo is tuned for two cores, algo=ppo_long takes eight times as many steps between updates (tasks with a grasp),
+algo=ppo_mvp is MVP's PPO with its published numbers for each PixMC environment, algo=sac is soft actor-critic. On the
+privileged state (the default) the run is an expert: expert=runs/NAME has train_dagger, evaluate and demos.record label any
+state with it. On an encoder's features (MVP's published baseline) it is a policy like any other: evaluate and run_real load
+it.
 Everything goes to runs/<env>-<time>/ (run= names it): config.yaml, metrics.jsonl, tb/, learning_curve.png, rollouts.mp4,
 checkpoints/ and policy/, which is that of the newest round. Ctrl-C or a crash loses at most the current round: the same
 command with resume=true goes on and ends with the same policy, bit for bit. Last, the policy is evaluated on seeds that

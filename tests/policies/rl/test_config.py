@@ -62,7 +62,7 @@ def test_every_schedule_starts_at_the_rate_and_ends_where_it_says():
         assert rate(0.9) == 2.0 and rate(0.0) == pytest.approx(2 * last)
 
 
-@pytest.mark.parametrize("preset", ["ppo", "ppo_mvp", "sac"])
+@pytest.mark.parametrize("preset", ["ppo", "ppo_long", "ppo_mvp", "sac"])
 def test_every_preset_composes(preset):
     cfg = door.compose(ExpertConfig, "train_expert", [f"algo={preset}", "env=franka_reach_pixmc"])
     assert (cfg.algo.sac is not None) == (preset == "sac") and cfg.settled()
