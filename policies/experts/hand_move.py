@@ -7,8 +7,8 @@ from policies.experts.hand_pick import HandPick
 
 class HandMove(HandPick):
     """`HandPick` up to the grasp. Then the hand turns back to how it is held at home, where the wrist camera sees past
-    the cube to wherever the goal can be; how far it has turned, and whether the goal is in the picture then, says how far the
-    target has gone over from a common point to the goal: a student that can't see the goal needs only to lift and turn."""
+    the cube to wherever the goal can be; how far it has turned says how far the target has gone over from a common point
+    to the goal: a student that can't see the goal yet needs only to lift and turn."""
 
     common_m = (0.6, 0.3, 0.7)
     """Where the cube is lifted to before the goal is in view, world frame."""
@@ -25,9 +25,7 @@ class HandMove(HandPick):
         to_go = self._towards(turn, self.carrying())
         begin, end = self.turned_rad
         seen = np.clip((begin - np.linalg.norm(to_go)) / (begin - end), 0, 1)
-        goal = env.task.goal.at(env.data)
-        seen *= self._in_view(env, goal)
-        target = (1 - seen) * np.array(self.common_m) + seen * goal
+        target = (1 - seen) * np.array(self.common_m) + seen * env.task.goal.at(env.data)
         velocity = self._capped(gain * (target - cube), self.speed_m_s)
         return self._ik_position_first(env, tcp, velocity, self._capped(gain * to_go, self.carry_turn_rad_s))
 
