@@ -51,7 +51,7 @@ class TrainBcConfig(RunConfig):
         super().__post_init__()
         if self.eval_every < 0 or min(self.num_envs, self.eval_episodes) < 1:
             raise UserError("expected eval_every >= 0, and num_envs and eval_episodes >= 1.")
-        if self.encoder.name == "privileged":
+        if self.privileged:
             raise UserError("encoder=privileged: demonstrations hold no privileged state; train_dagger can use it.")
 
     @property

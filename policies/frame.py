@@ -41,8 +41,7 @@ class Frame:
     def open(self, make_vec: Callable[[RunConfig], VectorEnv], encoder: Callable | None = None) -> Features:
         """Sets `features` and `vec` of a run that learns in its environments; an encoder that can't be loaded is found before
         any environment starts. `encoder` takes the place of the one that the config names."""
-        privileged = self.cfg.encoder.name == "privileged"
-        self.features = None if privileged else self.cfg.features(encoder)
+        self.features = None if self.cfg.privileged else self.cfg.features(encoder)
         self.vec = make_vec(self.cfg)
         self.features = self.features or make_features(self.cfg.encoder, privileged_dim=self.vec.privileged_dim)
         return self.features

@@ -36,6 +36,16 @@ class RunConfig:
     threads: int = 2
     """Threads of PyTorch's arithmetic. Sums are split by it, so another number gives another (equally good) policy."""
 
+    @property
+    def privileged(self) -> bool:
+        """Whether the policy reads the simulator's true state."""
+        return self.encoder.name == "privileged"
+
+    @property
+    def renders(self) -> bool:
+        """Whether the policy reads pictures."""
+        return self.encoder.name not in ("none", "privileged")
+
     def features(self, encoder: Callable | None = None) -> Features:
         """The frozen features that `encoder` names (not the privileged state); `encoder` takes the encoder's place."""
         return make_features(self.encoder, device=self.device, encoder=encoder, processes=self.encode_processes)

@@ -4,7 +4,7 @@
 # Finished runs are kept, unfinished ones go on. Arguments after the first are overrides (threads=1).
 #
 #   recipes/rl_experts.sh           PPO on franka_reach, and the student (2 CPU cores)
-#   recipes/rl_experts.sh pick      PPO on franka_pick, 3 million steps: 70 minutes on 2 CPU cores
+#   recipes/rl_experts.sh pick      PPO on franka_pick, 3 million steps (2.4 million took 88 minutes beside other jobs)
 #   recipes/rl_experts.sh mvp       MVP's PPO in full on the eight PixMC environments, from state and from pixels: 4 to 16
 #                                   million steps each, days on 2 cores
 set -euo pipefail

@@ -32,7 +32,7 @@ def make_vec(cfg: TrainBcConfig) -> VectorEnv:
     """The environments of the evaluations, rendered only when the features need it."""
     return cfg.env.make_vec(
         min(cfg.num_envs, max(cfg.episodes, cfg.eval_episodes if cfg.eval_every else 1)),
-        render=cfg.encoder.name != "none",
+        render=cfg.renders,
     )
 
 

@@ -39,8 +39,8 @@ def make_vec(cfg: TrainConfig) -> VectorEnv:
         labeller = make_labeller(cfg.expert, cfg.env.name)
     return cfg.env.make_vec(
         cfg.dagger.num_envs,
-        privileged=cfg.encoder.name == "privileged",
-        render=cfg.encoder.name not in ("none", "privileged"),
+        privileged=cfg.privileged,
+        render=cfg.renders,
         labeller=labeller,
         **({"workers": 0} if sits else {}),
     )

@@ -32,12 +32,11 @@ SMALLEST_FRAME = 8
 
 def make_vec(cfg: ExpertConfig) -> VectorEnv:
     """The environments of a run: rendered only when the features need it."""
-    render = cfg.encoder.name not in ("none", "privileged")
     return cfg.env.make_vec(
         cfg.algo.num_envs,
         privileged=cfg.privileged,
-        render=render,
-        **({} if render else {"image_size": SMALLEST_FRAME}),
+        render=cfg.renders,
+        **({} if cfg.renders else {"image_size": SMALLEST_FRAME}),
     )
 
 

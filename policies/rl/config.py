@@ -148,10 +148,6 @@ class ExpertConfig(RunConfig):
             raise UserError("reinforcement learning here reads frozen features: expected an encoder such as toto_tiny, or "
                             "privileged; got encoder=resnet, which is trained end to end.")  # fmt: skip
 
-    @property
-    def privileged(self) -> bool:
-        return self.encoder.name == "privileged"
-
     def settled(self) -> tuple[float, int]:
         """(learning rate, total environment steps), MVP's where the config leaves them out."""
         robot_task = self.env.name.removesuffix("_pixmc")
