@@ -56,7 +56,7 @@ def mjcf(robot: Robot, task, protocol) -> str:
         distractors="\n".join(
             f'<body name="distractor{i}" mocap="true" pos="{_PARKED}"><geom name="distractor{i}" type="box" '
             f'size="0.02 0.02 0.02" contype="0" conaffinity="0"/></body>' for i in range(DISTRACTORS)),
-        task=task.mjcf(protocol), actuators=protocol.actuators(robot), extras=robot.extras_mjcf + protocol.extras(robot))
+        task=task.mjcf(), actuators=protocol.actuators(robot), extras=robot.extras_mjcf + protocol.extras(robot))
 
 
 def dress(model: mujoco.MjModel, data: mujoco.MjData, look: Appearance, nominal: dict) -> None:

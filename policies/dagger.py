@@ -236,14 +236,6 @@ KEPT = ("expert_steps", "taken", "rewards", "seeds")
 """What a collector remembers of each slot."""
 
 
-def student_success(alone: list[tuple[int, bool]], now: int, horizon: int, window: int = 100) -> float | None:
-    """Share of successes among the newest `window` of the student's own episodes, (step at which it began, success) each;
-    None before the first. Only those that began `horizon` steps before `now` count: of the newer ones the short, which are
-    the successes, have ended and the failures are still running."""
-    ended = sorted((start, success) for start, success in alone if start <= now - horizon)[-window:]
-    return sum(success for _, success in ended) / len(ended) if ended else None
-
-
 def run_round(collector: Collector, learner: Learner, data, round_: int, progress) -> tuple[Collected, float]:
     """Collect, aggregate, learn, piece by piece; then the gate learns. What was collected, and the mean loss."""
     whole, shards, losses = Collected(None), [], []  # type: ignore[arg-type]

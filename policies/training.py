@@ -6,8 +6,8 @@ from typing import Callable
 
 import torch
 
-from policies import runs
-from policies.dagger import Collector, DaggerConfig, run_round, student_success
+from policies import newest, runs
+from policies.dagger import Collector, DaggerConfig, run_round
 from policies.dataset import Dataset, Shard
 from policies.features import Features
 from policies.frame import Frame, Trained
@@ -92,7 +92,8 @@ def _rounds(cfg: TrainConfig, run: runs.Run, vec: VectorEnv, policy: Policy, scr
     if done:
         for tensors in run.data(done):
             data.add(Shard(**tensors))
-        tensors, facts = run.state(done)
+        tensors, known = run.state(done)
+        facts |= known
         learner.restore(under(tensors, "learner."))
         gate.restore(under(tensors, "gate."))
         if done < dagger.rounds:
@@ -109,9 +110,10 @@ def _round(cfg, run, collector: Collector, learner: Learner, data: Dataset, roun
     screen.begin(round_)
     started = time.perf_counter()
     collected, loss = run_round(collector, learner, data, round_, screen)
-    alone = facts["alone"] + collected.alone
     seconds = time.perf_counter() - started
     steps = cfg.dagger.steps(round_)
+    now, horizon = (facts["env_steps"] + steps) // collector.vec.num_envs, collector.vec.horizon
+    alone = newest.kept(facts["alone"] + collected.alone, now, horizon)
     facts = {
         "alone": alone,
         "env_steps": facts["env_steps"] + steps,
@@ -130,7 +132,7 @@ def _round(cfg, run, collector: Collector, learner: Learner, data: Dataset, roun
         "labelled": len(data.labelled()),
         "dropped": data.dropped,
         "finished_episodes": len(collected.episodes),
-        "student_success": student_success(alone, facts["env_steps"] // collector.vec.num_envs, collector.vec.horizon),
+        "student_success": newest.mean(newest.settled(alone, now, horizon)),
         "steps_per_s": steps / seconds,
         **{f"{k}_s": v for k, v in asdict(collected.seconds).items()},
         "train_seconds": facts["train_seconds"],

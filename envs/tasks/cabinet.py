@@ -54,7 +54,7 @@ class Cabinet(Task):
                **{f"prop{i}": ("object_rgb", (0.8, 0.5, 0.2)) for i in range(len(_PROPS))}}
 
     @classmethod
-    def mjcf(cls, protocol) -> str:
+    def mjcf(cls) -> str:
         props = "\n".join(
             f'<body name="prop{i}" pos="{0.1015 + x} {y} {0.7672 + _PROP_Z_M}"><freejoint name="prop{i}"/><geom name="prop{i}" '
             f'type="box" size="0.04 0.04 0.04" density="400" contype="12" conaffinity="11"/></body>'

@@ -30,8 +30,8 @@ class Move(Pick):
     painted = Pick.painted | {"goal": ("object_rgb", Goal.rgb)}
 
     @classmethod
-    def mjcf(cls, protocol) -> str:
-        return super().mjcf(protocol) + Goal.mjcf()
+    def mjcf(cls) -> str:
+        return super().mjcf() + Goal.mjcf()
 
     def __init__(self, model, robot, protocol):
         super().__init__(model, robot, protocol)

@@ -34,22 +34,18 @@ class Pick(Task):
     """A cube this far below the table's surface has fallen off."""
     _touch = 'solref="0.01 1" solimp="0.95 0.99 0.001"'
     """How hard the cube is to the touch."""
-    _touch_pixmc = 'solref="0.005 1" solimp="0.99 0.999 0.001" priority="1"'
-    """PixMC's gripper, 200 N on light fingers, presses a softer cube together by 15 mm and throws it out."""
     _hands = {"parallel": {}, "allegro": dict(
         half_m=0.03, _finger_weights=(0.04, 0.04, 0.04, 0.08), _nearest_m=0.03, _lifted_m=0.02, _bonus_m=0.06, _fallen_m=0.06,
-        _touch_pixmc=_touch,
         privileged_names=(*HAND_SEES, "cube (3)", "fingertips to cube (4 × 3)", "height to go (1)"))}
     painted = {"table": ("table_rgb", None), "object": ("object_rgb", None)}
 
     @classmethod
-    def mjcf(cls, protocol) -> str:
-        touch = cls._touch_pixmc if protocol.name == "pixmc" else cls._touch
+    def mjcf(cls) -> str:
         return f"""{TABLE}
 <body name="object" pos="0.5 0 {TABLE_Z_M + cls.half_m}">
   <freejoint name="object"/>
   <geom name="object" type="box" size="{cls.half_m} {cls.half_m} {cls.half_m}" density="1000" condim="4"
-        friction="1 0.005 0.0001" {touch} contype="4" conaffinity="3"/>
+        friction="1 0.005 0.0001" {cls._touch} contype="4" conaffinity="3"/>
 </body>"""
 
     def __init__(self, model: mujoco.MjModel, robot, protocol):

@@ -28,7 +28,7 @@ class Reach(Task):
     painted = {"table": ("table_rgb", None), "goal": ("object_rgb", Goal.rgb)}
 
     @classmethod
-    def mjcf(cls, protocol) -> str:
+    def mjcf(cls) -> str:
         return TABLE + Goal.mjcf()
 
     def __init__(self, model, robot, protocol):

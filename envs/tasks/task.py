@@ -64,8 +64,8 @@ class Task(ABC):
 
     @classmethod
     @abstractmethod
-    def mjcf(cls, protocol) -> str:
-        """The scene around the robot under a protocol, as children of `<worldbody>`."""
+    def mjcf(cls) -> str:
+        """The scene around the robot, as children of `<worldbody>`."""
 
     def __init__(self, model: mujoco.MjModel, robot: Robot, protocol):
         self.model, self.robot, self.protocol = model, robot, protocol

@@ -1,14 +1,13 @@
 """The rounds of a run: stable-baselines3 learns, and between its iterations this commits, scores and logs."""
 
 import time
-from collections import deque
 
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 import envs
-from policies import runs
+from policies import newest, runs
 from policies.features import Features
 from policies.normalise import Normaliser
 from policies.policy import Policy, PolicyNet
@@ -21,8 +20,6 @@ from policies.rollout import VectorEnv, evaluate, summarise
 from policies.saving import under
 from policies.seeds import stream, watching_seeds
 
-NEWEST = 100
-"""Episodes behind the success and the reward that are shown."""
 GROWTH, FEWEST = 1.2, 1000
 """Input statistics are put to use once there are this many observations, and again whenever they have grown so much."""
 
@@ -55,9 +52,10 @@ class Session:
     def learn(self, run: runs.Run, screen: Progress) -> dict:
         """All rounds that are not committed yet. Returns the facts after the last one."""
         done, tensors = run.rounds(), {}
-        facts = {"env_steps": 0, "train_seconds": 0.0, "updates": 0, "outcomes": [], "rewards": []}
+        facts = {"env_steps": 0, "train_seconds": 0.0, "updates": 0, "ended": []}
         if done:
-            tensors, facts = run.state(done)
+            tensors, known = run.state(done)
+            facts |= known
             restore_agent(self.agent, under(tensors, "agent."))
             replay(self.agent, run.data(done))
             self.agent.num_timesteps, self.agent._n_updates = facts["env_steps"], facts["updates"]
@@ -79,7 +77,7 @@ class Rounds(BaseCallback):
         super().__init__()
         self.session, self.run, self.screen, self.round, self.facts = session, run, screen, done, facts
         self.tensors = tensors
-        self.outcomes, self.rewards = deque(facts["outcomes"], NEWEST), deque(facts["rewards"], NEWEST)
+        self.ended = list(facts["ended"])
         cfg, inputs = session.cfg, inputs_of(session.agent)[0]
         self.whole_input = cfg.algo.normalise
         self.features = Normaliser(tuple(inputs.features.mean.shape))
@@ -112,8 +110,8 @@ class Rounds(BaseCallback):
         self._track(self.locals["new_obs"])
         for info in self.locals["infos"]:
             if "episode" in info:
-                self.outcomes.append(info["is_success"])
-                self.rewards.append(info["episode"]["r"])
+                began = self.num_timesteps // self.session.vec.num_envs - info["episode"]["l"]
+                self.ended.append((began, bool(info["is_success"]), float(info["episode"]["r"])))
                 self.episodes += 1
         self.screen.stepped(self.session.vec.num_envs)
         return True
@@ -138,22 +136,23 @@ class Rounds(BaseCallback):
         """A round is over: score, save, log."""
         session, agent, seconds = self.session, self.model, time.perf_counter() - self.started
         steps = self.num_timesteps - self.facts["env_steps"]
+        now, horizon = self.num_timesteps // session.vec.num_envs, session.vec.horizon
+        counted = newest.settled(self.ended, now, horizon)
+        self.ended = newest.kept(self.ended, now, horizon)
         self.facts = {
             "env_steps": self.num_timesteps,
             "train_seconds": self.facts["train_seconds"] + seconds,
             "updates": agent._n_updates,
-            "outcomes": list(self.outcomes),
-            "rewards": list(self.rewards),
+            "ended": self.ended,
         }
-        mean = lambda newest: sum(newest) / len(newest) if newest else None  # noqa: E731
         row = {
             "round": self.round,
             "env_steps": self.num_timesteps,
             "loss": loss_of(agent),
             "lr": agent.lr_schedule(agent._current_progress_remaining),
             "finished_episodes": self.episodes,
-            "student_success": mean(self.outcomes),
-            "episode_reward": mean(self.rewards),
+            "student_success": newest.mean(counted),
+            "episode_reward": newest.mean(counted, 2),
             "steps_per_s": steps / seconds,
             "train_seconds": self.facts["train_seconds"],
         }

@@ -4,7 +4,7 @@ import torch
 from scipy.stats import binom
 from toy_world import ToyEncoder, ToyVec
 
-from policies.dagger import Collector, DaggerConfig, student_success
+from policies.dagger import Collector, DaggerConfig
 from policies.features import EncoderConfig, EncoderFeatures
 from policies.gates import GateConfig, make_gate
 from policies.heads import HeadConfig
@@ -109,20 +109,6 @@ def test_the_steps_of_a_run_are_what_its_rounds_add_up_to():
 def test_impossible_settings_are_a_users_error(bad):
     with pytest.raises(UserError, match="dagger"):
         DaggerConfig(**bad)
-
-
-def test_success_so_far_counts_the_newest_episodes_only():
-    assert student_success([], 10, 5) is None
-    old, new = [(step, False) for step in range(50)], [(step, True) for step in range(50, 150)]
-    assert student_success(old + new, 200, 50) == student_success(new + old, 200, 50) == 1.0
-
-
-def test_short_episodes_count_no_more_than_those_that_take_longer():
-    """Half of the episodes fail, which takes ten times as long: ten slots begin with one, ten with a success."""
-    episodes = [(0, 100, False)] * 10 + [(0, 10, True), (10, 110, False)] * 10
-    for now, expected in ((60, None), (100, 10 / 20), (110, 10 / 30)):
-        ended = [(start, success) for start, end, success in episodes if end <= now]
-        assert student_success(ended, now, 100) == expected
 
 
 def test_a_step_says_who_acted_what_each_would_have_done_and_where_it_stands():

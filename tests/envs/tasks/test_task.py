@@ -39,7 +39,7 @@ def test_the_numbers_of_the_allegro_hand_are_pixmcs():
     assert (move.goal_tolerance_m, move.pixmc_success_steps) == (0.0675, 10)
     assert (Move.goal_tolerance_m, Move.pixmc_success_steps) == (0.04, 1)
     assert not cabinet.needs_fingers and Cabinet.needs_fingers
-    assert 'size="0.03 0.03 0.03"' in pick.mjcf(PixMC) and "0.43" in pick.mjcf(PixMC)
+    assert 'size="0.03 0.03 0.03"' in pick.mjcf() and "0.43" in pick.mjcf()
 
 
 def test_a_hand_that_a_task_has_no_numbers_for_is_refused_with_those_that_it_has():
@@ -56,7 +56,7 @@ def test_the_grippers_numbers_are_the_classs_and_anothers_stand_in_the_fingerpri
 
 def test_sets_recorded_before_there_were_other_tasks_still_know_their_environment():
     known = {"franka_pick": "69a4e067d2012d30eca11e171a7cbcbefa18eb6fe3cbde8a9dae7b30a757907a",
-             "franka_pick_pixmc": "ef61bc7699e50e91bb5f3f476c664f8d4c71fed72dc4e5a37fc6ff231e500b32",  # since 2026-11-26: a harder cube
+             "franka_pick_pixmc": "e6b07b96f07ed8e8b4d2bb0b0fee9646c59858123b891e3c437b9ae03b9b4a58",  # since 2026-11-26: harder contacts
              "franka_cube": "4825d6556eb57c3086b8219bcc38343352992e94e8d615bb29a161ca54514340"}
     assert {name: fingerprint(describe(envs.make(name, render=False))) for name in known} == known
 
