@@ -45,7 +45,9 @@ _PARKED = "0 0 -1"
 
 def compose(robot: Robot, task, protocol) -> mujoco.MjModel:
     """The model of `robot` doing `task` under `protocol`; gravity is compensated on the robot, as its controller does."""
-    return mujoco.MjModel.from_xml_string(mjcf(robot, task, protocol))
+    model = mujoco.MjModel.from_xml_string(mjcf(robot, task, protocol))
+    protocol.adapt(model)
+    return model
 
 
 def mjcf(robot: Robot, task, protocol) -> str:

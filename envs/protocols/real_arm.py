@@ -64,6 +64,10 @@ class RealArm:
     def extras(cls, robot):
         return one_motor(robot)
 
+    @classmethod
+    def adapt(cls, model) -> None:
+        """What of the compiled model is the protocol's own."""
+
     def seen(self, values) -> np.ndarray:
         """What a policy sees of proprioception or privileged state, (n,)."""
         return values
