@@ -10,8 +10,8 @@ class HandPick(Scripted):
 
     The hand comes from the side, about level (`pitch_rad` below it), with thumb and fingers hanging down around the cube:
     beside it, because a level hand that points away from the base leaves the elbow no room over the near half of the
-    table. Its heading is that of the cube's face nearest to `heading_rad`, so it jumps where a cube's yaw lies between two
-    faces, but never with the motion of the hand.
+    table. Its heading is that of the cube's face nearest to `heading_rad`. Where the cube's yaw lies between two faces, the
+    hand's own heading decides: a student that hesitates there and is turned a little is told to go on that way.
     """
 
     speed_m_s = 0.5
@@ -19,6 +19,8 @@ class HandPick(Scripted):
     """Of the fingers' direction below the horizontal, where the closing thumb and fingers are vertical."""
     heading_rad = ((0.4, 0.632), tuple(np.radians((94, 64))))
     """Heading from the outward direction, over the cube's distance from the base in metres: nearest and farthest cube."""
+    own_heading_rad = 0.14
+    """How far the hand's own heading draws that heading to itself, at most: an arm of full length has little more room."""
     funnel_slope, funnel_m = 2.5, 0.008
     """As `ScriptedPick`'s."""
     near_m = (0.016, 0.014)
@@ -45,7 +47,7 @@ class HandPick(Scripted):
         lateral = float(np.hypot(offset[0], offset[1]))
         between = lateral < self.near_m[0] and abs(offset[2]) < self.near_m[1]
 
-        goal = self._grasp(cube - data.body("base").xpos, data.xmat[env.task.body].reshape(3, 3))
+        goal = self._grasp(turn, cube - data.body("base").xpos, data.xmat[env.task.body].reshape(3, 3))
         spin = 0.5 * np.cross(turn, goal, axis=0).sum(1)
         closing = between or caged
         if held:
@@ -62,13 +64,20 @@ class HandPick(Scripted):
         velocity = self._capped(gain * (np.array(env.task.lift_point_m) - cube), self.speed_m_s)
         return self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), 0.3)
 
-    def _grasp(self, from_base, cube) -> np.ndarray:
-        """Rotation (3, 3) of the hand at the grasp; `from_base` (3,) to the cube, `cube` its rotation."""
+    def _grasp(self, turn, from_base, cube) -> np.ndarray:
+        """Rotation (3, 3) of the hand at the grasp; `turn` is its rotation now, `from_base` (3,) to the cube, `cube` its rotation."""
+        c, s = np.cos(self.pitch_rad), np.sin(self.pitch_rad)
+        own = c * turn[:, 2] - s * turn[:, 0]
         outward = np.arctan2(from_base[1], from_base[0])
         heading = outward + np.interp(np.hypot(from_base[0], from_base[1]), *self.heading_rad)
+        heading += np.clip(_wrapped(np.arctan2(own[1], own[0]) - heading, np.pi), -self.own_heading_rad, self.own_heading_rad)
         side = cube[:, (int(np.argmax(np.abs(cube[2]))) + 1) % 3]
-        heading += (np.arctan2(side[1], side[0]) - heading + np.pi / 4) % (np.pi / 2) - np.pi / 4
-        c, s = np.cos(self.pitch_rad), np.sin(self.pitch_rad)
+        heading += _wrapped(np.arctan2(side[1], side[0]) - heading, np.pi / 4)
         ahead, down = np.array([np.cos(heading), np.sin(heading), 0]), np.array([0, 0, -1.0])
         z, x = c * ahead + s * down, c * down - s * ahead
         return np.stack([x, np.cross(z, x), z], 1)
+
+
+def _wrapped(angle, half) -> float:
+    """The angle plus or minus whole turns of 2 · `half`, in [-half, half)."""
+    return (angle + half) % (2 * half) - half
