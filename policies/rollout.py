@@ -15,7 +15,7 @@ class EnvConfig:
     """Which environment, and what a policy must know about its actions."""
 
     name: str = "franka_pick"
-    """The environment's name."""
+    """The environment's name. `robot=iiwa_gripper` beside `env=franka_pick` is the same task with another robot."""
     binary_actions: list[int] = field(default_factory=list)
     """Indices of actions that are open/close commands, from the end if negative: learned as a choice."""
     appearance: str = "nominal"

@@ -37,6 +37,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from toto_robot.errors import UserError
+from toto_robot.robot_key import with_robot
 
 CONF = Path(__file__).parent / "conf"
 FLAGS = "--help, --cfg job, --multirun"
@@ -54,8 +55,7 @@ def run(fn: Callable[[Any], dict | None], schema: type, name: str, positional: t
     argv = sys.argv[1:]
     try:
         if "--help" in argv or "-h" in argv:
-            if hasattr(signal, "SIGPIPE"):
-                signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader like `head` may close the pipe early
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader like `head` may close the pipe early
             print(help_text(fn, schema, name, positional))
         elif "--multirun" in argv or "-m" in argv:
             _multirun(fn, schema, name, [a for a in argv if a not in ("--multirun", "-m")], positional)
@@ -127,7 +127,8 @@ def prepare(
 
     Raises UserError naming what exists for an unknown flag, key, or group option, and for one argument too many.
     """
-    overrides, waiting = [], list(positional)
+    overrides, waiting, fields = [], list(positional), {f.name for f in dataclasses.fields(schema)}
+    argv = with_robot(argv, CONF / f"{name}.yaml", unknown) if "env" in fields and "robot" not in fields else argv
     for argument in argv:
         if argument.startswith("-"):
             raise UserError(f"Unknown flag {argument!r}. What exists: {FLAGS}; everything else is written key=value.")
@@ -144,8 +145,7 @@ def prepare(
             overrides.append(argument)
             continue
         key = key.lstrip("+")
-        if key in SHORT and SHORT[key].split(".")[0] in {f.name for f in dataclasses.fields(schema)}:
-            key = SHORT[key]
+        key = SHORT[key] if key in SHORT and SHORT[key].split(".")[0] in fields else key
         waiting = [k for k in waiting if k != key]
         overrides.append(_override(schema, key, value, sweep))
     return overrides

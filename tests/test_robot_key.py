@@ -1,0 +1,36 @@
+"""`robot=` beside `env=`."""
+
+import pytest
+
+from demos.convert import ConvertConfig
+from policies.training import TrainConfig
+from toto_robot import door
+from toto_robot.errors import UserError
+from toto_robot.evaluate import EvaluateConfig
+
+
+def env_of(*argv: str) -> str:
+    return door.compose(TrainConfig, "train_dagger", list(argv)).env.name
+
+
+@pytest.mark.parametrize("argv, name", [
+    (["env=franka_pick", "robot=iiwa_gripper"], "kuka_gripper_pick"), (["robot=iiwa", "env=franka_reach_pixmc"], "kuka_reach_pixmc"),
+    (["robot=kuka"], "kuka_pick"), (["env=kuka_gripper_cabinet", "robot=franka"], "franka_cabinet"), (["env=kuka_move"], "kuka_move"),
+])  # fmt: skip
+def test_robot_is_the_same_task_with_another_robot(argv, name):
+    assert env_of(*argv) == name
+    assert door.compose(EvaluateConfig, "evaluate", ["expert", *argv], ("policy",)).env.name == name
+
+
+def test_a_robot_that_does_not_do_the_task_is_refused_with_those_that_do():
+    with pytest.raises(UserError, match="Unknown robot .*'ur5'.*franka, iiwa, iiwa_gripper, kuka, kuka_gripper, panda"):
+        env_of("env=franka_reach", "robot=ur5")
+    with pytest.raises(UserError, match="kuka_gripper.*What exists: franka, iiwa, kuka, panda"):
+        env_of("env=franka_pick_pixmc", "robot=kuka_gripper")
+    with pytest.raises(UserError, match="panda_lift is not ROBOT_TASK. Write env=franka_pick robot=kuka"):
+        env_of("env=panda_lift", "robot=kuka")
+
+
+def test_a_door_without_environments_has_no_such_key():
+    with pytest.raises(UserError, match="Unknown key 'robot'"):
+        door.compose(ConvertConfig, "convert", ["a", "b", "robot=kuka"], ("src", "dst"))
