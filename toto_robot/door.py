@@ -55,13 +55,13 @@ def run(fn: Callable[[Any], dict | None], schema: type, name: str, positional: t
     argv = sys.argv[1:]
     try:
         if "--help" in argv or "-h" in argv:
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader like `head` may close the pipe early
+            if hasattr(signal, "SIGPIPE"):
+                signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader like `head` may close the pipe early
             print(help_text(fn, schema, name, positional))
         elif "--multirun" in argv or "-m" in argv:
             _multirun(fn, schema, name, [a for a in argv if a not in ("--multirun", "-m")], positional)
         elif "--cfg" in argv or "-c" in argv:
-            flag = "--cfg" if "--cfg" in argv else "-c"
-            at = argv.index(flag)
+            at = argv.index(flag := "--cfg" if "--cfg" in argv else "-c")
             if argv[at + 1 : at + 2] != ["job"]:
                 raise UserError(f"{flag} {' '.join(argv[at + 1 : at + 2])}: expected `{flag} job`.")
             cfg = compose_config(schema, name, argv[:at] + argv[at + 2 :], positional)
