@@ -27,6 +27,7 @@ from demos.errors import DemoError
 from demos.formats import actions
 from demos.formats.source import Imported, Options, with_range
 from toto_robot import atomic, door
+from toto_robot.errors import unknown
 
 FORMATS = {"zarr": "native", "lerobot": "lerobot_v3", "robomimic": "robomimic_hdf5", "diffusion_policy": "diffusion_zarr",
            "rlds": "rlds"}
@@ -67,7 +68,7 @@ class ConvertConfig:
     def __post_init__(self) -> None:
         for key, options in (("to", TARGETS), ("images", IMAGES), ("gripper", ("auto", "keep"))):
             if getattr(self, key) not in (*options, "???"):
-                raise door.unknown(key, getattr(self, key), options)
+                raise unknown(key, getattr(self, key), options)
         for key in ("hz", "to_hz"):
             if (value := getattr(self, key)) is not None and not value > 0:
                 raise DemoError(f"{key}={value}: expected steps a second above 0")

@@ -37,7 +37,7 @@ from policies.labelling import make_labeller
 from policies.rollout import EnvConfig
 from policies.seeds import training_seed
 from toto_robot import door
-from toto_robot.errors import UserError
+from toto_robot.errors import UserError, unknown
 
 SOURCES = ("simulation", "keyboard", "spacemouse", "guide")
 
@@ -103,7 +103,7 @@ class RecordConfig(ArmKeys):
 def main(cfg: RecordConfig) -> dict:
     """Record until the set holds `cfg.episodes` episodes."""
     if cfg.env.name not in envs.names():
-        raise door.unknown("env", cfg.env.name, envs.names())
+        raise unknown("env", cfg.env.name, envs.names())
     if cfg.robot or cfg.robot_ip or cfg.source == "guide":
         return _record_on_arm(cfg)
     options = dict(appearance=cfg.env.appearance, image_size=cfg.image_size)

@@ -33,7 +33,7 @@ from deploy.teaching.replaying import replay as on_robot
 from envs.drawing import renderer
 from envs.fingerprint import describe, difference, fingerprint
 from toto_robot import door
-from toto_robot.errors import UserError
+from toto_robot.errors import UserError, unknown
 from toto_robot.video.decode import write_video
 
 MODES = ("state", "action", "robot")
@@ -116,8 +116,8 @@ def _on_robot(cfg: ReplayConfig, demos: DemoSet, chosen) -> dict:
 def _environment(demos: DemoSet, cfg: ReplayConfig):
     name = demos.attrs.get("env")
     if name not in envs.names():
-        raise door.unknown("environment in the set's attributes", str(name), envs.names(),
-                           "Sets from elsewhere can be inspected, but not replayed.")
+        raise unknown("environment in the set's attributes", str(name), envs.names(),
+                      "Sets from elsewhere can be inspected, but not replayed.")
     needed = (*STATE, "proprio") if cfg.mode == "state" else ()
     missing = [key for key in needed if key not in demos.keys]
     if missing and demos.episodes:

@@ -22,7 +22,7 @@ from policies.labelling import make_labeller
 from policies.recorder import RUNNING, SUCCEEDED
 from toto_robot import door
 from toto_robot.atomic import atomic_write_bytes
-from toto_robot.errors import UserError
+from toto_robot.errors import UserError, unknown
 
 BORDER, LABEL, PAPER, INK = 2, 18, (255, 255, 255), (30, 30, 30)
 
@@ -54,7 +54,7 @@ class ContactSheetConfig:
 def main(cfg: ContactSheetConfig) -> dict:
     for name in cfg.envs:
         if name not in envs.names():
-            raise door.unknown("env", name, envs.names())
+            raise unknown("env", name, envs.names())
     rows, shown, left_out = [], [], {}
     names = cfg.envs or [name for name in envs.names() if not name.endswith("_pixmc")]
     for name in track(names, "drawing", console=Console(stderr=True)):

@@ -13,7 +13,6 @@ Exit codes: 0 done, 1 a bug (with its traceback), 2 a user's mistake (one senten
 
 import ast
 import dataclasses
-import difflib
 import inspect
 import json
 import os
@@ -36,7 +35,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from toto_robot.errors import UserError
+from toto_robot.errors import UserError, unknown
 from toto_robot.robot_key import with_robot
 
 CONF = Path(__file__).parent / "conf"
@@ -91,15 +90,6 @@ def print_json(result: dict | None) -> None:
         print(json.dumps(_plain(result), allow_nan=False), flush=True)
 
 
-def unknown(kind: str, got: str, exists: typing.Iterable[str], remedy: str = "") -> UserError:
-    """The error for a name that does not exist: what came, the nearest name, all that exist, what to do."""
-    exists = sorted(exists)
-    near = difflib.get_close_matches(got, exists, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    listing = ", ".join(exists) if exists else "nothing"
-    return UserError(f"Unknown {kind} {got!r}.{hint} What exists: {listing}.{' ' + remedy if remedy else ''}")
-
-
 def group_options(group: str) -> list[str]:
     """Names of the YAML files in `conf/<group>/`, sorted."""
     return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
@@ -128,7 +118,7 @@ def prepare(
     Raises UserError naming what exists for an unknown flag, key, or group option, and for one argument too many.
     """
     overrides, waiting, fields = [], list(positional), {f.name for f in dataclasses.fields(schema)}
-    argv = with_robot(argv, CONF / f"{name}.yaml", unknown) if "env" in fields and "robot" not in fields else argv
+    argv = with_robot(argv, CONF / f"{name}.yaml") if "env" in fields and "robot" not in fields else argv
     for argument in argv:
         if argument.startswith("-"):
             raise UserError(f"Unknown flag {argument!r}. What exists: {FLAGS}; everything else is written key=value.")

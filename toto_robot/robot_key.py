@@ -2,18 +2,17 @@
 
 import re
 from pathlib import Path
-from typing import Callable
 
 import yaml
 
-from toto_robot.errors import UserError
+from toto_robot.errors import UserError, unknown
 
 ALSO = {"iiwa": "kuka", "iiwa_gripper": "kuka_gripper", "panda": "franka"}
 """Other names of robots."""
 _NAME = re.compile(r"(?P<robot>\w+?)(?P<task>_(?:reach|cabinet|pick|move|cube)(?:_pixmc)?)")
 
 
-def with_robot(argv: list[str], conf: Path, unknown: Callable[..., UserError]) -> list[str]:
+def with_robot(argv: list[str], conf: Path) -> list[str]:
     """`argv` with `robot=` taken into `env=`, or into the environment that the door's file `conf` names.
 
     Raises UserError listing the robots that do the task.
