@@ -29,7 +29,7 @@ class GateConfig:
     threshold: float = 0.3
     """safe, lazy, ensemble, hg: the discrepancy from which the expert shall act."""
     back: float = 0.15
-    """lazy, hg: the discrepancy below which the student gets the arm back."""
+    """lazy, thrifty, hg: the discrepancy below which the student gets the arm back."""
     audit: float = 0.05
     """safe, lazy: share of the student's states that are labelled at random, so that the gate's classifier sees what it
     would let pass. Ours, not the papers'; 0 for none."""
@@ -39,8 +39,8 @@ class GateConfig:
     """ensemble: the standard deviation of the members' actions from which the expert shall act."""
     budget: float = 0.1
     """thrifty: the share of the student's states in which the gate may call the expert."""
-    gamma: float = 0.98
-    """thrifty: discount of the chance of success, a step."""
+    gamma: float = 0.998
+    """thrifty: discount of the chance of success, a step. Near 1, or every episode looks lost at its beginning."""
     members: int = 5
     """ensemble, thrifty: networks of the ensemble."""
     updates: int = 300

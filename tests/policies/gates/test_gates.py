@@ -1,5 +1,6 @@
 """What every gate promises, and what each of them decides, on the toy world."""
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -143,7 +144,31 @@ def test_thrifty_calls_for_about_its_budget_of_the_students_states():
         chance = gate.chance(shard.features, shard.proprio, shard.policy)
     called = ((doubt > gate.thresholds["new"]) | (chance < gate.thresholds["lost"])).mean()
     assert 0.1 <= called <= 0.2 + 1e-6
-    assert gate.thresholds["lost"] < gate.thresholds["well"] and gate.thresholds["near"] > 0
+    assert gate.thresholds["lost"] < gate.thresholds["well"]
+
+
+def test_thrifty_gives_the_arm_back_where_the_student_is_near_and_does_well():
+    gate = gate_of("thrifty", members=2, back=0.1)
+    gate.chance = lambda features, proprio, actions: np.array([0.9, 0.9, 0.2, 0.9])
+    gate.thresholds = {"new": np.inf, "lost": -np.inf, "well": 0.5}
+    gate.expert_mode[:] = True
+    seen, asked = view(gate, [0.05, 0.3, 0.05, 0.05])
+    assert gate.choose(1, seen).by_expert.tolist() == [False, True, True, False] and asked[0].all()
+
+
+def test_thrifty_sets_its_thresholds_on_as_many_of_the_students_states_as_a_round_has():
+    gate = gate_of("thrifty", 16, members=2, budget=0.2)
+    config = DaggerConfig(rounds=3, steps_per_round=160, first_round_steps=160, num_envs=16)
+    shard = Collector(ToyVec(16), gate.policy, config, gate, seed=0).collect(0, gate.policy.net.head).shard
+    data, drove = _data(shard, 16, expected=480), torch.zeros(160, dtype=torch.uint8)
+    for round_, students in ((1, 100), (2, 30)):  # the student drove the last 30 of the newest round
+        drove[:] = 1
+        drove[-students:] = 0
+        data.add(dataclasses.replace(shard, actor=drove.clone(), round=torch.full((160,), round_, dtype=torch.int32)))
+    asked = []
+    gate.chance = lambda features, proprio, actions: (asked.append(len(features)), np.linspace(0, 1, len(features)))[1]
+    gate.learn(2, data, gate.policy.net.head)
+    assert asked == [130]
 
 
 def test_the_critic_sees_success_coming():
