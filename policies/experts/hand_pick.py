@@ -47,14 +47,14 @@ class HandPick(Scripted):
         lateral = float(np.hypot(offset[0], offset[1]))
         between = lateral < self.near_m[0] and abs(offset[2]) < self.near_m[1]
 
-        goal = self._grasp(turn, cube - data.body("base").xpos, data.xmat[env.task.body].reshape(3, 3))
+        goal = self._grasp(turn, cube - data.body("base").xpos, data.xmat[env.task.body].reshape(3, 3), self._faces(lateral))
         spin = 0.5 * np.cross(turn, goal, axis=0).sum(1)
         closing = between or caged
         if held:
             dq = self._carry(env, tcp, turn, cube, spin)
         else:
             above = self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.25 * max(np.linalg.norm(spin) - 0.1, 0.0)
-            velocity = self._capped(gain * (offset + (0, 0, min(above, 0.15))), 0.03 if closing else self.speed_m_s)
+            velocity = self._capped(gain * (offset + (0, 0, min(above, 0.15))), 0.03 if closing else self._speed(lateral, spin))
             dq = self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), 1.0)
         return env.protocol.action_for(dq / env.control_hz, not closing, data)
 
@@ -64,15 +64,24 @@ class HandPick(Scripted):
         velocity = self._capped(gain * (np.array(env.task.lift_point_m) - cube), self.speed_m_s)
         return self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), 0.3)
 
-    def _grasp(self, turn, from_base, cube) -> np.ndarray:
-        """Rotation (3, 3) of the hand at the grasp; `turn` is its rotation now, `from_base` (3,) to the cube, `cube` its rotation."""
+    def _faces(self, lateral_m) -> float:
+        """How much the cube's yaw counts in the hand's heading, this far beside it."""
+        return 1.0
+
+    def _speed(self, lateral_m, spin) -> float:
+        """Top speed towards the cube, this far beside it and with a rotation (3,) to go."""
+        return self.speed_m_s
+
+    def _grasp(self, turn, from_base, cube, faces) -> np.ndarray:
+        """Rotation (3, 3) of the hand at the grasp; `turn` is its rotation now, `from_base` (3,) to the cube, `cube` its
+        rotation, which counts by the share `faces`."""
         c, s = np.cos(self.pitch_rad), np.sin(self.pitch_rad)
         own = c * turn[:, 2] - s * turn[:, 0]
         outward = np.arctan2(from_base[1], from_base[0])
         heading = outward + np.interp(np.hypot(from_base[0], from_base[1]), *self.heading_rad)
-        heading += np.clip(_wrapped(np.arctan2(own[1], own[0]) - heading, np.pi), -self.own_heading_rad, self.own_heading_rad)
+        near = np.clip(_wrapped(np.arctan2(own[1], own[0]) - heading, np.pi), -self.own_heading_rad, self.own_heading_rad)
         side = cube[:, (int(np.argmax(np.abs(cube[2]))) + 1) % 3]
-        heading += _wrapped(np.arctan2(side[1], side[0]) - heading, np.pi / 4)
+        heading += faces * (near + _wrapped(np.arctan2(side[1], side[0]) - heading - near, np.pi / 4))
         ahead, down = np.array([np.cos(heading), np.sin(heading), 0]), np.array([0, 0, -1.0])
         z, x = c * ahead + s * down, c * down - s * ahead
         return np.stack([x, np.cross(z, x), z], 1)
