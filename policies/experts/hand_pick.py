@@ -72,7 +72,7 @@ class HandPick(Scripted):
         """Top speed towards the cube, this far beside it and with a rotation (3,) to go."""
         return self.speed_m_s
 
-    def _grasp(self, turn, from_base, cube, faces) -> np.ndarray:
+    def _grasp(self, turn, from_base, cube, faces=1.0) -> np.ndarray:
         """Rotation (3, 3) of the hand at the grasp; `turn` is its rotation now, `from_base` (3,) to the cube, `cube` its
         rotation, which counts by the share `faces`."""
         c, s = np.cos(self.pitch_rad), np.sin(self.pitch_rad)

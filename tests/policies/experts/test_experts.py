@@ -138,6 +138,31 @@ def test_between_two_faces_of_the_cube_the_hands_own_heading_decides_and_nowhere
     assert sides == ([False, False, True, True] if decides else [off_rad < 0] * 4)
 
 
+def test_kuka_moves_hand_is_turned_before_the_cubes_yaw_counts():
+    """Where it counts, the hand's own heading and the one from which faces are chosen agree: the picture shows which."""
+    env, expert = envs.make("kuka_move", render=False), HandMove()
+    for seed in (500002, 500003, 500004):
+        env.reset(seed=seed)
+        first = _heading_off(env, expert)
+        while _lateral(env, expert) > expert.faces_m[1]:
+            label = expert.label(env)
+            env.data.xmat[env.task.body] = (_yaw(1.0) @ env.data.xmat[env.task.body].reshape(3, 3)).ravel()
+            assert np.array_equal(expert.label(env), label)
+            env.step(label)
+        assert first > 0.6 and _heading_off(env, expert) < 0.3
+
+
+def _heading_off(env, expert) -> float:
+    """Angle between the hand and where it would be turned without the cube's yaw, radians."""
+    _, turn = expert.tool(env)
+    cube = env.data.xpos[env.task.body] - env.data.body("base").xpos
+    return np.linalg.norm(expert._towards(turn, expert._grasp(turn, cube, np.eye(3), 0.0)))
+
+
+def _lateral(env, expert) -> float:
+    return np.hypot(*(env.data.xpos[env.task.body] - expert.tool(env)[0])[:2])
+
+
 def _yaw(angle) -> np.ndarray:
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
