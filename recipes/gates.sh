@@ -14,5 +14,5 @@ for gate in $GATES; do
         $([ -e "runs/$run" ] && echo resume=true)
 done
 list=$(for gate in $GATES; do echo "runs/gate_$gate-${SEED:-0}"; done | paste -sd,)
-$PY -m toto_robot.compare "runs=[$list]" axis=expert_queries out=docs/gates.png \
+$PY -m toto_robot.compare "runs=[$list]" axis=expert_queries lowest=70 out=docs/gates.png \
     title="franka_pick: success against what the expert was asked"

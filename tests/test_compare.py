@@ -40,3 +40,12 @@ def test_runs_that_cannot_be_compared_are_named(tmp_path):
         main(CompareConfig(runs=[run(tmp_path / "a", [])]))
     with pytest.raises(UserError, match="different steps"):
         main(CompareConfig(runs=[run(tmp_path / "b-0", [1]), run(tmp_path / "b-1", [1, 1])]))
+
+
+def test_an_axis_that_would_hide_a_point_is_refused(tmp_path):
+    runs = [run(tmp_path / "toto-0", [0.6, 0.9])]
+    main(CompareConfig(runs=runs, lowest=60, out=str(tmp_path / "a.png")))
+    with pytest.raises(UserError, match=r"lowest=70 would hide toto \(1 seed\) at 60 %"):
+        main(CompareConfig(runs=runs, lowest=70, out=str(tmp_path / "a.png")))
+    with pytest.raises(UserError, match="expected 0 to 99"):
+        CompareConfig(runs=runs, lowest=100)

@@ -45,10 +45,14 @@ class CompareConfig:
     """Above the picture."""
     axis: str = "env_steps"
     """What success is drawn against: env_steps, or expert_queries."""
+    lowest: int = 0
+    """Where the axis of success begins, per cent."""
 
     def __post_init__(self):
         if self.axis not in AXES:
             raise UserError(f"axis={self.axis!r} does not exist. What exists: {', '.join(AXES)}.")
+        if not 0 <= self.lowest < 100:
+            raise UserError(f"lowest={self.lowest}: expected 0 to 99 per cent.")
         if not self.runs:
             raise UserError("compare needs runs=[FOLDER,...]")
 
@@ -89,7 +93,7 @@ def draw(axes, runs: list[str], colours: dict[str, str], axis: str = "env_steps"
         axes.plot(steps, values.mean(0), marker="o", ms=3, color=colour, label=f"{name} ({seeds})")
         axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15, lw=0)
         last[name] = {"seeds": len(folders), "steps": int(steps[-1]), "success": [round(v / 100, 4) for v in values[:, -1]]}
-    axes.set(xlabel=AXES[axis], ylabel="success, %", ylim=(-2, 102))
+    axes.set(xlabel=AXES[axis], ylabel="success, %")
     axes.grid(alpha=0.3)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False, fontsize=8)
     return last
@@ -104,6 +108,10 @@ def main(cfg: CompareConfig) -> dict:
     for axes, runs, title in zip_longest(figure.subplots(1, len(panels), squeeze=False)[0], panels, cfg.titles[: len(panels)]):
         axes.set_title(title or "")
         last |= draw(axes, runs, colours, cfg.axis)
+        for line in axes.lines:
+            if min(line.get_ydata()) < cfg.lowest:
+                raise UserError(f"lowest={cfg.lowest} would hide {line.get_label()} at {min(line.get_ydata()):.0f} %.")
+        axes.set_ylim(cfg.lowest - 0.02 * (100 - cfg.lowest), 100 + 0.02 * (100 - cfg.lowest))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     out = Path(cfg.out)
