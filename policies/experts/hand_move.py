@@ -19,20 +19,6 @@ class HandMove(HandPick):
     goal was out of view in 8 % of the steps whose label it decides, with these in 3 %."""
     carry_turn_rad_s = 1.5
     """Top turning rate with the cube in the hand."""
-    faces_m = (0.08, 0.14)
-    """Distances beside the cube at which its yaw counts in full, and not at all. The hand comes from far to one side of
-    its heading at the grasp: a student that looks at the cube from there would have to know, from the joints alone,
-    which face it is that can be reached. Turned to the cube first, it sees."""
-    unturned_rad, unturned_share = (0.2, 0.5), 0.4
-    """Beyond that, a hand with this far to turn slows down, to this share of its speed."""
-
-    def _faces(self, lateral_m) -> float:
-        return np.interp(lateral_m, self.faces_m, (1, 0))
-
-    def _speed(self, lateral_m, spin) -> float:
-        if lateral_m < self.faces_m[0]:
-            return self.speed_m_s
-        return self.speed_m_s * np.interp(np.linalg.norm(spin), self.unturned_rad, (1, self.unturned_share))
 
     def _carry(self, env, tcp, turn, cube, spin) -> np.ndarray:
         gain = env.protocol.expert_gain_per_s

@@ -10,8 +10,9 @@ class HandPick(Scripted):
 
     The hand comes from the side, about level (`pitch_rad` below it), with thumb and fingers hanging down around the cube:
     beside it, because a level hand that points away from the base leaves the elbow no room over the near half of the
-    table. Its heading is that of the cube's face nearest to `heading_rad`. Where the cube's yaw lies between two faces, the
-    hand's own heading decides: a student that hesitates there and is turned a little is told to go on that way.
+    table. Its heading is `heading_rad`, turned by a share towards the nearest of the cube's faces: the closing fingers turn
+    the cube the rest of the way. To turn to the face itself is no surer, and asks a student that sees a cube between two
+    faces to know which of them the arm can reach.
     """
 
     speed_m_s = 0.5
@@ -19,8 +20,10 @@ class HandPick(Scripted):
     """Of the fingers' direction below the horizontal, where the closing thumb and fingers are vertical."""
     heading_rad = ((0.4, 0.632), tuple(np.radians((94, 64))))
     """Heading from the outward direction, over the cube's distance from the base in metres: nearest and farthest cube."""
-    own_heading_rad = 0.14
-    """How far the hand's own heading draws that heading to itself, at most: an arm of full length has little more room."""
+    face_share = 0.3
+    """Share of the angle to the nearest face that the hand turns."""
+    turn_enough_rad = 0.3
+    """A hand that is turned as far as that comes down."""
     funnel_slope, funnel_m = 2.5, 0.008
     """As `ScriptedPick`'s."""
     near_m = (0.016, 0.014)
@@ -47,14 +50,14 @@ class HandPick(Scripted):
         lateral = float(np.hypot(offset[0], offset[1]))
         between = lateral < self.near_m[0] and abs(offset[2]) < self.near_m[1]
 
-        goal = self._grasp(turn, cube - data.body("base").xpos, data.xmat[env.task.body].reshape(3, 3), self._faces(lateral))
+        goal = self._grasp(cube - data.body("base").xpos, data.xmat[env.task.body].reshape(3, 3))
         spin = 0.5 * np.cross(turn, goal, axis=0).sum(1)
         closing = between or caged
         if held:
             dq = self._carry(env, tcp, turn, cube, spin)
         else:
-            above = self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.25 * max(np.linalg.norm(spin) - 0.1, 0.0)
-            velocity = self._capped(gain * (offset + (0, 0, min(above, 0.15))), 0.03 if closing else self._speed(lateral, spin))
+            above = self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.25 * max(np.linalg.norm(spin) - self.turn_enough_rad, 0.0)
+            velocity = self._capped(gain * (offset + (0, 0, min(above, 0.15))), 0.03 if closing else self.speed_m_s)
             dq = self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), 1.0)
         return env.protocol.action_for(dq / env.control_hz, not closing, data)
 
@@ -64,29 +67,14 @@ class HandPick(Scripted):
         velocity = self._capped(gain * (np.array(env.task.lift_point_m) - cube), self.speed_m_s)
         return self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), 0.3)
 
-    def _faces(self, lateral_m) -> float:
-        """How much the cube's yaw counts in the hand's heading, this far beside it."""
-        return 1.0
-
-    def _speed(self, lateral_m, spin) -> float:
-        """Top speed towards the cube, this far beside it and with a rotation (3,) to go."""
-        return self.speed_m_s
-
-    def _grasp(self, turn, from_base, cube, faces=1.0) -> np.ndarray:
-        """Rotation (3, 3) of the hand at the grasp; `turn` is its rotation now, `from_base` (3,) to the cube, `cube` its
-        rotation, which counts by the share `faces`."""
+    def _grasp(self, from_base, cube) -> np.ndarray:
+        """Rotation (3, 3) of the hand at the grasp; `from_base` (3,) to the cube, `cube` its rotation."""
         c, s = np.cos(self.pitch_rad), np.sin(self.pitch_rad)
-        own = c * turn[:, 2] - s * turn[:, 0]
         outward = np.arctan2(from_base[1], from_base[0])
         heading = outward + np.interp(np.hypot(from_base[0], from_base[1]), *self.heading_rad)
-        near = np.clip(_wrapped(np.arctan2(own[1], own[0]) - heading, np.pi), -self.own_heading_rad, self.own_heading_rad)
         side = cube[:, (int(np.argmax(np.abs(cube[2]))) + 1) % 3]
-        heading += faces * (near + _wrapped(np.arctan2(side[1], side[0]) - heading - near, np.pi / 4))
+        quarter = np.pi / 2
+        heading += self.face_share * ((np.arctan2(side[1], side[0]) - heading + quarter / 2) % quarter - quarter / 2)
         ahead, down = np.array([np.cos(heading), np.sin(heading), 0]), np.array([0, 0, -1.0])
         z, x = c * ahead + s * down, c * down - s * ahead
         return np.stack([x, np.cross(z, x), z], 1)
-
-
-def _wrapped(angle, half) -> float:
-    """The angle plus or minus whole turns of 2 · `half`, in [-half, half)."""
-    return (angle + half) % (2 * half) - half

@@ -124,43 +124,15 @@ def test_near_states_have_near_labels_all_along_an_episode(name):
     assert info["success"]
 
 
-@pytest.mark.parametrize("off_rad, decides", [(-0.12, True), (-0.05, True), (0.0, True), (0.05, True), (0.12, True),
-                                              (-0.2, False), (0.2, False)])  # fmt: skip
-def test_between_two_faces_of_the_cube_the_hands_own_heading_decides_and_nowhere_else(off_rad, decides):
-    """A student that stands between the two is told to go on to the side that it leans to."""
+def test_the_allegro_hand_turns_a_share_of_the_way_to_the_nearest_face():
+    """So the label jumps by no more than that share of a right angle where the cube's yaw lies between two faces."""
     expert, from_base = HandPick(), np.array([0.5, 0.1, -0.1])
     middle = np.arctan2(0.1, 0.5) + np.interp(np.hypot(0.5, 0.1), *expert.heading_rad)
-    sides = []
-    for lean in (-0.3, -0.15, 0.15, 0.3):
-        turn = expert._grasp(np.eye(3), from_base, _yaw(middle + lean))  # a cube whose face is there: the hand is turned to it
-        z = expert._grasp(turn, from_base, _yaw(middle + off_rad + np.pi / 4))[:, 2]
-        sides.append(np.sin(np.arctan2(z[1], z[0]) - middle) > 0)
-    assert sides == ([False, False, True, True] if decides else [off_rad < 0] * 4)
-
-
-def test_kuka_moves_hand_is_turned_before_the_cubes_yaw_counts():
-    """Where it counts, the hand's own heading and the one from which faces are chosen agree: the picture shows which."""
-    env, expert = envs.make("kuka_move", render=False), HandMove()
-    for seed in (500002, 500003, 500004):
-        env.reset(seed=seed)
-        first = _heading_off(env, expert)
-        while _lateral(env, expert) > expert.faces_m[1]:
-            label = expert.label(env)
-            env.data.xmat[env.task.body] = (_yaw(1.0) @ env.data.xmat[env.task.body].reshape(3, 3)).ravel()
-            assert np.array_equal(expert.label(env), label)
-            env.step(label)
-        assert first > 0.6 and _heading_off(env, expert) < 0.3
-
-
-def _heading_off(env, expert) -> float:
-    """Angle between the hand and where it would be turned without the cube's yaw, radians."""
-    _, turn = expert.tool(env)
-    cube = env.data.xpos[env.task.body] - env.data.body("base").xpos
-    return np.linalg.norm(expert._towards(turn, expert._grasp(turn, cube, np.eye(3), 0.0)))
-
-
-def _lateral(env, expert) -> float:
-    return np.hypot(*(env.data.xpos[env.task.body] - expert.tool(env)[0])[:2])
+    for off in (-0.7, -0.3, 0.0, 0.4, 0.75):
+        for turned in range(4):
+            z = expert._grasp(from_base, _yaw(middle + off + turned * np.pi / 2))[:, 2]
+            heading = (np.arctan2(z[1], z[0]) - middle + np.pi) % (2 * np.pi) - np.pi
+            assert heading == pytest.approx(expert.face_share * off, abs=1e-9)
 
 
 def _yaw(angle) -> np.ndarray:
