@@ -79,9 +79,9 @@ def by_condition(runs: list[str]) -> dict[str, list[str]]:
     return groups
 
 
-def draw(axes, runs: list[str], colours: dict[str, str], axis: str = "env_steps") -> dict[str, dict]:
+def draw(axes, runs: list[str], colours: dict[str, str], axis: str = "env_steps", lowest: int = 0) -> dict[str, dict]:
     """One panel; returns the last point of each condition. `colours` goes by the name without a pooling. Seeds of one
-    condition share the steps of their evaluations; the queries up to there are averaged."""
+    condition share the steps of their evaluations; the queries up to there are averaged. UserError for a point below `lowest` %."""
     last = {}
     for name, folders in by_condition(runs).items():
         if len({tuple(curve(folder)[0]) for folder in folders}) > 1:
@@ -89,11 +89,14 @@ def draw(axes, runs: list[str], colours: dict[str, str], axis: str = "env_steps"
         curves = [curve(folder, axis) for folder in folders]
         steps, values = np.mean([x for x, _ in curves], 0), 100 * np.array([value for _, value in curves])
         seeds = f"{len(folders)} seed{'s' * (len(folders) > 1)}"
+        if values.min() < lowest:
+            raise UserError(f"lowest={lowest} would hide {name} ({seeds}) at {values.min():.0f} %.")
         colour = colours.setdefault(re.sub(r"_(mean|grid|attention)$", "", name), f"C{len(colours)}")
         axes.plot(steps, values.mean(0), marker="o", ms=3, color=colour, label=f"{name} ({seeds})")
         axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15, lw=0)
         last[name] = {"seeds": len(folders), "steps": int(steps[-1]), "success": [round(v / 100, 4) for v in values[:, -1]]}
-    axes.set(xlabel=AXES[axis], ylabel="success, %")
+    margin = 0.02 * (100 - lowest)
+    axes.set(xlabel=AXES[axis], ylabel="success, %", ylim=(lowest - margin, 100 + margin))
     axes.grid(alpha=0.3)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False, fontsize=8)
     return last
@@ -107,11 +110,7 @@ def main(cfg: CompareConfig) -> dict:
     last, colours = {}, {}
     for axes, runs, title in zip_longest(figure.subplots(1, len(panels), squeeze=False)[0], panels, cfg.titles[: len(panels)]):
         axes.set_title(title or "")
-        last |= draw(axes, runs, colours, cfg.axis)
-        for line in axes.lines:
-            if min(line.get_ydata()) < cfg.lowest:
-                raise UserError(f"lowest={cfg.lowest} would hide {line.get_label()} at {min(line.get_ydata()):.0f} %.")
-        axes.set_ylim(cfg.lowest - 0.02 * (100 - cfg.lowest), 100 + 0.02 * (100 - cfg.lowest))
+        last |= draw(axes, runs, colours, cfg.axis, cfg.lowest)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     out = Path(cfg.out)

@@ -60,7 +60,8 @@ def run(fn: Callable[[Any], dict | None], schema: type, name: str, positional: t
         elif "--multirun" in argv or "-m" in argv:
             _multirun(fn, schema, name, [a for a in argv if a not in ("--multirun", "-m")], positional)
         elif "--cfg" in argv or "-c" in argv:
-            at = argv.index(flag := "--cfg" if "--cfg" in argv else "-c")
+            flag = "--cfg" if "--cfg" in argv else "-c"
+            at = argv.index(flag)
             if argv[at + 1 : at + 2] != ["job"]:
                 raise UserError(f"{flag} {' '.join(argv[at + 1 : at + 2])}: expected `{flag} job`.")
             cfg = compose_config(schema, name, argv[:at] + argv[at + 2 :], positional)
@@ -118,7 +119,8 @@ def prepare(
     Raises UserError naming what exists for an unknown flag, key, or group option, and for one argument too many.
     """
     overrides, waiting, fields = [], list(positional), {f.name for f in dataclasses.fields(schema)}
-    argv = with_robot(argv, CONF / f"{name}.yaml") if "env" in fields and "robot" not in fields else argv
+    if "env" in fields and "robot" not in fields:
+        argv = with_robot(argv, CONF / f"{name}.yaml", group_options("env"))
     for argument in argv:
         if argument.startswith("-"):
             raise UserError(f"Unknown flag {argument!r}. What exists: {FLAGS}; everything else is written key=value.")
@@ -135,7 +137,8 @@ def prepare(
             overrides.append(argument)
             continue
         key = key.lstrip("+")
-        key = SHORT[key] if key in SHORT and SHORT[key].split(".")[0] in fields else key
+        if key in SHORT and SHORT[key].split(".")[0] in fields:
+            key = SHORT[key]
         waiting = [k for k in waiting if k != key]
         overrides.append(_override(schema, key, value, sweep))
     return overrides

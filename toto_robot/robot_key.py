@@ -12,8 +12,9 @@ ALSO = {"iiwa": "kuka", "iiwa_gripper": "kuka_gripper", "panda": "franka"}
 _NAME = re.compile(r"(?P<robot>\w+?)(?P<task>_(?:reach|cabinet|pick|move|cube)(?:_pixmc)?)")
 
 
-def with_robot(argv: list[str], conf: Path) -> list[str]:
-    """`argv` with `robot=` taken into `env=`, or into the environment that the door's file `conf` names.
+def with_robot(argv: list[str], conf: Path, names: list[str]) -> list[str]:
+    """`argv` with `robot=` taken into `env=`, or into the environment that the door's file `conf` names. `names`:
+    the environments there are.
 
     Raises UserError listing the robots that do the task.
     """
@@ -22,7 +23,6 @@ def with_robot(argv: list[str], conf: Path) -> list[str]:
         return argv
     defaults = {key: value for each in yaml.safe_load(conf.read_text())["defaults"] if isinstance(each, dict) for key, value in each.items()}
     robot, env = given["robot"], given.get("env") or defaults.get("env") or ""
-    names = [path.stem for path in (conf.parent / "env").glob("*.yaml")]
     known = _NAME.fullmatch(env)
     if known is None:
         raise UserError(f"robot={robot}: {f'env={env}' if env else 'no env='} is not ROBOT_TASK. Write env=franka_pick robot={robot}.")

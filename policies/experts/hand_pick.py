@@ -72,9 +72,8 @@ class HandPick(Scripted):
         c, s = np.cos(self.pitch_rad), np.sin(self.pitch_rad)
         outward = np.arctan2(from_base[1], from_base[0])
         heading = outward + np.interp(np.hypot(from_base[0], from_base[1]), *self.heading_rad)
-        side = cube[:, (int(np.argmax(np.abs(cube[2]))) + 1) % 3]
         quarter = np.pi / 2
-        heading += self.face_share * ((np.arctan2(side[1], side[0]) - heading + quarter / 2) % quarter - quarter / 2)
+        heading += self.face_share * ((self._face_yaw(cube) - heading + quarter / 2) % quarter - quarter / 2)
         ahead, down = np.array([np.cos(heading), np.sin(heading), 0]), np.array([0, 0, -1.0])
         z, x = c * ahead + s * down, c * down - s * ahead
         return np.stack([x, np.cross(z, x), z], 1)

@@ -54,6 +54,12 @@ class Scripted:
         return vector * (top / size) if size > top else vector
 
     @staticmethod
+    def _face_yaw(cube) -> float:
+        """Yaw of a face that stands upright, radians, of a cube with this rotation (3, 3); the others are right angles on."""
+        side = cube[:, (int(np.argmax(np.abs(cube[2]))) + 1) % 3]
+        return np.arctan2(side[1], side[0])
+
+    @staticmethod
     def _upright(turn) -> np.ndarray:
         """Rotation vector that points the hand's z axis down."""
         axis = np.cross(turn[:, 2], (0, 0, -1.0))

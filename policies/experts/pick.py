@@ -54,11 +54,8 @@ class ScriptedPick(Scripted):
         velocity = self._capped(gain * error, min(top_m_s, self.speed_m_s))
         return self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), stiff)
 
-    @staticmethod
-    def _towards_face(turn, cube) -> np.ndarray:
+    def _towards_face(self, turn, cube) -> np.ndarray:
         """Rotation vector about the vertical that squares the fingers' closing axis to a face of the cube."""
-        up = int(np.argmax(np.abs(cube[2])))
-        side = cube[:, (up + 1) % 3]
-        delta = np.arctan2(side[1], side[0]) - np.arctan2(turn[1, 1], turn[0, 1])
+        delta = self._face_yaw(cube) - np.arctan2(turn[1, 1], turn[0, 1])
         return np.array([0, 0, np.sin(4 * delta) / 4])
 
