@@ -106,6 +106,14 @@ def _sensor(rng):
     return dict(noise_std=noise_std if rng.random() < 0.5 else 0.0, gain=gain)
 
 
+def sensed(frame: np.ndarray, look: Appearance, noise_key) -> np.ndarray:
+    """A drawn frame uint8 (H, W, 3) with the exposure and the sensor noise of `look`; `noise_key` seeds the noise."""
+    if not look.noise_std and look.gain == 1.0:
+        return frame
+    noise = look.noise_std * np.random.default_rng(noise_key).standard_normal(frame.shape)
+    return np.clip(frame * look.gain + noise, 0, 255).astype(np.uint8)
+
+
 def shifted(shift: str | None, rng: np.random.Generator) -> Appearance:
     """The look of one evaluation episode under `shift`; None is nominal.
 

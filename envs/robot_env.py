@@ -7,7 +7,7 @@ import mujoco
 import numpy as np
 
 from envs import scene
-from envs.appearance import LOOKS, NOMINAL, SHIFTS, Appearance, randomised, shifted
+from envs.appearance import LOOKS, NOMINAL, SHIFTS, Appearance, randomised, sensed, shifted
 from envs.drawing import canvas
 from envs.errors import EnvError
 
@@ -135,11 +135,23 @@ class RobotEnv(gym.Env):
         if not self.with_render:
             return np.zeros((size, size, 3), np.uint8)
         frame = canvas(self.model, size, size).draw(self.model, self.data, "wrist")
-        if self.look.noise_std or self.look.gain != 1.0:
-            rng = np.random.default_rng((self._look_seed, self.steps))  # the same frame again after set_state
-            noise = self.look.noise_std * rng.standard_normal(frame.shape)
-            frame = np.clip(frame * self.look.gain + noise, 0, 255).astype(np.uint8)
-        return frame
+        return sensed(frame, self.look, (self._look_seed, self.steps))  # the same frame again after set_state
+
+    def drawn_as(self, look: Appearance, noise_seed: int = 0) -> np.ndarray:
+        """The present state as the wrist camera sees it under `look`: uint8 (S, S, 3). No physics runs, and the
+        environment keeps its own look, so many looks of one state cost one drawing each."""
+        try:
+            self._wear(look)
+            frame = canvas(self.model, self.image_size, self.image_size).draw(self.model, self.data, "wrist")
+        finally:
+            self._wear(self.look)
+        return sensed(frame, look, (noise_seed, self.steps))
+
+    def _wear(self, look: Appearance) -> None:
+        """Writes `look` into the model and moves what only the eye sees: boxes, camera and lamp."""
+        scene.dress(self.model, self.data, look, self._nominal)
+        mujoco.mj_kinematics(self.model, self.data)
+        mujoco.mj_camlight(self.model, self.data)
 
     @property
     def cube_in_hand_m(self) -> np.ndarray:

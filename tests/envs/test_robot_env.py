@@ -1,5 +1,7 @@
 """Every environment: determinism, protocol numbers, success rule, observation layout."""
 
+from dataclasses import replace
+
 import gymnasium as gym
 import mujoco
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import envs
+from envs.appearance import randomised
 from policies.experts import ScriptedPick
 
 NAMES = envs.names()
@@ -102,6 +105,25 @@ def test_a_look_of_each_step_changes_pixels_never_the_motion_and_comes_back_with
     again = env.step(action)[0]["rgb"]
     env.set_state(state)
     np.testing.assert_array_equal(env.step(action)[0]["rgb"], again)
+
+
+def test_another_look_of_a_state_is_drawn_without_a_trace():
+    """`drawn_as` gives what an environment of that look shows, and the episode goes on bit for bit."""
+    rng = np.random.default_rng(3)
+    look = randomised(rng, clutter=True)
+    plain, watched, dressed = envs.make("franka_pick"), envs.make("franka_pick"), envs.make("franka_pick", appearance=look)
+    for env in (plain, watched, dressed):
+        env.reset(seed=5)
+    for _ in range(3):
+        action = rng.uniform(-1, 1, 8)
+        seen = watched.drawn_as(look)
+        np.testing.assert_array_equal(seen, dressed.observe()["rgb"])
+        frames = [env.step(action)[0]["rgb"] for env in (plain, watched, dressed)]
+        np.testing.assert_array_equal(frames[0], frames[1])
+        np.testing.assert_array_equal(plain.data.qpos, watched.data.qpos)
+    noisy = replace(look, noise_std=8.0)
+    assert (watched.drawn_as(noisy, 1) == watched.drawn_as(noisy, 1)).all()
+    assert (watched.drawn_as(noisy, 1) != watched.drawn_as(noisy, 2)).any()
 
 
 @pytest.mark.parametrize("name", ["franka_pick", "franka_cube"])

@@ -186,6 +186,10 @@ class DVAE(Tokenizer):
         """float [0, 1] (B, 3, H, W) to logits (B, V, H/8, W/8); differentiable."""
         return self.encoder(x.contiguous(memory_format=torch.channels_last))
 
+    def hidden(self, x: Tensor) -> Tensor:
+        """float [0, 1] (B, 3, H, W) to what the codes are read from: (B, 8·n_hid, H/8, W/8), not negative."""
+        return self.encoder.features(x.contiguous(memory_format=torch.channels_last))
+
     def to_codes(self, x: Tensor) -> Tensor:
         return self.logits(x).argmax(1)
 

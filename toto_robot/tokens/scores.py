@@ -9,11 +9,16 @@ from toto_robot.tokens.base import Tokenizer
 from toto_robot.video.frames import check_frames
 
 
-def block_means(frames, patch: int = 8) -> torch.Tensor:
-    """uint8 (B, H, W, 3) with each `patch` × `patch` block replaced by its mean colour: 24 bits a block, the bar to clear."""
+def block_colours(frames, patch: int = 8) -> torch.Tensor:
+    """Mean colour of each `patch` × `patch` block of uint8 (B, H, W, 3): float32 (B, H / patch, W / patch, 3), 0 to 255."""
     x = torch.as_tensor(frames).float()
     B, H, W, _ = x.shape
-    mean = x.reshape(B, H // patch, patch, W // patch, patch, 3).mean(dim=(2, 4)).round()
+    return x.reshape(B, H // patch, patch, W // patch, patch, 3).mean(dim=(2, 4))
+
+
+def block_means(frames, patch: int = 8) -> torch.Tensor:
+    """uint8 (B, H, W, 3) with each `patch` × `patch` block replaced by its mean colour: 24 bits a block, the bar to clear."""
+    mean = block_colours(frames, patch).round()
     return mean.repeat_interleave(patch, 1).repeat_interleave(patch, 2).to(torch.uint8)
 
 

@@ -1,0 +1,183 @@
+"""What another look of the same scene does to codes and features: the looks table.
+
+    python -m toto_robot.looks
+    python -m toto_robot.looks encoder=runs/toto/model real=VIDEO_FOLDER out=runs/looks
+
+A fixed set of states is drawn under several looks: 64 test and 224 training episodes of the scripted expert, whose
+actions are now and then replaced by random ones, two frames each. The seeds are fixed and no training run uses them. The
+tables say:
+  codes     the share of the codes that another look of the same state changes, and the share that differs between two
+            states in one look (random pairs of different episodes at the same step); with real=, jitters of real frames
+  distance  how far a look moves a feature, in units of the distance between two states
+  probe     millimetres of a linear probe for the cube's position, trained on nominal, random or mixed looks
+Intervals are bootstraps over episodes; the probe runs with three seeds. Writes looks.json, looks.md and looks.png to `out`.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import envs
+import toto_robot
+from envs.appearance import NOMINAL, SHIFTS, randomised, shifted
+from policies.labelling import make_labeller
+from toto_robot import door
+from toto_robot.errors import UserError
+from toto_robot.evaluation.looks import Looks, States, measure, measure_real
+from toto_robot.evaluation.looks_report import tables, write_report
+from toto_robot.video.decode import find_videos, iter_frames
+from toto_robot.video.jitter import exposed
+
+STEPS = (2, 16)
+"""Control steps at which the two frames of an episode are drawn."""
+PROBE_SEEDS = 3
+EXPOSURES = (1.02, 1.05)
+FIRST_SEED = {"train": 2**29, "test": 2**29 + 2**20}
+"""Episode seeds count up from here."""
+REAL_FRAMES = 192
+
+
+@dataclass
+class LooksConfig:
+    """Settings of `python -m toto_robot.looks`."""
+
+    encoder: str = "toto_tiny"
+    """Name of an encoder, or a model folder made by `pretrain`."""
+    env: str = "franka_pick"
+    """The environment whose states are drawn; it must have a cube."""
+    real: str = ""
+    """A folder of real videos whose frames are jittered too; empty for none."""
+    train: int = 224
+    """Episodes that the probes learn from. Another number gives another set."""
+    test: int = 64
+    """Episodes on which everything is measured."""
+    threads: int | None = None
+    """CPU threads; by default all cores."""
+    device: str = "cpu"
+    """Where the encoder runs: cpu or cuda."""
+    out: str = "runs/looks"
+    """Folder for the results."""
+
+    def __post_init__(self) -> None:
+        if self.train < 8 or self.test < 2:
+            raise UserError(f"expected train >= 8 and test >= 2 episodes, got {self.train} and {self.test}")
+
+
+def main(cfg: LooksConfig) -> dict:
+    torch.set_num_threads(cfg.threads or os.cpu_count() or 1)
+    encoder = toto_robot.load_encoder(cfg.encoder, pooling="grid", device=cfg.device)
+    if encoder.tokenizer.continuous or encoder.toto is None:
+        raise UserError(f"encoder={cfg.encoder} has no codes or no transformer; give toto_tiny or a model folder")
+    random_name = f"{cfg.encoder}_random" if cfg.encoder == "toto_tiny" else f"{cfg.encoder}:random"
+    random_weights = toto_robot.load_encoder(random_name, pooling="grid", device=cfg.device)
+    _tell(f"drawing {cfg.train} and {cfg.test} episodes of {cfg.env}")
+    train, test = training_states(cfg.env, cfg.train), measured_states(cfg.env, cfg.test)
+    found = measure(encoder, random_weights, train, test, seeds=PROBE_SEEDS, tell=_tell)
+    if cfg.real:
+        found = replace(found, real=measure_real(encoder, *_real_frames(cfg.real, encoder.image_size)))
+    facts = {"encoder": cfg.encoder, "tokenizer": encoder.tokenizer.fingerprint()[:16], "env": cfg.env,
+             "train_episodes": cfg.train, "test_episodes": cfg.test, "steps": list(STEPS)}  # fmt: skip
+    write_report(Path(cfg.out), found, facts)
+    print(tables(found), file=sys.stderr)
+    return {**facts, **summary(found), "out": cfg.out}
+
+
+def summary(found: Looks) -> dict:
+    """The numbers of the JSON line: codes changed by look, between states, and the probes trained on random looks."""
+    changed = {look: round(value.mean, 4) for look, value in found.changed.items()}
+    probe = {
+        f"{name} {layer}" if layer else name: {look: round(v.mean, 1) for look, v in tested.items()}
+        for (trained, name, layer), tested in found.probe.items()
+        if trained == "random"
+    }
+    return {"codes_changed": changed, "between_states": round(found.between.mean, 4), "guess_mm": round(found.guess_mm, 1),
+            "codes_used": found.codes_used, "probe_from_random_mm": probe}  # fmt: skip
+
+
+def states(env, seeds: range) -> Iterator[int]:
+    """Runs one episode for each seed and stops at each of `STEPS`; gives the episode's seed there.
+
+    As in `toto_robot.render`, random actions now and then take the expert's place, so that the camera sees the scene from
+    more places than a perfect expert visits.
+    """
+    labeller = make_labeller("scripted")
+    for seed in seeds:
+        rng, held, left = np.random.default_rng((seed, 7)), None, 0
+        share = rng.choice([0.0, 0.03, 0.08])
+        env.reset(seed=seed)
+        for step in range(max(STEPS) + 1):
+            if step in STEPS:
+                yield seed
+            action = labeller.label(env)
+            if left == 0 and rng.random() < share:
+                left, held = int(rng.integers(3, 12)), rng.uniform(-1, 1, len(action))
+            if left:
+                action, left = held, left - 1
+            env.step(action)
+
+
+def training_states(name: str, episodes: int) -> States:
+    """What the probes learn from: each state in the nominal look, and in one random look for each probe seed."""
+    looks = {"nominal": lambda seed, step: NOMINAL}
+    looks |= {
+        f"random {k}": lambda seed, step, k=k: randomised(np.random.default_rng((seed, step, k)), clutter=False)
+        for k in range(PROBE_SEEDS)
+    }
+    return _draw(name, _seeds("train", episodes), looks)
+
+
+def measured_states(name: str, episodes: int) -> States:
+    """What is measured: each state in the nominal look, under every shift (one look an episode), two exposures of the
+    nominal frame, and a new random look."""
+    looks = {"nominal": lambda seed, step: NOMINAL}
+    looks |= {shift: lambda seed, step, s=shift: shifted(s, np.random.default_rng((seed, 3))) for shift in SHIFTS}
+    looks["random"] = lambda seed, step: randomised(np.random.default_rng((seed, step, 11)), clutter=False)
+    found = _draw(name, _seeds("test", episodes), looks)
+    gains = {f"exposure ×{gain}": exposed(found.frames["nominal"], gain) for gain in EXPOSURES}
+    return replace(found, frames=gains | found.frames)
+
+
+def _seeds(side: str, episodes: int) -> range:
+    return range(FIRST_SEED[side], FIRST_SEED[side] + episodes)
+
+
+def _draw(name: str, seeds: range, looks: dict) -> States:
+    env = envs.make(name)
+    env.with_render = False  # frames are drawn only where they are wanted
+    frames: dict[str, list] = {look: [] for look in looks}
+    position, episode, step = [], [], []
+    for seed in states(env, seeds):
+        position.append(env.cube_in_hand_m)
+        episode.append(seed)
+        step.append(env.steps)
+        for look, dress in looks.items():
+            frames[look].append(env.drawn_as(dress(seed, env.steps), seed))
+    return States({look: np.stack(f) for look, f in frames.items()}, np.array(position, np.float32), np.array(episode),
+                  np.array(step))  # fmt: skip
+
+
+def _real_frames(folder: str, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """(frames uint8 (N, size, size, 3), video (N,)): a few frames of every video, spread over it."""
+    videos = find_videos(folder)
+    each, frames, video = max(1, REAL_FRAMES // max(1, len(videos))), [], []
+    for number, path in enumerate(videos):
+        pictures = [picture for _, picture in iter_frames(path, size)]
+        chosen = np.linspace(0, len(pictures) - 1, each + 2)[1:-1].round().astype(int)
+        frames += [pictures[i] for i in chosen]
+        video += [number] * len(chosen)
+    if not frames:
+        raise UserError(f"real={folder}: there is no video; give a folder with some, or leave real out")
+    return np.stack(frames), np.array(video)
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    door.run(main, LooksConfig, "looks", positional=("encoder",))
