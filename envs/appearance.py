@@ -12,6 +12,8 @@ from envs.errors import EnvError
 TEXTURE_SIZE = 64
 SHIFTS = ("colour", "light", "camera", "noise", "all")
 LOOKS = ("nominal", "random", "random_each_step", "cluttered")
+ALSO = ("nominal", "near", "random", "cluttered")
+"""What a state can be drawn as beside the look that the episode has."""
 
 
 @dataclass(frozen=True)
@@ -154,3 +156,16 @@ def randomised(rng: np.random.Generator, clutter: bool) -> Appearance:
         table_texture=None if plain[0] else random_texture(rng),
         floor_texture=None if plain[1] else random_texture(rng),
         distractors=boxes, **_light(rng), **_camera(rng), **({} if clutter else _sensor(rng)))
+
+
+def near(look: Appearance, rng: np.random.Generator) -> Appearance:
+    """Another look of the same scene: every colour moves by up to ±0.16, the lamp stands elsewhere with another strength and
+    tint. Textures, boxes and the camera stay, so a pixel shows the same point. Two such looks train a tokenizer whose codes
+    survive the change. The nominal look gives itself: what lies around it is what evaluation draws (`shifted`)."""
+    if look == NOMINAL:
+        return look
+    names = ("object_rgb", "table_rgb", "floor_rgb", "arm_rgb", "finger_rgb")
+    moved = {n: tuple(float(c) for c in np.clip(np.array(getattr(look, n)) + rng.uniform(-0.16, 0.16, 3), 0, 1)) for n in names}
+    # Colours alone, light alone, or both.
+    which = rng.random()
+    return replace(look, **(moved if which < 0.875 else {}), **(_light(rng, 0.8) if which < 0.75 or which >= 0.875 else {}))

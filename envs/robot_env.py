@@ -7,7 +7,7 @@ import mujoco
 import numpy as np
 
 from envs import scene
-from envs.appearance import LOOKS, NOMINAL, SHIFTS, Appearance, randomised, sensed, shifted
+from envs.appearance import ALSO, LOOKS, NOMINAL, SHIFTS, Appearance, near, randomised, sensed, shifted
 from envs.drawing import canvas
 from envs.errors import EnvError
 
@@ -24,8 +24,10 @@ class RobotEnv(gym.Env):
 
     def __init__(self, robot, task, protocol, *, name: str, privileged: bool = False, render: bool = True,
                  shift: str | None = None, appearance: Appearance | str = "nominal", image_size: int = 128,
-                 render_mode: str | None = None):
-        """`appearance`: an `Appearance`, or nominal, random or cluttered (a new look in each episode, see `randomised`),
+                 render_mode: str | None = None, also: tuple[str, ...] = ()):
+        """`also`: more looks of each state, as obs["rgb_also"] uint8 (K, S, S, 3), drawn anew in each step: nominal, near
+        (the episode's look with other colours and light, see `appearance.near`), random or cluttered.
+        `appearance`: an `Appearance`, or nominal, random or cluttered (a new look in each episode, see `randomised`),
         or random_each_step (a new one in each frame); `shift`: see `shifted`, of the nominal look only."""
         if shift is not None and shift not in SHIFTS:
             raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(SHIFTS)}")
@@ -33,6 +35,8 @@ class RobotEnv(gym.Env):
             raise EnvError(f"appearance={appearance!r} does not exist; there are: an Appearance, {', '.join(LOOKS)}")
         if shift is not None and appearance != "nominal":
             raise EnvError(f"shift={shift!r} changes the nominal look, but appearance={appearance!r}: give one of them")
+        if unknown := [name for name in also if name not in ALSO]:
+            raise EnvError(f"also={unknown[0]!r} does not exist; there are: {', '.join(ALSO)}")
         if image_size % 8 or image_size < 8:
             raise EnvError(f"image_size must be a multiple of 8 (the tokenizer's patch), got {image_size}")
         if render_mode not in (None, "rgb_array"):
@@ -41,7 +45,7 @@ class RobotEnv(gym.Env):
         self.model = scene.compose(robot, task, self.protocol)
         self.data = mujoco.MjData(self.model)
         self.task = task(self.model, robot, self.protocol)
-        self.with_privileged, self.with_render, self.shift = privileged, render, shift
+        self.with_privileged, self.with_render, self.shift, self.also = privileged, render, shift, tuple(also)
         self.appearance, self.image_size, self.render_mode = appearance, image_size, render_mode
         self.control_hz, self.horizon = self.protocol.control_hz, self.task.horizon
         self.metadata = {**self.metadata, "render_fps": int(self.control_hz)}
@@ -53,6 +57,8 @@ class RobotEnv(gym.Env):
         self.action_space = gym.spaces.Box(-1.0, 1.0, (len(self.action_names),), np.float32)
         box = lambda n: gym.spaces.Box(-np.inf, np.inf, (n,), np.float32)  # noqa: E731
         spaces = {"rgb": gym.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8), "proprio": box(2 * self.dof)}
+        if also:
+            spaces["rgb_also"] = gym.spaces.Box(0, 255, (len(also), image_size, image_size, 3), np.uint8)
         if privileged:
             spaces["privileged"] = box(2 * self.dof + len(self.task.privileged(self.data)))
         self.observation_space = gym.spaces.Dict(spaces)
@@ -117,6 +123,8 @@ class RobotEnv(gym.Env):
 
     def observe(self) -> dict[str, np.ndarray]:
         out = {"rgb": self._camera(), "proprio": self.proprio()}
+        if self.also:
+            out["rgb_also"] = np.stack([self._other_look(i, name) for i, name in enumerate(self.also)])
         if self.with_privileged:
             out["privileged"] = self.privileged()
         return out
@@ -146,6 +154,15 @@ class RobotEnv(gym.Env):
         finally:
             self._wear(self.look)
         return sensed(frame, look, (noise_seed, self.steps))
+
+    def _other_look(self, index: int, name: str) -> np.ndarray:
+        """The `index`-th further look of the present state; a state that is restored is drawn the same again."""
+        if not self.with_render:
+            return np.zeros((self.image_size, self.image_size, 3), np.uint8)
+        rng = np.random.default_rng((self._look_seed, self.steps, 2 + index))
+        look = {"nominal": lambda: NOMINAL, "near": lambda: near(self.look, rng)}.get(
+            name, lambda: randomised(rng, clutter=name == "cluttered"))()
+        return self.drawn_as(look, int(rng.integers(2**31)))
 
     def _wear(self, look: Appearance) -> None:
         """Writes `look` into the model and moves what only the eye sees: boxes, camera and lamp."""

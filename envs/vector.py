@@ -43,14 +43,14 @@ class VectorEnv:
 
     def __init__(self, name: str, num_envs: int, *, workers: int = 2, privileged: bool = False, render: bool = True,
                  labeller=None, shift: str | None = None, appearance="nominal", image_size: int = 128,
-                 snapshots: bool = False, views: tuple[str, ...] = (), backend: str = "mujoco"):
-        """`backend`: a simulator with single environments, mujoco or robosuite; `envs.make_vec` has all."""
+                 snapshots: bool = False, views: tuple[str, ...] = (), also: tuple[str, ...] = (), backend: str = "mujoco"):
+        """`also`: see `RobotEnv`; obs["rgb_also"] is (N, K, S, S, 3). `backend`: a simulator with single environments, mujoco or robosuite; `envs.make_vec` has all."""
         from envs.registry import make
 
         if num_envs < 1 or workers < 0:
             raise EnvError(f"num_envs must be at least 1 and workers at least 0, got {num_envs} and {workers}")
         options = dict(privileged=privileged, render=render, shift=shift, appearance=appearance, image_size=image_size,
-                       backend=backend)
+                       backend=backend, **({"also": tuple(also)} if also else {}))
         probe = make(name, **{**options, "render": False})
         self.name, self.num_envs, self.shift, self.labeller = name, num_envs, shift, labeller
         self.action_dim = probe.action_space.shape[0]
@@ -60,6 +60,8 @@ class VectorEnv:
         shapes = {"rgb": ((image_size, image_size, 3), np.uint8), "proprio": ((self.proprio_dim,), np.float32),
                   "reward": ((), np.float64), "terminated": ((), np.bool_), "truncated": ((), np.bool_),
                   "success": ((), np.bool_), "steps": ((), np.int64)}
+        if also:
+            shapes["rgb_also"] = ((len(also), image_size, image_size, 3), np.uint8)
         if privileged:
             shapes["privileged"] = ((self.privileged_dim,), np.float32)
         if labeller is not None:

@@ -1,10 +1,11 @@
 """Train a dVAE, the tokenizer of frames, on a folder of videos.
 
     python -m toto_robot.train_dvae data/clips data/dvae
-    python -m toto_robot.train_dvae data/clips data/dvae more=data/real_clips more_share=0.15 steps=12000
+    python -m toto_robot.train_dvae data/clips data/dvae twins=data/clips_twins more=data/real_clips more_share=0.15
 
-The official DALL·E architecture at a small size, with its Gumbel-softmax objective, started from
-k-means codes so that minutes on a CPU are enough (see toto_robot/tokens/train_dvae.py). Writes the averaged
+DALL·E's architecture at a small size. Its codes survive another exposure, lamp or colour: the training shows two looks of
+each state, with the jitter of a camera (see toto_robot/tokens/train_dvae.py). `twins` is a folder with a second look of each
+video, frame for frame, which `python -m toto_robot.render twins=true` makes; without it both looks are the same frame. Writes the averaged
 weights, scores on held-out videos beside the block-mean picture, a log, and a picture of reconstructions.
 A killed run goes on with resume=true.
 """

@@ -8,12 +8,14 @@ from square_frames import squares
 
 from toto_robot.errors import UserError
 from toto_robot.tokens.dvae import DVAE, map_pixels
-from toto_robot.tokens.training_frames import FramePool
-from toto_robot.tokens.dvae_loss import divergence_from_uniform, gumbel_softmax, logit_laplace_nll, usage_gap
-from toto_robot.tokens.scores import block_means, psnr_db, score_tokenizer
+from toto_robot.tokens.training_frames import FramePool, read_folder
+from toto_robot.video.jitter import JitterConfig
+from toto_robot.tokens.dvae_loss import logit_laplace_nll
+from toto_robot.tokens.scores import block_means, decoded_like, psnr_db, score_tokenizer
 from toto_robot.tokens.train_dvae import DVAETrainer, TrainDVAEConfig, train_dvae
 from toto_robot.tokens.training import cosine
 from toto_robot.video.decode import write_video
+from toto_robot.video.frames import to_float01, to_uint8, with_gains
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -21,7 +23,7 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-CONFIG = dict(vocab_size=32, image_size=32, steps=12, batch=4, crop=16, reseed_every=3, full_share=0.2, bottleneck=4)
+CONFIG = dict(vocab_size=32, image_size=32, steps=12, batch=4, crop=16, full_share=0.2, bottleneck=4)
 
 
 @pytest.fixture(scope="module")
@@ -51,22 +53,6 @@ def test_the_likelihood_is_highest_at_the_true_pixel():
     assert at(true) < at(true + 0.1) and at(true) < at(true - 0.1)
 
 
-def test_a_cold_sample_is_one_hot_and_follows_the_posterior():
-    draw = torch.Generator().manual_seed(0)
-    logits = torch.tensor([0.0, 1.0, 2.0])[None, :, None, None].expand(1, 3, 60, 60)
-    sample = gumbel_softmax(logits, 1e-3, torch.rand(logits.shape, generator=draw))
-    assert float((sample.max(1).values > 0.99).float().mean()) > 0.99
-    assert torch.allclose(sample.mean((0, 2, 3)), torch.softmax(logits[0, :, 0, 0], 0), atol=0.03)
-
-
-def test_divergences_are_zero_for_uniform_and_log_v_for_certain_posteriors():
-    assert float(divergence_from_uniform(torch.zeros(1, 8, 2, 2))) == pytest.approx(0, abs=1e-6)
-    certain = 100 * torch.nn.functional.one_hot(torch.arange(8), 8).t().reshape(1, 8, 2, 4).float()
-    assert float(divergence_from_uniform(certain)) == pytest.approx(math.log(8), abs=1e-4)
-    assert float(usage_gap(certain)) == pytest.approx(0, abs=1e-4)
-    assert float(usage_gap(certain[:, :, :1, :1].expand(1, 8, 2, 4))) == pytest.approx(math.log(8), abs=1e-4)
-
-
 def test_the_cosine_goes_from_start_to_end_and_stays_there():
     assert cosine(1, 1 / 16, 0) == 1 and cosine(1, 1 / 16, 1) == cosine(1, 1 / 16, 3) == 1 / 16
     assert cosine(0, 2, 0.5) == pytest.approx(1)
@@ -83,7 +69,7 @@ def test_block_means_and_their_psnr_are_what_they_say():
 
 
 def test_scores_count_codes_over_all_frames():
-    dvae = DVAETrainer(TrainDVAEConfig("v", "o", **CONFIG), None).dvae
+    dvae = DVAETrainer(TrainDVAEConfig("v", "o", canonical_exposure=False, **CONFIG), None).dvae
     frames = squares(9)
     codes = dvae.encode(frames)
     scores = score_tokenizer(dvae, frames, batch=4)
@@ -92,10 +78,61 @@ def test_scores_count_codes_over_all_frames():
     assert scores["psnr"] == pytest.approx(psnr_db(float(error)), abs=1e-4)
 
 
+def test_a_frame_is_scored_at_its_own_exposure():
+    """A tokenizer that brings frames to one exposure is not blamed for the three numbers that it took away."""
+    dvae = DVAETrainer(TrainDVAEConfig("v", "o", **CONFIG), None).dvae
+    frames = torch.from_numpy(squares(4))
+    gains = dvae.gains(to_float01(frames))
+    exact = with_gains(with_gains(to_float01(frames), gains), 1 / gains)
+    assert (to_uint8(exact).float() - frames.float()).abs().mean() < 12        # what gains clip is lost
+    assert decoded_like(dvae, dvae.encode(frames), frames).shape == frames.shape
+    assert (gains != 1).any()
+
+
 def test_batches_depend_on_seed_and_step_alone():
     pool = FramePool([squares(20), squares(20, 1)], [0.5, 0.5], seed=3)
     assert torch.equal(pool.batch(5, 4, 16), pool.batch(5, 4, 16))
     assert not torch.equal(pool.batch(5, 4, 16), pool.batch(6, 4, 16))
+
+
+def test_pairs_depend_on_seed_and_step_alone_and_show_one_state_twice():
+    frames = squares(20)
+    pool = FramePool([frames], [1.0], seed=3, twins=[255 - frames], jitter=JitterConfig(share=0.0))
+    clean, seen = pool.pairs(5, 4, lambda x: x, 32)
+    assert torch.equal(clean, seen)                                   # no jitter
+    assert torch.allclose(clean[:4], 1 - clean[4:])                   # the twin of each state, mirrored alike
+    jittered = FramePool([frames], [1.0], seed=3)
+    one, other = jittered.pairs(5, 4, lambda x: x, 16), jittered.pairs(5, 4, lambda x: x, 16)
+    assert all(torch.equal(a, b) for a, b in zip(one, other)) and one[0].shape == (8, 3, 16, 16)
+    assert torch.equal(one[0][:4], one[0][4:]) and not torch.equal(one[1][:4], one[1][4:])
+    assert not torch.equal(one[0], jittered.pairs(6, 4, lambda x: x, 16)[0])
+
+
+def test_codes_of_two_looks_agree_after_training_as_they_do_not_without_consistency():
+    """The same frames, tinted: what the training calls one state gets the same codes."""
+    frames = squares(200)
+    tinted = np.clip(frames * np.array([0.8, 1.0, 0.7]) + 20, 0, 255).astype(np.uint8)
+    changed = {}
+    for consistency in (0.0, 100.0):
+        cfg = TrainDVAEConfig("v", "o", **{**CONFIG, "steps": 100, "batch": 8, "crop": 32, "consistency": consistency})
+        trainer = DVAETrainer(cfg, FramePool([frames], [1.0], 0, [tinted], JitterConfig(share=0.0)))
+        for _ in range(cfg.steps):
+            trainer.advance()
+        one, other = (trainer.average.encode(x[:60]) for x in (frames, tinted))
+        changed[consistency] = float((one != other).float().mean())
+    assert changed[100.0] < 0.7 * changed[0.0]
+
+
+def test_twins_are_read_frame_for_frame(videos, tmp_path):
+    for i in range(4):
+        write_video(tmp_path / f"{i}.mp4", 255 - squares(12, i), fps=10)
+    read = read_folder(videos, size=32, every=2, most=100, held_out=0.25, tell=lambda text: None, twins=str(tmp_path))
+    assert read.twins.shape == read.train.shape
+    assert np.abs(read.twins.astype(int) - (255 - read.train.astype(int))).mean() < 12       # H.264 loses a little
+    write_video(tmp_path / "0.mp4", squares(6), fps=10)
+    write_video(tmp_path / "1.mp4", squares(6), fps=10)
+    with pytest.raises(UserError, match="film both again"):
+        read_folder(videos, size=32, every=1, most=100, held_out=0.25, tell=lambda text: None, twins=str(tmp_path))
 
 
 def test_training_learns_and_uses_its_codes():
@@ -113,7 +150,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     whole, half = DVAETrainer(cfg, pool), DVAETrainer(cfg, pool)
     for _ in range(cfg.steps):
         whole.advance()
-    for stop in (2, cfg.start_steps + 2, cfg.decoder_from, cfg.decoder_from + 2):         # in and between the phases
+    for stop in (2, cfg.start_steps, cfg.start_steps + 2):         # in and between the phases
         while half.step < stop:
             half.advance()
         half.save(tmp_path / "r.pt", "id")
@@ -156,7 +193,7 @@ def test_resuming_something_else_is_refused(videos, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [dict(crop=20), dict(steps=0), dict(start_share=1.0), dict(preset="huge"), dict(lr=0.0),
-                                   dict(precision="int8"), dict(start_share=0.6, decoder_share=0.5)])
+                                   dict(precision="int8"), dict(consistency=-1.0), dict(whitening_floor=0.0)])
 def test_impossible_keys_are_refused(wrong):
     with pytest.raises(UserError):
         TrainDVAEConfig("v", "o", **wrong)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from toto_robot.atomic import atomic_write_bytes
 from toto_robot.errors import UserError
+from toto_robot.tokens.scores import decoded_like
 from toto_robot.tokens.special import OFFSET, VIDEO_START
 from toto_robot.video.decode import iter_frames, write_video
 from toto_robot.video.sampling import SPACING_S, clip_indices
@@ -66,17 +67,19 @@ def complete(encoder, clip: np.ndarray, given: int, *, samples: int, temperature
         generator=torch.Generator(codes.device).manual_seed(seed),
     )  # fmt: skip
     made = (out[:, 1:] - OFFSET).view(samples, frames, tokens)
+    # All frames are shown at the exposure of the given ones: what comes after them is not known to a prediction.
+    shown = np.broadcast_to(clip[:given][-1:], clip.shape)
     return Completion(
         truth=clip,
-        tokens=_pixels(encoder, codes),
-        predicted=[_pixels(encoder, sample) for sample in made],
+        tokens=_pixels(encoder, codes, shown),
+        predicted=[_pixels(encoder, sample, shown) for sample in made],
         given=given,
         accuracy=(made[:, given:] == codes[given:]).double().mean().item(),
     )
 
 
-def _pixels(encoder, codes: Tensor) -> np.ndarray:
-    return encoder.tokenizer.decode(codes).cpu().numpy()
+def _pixels(encoder, codes: Tensor, like: np.ndarray) -> np.ndarray:
+    return decoded_like(encoder.tokenizer, codes, like).numpy()
 
 
 def save_completion(done: Completion, path: Path) -> tuple[Path, Path]:

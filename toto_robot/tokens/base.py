@@ -3,6 +3,7 @@
 Here is what all kinds share: the checks, exact float32, the fingerprint, the files. A kind adds a frozen config and
 three functions: `to_codes` and `to_pixels` between pixels in [0, 1] and a grid of codes, and `codebook`.
 """
+import dataclasses
 import hashlib
 import json
 from abc import ABC, abstractmethod
@@ -60,6 +61,11 @@ class Tokenizer(nn.Module, ABC):
     def codebook(self) -> Tensor:
         """Embedding of each code, float (V, D)."""
 
+    def gains(self, x: Tensor) -> Tensor:
+        """Factor of each channel (B, 3) from frames float [0, 1] (B, 3, H, W) to the pixels that their codes stand for: ones,
+        unless the tokenizer brings every frame to one exposure first."""
+        return torch.ones(len(x), 3, device=x.device)
+
     def grid(self, image_size: int) -> tuple[int, int]:
         """Token rows and columns of a square frame."""
         return token_grid(image_size, self.patch)
@@ -103,15 +109,21 @@ class Tokenizer(nn.Module, ABC):
 
     def fingerprint(self) -> str:
         """sha256 of the configuration and every weight: equal fingerprints give equal codes."""
-        digest = hashlib.sha256(json.dumps(asdict(self.config), sort_keys=True).encode())
+        digest = hashlib.sha256(json.dumps(self.fields(), sort_keys=True).encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
+    def fields(self) -> dict:
+        """The fields of the config; those that came later are left out at their default, so that what was made before keeps
+        its fingerprint."""
+        later = {f.name: f.default for f in dataclasses.fields(self.config) if f.metadata.get("later")}
+        return {k: v for k, v in asdict(self.config).items() if k not in later or v != later[k]}
+
     def described(self) -> dict:
         """What a config.yaml says of this tokenizer."""
-        return {self.kind: asdict(self.config)} | ({"source": self.source} if self.source else {})
+        return {self.kind: self.fields()} | ({"source": self.source} if self.source else {})
 
     def save(self, folder) -> None:
         """Write KIND.safetensors and config.yaml (fields and sha256) into `folder`."""

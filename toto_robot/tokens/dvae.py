@@ -4,7 +4,7 @@ Layout, initialisation and state-dict names follow github.com/openai/DALL-E, wit
 `.weight`/`.bias`. Codes are the argmax of the encoder's logits, in raster order; no noise at use.
 """
 from collections import OrderedDict
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from toto_robot.errors import UserError
 from toto_robot.tokens.base import Tokenizer, token_grid
+from toto_robot.video.frames import exposure_gains, with_gains
 
 PIXEL_EPS = 0.1          # logit-Laplace: pixels live in [0.1, 0.9]
 PATCH = 8                # pixels on the side of a token
@@ -30,13 +31,18 @@ class DVAEConfig:
     """Width of a code's embedding: output channels of the decoder's input convolution."""
     n_blk_per_group: int = 2
     """Residual blocks in each of the four groups."""
+    canonical_exposure: bool = field(default=False, metadata={"later": True})
+    """Whether a frame is brought to one exposure and white balance before it is encoded (ours; `exposure_gains`). Codes
+    then stand for pixels at that exposure, and a brighter lamp or a warmer one changes few of them."""
 
     def __post_init__(self):
-        for field in fields(self):
-            value = getattr(self, field.name)
-            least = 0 if field.name == "decoder_hid" else 1
+        if not isinstance(self.canonical_exposure, bool):
+            raise UserError(f"dvae.canonical_exposure: expected true or false, got {self.canonical_exposure!r}")
+        for name in ("vocab_size", "n_hid", "decoder_hid", "n_init", "n_blk_per_group"):
+            value = getattr(self, name)
+            least = 0 if name == "decoder_hid" else 1
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise UserError(f"dvae.{field.name}: expected a whole number of at least {least}, got {value!r}")
+                raise UserError(f"dvae.{name}: expected a whole number of at least {least}, got {value!r}")
         for name in ("n_hid", "decoder_hid"):
             if getattr(self, name) % 4:
                 raise UserError(f"dvae.{name}: expected a multiple of 4, got {getattr(self, name)}")
@@ -182,13 +188,21 @@ class DVAE(Tokenizer):
         """Token rows and columns of a square frame: (16, 16) at 128 px."""
         return token_grid(image_size, PATCH)
 
+    def gains(self, x: Tensor) -> Tensor:
+        return exposure_gains(x) if self.config.canonical_exposure else super().gains(x)
+
+    def prepared(self, x: Tensor) -> Tensor:
+        """What the encoder sees of float [0, 1] (B, 3, H, W): the same frames, at the canonical exposure where that is on."""
+        x = with_gains(x, self.gains(x)) if self.config.canonical_exposure else x
+        return x.contiguous(memory_format=torch.channels_last)
+
     def logits(self, x: Tensor) -> Tensor:
         """float [0, 1] (B, 3, H, W) to logits (B, V, H/8, W/8); differentiable."""
-        return self.encoder(x.contiguous(memory_format=torch.channels_last))
+        return self.encoder(self.prepared(x))
 
     def hidden(self, x: Tensor) -> Tensor:
         """float [0, 1] (B, 3, H, W) to what the codes are read from: (B, 8·n_hid, H/8, W/8), not negative."""
-        return self.encoder.features(x.contiguous(memory_format=torch.channels_last))
+        return self.encoder.features(self.prepared(x))
 
     def to_codes(self, x: Tensor) -> Tensor:
         return self.logits(x).argmax(1)

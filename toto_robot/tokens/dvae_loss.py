@@ -1,4 +1,4 @@
-"""The dVAE's training objective (Ramesh et al. 2021, App. A): relaxed sample, likelihood, divergence."""
+"""The dVAE's likelihood (Ramesh et al. 2021, App. A.3)."""
 import math
 
 import torch
@@ -20,24 +20,3 @@ def logit_laplace_nll(stats: Tensor, x: Tensor) -> Tensor:
     y = map_pixels(x)
     nll = math.log(2) + log_scale + (y * (1 - y)).log() + (torch.logit(y) - mean).abs() * torch.exp(-log_scale)
     return nll.mean()
-
-
-def gumbel_softmax(logits: Tensor, temperature: float, noise: Tensor) -> Tensor:
-    """A relaxed one-hot sample over dim 1; `noise` holds uniform numbers in [0, 1) of the logits' shape."""
-    gumbel = -torch.log(-torch.log(noise.clamp(1e-6, 1 - 1e-6)))
-    return torch.softmax((logits + gumbel) / temperature, dim=1)
-
-
-def divergence_from_uniform(logits: Tensor) -> Tensor:
-    """KL(q(code | frame) ‖ uniform) in nats, mean over tokens; logits (B, V, h, w)."""
-    log_q = torch.log_softmax(logits, dim=1)
-    return (log_q.exp() * log_q).sum(1).mean() + math.log(logits.shape[1])
-
-
-def usage_gap(logits: Tensor) -> Tensor:
-    """KL(mean over the batch's tokens of q ‖ uniform) in nats: 0 when all codes are equally likely overall (ours).
-
-    The divergence above also asks every single token to be undecided; this part of it only keeps codes in use.
-    """
-    mean = torch.softmax(logits, dim=1).mean(dim=(0, 2, 3))
-    return (mean * (mean + 1e-9).log()).sum() + math.log(logits.shape[1])

@@ -2,7 +2,8 @@
 
 Gumbel-softmax from random codes uses some twenty codes after minutes on a CPU. So the same encoder and
 decoder first learn as a continuous VAE through a narrow bottleneck z = P·h + b, posterior N(z, I), whose
-prior weight is steered until z carries as many nats as a code can. Centroids e of z then become codes, in
+prior weight is steered until z carries a given number of nats. z is then whitened by how much it differs
+between two looks of one state, and centroids e of z become codes, in
 the official layout: the encoder's output convolution gets rows 2κ·e·P and biases 2κ·e·b - κ‖e‖², so its
 logits are -κ‖z - e‖² + const, and the decoder's input convolution gets a column E·e for each code.
 κ is chosen by the mean entropy of a token's posterior: sampled codes then stray to near neighbours only.
@@ -34,6 +35,27 @@ class Bottleneck(nn.Module):
                 nats = 0.5 * torch.log1p(z.var(dim=(0, 2, 3))).sum()
                 self.log_weight += 0.02 * (nats / target_nats - 1).clamp(-1, 1)
         return self.log_weight.exp() * 0.5 * z.square().sum(1).mean()
+
+    @torch.no_grad()
+    def whiten(self, L: Tensor) -> None:
+        """Makes L·z the new z, L (d, d): the decoder sees what it saw before."""
+        P, b = self.project.weight[:, :, 0, 0], self.project.bias
+        self.project.weight.copy_((L @ P)[:, :, None, None])
+        self.project.bias.copy_(L @ b)
+        self.expand.weight.copy_((self.expand.weight[:, :, 0, 0] @ torch.linalg.inv(L))[:, :, None, None])
+
+
+@torch.no_grad()
+def look_whitening(one: Tensor, other: Tensor, floor: float) -> Tensor:
+    """L (d, d) that makes two looks of one state, z (N, d) each, differ equally in every direction.
+
+    The covariance of one − other is the metric, as in linear discriminant analysis. `floor` of its mean variance is added to
+    each direction, so that one in which looks hardly differ isn't stretched without bound.
+    """
+    apart = one - other
+    within = apart.T @ apart / (2 * len(apart))
+    values, vectors = torch.linalg.eigh(within)
+    return vectors @ torch.diag((values + floor * values.mean() + 1e-8).rsqrt()) @ vectors.T
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ import torch
 
 from toto_robot.errors import UserError
 from toto_robot.tokens.base import Tokenizer
-from toto_robot.video.frames import check_frames
+from toto_robot.video.frames import check_frames, to_float01, to_uint8, with_gains
 
 
 def block_colours(frames, patch: int = 8) -> torch.Tensor:
@@ -27,8 +27,18 @@ def psnr_db(squared_error_mean: float) -> float:
     return float("inf") if squared_error_mean <= 0 else 10 * float(np.log10(255.0 ** 2 / squared_error_mean))
 
 
+def decoded_like(tokenizer: Tokenizer, codes: torch.Tensor, frames) -> torch.Tensor:
+    """Codes (B, S) to uint8 (B, H, W, 3) at the exposure of `frames` uint8 (B, H, W, 3). Where the tokenizer brings frames to
+    one exposure, the three gains of each frame are taken back."""
+    pixels = tokenizer.decode(codes, height=frames.shape[1]).cpu()
+    gains = tokenizer.gains(to_float01(frames).to(tokenizer.device)).cpu()
+    if bool((gains == 1).all()):
+        return pixels
+    return to_uint8(with_gains(to_float01(pixels), 1 / gains))
+
+
 def score_tokenizer(tokenizer: Tokenizer, frames, batch: int = 64) -> dict:
-    """Held-out scores over frames uint8 (N, H, W, 3): psnr and psnr_block_mean in dB (of the mean squared
+    """Held-out scores over frames uint8 (N, H, W, 3), each decoded at its own exposure: psnr and psnr_block_mean in dB (of the mean squared
     error over all pixels), codes_used, usage (share of the vocabulary) and perplexity of the code histogram."""
     check_frames(frames)
     if len(frames) == 0:
@@ -39,7 +49,7 @@ def score_tokenizer(tokenizer: Tokenizer, frames, batch: int = 64) -> dict:
         part = torch.as_tensor(frames[start:start + batch])
         codes = tokenizer.encode(part)
         counts += torch.bincount(codes.flatten().cpu(), minlength=tokenizer.vocab_size)
-        back = tokenizer.decode(codes, height=part.shape[1]).cpu()
+        back = decoded_like(tokenizer, codes, part)
         error += float((back.float() - part.float()).square().mean()) * len(part)
         mean_error += float((block_means(part, tokenizer.patch).float() - part.float()).square().mean()) * len(part)
     share = counts[counts > 0].double() / counts.sum()
@@ -62,7 +72,7 @@ def reconstruction_png(tokenizer: Tokenizer, frames_by_source: dict, path, colum
     for source, frames in frames_by_source.items():
         frames = np.asarray(frames)
         pick = frames[np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int)]
-        made = tokenizer.decode(tokenizer.encode(pick), height=pick.shape[1]).cpu().numpy()
+        made = decoded_like(tokenizer, tokenizer.encode(pick), pick).numpy()
         scores = score_tokenizer(tokenizer, pick)
         strips += [(source, pick), (f"{tokenizer.kind} {scores['psnr']:.1f} dB", made),
                    (f"block mean {scores['psnr_block_mean']:.1f} dB", block_means(pick, tokenizer.patch).numpy())]

@@ -1,16 +1,14 @@
 """Train a dVAE on video frames: `train_dvae(cfg)`.
 
-After Ramesh et al. 2021, App. A.2: Gumbel-softmax with temperature 1 → 1/16, weight of the divergence
-from uniform 0 → β (β/192 a pixel-channel), logit-Laplace likelihood, AdamW, averaged weights; the schedules are shares
-of the steps here, not their 3 million updates. Ours: the start in three phases (dvae_start.py),
-  1 continuous  `start_share` of the steps through a bottleneck,
-  2 codes       k-means on the bottleneck, written into the official layout,
-  3 discrete    Gumbel-softmax, with dead codes re-seeded and a weight on the divergence of the batch's
-                mean posterior from uniform,
-  4 decoder     encoder frozen with every code in use (busy codes are split until none is idle), decoder trained
-                on hard codes, which is how it is used; no code can die here, and PSNR gains most.
-Training sees 64-pixel crops (the model is fully convolutional), and whole frames for the last `full_share` of the
-steps.
+Network, layout and likelihood are those of Ramesh et al. 2021 (App. A). The objective is ours: DALL·E's Gumbel-softmax
+needs 3 million updates, and the codes that it finds name brightness as much as things. Here every batch holds two looks of
+each state (twins, or one frame twice), jittered like a camera's pictures, and the decoder gives the clean ones back:
+  1 continuous  `start_share` of the steps: a VAE through a narrow bottleneck z. `consistency` weighs the divergence between
+                the two looks' posteriors, so that z holds what both looks share.
+  2 codes       z is whitened by how much two looks of one state differ (a step across a direction in which looks differ
+                counts little), k-means gives the codes, and codes and whitening are written into the official layout.
+                Busy codes are split until every code has tokens.
+  3 decoder     the encoder is frozen, and the decoder learns from hard codes, which is how it is used.
 """
 import copy
 import math
@@ -18,12 +16,11 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from toto_robot.tokens.dvae import DVAE, preset
 from toto_robot.tokens.dvae_config import TrainDVAEConfig
-from toto_robot.tokens.dvae_loss import PIXELS_A_TOKEN, divergence_from_uniform, gumbel_softmax, logit_laplace_nll, usage_gap
-from toto_robot.tokens.dvae_start import Bottleneck, choose_kappa, split_dead_codes, unit_gain_, write_codes
+from toto_robot.tokens.dvae_loss import PIXELS_A_TOKEN, logit_laplace_nll
+from toto_robot.tokens.dvae_start import Bottleneck, choose_kappa, look_whitening, split_dead_codes, unit_gain_, write_codes
 from toto_robot.tokens.kmeans import kmeans
 from toto_robot.tokens.training import TokenizerTrainer, cosine, train_tokenizer
 from toto_robot.tokens.training_frames import FramePool
@@ -36,7 +33,7 @@ class DVAETrainer(TokenizerTrainer):
 
     def __init__(self, cfg: TrainDVAEConfig, pool: FramePool):
         super().__init__(cfg, pool)
-        config = preset(cfg.preset)
+        config = replace(preset(cfg.preset), canonical_exposure=cfg.canonical_exposure)
         config = replace(config, vocab_size=cfg.vocab_size) if cfg.vocab_size else config
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(cfg.seed)
@@ -56,20 +53,12 @@ class DVAETrainer(TokenizerTrainer):
                    "scale": gain if scaled else 1.0} for scaled in (True, False)]
         return torch.optim.AdamW(groups, lr=self.cfg.lr, betas=(0.9, 0.99), weight_decay=1e-4)
 
-    def _set_rate(self, rate: float) -> float:
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["scale"]
-        return rate
-
     def advance(self) -> dict:
         step, cfg = self.step, self.cfg
         if step == cfg.start_steps:
             self._write_codes()
-        if step == cfg.decoder_from:
-            self._freeze_encoder()
         noise = torch.Generator().manual_seed(cfg.seed * 1_000_003 + step + 500_000_009)
-        phase = self._continuous if step < cfg.start_steps else self._discrete if step < cfg.decoder_from else self._decoder
-        loss, values = phase(noise)
+        loss, values = self._continuous(noise) if step < cfg.start_steps else self._decoder()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
@@ -77,64 +66,86 @@ class DVAETrainer(TokenizerTrainer):
         self.optimizer.step()
         self.step += 1
         if self.step > cfg.start_steps:
-            self.update_average(self.dvae, self.step - (cfg.decoder_from if self.step > cfg.decoder_from else cfg.start_steps))
-            if self.step < cfg.decoder_from:
-                values |= self.reseed(cfg.decoder_from)
+            self.update_average(self.dvae, self.step - cfg.start_steps)
         return values
+
+    def pairs(self, step: int, count: int, crop: int) -> tuple[Tensor, Tensor]:
+        """(clean, seen) of `FramePool.pairs`, as the encoder sees them."""
+        clean, seen = self.pool.pairs(step, count, self.dvae.prepared, crop)
+        return clean.to(self.cfg.device), seen.to(self.cfg.device)
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        return self.pairs(self.step, *self.batch_shape())
+
+    def _set_rate(self, rate: float) -> float:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["scale"]
+        return rate
 
     def _continuous(self, noise: torch.Generator) -> tuple[Tensor, dict]:
         cfg = self.cfg
-        rate = self._set_rate(cfg.lr * min(1, (self.step + 1) / 50) * cosine(1, 0.3, self.step / cfg.start_steps))
-        x = self.pool.batch(self.step, cfg.batch, cfg.crop).to(cfg.device)
+        rate = self._set_rate(cfg.lr * min(1, (self.step + 1) / 50) * cosine(1, 0.1, self.step / cfg.start_steps))
+        clean, seen = self._batch()
         with self.autocast():
-            features = self.dvae.encoder.features(x)
+            features = self.dvae.encoder.features(seen)
         z = self.bottleneck.project(features.float())
         sample = z + torch.randn(z.shape, generator=noise).to(z.device)
         with self.autocast():
             stats = self.dvae.decoder.from_embedding(self.bottleneck.expand(sample))
-        nll = logit_laplace_nll(stats, x)
+        nll = logit_laplace_nll(stats, clean)
+        one, other = z.chunk(2)
+        apart = 0.5 * (one - other).square().sum(1).mean()      # KL(N(one, I) ‖ N(other, I)) in nats a token
         target = cfg.bottleneck_nats * math.log(self.dvae.vocab_size)
         loss = nll + self.bottleneck.prior_penalty(z, steer=self.step >= 50, target_nats=target)
-        return loss, {"phase": "continuous", "loss": nll.detach(), "lr": rate}
+        loss = loss + cfg.consistency / PIXELS_A_TOKEN * apart
+        return loss, {"phase": "continuous", "loss": nll.detach(), "apart": apart.detach(), "lr": rate}
 
-    def _discrete(self, noise: torch.Generator) -> tuple[Tensor, dict]:
+    def _decoder(self) -> tuple[Tensor, dict]:
         cfg = self.cfg
-        done = (self.step - cfg.start_steps) / max(1, cfg.decoder_from - cfg.start_steps)
-        warm = min(1, (self.step - cfg.start_steps + 1) / 50)
-        rate = self._set_rate(cfg.lr * warm * cosine(1, 0.02, done))
-        temperature, beta = cosine(1, cfg.temperature_end, done / 0.8), cosine(0, cfg.beta, done / 0.3)
-        x = self.batch()
-        with self.autocast():
-            features = self.dvae.encoder.features(x)
-        logits = self.dvae.encoder.blocks.output.conv(features.float())
-        soft = gumbel_softmax(logits, temperature, torch.rand(logits.shape, generator=noise).to(logits.device))
-        with self.autocast():
-            stats = self.dvae.decoder(soft)
-        nll = logit_laplace_nll(stats, x)
-        kl, gap = divergence_from_uniform(logits), usage_gap(logits)
-        self.counts += torch.bincount(logits.detach().argmax(1).flatten(), minlength=self.dvae.vocab_size)
-        loss = nll + beta / PIXELS_A_TOKEN * kl + cfg.usage * gap
-        return loss, {"phase": "discrete", "loss": nll.detach(), "kl": kl.detach(), "usage_gap": gap.detach(),
-                      "temperature": temperature, "lr": rate}
-
-    def _decoder(self, noise: torch.Generator) -> tuple[Tensor, dict]:
-        cfg = self.cfg
-        since, of = self.step - cfg.decoder_from, max(1, cfg.steps - cfg.decoder_from)
+        since, of = self.step - cfg.start_steps, max(1, cfg.steps - cfg.start_steps)
         rate = self._set_rate(cfg.lr * 2 / 3 * min(1, (since + 1) / 50) * cosine(1, 0.02, since / of))
-        x = self.batch()
+        clean, seen = self._batch()
         with torch.no_grad():
-            hard = one_hot(self.dvae.logits(x).argmax(1), self.dvae.vocab_size).movedim(-1, 1).float()
+            codes = self.dvae.encoder(seen).argmax(1)
+        embedded = self.dvae.decoder.embed(codes)
         with self.autocast():
-            stats = self.dvae.decoder(hard)
-        nll = logit_laplace_nll(stats, x)
-        return nll, {"phase": "decoder", "loss": nll.detach(), "lr": rate}
+            stats = self.dvae.decoder.from_embedding(embedded)
+        nll = logit_laplace_nll(stats, clean)
+        one, other = codes.chunk(2)
+        changed = (one != other).float().mean()
+        return nll, {"phase": "decoder", "loss": nll.detach(), "changed": changed, "lr": rate}
 
     @torch.no_grad()
-    def _freeze_encoder(self) -> None:
-        """Phase 4: from the averaged weights, split busy codes until every code has tokens, then freeze the encoder."""
-        self.dvae.load_state_dict(self.average.state_dict())
-        draw = torch.Generator().manual_seed(self.cfg.seed + 4)
-        features, output = self._features(300, salt=5), self.dvae.encoder.blocks.output.conv
+    def _features(self, tokens_a_code: int, salt: int) -> tuple[Tensor, Tensor]:
+        """Encoder features of two looks, (N, C) each, of whole training frames drawn by (seed, step, salt), N >= V ·
+        tokens_a_code / 2."""
+        parts, frames = [], tokens_a_code * self.dvae.vocab_size / DVAE.grid(self.cfg.image_size)[0] ** 2
+        for i in range(0, math.ceil(frames), 4):
+            _, seen = self.pairs(self.step + salt * 10_000_019 + i * 97, 2, self.cfg.image_size)
+            parts.append(self.dvae.encoder.features(seen).movedim(1, -1).unflatten(0, (2, -1)).flatten(1, -2))
+        one, other = torch.cat(parts, dim=1)
+        return one, other
+
+    @torch.no_grad()
+    def _write_codes(self) -> None:
+        """Phase 2, on 200 tokens a code; then only the decoder is trained."""
+        cfg, draw = self.cfg, torch.Generator().manual_seed(self.cfg.seed + 2)
+        features = self._features(200, salt=1)
+        P, b = self.bottleneck.project.weight[:, :, 0, 0], self.bottleneck.project.bias
+        one, other = (torch.addmm(b, part, P.t()) for part in features)
+        self.bottleneck.whiten(look_whitening(one, other, cfg.whitening_floor))
+        P, b = self.bottleneck.project.weight[:, :, 0, 0], self.bottleneck.project.bias
+        z = torch.addmm(b, torch.cat(features), P.t()).cpu()
+        z = z[torch.randperm(len(z), generator=draw)]
+        centroids = kmeans(z, self.dvae.vocab_size, draw, iterations=20)
+        kappa = choose_kappa(z[:4096], centroids, cfg.start_entropy)
+        write_codes(self.dvae, self.bottleneck, centroids.to(cfg.device), kappa)
+        self._split_until_all_are_used(draw)
+        self.average.load_state_dict(self.dvae.state_dict())
+        self._train_decoder_only()
+
+    def _split_until_all_are_used(self, draw: torch.Generator) -> None:
+        features, output = torch.cat(self._features(300, salt=5)), self.dvae.encoder.blocks.output.conv
         for _ in range(12):
             codes = torch.cat([torch.addmm(output.bias, part, output.weight[:, :, 0, 0].t()).argmax(1)
                                for part in features.split(20_000)])
@@ -143,50 +154,14 @@ class DVAETrainer(TokenizerTrainer):
                 break
             some = features[torch.randperm(len(features), generator=draw)[:40_000]]
             split_dead_codes(self.dvae, some, idle, draw)
-        self.average.load_state_dict(self.dvae.state_dict())
-        self._train_decoder_only()
 
     def _train_decoder_only(self) -> None:
         for p in (*self.dvae.encoder.parameters(), *self.bottleneck.parameters()):
             p.requires_grad_(False)
         self.optimizer = self._optimizer()
 
-    @torch.no_grad()
-    def _features(self, tokens_a_code: int, salt: int) -> Tensor:
-        """Encoder features (N, C) of whole training frames drawn by (seed, step, salt), N >= V · tokens_a_code."""
-        parts, frames = [], tokens_a_code * self.dvae.vocab_size / DVAE.grid(self.cfg.image_size)[0] ** 2
-        for i in range(0, math.ceil(frames), 4):
-            x = self.pool.batch(self.step + salt * 10_000_019 + i * 97, 4, self.cfg.image_size).to(self.cfg.device)
-            parts.append(self.dvae.encoder.features(x).movedim(1, -1).flatten(0, 2))
-        return torch.cat(parts)
-
-    @torch.no_grad()
-    def _write_codes(self) -> None:
-        """Phase 2: k-means on the bottleneck of 200 tokens a code, into encoder and decoder."""
-        draw = torch.Generator().manual_seed(self.cfg.seed + 2)
-        features = self._features(200, salt=1)
-        P, b = self.bottleneck.project.weight[:, :, 0, 0], self.bottleneck.project.bias
-        z = torch.addmm(b, features, P.t()).cpu()
-        centroids = kmeans(z, self.dvae.vocab_size, draw, iterations=20)
-        kappa = choose_kappa(z[:4096], centroids, self.cfg.start_entropy)
-        write_codes(self.dvae, self.bottleneck, centroids.to(self.cfg.device), kappa)
-        self.average.load_state_dict(self.dvae.state_dict())
-        self.optimizer = self._optimizer()
-
-    def move_codes(self, dead: Tensor) -> int:
-        """Split busy codes for them, in the average and in the optimizer too."""
-        moved = split_dead_codes(self.dvae, self._features(32, salt=3), dead, torch.Generator().manual_seed(self.step))
-        for name in ("encoder.blocks.output.conv.weight", "encoder.blocks.output.conv.bias", "decoder.blocks.input.weight"):
-            now = self.dvae.get_parameter(name)
-            rows = (slice(None), moved) if name.startswith("decoder") else (moved,)
-            self.average.get_parameter(name)[rows] = now[rows]
-            for moment in ("exp_avg", "exp_avg_sq"):
-                if moment in self.optimizer.state[now]:
-                    self.optimizer.state[now][moment][rows] = 0
-        return len(moved)
-
     def phase_began(self) -> None:
-        if self.step > self.cfg.decoder_from:
+        if self.step > self.cfg.start_steps:
             self._train_decoder_only()
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from toto_robot.errors import UserError
 from toto_robot.tokens.kmeans import kmeans, nearest_centroid
@@ -38,6 +38,8 @@ class TrainVQGANConfig(TokenizerTrainingConfig):
     """Weight of both codebook terms beside the reconstruction's."""
     lr: float = 1e-3
     """Peak learning rate of both phases."""
+    reseed_every: int = 100
+    """Steps between re-seedings of dead codes, until 80 % of the discrete phase."""
 
     @property
     def patch(self) -> int:
@@ -52,14 +54,24 @@ class TrainVQGANConfig(TokenizerTrainingConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.reseed_every < 1:
+            raise UserError(f"reseed_every: expected at least 1, got {self.reseed_every}")
         if self.commitment < 0 or not self.codebook > 0:
             raise UserError("commitment must be at least 0 and codebook above 0")
 
 
-class VQGANTrainer(TokenizerTrainer):
-    """The state of a run: the tokenizer, its average, the optimizer, the step."""
+class Counts(nn.Module):
+    """How often each code was chosen since the last re-seeding."""
 
-    parts = ("model", "average", "optimizer")
+    def __init__(self, codes: int):
+        super().__init__()
+        self.register_buffer("chosen", torch.zeros(codes, dtype=torch.int64))
+
+
+class VQGANTrainer(TokenizerTrainer):
+    """The state of a run: the tokenizer, its average, the optimizer, the counts, the step."""
+
+    parts = ("model", "average", "optimizer", "counts")
 
     def __init__(self, cfg: TrainVQGANConfig, pool: FramePool):
         super().__init__(cfg, pool)
@@ -67,7 +79,7 @@ class VQGANTrainer(TokenizerTrainer):
             torch.manual_seed(cfg.seed)
             self.model = VQGAN(cfg.network).to(cfg.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
-        self.counts = torch.zeros(cfg.network.vocab_size, dtype=torch.int64, device=cfg.device)
+        self.counts = Counts(cfg.network.vocab_size).to(cfg.device)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=cfg.lr, betas=(0.9, 0.99), weight_decay=1e-4)
 
     def advance(self) -> dict:
@@ -79,7 +91,7 @@ class VQGANTrainer(TokenizerTrainer):
         rate = cfg.lr * min(1, (since + 1) / 50) * cosine(1, 0.02 if discrete else 0.5, since / max(1, of))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        x = 2 * self.batch() - 1
+        x = 2 * self.pool.batch(step, *self.batch_shape()).to(cfg.device) - 1
         with self.autocast():
             z = self.model.encoder(x)
         z = self.model.quant_conv(z.float())
@@ -101,13 +113,13 @@ class VQGANTrainer(TokenizerTrainer):
         self.step += 1
         if discrete:
             self.update_average(self.model, self.step - cfg.start_steps)
-            values |= self.reseed(cfg.steps)
+            values |= self._reseed()
         return values | {"loss": error.detach()}
 
     def _quantize(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """The nearest codes' vectors (B, D, h, w) with the gradient of z, and the codebook terms."""
         codes = self.model.quantize.codes(z.detach())
-        self.counts += torch.bincount(codes.flatten(), minlength=len(self.counts))
+        self.counts.chosen += torch.bincount(codes.flatten(), minlength=len(self.counts.chosen))
         nearest = F.embedding(codes, self.model.quantize.embedding.weight).movedim(-1, 1)
         terms = (nearest - z.detach()).square().mean() + self.cfg.commitment * (nearest.detach() - z).square().mean()
         return z + (nearest - z).detach(), terms
@@ -125,14 +137,27 @@ class VQGANTrainer(TokenizerTrainer):
     @torch.no_grad()
     def _write_codes(self) -> None:
         """k-means on 100 tokens a code is the codebook."""
-        z = self._outputs(100 * len(self.counts), salt=1).cpu()
-        centroids = kmeans(z, len(self.counts), torch.Generator().manual_seed(self.cfg.seed + 2), iterations=20)
+        codes = self.cfg.network.vocab_size
+        z = self._outputs(100 * codes, salt=1).cpu()
+        centroids = kmeans(z, codes, torch.Generator().manual_seed(self.cfg.seed + 2), iterations=20)
         self.model.quantize.embedding.weight.copy_(centroids)
         self.average.load_state_dict(self.model.state_dict())
 
-    def move_codes(self, dead: Tensor) -> int:
-        """Onto tokens that are far from every code."""
-        z, codebook = self._outputs(16 * len(self.counts), salt=3), self.model.quantize.embedding.weight
+    @torch.no_grad()
+    def _reseed(self) -> dict:
+        """Every `reseed_every` steps: count codes that no token chose since, and move them, until 80 % of the discrete phase."""
+        since = self.step - self.cfg.start_steps
+        if since % self.cfg.reseed_every:
+            return {}
+        dead = (self.counts.chosen == 0).nonzero()[:, 0]
+        self.counts.chosen.zero_()
+        if not len(dead) or since > 0.8 * (self.cfg.steps - self.cfg.start_steps):
+            return {"dead": len(dead)}
+        return {"dead": len(dead), "moved": self._move_codes(dead)}
+
+    def _move_codes(self, dead: Tensor) -> int:
+        """Puts the codes `dead` (n,) onto tokens that are far from every code; returns how many were moved."""
+        z, codebook = self._outputs(16 * self.cfg.network.vocab_size, salt=3), self.model.quantize.embedding.weight
         _, distance = nearest_centroid(z, codebook)
         draw = torch.Generator().manual_seed(self.step)
         chosen = torch.multinomial(distance.cpu().double() + 1e-12, len(dead), generator=draw).to(z.device)

@@ -10,7 +10,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,11 @@ from toto_robot.atomic import atomic_write_bytes, atomic_write_text
 from toto_robot.errors import UserError
 from toto_robot.tokens.base import Tokenizer, token_grid
 from toto_robot.tokens.scores import reconstruction_png, score_tokenizer
-from toto_robot.tokens.training_frames import FramePool, read_folder
+from toto_robot.tokens.training_frames import FramePool, Frames, read_folder
+from toto_robot.video.jitter import JitterConfig
 
 RESUME, LOG, METRICS, PICTURE = "resume.pt", "log.jsonl", "metrics.json", "reconstructions.png"
-NOT_COMPARED = ("out", "resume", "checkpoint_s", "videos", "more")
+NOT_COMPARED = ("out", "resume", "checkpoint_s", "videos", "more", "twins")
 """Keys in which a resumed run may differ: where and when, but not what (the frames themselves are compared)."""
 
 
@@ -41,6 +42,11 @@ class TokenizerTrainingConfig(ABC):
     """Folder for the weights, config.yaml, metrics.json, log.jsonl and reconstructions.png."""
     more: str = ""
     """A second folder of videos (real ones beside rendered ones, say), or nothing."""
+    twins: str = ""
+    """Folder with a second look of each of `videos` under the same name, frame for frame (`render twins=true` makes one), or
+    nothing. Only the dVAE uses them."""
+    jitter: JitterConfig = field(default_factory=JitterConfig)
+    """How the frames that the dVAE sees are changed: exposure, white balance, noise, blur, JPEG. The target is clean."""
     more_share: float = 0.15
     """Share of each batch that comes from the second folder."""
     preset: str = "tiny"
@@ -69,8 +75,6 @@ class TokenizerTrainingConfig(ABC):
     """Peak learning rate of every phase."""
     average: float = 0.998
     """Decay of the averaged weights, which are what is saved."""
-    reseed_every: int = 100
-    """Steps between re-seedings of dead codes, until 80 % of the discrete phase."""
     precision: str = "float32"
     """float32, or bfloat16 for the convolutions but the codes' own: equal scores in 0.65 of the time on a CPU that
     multiplies in bfloat16 (avx512_bf16 in /proc/cpuinfo), slower on one that doesn't."""
@@ -93,7 +97,7 @@ class TokenizerTrainingConfig(ABC):
         token_grid(self.image_size, patch)
         if self.crop % patch or not patch <= self.crop <= self.image_size:
             raise UserError(f"crop: expected a multiple of {patch} up to image_size={self.image_size}, got {self.crop}")
-        for name in ("steps", "batch", "reseed_every", "frames_every", "frames_max"):
+        for name in ("steps", "batch", "frames_every", "frames_max"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if self.precision not in ("float32", "bfloat16"):
@@ -116,8 +120,6 @@ class TokenizerTrainer(ABC):
     parts: tuple[str, ...]
     """Attributes whose `state_dict` the next step depends on."""
     average: Tokenizer
-    counts: Tensor
-    """How often each code was chosen since the last re-seeding."""
 
     def __init__(self, cfg, pool: FramePool):
         self.cfg, self.pool, self.step = cfg, pool, 0
@@ -130,12 +132,12 @@ class TokenizerTrainer(ABC):
         """bfloat16 where the keys ask for it."""
         return torch.autocast(torch.device(self.cfg.device).type, torch.bfloat16, enabled=self.cfg.precision == "bfloat16")
 
-    def batch(self) -> Tensor:
-        """float32 [0, 1] (B, 3, H, W) of this step: crops, and whole frames at the end."""
-        cfg, size, count = self.cfg, self.cfg.crop, self.cfg.batch
+    def batch_shape(self) -> tuple[int, int]:
+        """(count, side in pixels) of this step's pictures: crops, and whole frames at the end with as many pixels in all."""
+        cfg = self.cfg
         if self.step >= cfg.steps - round(cfg.steps * cfg.full_share):
-            size, count = cfg.image_size, max(1, cfg.batch * cfg.crop ** 2 // cfg.image_size ** 2)
-        return self.pool.batch(self.step, count, size).to(cfg.device)
+            return max(1, cfg.batch * cfg.crop ** 2 // cfg.image_size ** 2), cfg.image_size
+        return cfg.batch, cfg.crop
 
     @torch.no_grad()
     def update_average(self, model: torch.nn.Module, since: int) -> None:
@@ -144,27 +146,10 @@ class TokenizerTrainer(ABC):
         for mean, now in zip(self.average.parameters(), model.parameters()):
             mean.lerp_(now, 1 - decay)
 
-    @torch.no_grad()
-    def reseed(self, until: int) -> dict:
-        """Every `reseed_every` steps: count codes that no token chose since, and move them, until 80 % of the way from
-        the start's end to step `until`."""
-        cfg, since = self.cfg, self.step - self.cfg.start_steps
-        if since % cfg.reseed_every:
-            return {}
-        dead = (self.counts == 0).nonzero()[:, 0]
-        self.counts.zero_()
-        if not len(dead) or since > 0.8 * (until - cfg.start_steps):
-            return {"dead": len(dead)}
-        return {"dead": len(dead), "moved": self.move_codes(dead)}
-
-    @abstractmethod
-    def move_codes(self, dead: Tensor) -> int:
-        """Put the codes `dead` (n,) where there are tokens for them; returns how many were moved."""
-
     def save(self, path: Path, identity: str) -> None:
         """Write everything that the next step depends on, atomically."""
         buffer = io.BytesIO()
-        torch.save({"identity": identity, "step": self.step, "counts": self.counts,
+        torch.save({"identity": identity, "step": self.step,
                     **{name: getattr(self, name).state_dict() for name in self.parts}}, buffer)
         atomic_write_bytes(path, buffer.getvalue())
 
@@ -180,7 +165,7 @@ class TokenizerTrainer(ABC):
         if found != identity:
             raise UserError(f"{path} belongs to a run with another config or other frames; give the same keys, "
                             "or start without resume=true")
-        self.step, self.counts = state["step"], state["counts"]
+        self.step = state["step"]
         self.phase_began()
         for name in self.parts:
             getattr(self, name).load_state_dict(state[name])
@@ -201,19 +186,20 @@ def train_tokenizer(cfg, make_trainer: Callable[[Any, FramePool], TokenizerTrain
     """Train, save and score; returns held-out scores of all frames and of each source."""
     out, began = Path(cfg.out), time.monotonic()
     folders = [(cfg.videos, 1 - cfg.more_share if cfg.more else 1.0)] + ([(cfg.more, cfg.more_share)] if cfg.more else [])
-    read = [read_folder(folder, size=cfg.image_size, every=cfg.frames_every, most=cfg.frames_max, held_out=cfg.held_out, tell=tell)
-            for folder, _ in folders]
-    trainer = make_trainer(cfg, FramePool([r[0] for r in read], [share for _, share in folders], cfg.seed))
-    identity = _identity(cfg, [r[0] for r in read])
+    read = [read_folder(folder, size=cfg.image_size, every=cfg.frames_every, most=cfg.frames_max, held_out=cfg.held_out, tell=tell,
+                        twins=cfg.twins if i == 0 else "") for i, (folder, _) in enumerate(folders)]
+    trainer = make_trainer(cfg, FramePool([r.train for r in read], [share for _, share in folders], cfg.seed,
+                                          [r.twins for r in read], cfg.jitter))
+    identity = _identity(cfg, [f for r in read for f in (r.train, r.twins) if f is not None])
     if cfg.resume:
         trainer.load(out / RESUME, identity)
-    tell(f"{sum(len(r[0]) for r in read)} frames to train on, {sum(len(r[1]) for r in read)} held out, "
-         f"{sum(len(r[2]) for r in read)} files left out")
+    tell(f"{sum(len(r.train) for r in read)} frames to train on, {sum(len(r.held_out) for r in read)} held out, "
+         f"{sum(len(r.left_out) for r in read)} files left out")
     _run(trainer, out, identity, show)
     trainer.average.save(out)
     scores = _score(trainer.average, out, {Path(folder).name + "'" * i: r for i, ((folder, _), r) in enumerate(zip(folders, read))})
     scores |= {"out": str(out), "steps": cfg.steps, "seconds": round(time.monotonic() - began, 1),
-               "left_out": [entry for r in read for entry in r[2]]}
+               "left_out": [entry for r in read for entry in r.left_out]}
     atomic_write_text(out / METRICS, json.dumps(scores, indent=1))
     (out / RESUME).unlink(missing_ok=True)
     return scores
@@ -260,9 +246,9 @@ def _run(trainer: TokenizerTrainer, out: Path, identity: str, show: Callable[[in
                 saved = time.monotonic()
 
 
-def _score(tokenizer: Tokenizer, out: Path, read: dict) -> dict:
+def _score(tokenizer: Tokenizer, out: Path, read: dict[str, Frames]) -> dict:
     """Scores on the held-out frames (training frames where a folder holds a single video) and the picture."""
-    held_out = {name: r[1] if len(r[1]) else r[0][:256] for name, r in read.items()}
+    held_out = {name: r.held_out if len(r.held_out) else r.train[:256] for name, r in read.items()}
     scores = score_tokenizer(tokenizer, np.concatenate(list(held_out.values())))
     scores["sources"] = {name: score_tokenizer(tokenizer, frames) for name, frames in held_out.items()}
     reconstruction_png(tokenizer, held_out, out / PICTURE)

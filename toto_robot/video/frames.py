@@ -34,6 +34,28 @@ def to_float01(frames) -> torch.Tensor:
     return x.movedim(-1, -3).float().div_(255.0)
 
 
+EXPOSURE = 0.5
+"""Where the canonical exposure puts the middle of each channel."""
+
+
+def exposure_gains(x: torch.Tensor) -> torch.Tensor:
+    """Factor of each channel (B, 3) that brings frames float [0, 1] (B, 3, H, W) to the canonical exposure and white balance.
+
+    With it the mean of the middle half of a channel's values is 0.5. The values are means of 4×4 pixels, so noise does not
+    count; the quarters at both ends do not count either, so a small bright or dark object hardly moves the gain. A gain is
+    from 1/4 to 6.
+    """
+    blocks = torch.nn.functional.avg_pool2d(x, 4).flatten(2).sort(-1).values
+    count = blocks.shape[-1]
+    middle = blocks[..., count // 4 : max(count // 4 + 1, 3 * count // 4)].mean(-1)
+    return (EXPOSURE / middle.clamp_min(1e-3)).clamp(0.25, 6.0)
+
+
+def with_gains(x: torch.Tensor, gains: torch.Tensor) -> torch.Tensor:
+    """Frames float [0, 1] (B, 3, H, W) times `gains` (B, 3), clipped to [0, 1]."""
+    return (x * gains[..., None, None]).clamp(0, 1)
+
+
 def to_uint8(x: torch.Tensor) -> torch.Tensor:
     """float (..., 3, H, W) in [0, 1] to uint8 (..., H, W, 3), rounded; values outside are clipped."""
     return x.mul(255.0).round().clamp(0, 255).to(torch.uint8).movedim(-3, -1).contiguous()
