@@ -6,6 +6,7 @@ import pytest
 from envs.errors import EnvError
 from toto_robot.errors import UserError
 from toto_robot.render import RenderConfig, main
+from toto_robot.video.decode import read_frames
 
 
 def test_labels_are_where_the_cube_is_and_the_seed_decides(tmp_path):
@@ -32,3 +33,16 @@ def test_a_users_mistake_is_one_sentence(keys, words):
 def test_labels_are_refused_where_there_is_no_cube(tmp_path):
     with pytest.raises(EnvError, match="franka_reach has no cube"):
         main(RenderConfig(out=str(tmp_path / "x.npz"), env="franka_reach", labels=True, clips=1, frames=2))
+
+
+def test_every_environment_side_views_and_twins_are_filmed_frame_for_frame(tmp_path):
+    made = main(RenderConfig(out=str(tmp_path / "clips"), env="all", clips=2, frames=3, side=True, twins=True, looks=["random"]))
+    clips, twins = (sorted(p.name for p in (tmp_path / name).glob("*.mp4")) for name in ("clips", "clips_twins"))
+    assert made["clips"] == 2 and len(clips) == 4 and twins == [name for name in clips if not name.endswith("_side.mp4")]
+    first, twin = (read_frames(tmp_path / name / twins[0])[0] for name in ("clips", "clips_twins"))
+    assert first.shape == twin.shape == (3, 128, 128, 3) and np.abs(first.astype(int) - twin).mean() > 2
+
+
+def test_labels_are_of_one_wrist_camera():
+    with pytest.raises(UserError, match="leave out twins"):
+        RenderConfig(out="x.npz", labels=True, twins=True)

@@ -126,6 +126,21 @@ def test_another_look_of_a_state_is_drawn_without_a_trace():
     assert (watched.drawn_as(noisy, 1) != watched.drawn_as(noisy, 2)).any()
 
 
+def test_more_looks_of_each_state_never_change_the_episode_and_come_back_with_it():
+    plain = envs.make("franka_pick", appearance="random")
+    more = envs.make("franka_pick", appearance="random", also=("near", "random", "nominal"))
+    assert more.observation_space["rgb_also"].shape == (3, 128, 128, 3)
+    plain.reset(seed=5)
+    obs, _ = more.reset(seed=5)
+    for _ in range(2):
+        action = np.full(8, 0.3)
+        state = more.get_state()
+        np.testing.assert_array_equal(plain.step(action)[0]["rgb"], (obs := more.step(action)[0])["rgb"])
+        assert len({frame.tobytes() for frame in (*obs["rgb_also"], obs["rgb"])}) == 4
+    more.set_state(state)
+    np.testing.assert_array_equal(more.step(action)[0]["rgb_also"], obs["rgb_also"])
+
+
 @pytest.mark.parametrize("name", ["franka_pick", "franka_cube"])
 def test_reset_covers_pixmcs_ranges(name):
     env = envs.make(name, render=False, privileged=True)
