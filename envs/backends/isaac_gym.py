@@ -7,6 +7,7 @@ from pathlib import Path
 from envs.backends import isaacgym_worker
 from envs.backends.remote import RemoteVectorEnv
 from envs.errors import EnvError
+from envs.registry import make
 
 WORKER = Path(isaacgym_worker.__file__)
 
@@ -39,3 +40,5 @@ class IsaacVectorEnv(RemoteVectorEnv):
         if not shutil.which(os.path.expanduser(python)):
             raise EnvError(f"env.python={python!r} is no program that can be run")
         super().__init__([os.path.expanduser(python), "-u", str(WORKER)], name, num_envs, labeller=labeller, **options)
+        self.interface = make(name, render=False, image_size=options.get("image_size", 128)).interface
+        """Ours of the same name: Isaac Gym runs the same robot, protocol and camera."""
