@@ -105,6 +105,24 @@ def interface_of_set(
     return replace(found, robot=robot_name(robot))
 
 
+def completed(about, there: Interface | None = None) -> PolicySpec | None:
+    """The description of an older folder (`policies.folder.About`) from its environment, where that is ours, or the one whose
+    interface is `there`, and the counts agree. What its notes say of rate and actions stands above the environment's."""
+    notes, action = about.notes, about.notes.get("action") or {}
+    ours = there if there is not None and there.state_of == about.env else None
+    if ours is None and about.env in envs.names():
+        ours = envs.make(about.env, render=False).interface
+    if ours is not None and (about.proprio_dim, about.action_dim) != (len(ours.proprio.names), len(ours.action.names)):
+        return None
+    transformer = about.head.transformer
+    if ours is not None and tuple(action.get("names") or ours.action.names) == ours.action.names:
+        return spec_of(_as_recorded(ours, notes), needs=about.needs, transformer=transformer)
+    if notes.get("control_hz") and action:  # cloned from another robot's set, whatever environment was stamped on it
+        interface = _of_foreign({"action": action, "control_hz": notes["control_hz"]}, (about.proprio_dim, about.action_dim), {})
+        return spec_of(interface, needs=None, transformer=transformer)
+    return None
+
+
 def env_of_set(attrs: dict) -> str | None:
     """The name of our environment that a set was recorded in; None for a set of another robot, whatever it is called."""
     ours = _told(attrs) or _of_our_env(attrs)
@@ -173,7 +191,8 @@ def _of_foreign(attrs: dict, dims: tuple[int, int] | None, pictures: dict) -> In
     proprio = [str(n) for n in attrs.get("proprio_names") or [f"proprio.{i}" for i in range(wide[0])]]
     width, units = len(names), str(attrs.get("proprio_units") or UNKNOWN)
     low, high = (_each(action.get(key), end, width) for key, end in (("low", -1.0), ("high", 1.0)))
-    cameras = tuple(_camera(key, (said or {}) | _size(pictures.get(key)), None) for key, said in (attrs.get("cameras") or {}).items())
+    said = {key: {} for key in pictures} | {key: said or {} for key, said in (attrs.get("cameras") or {}).items()}
+    cameras = tuple(_camera(key, facts | _size(pictures.get(key)), None) for key, facts in said.items())
     return Interface(
         robot=robot_name(str(attrs.get("robot") or UNKNOWN)), control_hz=float(attrs["control_hz"]),
         action=ActionSpec(names=_once(names), low=low, high=high, units=_said(action.get("units"), width),

@@ -116,7 +116,7 @@ def build(kind: type, values: Any, where: str) -> Any:
     made = {key: check(hints[key], value, f"{where}.{key}") for key, value in values.items()}
     try:
         return kind(**made)
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         raise UserError(f"{where}: {error}") from error
 
 

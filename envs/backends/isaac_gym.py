@@ -4,10 +4,9 @@ import os
 import shutil
 from pathlib import Path
 
-from envs.backends import isaacgym_worker
+from envs.backends import interface, isaacgym_worker
 from envs.backends.remote import RemoteVectorEnv
 from envs.errors import EnvError
-from envs.registry import make
 
 WORKER = Path(isaacgym_worker.__file__)
 
@@ -40,5 +39,5 @@ class IsaacVectorEnv(RemoteVectorEnv):
         if not shutil.which(os.path.expanduser(python)):
             raise EnvError(f"env.python={python!r} is no program that can be run")
         super().__init__([os.path.expanduser(python), "-u", str(WORKER)], name, num_envs, labeller=labeller, **options)
-        self.interface = make(name, render=False, image_size=options.get("image_size", 128)).interface
+        self.interface = interface(name, "isaacgym", options.get("image_size", 128))
         """Ours of the same name: Isaac Gym runs the same robot, protocol and camera."""

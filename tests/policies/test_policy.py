@@ -118,7 +118,7 @@ def test_privileged_features_need_an_environment_that_has_them():
 
 
 def test_an_embedded_policy_is_found_by_its_name(tmp_path, monkeypatch):
-    monkeypatch.setattr("policies.policy.EMBEDDED", tmp_path / "weights")
+    monkeypatch.setattr("policies.folder.EMBEDDED", tmp_path / "weights")
     new().save(tmp_path / "weights" / "lifter")
     assert policies.load("lifter", encoder=ToyEncoder()).env == "toy"
     with pytest.raises(UserError, match="Embedded: lifter"):
