@@ -5,7 +5,6 @@
 """
 
 import hashlib
-import json
 import math
 import re
 from dataclasses import dataclass, field
@@ -25,8 +24,6 @@ FORMATS = (1, FORMAT)
 """1 had no `spec`."""
 EMBEDDED = Path(__file__).parent / "weights"
 """Policies that are shipped with the package, a folder each."""
-MOST_HEADER = 1 << 22
-"""Bytes of a weight file's header; ours have 10 kB."""
 ENV = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 
 
@@ -122,26 +119,6 @@ def read_about(folder: Path) -> About:
     return build(About, values, str(path))
 
 
-def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes in a safetensors file by name, from its header alone, which must account for every byte of the file."""
-    size = check_regular(path)
-    try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if size < 8 or length > min(size - 8, MOST_HEADER):
-                raise ValueError(f"a header of {length:,} bytes in a file of {size:,}")
-            header = json.loads(file.read(length))
-        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        spans = sorted(_span(entry) for entry in entries.values())
-        ends = [0, *(end for _, end in spans)]
-        if [begin for begin, _ in spans] != ends[:-1] or ends[-1] != size - 8 - length:
-            raise ValueError("the tensors do not cover the file one after the other")
-        return {name: tuple(entry["shape"]) for name, entry in entries.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} can't be read as a policy's weights: {reason}. Copy it again or train again.") from error
-
-
 def read_tensors(path: Path, digest: str, load: Callable[[bytes], dict]) -> dict:
     """A policy's tensors by name, read with safetensors' `load` for PyTorch or NumPy.
 
@@ -169,14 +146,3 @@ def check_sizes(about: About, shapes: dict[str, tuple[int, ...]], where: Path) -
     if max(sizes) > values or layers > len(shapes) or len(about.feature_shape) == 3 and math.prod(about.feature_shape) > 1 << 20:
         raise UserError(f"{where / CONFIG} describes a network of other sizes than {WEIGHTS} holds: sizes up to {max(sizes):,} in "
                         f"{layers} layers, for {values:,} numbers in {len(shapes)} tensors. Copy the folder again or train again.")
-
-
-def _span(entry: dict) -> tuple[int, int]:
-    """The bytes of one tensor; ValueError where they are not those of its shape."""
-    begin, end = entry["data_offsets"]
-    bits = re.fullmatch(r"[A-Z]+?(\d+)(_E\d+M\d+\w*)?|BOOL", entry["dtype"])
-    if bits is None or not all(type(n) is int and 0 <= n < 1 << 48 for n in (begin, end, *entry["shape"])):
-        raise ValueError(f"a tensor of {str(entry)[:80]}")
-    if math.prod(entry["shape"]) * int(bits[1] or 8) != 8 * (end - begin):
-        raise ValueError(f"{end - begin} bytes for a tensor of shape {entry['shape']}")
-    return begin, end

@@ -48,13 +48,14 @@ class Frame:
         self.features = self.features or make_features(self.cfg.encoder, privileged_dim=self.vec.privileged_dim)
         return self.features
 
-    def begin(self, spec: PolicySpec) -> runs.Run:
+    def begin(self, spec: PolicySpec | None = None) -> runs.Run:
         """The run: the one that goes on, or a new one. It keeps `spec`, what its policy's numbers mean; UserError where those of a
         run that goes on have changed since it began."""
         if self.run is None:
             self.run = runs.start(self.cfg.run, self.cfg.env.name, self.cfg)
-            self.run.write_spec(spec.plain())
-        elif (then := self.run.spec()) is not None:
+            if spec is not None:
+                self.run.write_spec(spec.plain())
+        elif spec is not None and (then := self.run.spec()) is not None:
             for said in check_same(read_spec(then, f"{self.run.folder}/{runs.SPEC}"), spec, f"run {self.run.name}"):
                 print(f"warning: {said}.", file=sys.stderr)
         return self.run

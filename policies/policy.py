@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from policies.acting import Memory, Window
 from policies.features import Features, make_features
-from policies.folder import CONFIG, FORMAT, WEIGHTS, About, check_sizes, find, read_about, read_tensors, tensor_shapes
+from policies.folder import CONFIG, FORMAT, WEIGHTS, About, check_sizes, find, read_about, read_tensors
 from policies.heads import HeadConfig, make_head
 from policies.normalise import Normaliser
 from policies.resnet import Pixels
@@ -21,6 +21,7 @@ from policies.spec import PolicySpec
 from toto_robot.atomic import atomic_folder
 from toto_robot.errors import UserError
 from toto_robot.strict import dump_yaml
+from toto_robot.tensors import tensor_shapes
 
 
 class PolicyNet(nn.Module):

@@ -80,7 +80,7 @@ def test_truncated_foreign_and_edited_files_are_a_users_error_that_names_the_fil
             lambda b: b"\xff\xfe",
             lambda b: b"[1, 2",
             lambda b: b"just text",
-            lambda b: b.replace(b"format: 1", b"format: 9"),
+            lambda b: b.replace(b"format: 2", b"format: 9"),
             lambda b: b.replace(b"head:", b"hat:"),
             lambda b: b.replace(b"activation: selu", b"activation: nope"),
         ],
