@@ -32,7 +32,9 @@ from demos.store import DemoSet, DemoWriter
 from demos.teleop import LiveView, teleoperate
 from deploy.teaching import guided_recording, teleop_session
 from deploy.teaching.on_arm import ArmEnded, ArmKeys
+from policies.adapted import adapted, check_policy
 from policies.experts import ScriptedPick
+from policies.fit import Fit, FitKeys
 from policies.labelling import make_labeller
 from policies.rollout import EnvConfig
 from policies.seeds import training_seed
@@ -43,7 +45,7 @@ SOURCES = ("simulation", "keyboard", "spacemouse", "guide")
 
 
 @dataclass
-class RecordConfig(ArmKeys):
+class RecordConfig(ArmKeys, FitKeys):
     """Keys of `python -m demos.record`."""
 
     out: str = "???"
@@ -84,6 +86,7 @@ class RecordConfig(ArmKeys):
     """Teleoperation: the hand's top speed."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.source not in SOURCES:
             raise UserError(f"source={self.source!r} does not exist. What exists: {', '.join(SOURCES)}.")
         if self.keep not in KEEP:
@@ -106,7 +109,8 @@ def main(cfg: RecordConfig) -> dict:
         raise unknown("env", cfg.env.name, envs.names())
     if cfg.robot or cfg.robot_ip or cfg.source == "guide":
         return _record_on_arm(cfg)
-    options = dict(appearance=cfg.env.appearance, image_size=cfg.image_size)
+    fit, image_size = check_policy(cfg.policy, cfg.env, cfg, cfg.image_size) if cfg.policy else (Fit(), cfg.image_size)
+    options = dict(appearance=cfg.env.appearance, image_size=image_size)
     who = cfg.source if cfg.source != "simulation" else f"policy {cfg.policy}" if cfg.policy else f"expert {cfg.expert}"
     notes = dict(source=who, noise_std=cfg.noise_std, keep=cfg.keep, seed=cfg.seed)
     if cfg.env.backend != "mujoco":
@@ -121,7 +125,7 @@ def main(cfg: RecordConfig) -> dict:
             job = bar.add_task("recording", total=cfg.episodes, completed=plan.kept, tried=0)
             show = lambda plan: bar.update(job, completed=plan.kept, tried=plan.tried)  # noqa: E731
             if cfg.source == "simulation":
-                _simulate(cfg, options, writer, plan, show)
+                _simulate(cfg, fit, options, writer, plan, show)
             else:
                 _drive(cfg, options, writer, plan, bar.console)
     seconds, there = time.perf_counter() - began, DemoSet(cfg.out)
@@ -161,10 +165,10 @@ def _check_notes(cfg: RecordConfig, old: dict | None, new: dict) -> None:
         raise UserError(f"{cfg.out} was recorded with other settings ({said}). Give the same, or record to another path.")
 
 
-def _simulate(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, show) -> None:
+def _simulate(cfg: RecordConfig, fit: Fit, options: dict, writer: DemoWriter, plan: Plan, show) -> None:
     policy = None
     if cfg.policy:
-        policy = policies.load(cfg.policy, device=cfg.device, processes=cfg.encode_processes)
+        policy = adapted(policies.load(cfg.policy, device=cfg.device, processes=cfg.encode_processes), fit)
     needs = "expert" if policy is None else policy.needs
     left = cfg.episodes - plan.kept
     if left < 1:
@@ -173,8 +177,6 @@ def _simulate(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, 
                            labeller=make_labeller(cfg.expert, cfg.env.name) if policy is None else None, snapshots=True,
                            views=tuple(c for c in cfg.cameras if c != "wrist"), **options)
     try:
-        if policy is not None:
-            policy.check_fits(vec, cfg.policy)
         actor = policy or policies.ExpertPolicy()
         record(vec, actor.act, writer, plan, seed=cfg.seed, seed_of=lambda i: training_seed(cfg.seed, i),
                noise_std=cfg.noise_std, quiet_actions=cfg.env.binary_actions,

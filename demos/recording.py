@@ -1,5 +1,6 @@
 """Many environments at once into one set: which attempts are run, what is kept, noise as in DART."""
 
+from dataclasses import replace
 from typing import Callable
 
 import numpy as np
@@ -10,6 +11,7 @@ from demos.errors import DemoError
 from demos.store import DemoSet, DemoWriter
 from envs.drawing import renderer
 from envs.fingerprint import describe, fingerprint
+from envs.interface import CameraSpec, camera_of
 
 KEEP = ("success", "all")
 STATE = ("sim_state", "protocol_state", "task_state")
@@ -32,7 +34,15 @@ def attributes_of(name: str, options: dict, cameras: tuple[str, ...], notes: dic
         proprio_units="q: 2 (q - low) / (high - low) - 1 of the joint's range (rad; fingers m); dq: 0.1 x rad/s (fingers m/s)",
         action=dict(names=list(env.action_names), low=-1.0, high=1.0,
                     meaning=" ".join((type(env.protocol).__doc__ or "").split())),
+        interface=schema.plain(replace(env.interface, cameras=tuple(_camera(env, c) for c in cameras))),
         renderer=renderer(env.model), environment=environment, environment_fingerprint=fingerprint(environment), notes=notes)
+
+
+def _camera(env, name: str) -> CameraSpec:
+    """A camera of the scene: the wrist's in its nominal pose, another one where it stands."""
+    nominal = {camera.name: camera for camera in env.interface.cameras}
+    there = env.model.camera(name)
+    return nominal.get(name) or camera_of(env.model, name, name, env.image_size, there.pos, there.quat)
 
 
 class Plan:
@@ -82,7 +92,7 @@ def record(vec, act: Callable, writer: DemoWriter, plan: Plan, *, seed: int, see
            on_step: Callable[[Plan], object] = lambda plan: None) -> None:
     """Run the attempts of `plan` in `vec` (made with `snapshots=True`) and append each kept one when it ends.
 
-    `act(obs)` gives actions (n, A) for the running slots. Executed is that plus Gaussian noise of `noise_std` (not on
+    `act(obs)` gives actions (n, A) for the running slots; it is told `slot` and `step` as in `policies.rollout.evaluate`. Executed is that plus Gaussian noise of `noise_std` (not on
     the actions `quiet_actions`), clipped to [-1, 1], while the record keeps both: the expert labels the states that its
     noisy self reaches (DART, Laskey et al. 2017, with one fixed isotropic covariance). The noise of an attempt is a
     function of (seed, attempt). Episodes stand in the order in which they end; `meta/index` is the attempt.
@@ -106,7 +116,9 @@ def record(vec, act: Callable, writer: DemoWriter, plan: Plan, *, seed: int, see
         begin(slot)
     obs = vec.reset([seed_of(max(i, 0)) for i in attempt])
     while (active := attempt >= 0).any():
-        actions[active] = act({key: value[active] for key, value in obs.items()})
+        steps = np.array([len(rows.get("action", ())) for rows in tape])
+        seen = {key: value[active] for key, value in obs.items()}
+        actions[active] = act(seen | {"slot": np.flatnonzero(active), "step": steps[active]})
         applied = actions.copy()
         for slot in np.flatnonzero(active) if noise_std else ():
             push = noise_std * noise[slot].standard_normal(vec.action_dim) * loud

@@ -13,8 +13,10 @@ Packing episodes end to end would rewrite the last shard for each one; the renam
 shard's index and its chunks in two reads, and would pair an old index with new chunks.
 """
 
+import dataclasses
 import datetime
 import importlib.metadata
+import json
 import math
 import platform
 import re
@@ -23,6 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from demos.errors import DemoError
+from envs.interface import Interface
 
 FORMAT, SCHEMA = "toto_robot-demos", 1
 CHUNK_STEPS = {"rgb": 8}
@@ -118,15 +121,21 @@ def intrinsics(width: int, height: int, fovy_deg: float) -> dict:
 def attributes(*, control_hz: float, action: dict, env: str | None = None, env_options: dict | None = None,
                robot: str | None = None, cameras: dict | None = None, proprio_names=(), proprio_units: str = "",
                renderer: str | None = None, versions: dict | None = None, environment: dict | None = None,
-               environment_fingerprint: str | None = None, notes=None) -> dict:
-    """The attributes of a set. `action`: {names, meaning, low, high}; `cameras`: name → `intrinsics` (or less, where
+               environment_fingerprint: str | None = None, interface: dict | None = None, notes=None) -> dict:
+    """The attributes of a set. `interface`: what its numbers mean (`envs.interface.Interface` in plain values), None where nobody
+    has said it; there -1 and 1 are the ends of an action, whatever the bounds `low` and `high` are. `action`: {names, meaning, low, high}; `cameras`: name → `intrinsics` (or less, where
     unknown); `environment`: what `envs.fingerprint.describe` says, None where the data are from elsewhere."""
     return dict(format=FORMAT, schema=SCHEMA, env=env, env_options=env_options or {}, robot=robot,
                 control_hz=float(control_hz), cameras=cameras or {}, proprio_names=list(proprio_names),
                 proprio_units=proprio_units, action=dict(action), renderer=renderer,
                 versions=versions if versions is not None else installed(), environment=environment,
-                environment_fingerprint=environment_fingerprint, notes=notes,
+                environment_fingerprint=environment_fingerprint, interface=interface, notes=notes,
                 created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"))
+
+
+def plain(interface: Interface) -> dict:
+    """An interface as JSON has it."""
+    return json.loads(json.dumps(dataclasses.asdict(interface)))
 
 
 def installed() -> dict[str, str]:

@@ -58,6 +58,12 @@ def parser() -> argparse.ArgumentParser:
     add("--clock", metavar="NAME", help="lockstep (default on an emulated arm: its time waits for this program, so results don't "
         "depend on how busy the machine is) or realtime")
     add("--option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the backend, e.g. a topic of ros")
+    add("--convert", action="append", default=[], metavar="WHAT", help="rate: hold each command of a slower policy; range: rescale its "
+        "numbers into the arm's range; crop: the camera's crop and size become the policy's. Never done unless asked for "
+        "(docs/policy_fit.md)")
+    add("--tolerate", action="append", default=[], metavar="KEY=NUMBER", help="how far the camera may be from where it was in training "
+        "before it is told: mount_mm (default 10), mount_deg (3), fovy_percent (5)")
+    add("--hand-eye", metavar="YAML", help="where the camera sits in the hand (python -m deploy.calibrate), to compare with training")
     add("--device", default="cpu", help="where the policy's encoder runs: cpu or cuda")
     add("--yes", action="store_true", help="don't ask the operator; on a real address only together with --i-am-at-the-robot")
     add("--i-am-at-the-robot", action="store_true", dest="at_robot", help="you stand there with the user stop in your hand")

@@ -1,6 +1,7 @@
 """The Gymnasium environment: one robot, one task, one protocol."""
 
 import pickle
+from dataclasses import replace
 
 import gymnasium as gym
 import mujoco
@@ -10,6 +11,7 @@ from envs import scene
 from envs.appearance import ALSO, LOOKS, NOMINAL, SHIFTS, Appearance, near, randomised, sensed, shifted
 from envs.drawing import canvas
 from envs.errors import EnvError
+from envs.interface import Interface, camera_of, joint_proprio
 
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 
@@ -63,6 +65,15 @@ class RobotEnv(gym.Env):
             spaces["privileged"] = box(2 * self.dof + len(self.task.privileged(self.data)))
         self.observation_space = gym.spaces.Dict(spaces)
         self.steps, self.success = 0, False
+
+    @property
+    def interface(self) -> Interface:
+        """What its actions, proprioception and pictures are, in the nominal look."""
+        nominal = self._nominal
+        camera = camera_of(self.model, "wrist", "wrist", self.image_size, nominal["wrist_pos"], nominal["wrist_quat"])
+        return Interface(robot=self.robot.name, control_hz=float(self.control_hz), action=self.protocol.actions(),
+                         proprio=replace(joint_proprio(self.robot), clip=self.protocol.largest_seen),
+                         cameras=(replace(camera, fovy_deg=nominal["wrist_fovy"]),), state_of=self.name)
 
     def reset(self, *, seed: int | None = None, options=None):
         super().reset(seed=seed)

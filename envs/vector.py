@@ -56,7 +56,7 @@ class VectorEnv:
         self.action_dim = probe.action_space.shape[0]
         self.proprio_dim = probe.observation_space["proprio"].shape[0]
         self.privileged_dim = probe.observation_space["privileged"].shape[0] if privileged else 0
-        self.control_hz, self.horizon = probe.control_hz, probe.horizon
+        self.control_hz, self.horizon, self.interface = probe.control_hz, probe.horizon, probe.interface
         shapes = {"rgb": ((image_size, image_size, 3), np.uint8), "proprio": ((self.proprio_dim,), np.float32),
                   "reward": ((), np.float64), "terminated": ((), np.bool_), "truncated": ((), np.bool_),
                   "success": ((), np.bool_), "steps": ((), np.int64)}

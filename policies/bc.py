@@ -7,11 +7,13 @@ from typing import Any, Callable
 
 import torch
 
+import envs
 from policies import runs
 from policies.augment import AugmentConfig
 from policies.cloning import Cloner, OptimConfig
 from policies.demonstrations import DataConfig, Demonstrations, load_demonstrations
 from policies.features import Features
+from policies.fit import refusals
 from policies.frame import Frame, Trained
 from policies.policy import Policy
 from policies.progress import Progress
@@ -19,6 +21,7 @@ from policies.rollout import VectorEnv, evaluate, summarise
 from policies.run_config import RunConfig
 from policies.scoring import score
 from policies.seeds import stream, watching_seeds
+from policies.spec import PolicySpec, env_of_set, spec_from_set
 from toto_robot.errors import UserError
 
 RESNET_SHIFT_PX = 6
@@ -88,10 +91,11 @@ def train(
         features = frame.features = cfg.features(encoder)
         demos = demos if demos is not None else _open(cfg.demos)
         vec = frame.vec = make_vec(cfg) if cfg.episodes or cfg.eval_every else None
-        check_fits(cfg, demos.attrs, demos.episode(0, keys=["action", "proprio"]) if demos.episodes else {}, vec)
+        spec = spec_of_demos(cfg, demos, features)
+        check_fits(cfg, demos.attrs, spec, vec)
         data = _load(cfg, demos, features, joints_rad)
-        policy = _new_policy(cfg, demos.attrs, data, features)
-        run = frame.begin()
+        policy = _new_policy(cfg, demos.attrs, data, features, spec)
+        run = frame.begin(spec)
         cloner = Cloner(policy, cfg.optim, data, cfg.augmenting, cfg.seed)
         title = frame.title(f"{data.episodes} demonstrations")
         with progress(title, cfg.rounds, cloner.total, run.folder, axis="updates") as screen:
@@ -105,24 +109,37 @@ def train(
         return Trained(policy, run.folder, result)
 
 
-def check_fits(cfg: TrainBcConfig, attrs: dict, episode: dict, vec: VectorEnv | None) -> None:
+def spec_of_demos(cfg: TrainBcConfig, demos, features: Features) -> PolicySpec | None:
+    """What the numbers of a policy mean that learns from `demos`; None for a set without an episode, or without what the policy
+    reads, which `load_demonstrations` refuses."""
+    key, needs = f"rgb_{cfg.data.camera}", features.needs
+    if not demos.episodes or "proprio" not in demos.keys or needs == "rgb" and key not in demos.keys:
+        return None
+    first = demos.episode(0, keys=["action", "proprio", *([key] if needs == "rgb" else [])])
+    dims = first["proprio"].shape[1], first["action"].shape[1]
+    return spec_from_set(
+        demos.attrs, needs=needs, camera=cfg.data.camera, dims=dims, robot=cfg.data.robot,
+        picture=first[key].shape[1:3] if needs == "rgb" else None, transformer=cfg.policy.transformer,
+    )
+
+
+def check_fits(cfg: TrainBcConfig, attrs: dict, spec: PolicySpec | None, vec: VectorEnv | None) -> None:
     """UserError where the environment that the policy is evaluated in could not run what the set teaches."""
-    if vec is None or not episode:
+    if vec is None or spec is None:
         return
-    got = (episode["proprio"].shape[1], episode["action"].shape[1])
-    if got != (vec.proprio_dim, vec.action_dim):
+    if told := refusals(spec, vec.interface, f"env={cfg.env.name}"):
+        own = env_of_set(attrs)
         raise UserError(
-            f"{cfg.demos} has {got[0]} joint values and {got[1]} actions (env {attrs.get('env')}), but "
-            f"env={cfg.env.name} has {vec.proprio_dim} and {vec.action_dim}. Evaluate in another env=, or not at all (episodes=0)."
+            f"{cfg.demos} teaches what env={cfg.env.name} can't run: {told}. "
+            + (f"The set's own env is {own}: give that, " if own else f"The set is from {attrs.get('env')}, which is not ours: ")
+            + ("or " if own else "") + "train without an evaluation (episodes=0)."
         )
-    hz = attrs.get("control_hz", vec.control_hz)
-    bounds = [attrs["action"].get(k, d) for k, d in (("low", -1), ("high", 1))]
-    if abs(hz - vec.control_hz) > 1e-6 or not all((torch.as_tensor(b) == d).all() for b, d in zip(bounds, (-1, 1))):
-        raise UserError(
-            f"{cfg.demos} has actions in [{bounds[0]}, {bounds[1]}] at {hz} Hz, but env={cfg.env.name} takes "
-            f"actions in [-1, 1] at {vec.control_hz} Hz. The set's own env is {attrs.get('env')}: give that, if it is one of ours, "
-            "or train without an evaluation (episodes=0)."
-        )
+
+
+def trained_in(cfg: TrainBcConfig, attrs: dict) -> str | None:
+    """The environment that the set is from, where it is ours; never the one that the policy is merely evaluated in."""
+    said = attrs.get("env")
+    return env_of_set(attrs) or (cfg.env.name if said == cfg.env.name and said not in envs.names() else None)
 
 
 def _open(path: str):
@@ -147,10 +164,10 @@ def _load(cfg: TrainBcConfig, demos, features: Features, joints_rad: Callable | 
     )
 
 
-def _new_policy(cfg: TrainBcConfig, attrs: dict, data: Demonstrations, features: Features) -> Policy:
+def _new_policy(cfg: TrainBcConfig, attrs: dict, data: Demonstrations, features: Features, spec: PolicySpec) -> Policy:
     torch.manual_seed(stream(cfg.seed, "weights")[0])
     dims = data.proprio.shape[1], data.action.shape[1]
-    policy = Policy.create(features, cfg.env.name, *dims, cfg.policy, tuple(cfg.env.binary_actions))
+    policy = Policy.create(features, trained_in(cfg, attrs), *dims, cfg.policy, tuple(cfg.env.binary_actions), spec)
     policy.notes = {
         "demonstrations": data.episodes,
         "demonstrations_fingerprint": data.fingerprint,

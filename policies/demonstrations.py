@@ -26,6 +26,8 @@ class DataConfig:
     """Leave out episodes that failed."""
     camera: str = "wrist"
     """The set's camera that the encoder sees (its rgb_<camera>)."""
+    robot: str | None = None
+    """The robot of a set from elsewhere that doesn't say it, e.g. fr3 or g1."""
     static_filter: bool = False
     """MVP's: keep a step only if a joint has moved by more than `static_rad` since the last kept one, or the gripper's
     command has changed."""

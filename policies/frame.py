@@ -9,9 +9,11 @@ import torch
 
 from policies import runs
 from policies.features import Features, make_features
+from policies.fit import check_same
 from policies.policy import Policy
 from policies.rollout import VectorEnv
 from policies.run_config import RunConfig
+from policies.spec import PolicySpec, read_spec
 
 
 @dataclass
@@ -46,9 +48,16 @@ class Frame:
         self.features = self.features or make_features(self.cfg.encoder, privileged_dim=self.vec.privileged_dim)
         return self.features
 
-    def begin(self) -> runs.Run:
-        """The run: the one that goes on, or a new one."""
-        self.run = self.run or runs.start(self.cfg.run, self.cfg.env.name, self.cfg)
+    def begin(self, spec: PolicySpec | None = None) -> runs.Run:
+        """The run: the one that goes on, or a new one. It keeps `spec`, what its policy's numbers mean; UserError where those of a
+        run that goes on have changed since it began."""
+        if self.run is None:
+            self.run = runs.start(self.cfg.run, self.cfg.env.name, self.cfg)
+            if spec is not None:
+                self.run.write_spec(spec.plain())
+        elif spec is not None and (then := self.run.spec()) is not None:
+            for said in check_same(read_spec(then, f"{self.run.folder}/{runs.SPEC}"), spec, f"run {self.run.name}"):
+                print(f"warning: {said}.", file=sys.stderr)
         return self.run
 
     def title(self, *more: str) -> str:

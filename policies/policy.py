@@ -7,24 +7,21 @@ from typing import Callable
 
 import numpy as np
 import torch
-import yaml
-from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-import envs
 from policies.acting import Memory, Window
-from policies.features import EncoderConfig, Features, make_features
+from policies.features import Features, make_features
+from policies.folder import CONFIG, FORMAT, WEIGHTS, About, check_sizes, find, read_about, read_tensors
 from policies.heads import HeadConfig, make_head
 from policies.normalise import Normaliser
 from policies.resnet import Pixels
+from policies.spec import PolicySpec
 from toto_robot.atomic import atomic_folder
 from toto_robot.errors import UserError
-
-WEIGHTS, CONFIG, FORMAT = "policy.safetensors", "policy.yaml", 1
-EMBEDDED = Path(__file__).parent / "weights"
-"""Policies that are shipped with the package, a folder each."""
+from toto_robot.strict import dump_yaml
+from toto_robot.tensors import tensor_shapes
 
 
 class PolicyNet(nn.Module):
@@ -65,8 +62,11 @@ class PolicyNet(nn.Module):
 class Policy:
     """A trained student. `act` takes the observation dict of N environments and gives (N, A) float32 in [-1, 1]."""
 
-    def __init__(self, net: PolicyNet, features: Features, env: str, head: HeadConfig, binary: tuple[int, ...]):
-        self.net, self.features, self.env = net.eval(), features, env
+    def __init__(
+        self, net: PolicyNet, features: Features, env: str | None, head: HeadConfig, binary: tuple[int, ...],
+        spec: PolicySpec | None = None,
+    ):
+        self.net, self.features, self.env, self.spec = net.eval(), features, env, spec
         self.head_config, self.binary = head, tuple(binary)
         self.notes: dict = {}
         """Where it comes from, for its description: plain values by name."""
@@ -77,17 +77,19 @@ class Policy:
     def create(
         cls,
         features: Features,
-        env: str,
+        env: str | None,
         proprio_dim: int,
         action_dim: int,
         head: HeadConfig | None = None,
         binary: tuple[int, ...] = (),
+        spec: PolicySpec | None = None,
     ) -> "Policy":
-        """An untrained policy; weights from torch's global generator. `binary` indices may count from the end."""
+        """An untrained policy; weights from torch's global generator. `binary` indices may count from the end; `spec` says what
+        the numbers mean; `env` is None for those of a robot that is not ours."""
         head = head or HeadConfig()
         binary = tuple(sorted(i % action_dim for i in binary))
         net = PolicyNet(head, features.shape, proprio_dim, action_dim, features.config.pooling, binary)
-        return cls(net, features, env, head, binary)
+        return cls(net, features, env, head, binary, spec)
 
     @property
     def needs(self) -> str | None:
@@ -115,20 +117,6 @@ class Policy:
     def _chunks(self, window: Window, head: nn.Module | None) -> np.ndarray:
         return self.net.to_action(self.net.chunk(window, head)).numpy()
 
-    def check_fits(self, vec, given: str) -> None:
-        """UserError unless `vec` has the robot and the control rate that the policy was trained on. Another task or look
-        may be tried. `given` is the policy's name in the message."""
-        hz = self.notes.get("control_hz")  # DAgger's policies don't note it
-        if hz is None:
-            hz = envs.make(self.env, render=False).control_hz if self.env in envs.names() else vec.control_hz
-        trained = (self.net.proprio.mean.numel(), self.net.action.mean.numel(), float(hz))
-        if trained != (vec.proprio_dim, vec.action_dim, float(vec.control_hz)):
-            raise UserError(
-                f"The policy {given} was trained on {self.env} with {trained[0]} joint values and {trained[1]} actions at "
-                f"{trained[2]:g} Hz, but env={vec.name} has {vec.proprio_dim} and {vec.action_dim} at {vec.control_hz:g} Hz. "
-                f"Use env={self.env}."
-            )
-
     def reset(self) -> None:
         """Forget all episodes: the next step is every slot's first."""
         if self.memory is not None:
@@ -141,21 +129,23 @@ class Policy:
     def save(self, folder: str | Path) -> Path:
         """Write the policy to `folder` (replaced as a whole, atomically)."""
         data = save_tensors({k: v.contiguous() for k, v in self.net.state_dict().items()})
-        about = {
-            "format": FORMAT,
-            "env": self.env,
-            "proprio_dim": self.net.proprio.mean.numel(),
-            "action_dim": self.net.action.mean.numel(),
-            "binary_actions": list(self.binary),
-            "feature_shape": list(self.features.shape),
-            "encoder": dataclasses.asdict(self.features.config),
-            "encoder_fingerprint": self.features.fingerprint,
-            "head": dataclasses.asdict(self.head_config),
-            "sha256": hashlib.sha256(data).hexdigest(),
-        } | ({"notes": self.notes} if self.notes else {})
+        about = About(
+            format=FORMAT,
+            env=self.env,
+            proprio_dim=self.net.proprio.mean.numel(),
+            action_dim=self.net.action.mean.numel(),
+            binary_actions=self.binary,
+            feature_shape=tuple(self.features.shape),
+            encoder=self.features.config,
+            encoder_fingerprint=self.features.fingerprint,
+            head=self.head_config,
+            sha256=hashlib.sha256(data).hexdigest(),
+            spec=self.spec,
+            notes=self.notes,
+        )
         with atomic_folder(folder) as temporary:
             (temporary / WEIGHTS).write_bytes(data)
-            (temporary / CONFIG).write_text(yaml.safe_dump(about, sort_keys=False))
+            (temporary / CONFIG).write_text(dump_yaml(dataclasses.asdict(about)))
         return Path(folder)
 
     @classmethod
@@ -168,25 +158,22 @@ class Policy:
         not the one that the policy was trained with.
         """
         folder = Path(folder)
-        about = _read_config(folder / CONFIG)
-        try:
-            head, config = HeadConfig(**about["head"]), EncoderConfig(**about["encoder"])
-            shape, dims = tuple(about["feature_shape"]), (about["proprio_dim"], about["action_dim"])
-            fingerprint, env, digest = about["encoder_fingerprint"], about["env"], about["sha256"]
-            binary = tuple(about["binary_actions"])
-        except (KeyError, TypeError) as error:
-            raise UserError(f"{folder / CONFIG} is not a policy's description ({error}). Train it again.") from error
-        features = make_features(config, privileged_dim=(shape or (0,))[0], device=device, encoder=encoder, processes=processes)
-        if features.fingerprint != fingerprint or tuple(features.shape) != shape:
+        about = read_about(folder)
+        _check_network(about, folder)
+        shape = about.feature_shape
+        features = make_features(
+            about.encoder, privileged_dim=shape[0], device=device, encoder=encoder, processes=processes
+        )
+        if features.fingerprint != about.encoder_fingerprint or tuple(features.shape) != shape:
             raise UserError(
-                f"The policy in {folder} was trained on encoder {config.name} with fingerprint {fingerprint} and "
-                f"features {shape}, but the encoder at hand has fingerprint {features.fingerprint} and features "
-                f"{tuple(features.shape)}. Train the policy again, or restore that encoder."
+                f"The policy in {folder} was trained on encoder {about.encoder.name} with fingerprint "
+                f"{about.encoder_fingerprint} and features {shape}, but the encoder at hand has fingerprint "
+                f"{features.fingerprint} and features {tuple(features.shape)}. Train the policy again, or restore that encoder."
             )
-        net = PolicyNet(head, shape, *dims, config.pooling, binary)
-        net.load_state_dict(_read_weights(folder / WEIGHTS, digest, net))
-        policy = cls(net, features, env, head, binary)
-        policy.notes = about.get("notes") or {}
+        net = _network(about)
+        net.load_state_dict(read_tensors(folder / WEIGHTS, about.sha256, load_tensors))
+        policy = cls(net, features, about.env, about.head, about.binary_actions, about.spec)
+        policy.notes = about.notes
         return policy
 
 
@@ -229,59 +216,35 @@ def load(
     return Policy.load(find(path_or_name), device=device, encoder=encoder, processes=processes)
 
 
-def find(path_or_name: str | Path) -> Path:
-    """The folder that `load` reads. Raises UserError listing the policies that exist when there is none."""
-    given = Path(path_or_name)
-    for place in (given, given / "policy", Path("runs") / given / "policy", EMBEDDED / given):
-        if (place / CONFIG).is_file():
-            return place
-    exists = sorted(str(p.parent) for p in Path("runs").glob(f"*/policy/{CONFIG}"))
-    listing = ", ".join(exists) if exists else "no run has saved one yet"
-    raise UserError(
-        f"No policy at {str(given)!r}: expected a folder with {CONFIG} and {WEIGHTS}, or a run's folder or name. "
-        f"Policies in runs/: {listing}. Embedded: {', '.join(embedded()) or 'none'}. "
-        "`python -m toto_robot.train_dagger env=franka_pick` trains one."
-    )
-
-
-def describe(path_or_name: str | Path) -> dict:
-    """What the policy's folder says of itself: env, proprio_dim, action_dim, encoder, sha256 and more (see `save`)."""
-    return _read_config(find(path_or_name) / CONFIG)
-
-
-def embedded() -> list[str]:
-    """Names of the policies that are shipped."""
-    return sorted(p.parent.name for p in EMBEDDED.glob(f"*/{CONFIG}"))
-
-
-def _read_config(path: Path) -> dict:
-    try:
-        about = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"{path} can't be read as a policy's description: {error}.") from error
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        got = about.get("format") if isinstance(about, dict) else type(about).__name__
-        raise UserError(f"{path}: expected a policy of format {FORMAT}, got {got!r}. Train the policy again.")
+def inspect(path_or_name: str | Path) -> About:
+    """What the policy's folder says of itself, once its weights are seen to be those of the network that it describes. Takes no
+    memory for them, and doesn't load the encoder."""
+    folder = find(path_or_name)
+    about = read_about(folder)
+    _check_network(about, folder)
     return about
 
 
-def _read_weights(path: Path, digest: str, net: nn.Module) -> dict[str, Tensor]:
-    tensors = read_tensors(path, digest, load_tensors)
-    wanted = {k: tuple(v.shape) for k, v in net.state_dict().items()}
-    if {k: tuple(v.shape) for k, v in tensors.items()} != wanted:
-        raise UserError(f"{path} holds tensors of another architecture than its {CONFIG} describes. Train it again.")
-    return tensors
+def describe(path_or_name: str | Path) -> dict:
+    """policy.yaml as plain values, checked: env, proprio_dim, action_dim, encoder, sha256 and more (see `folder.About`)."""
+    return dataclasses.asdict(read_about(find(path_or_name)))
 
 
-def read_tensors(path: Path, digest: str, load: Callable[[bytes], dict]) -> dict:
-    """A policy's tensors by name, read with safetensors' `load` for PyTorch or NumPy.
+def _network(about: About) -> PolicyNet:
+    return PolicyNet(about.head, about.feature_shape, about.proprio_dim, about.action_dim, about.encoder.pooling, about.binary_actions)
 
-    Raises UserError for a file that can't be read, or whose sha256 is not `digest`.
-    """
+
+def _check_network(about: About, folder: Path) -> None:
+    """UserError unless the weights' header has exactly the tensors of the network that `about` describes."""
+    shapes = tensor_shapes(folder / WEIGHTS)
+    check_sizes(about, shapes, folder)
     try:
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise UserError(f"{path} is not the file that its {CONFIG} describes (sha256 differs): copy it again.")
-        return load(data)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} can't be read as a policy's weights: {error}. Copy it again or train again.") from error
+        with torch.device("meta"):
+            wanted = {k: tuple(v.shape) for k, v in _network(about).state_dict().items()}
+    except UserError:
+        raise
+    except (ValueError, RuntimeError, ArithmeticError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{folder / CONFIG} describes no network that can be made: {reason}. Train it again.") from error
+    if shapes != wanted:
+        raise UserError(f"{folder / WEIGHTS} holds tensors of another architecture than its {CONFIG} describes. Train it again.")

@@ -6,7 +6,9 @@ from typing import Any, Callable, Protocol
 import numpy as np
 
 import envs
+from envs.backends import interface
 from envs.errors import EnvError
+from envs.interface import Interface
 from policies.statistics import wilson95
 
 
@@ -34,6 +36,10 @@ class EnvConfig:
         if self.backend not in envs.BACKENDS:
             raise EnvError(f"backend={self.backend!r} does not exist; there are: {', '.join(envs.BACKENDS)}")
 
+    def interface(self, image_size: int = 128) -> Interface:
+        """What this environment's numbers mean; no process is started."""
+        return interface(self.name, self.backend, image_size)
+
     def make_vec(self, num_envs: int, **options) -> "VectorEnv":
         """`num_envs` of these environments; `options` are `envs.VectorEnv`'s."""
         options = {"workers": self.workers, "appearance": self.appearance} | options
@@ -49,6 +55,7 @@ class VectorEnv(Protocol):
     privileged_dim: int
     control_hz: float
     horizon: int
+    interface: Interface
 
     def reset(self, seeds: list[int], indices: list[int] | None = None) -> dict[str, np.ndarray]: ...
     def step(self, actions: np.ndarray, active: np.ndarray | None = None) -> tuple: ...

@@ -1,7 +1,7 @@
 """Run folders: their names, their checkpoints, and which one `resume=true` goes on with.
 
     runs/<env>-<time>/
-      config.yaml  metrics.jsonl  tb/  learning_curve.png  rollouts.mp4  policy/  result.json (when finished)
+      config.yaml  spec.yaml  metrics.jsonl  tb/  learning_curve.png  rollouts.mp4  policy/  result.json (when finished)
       checkpoints/round_0007/{data.safetensors, state.safetensors, state.json}
 
 A round's folder appears at once and whole (atomic rename), so the newest one is always valid. Only the newest keeps
@@ -17,15 +17,16 @@ import time
 from pathlib import Path
 from typing import Any, Iterator
 
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from toto_robot.atomic import atomic_folder, atomic_write_text
 from toto_robot.errors import UserError
+from toto_robot.strict import dump_yaml, read_yaml
 
 RUNS = Path("runs")
+SPEC = "spec.yaml"
 NOT_COMPARED = ("run", "resume", "device")
 """Keys in which a resumed command may differ from the run's own."""
 
@@ -48,9 +49,18 @@ class Run:
     def config(self) -> dict | None:
         """The run's config, or None when it can't be read."""
         try:
-            return yaml.safe_load((self.folder / "config.yaml").read_text())
-        except (OSError, yaml.YAMLError):
+            found = read_yaml(self.folder / "config.yaml")
+        except UserError:
             return None
+        return found if isinstance(found, dict) else None
+
+    def spec(self) -> dict | None:
+        """What the policy's numbers meant when the run began, in plain values; None in a run that didn't keep it."""
+        return read_yaml(self.folder / SPEC) if (self.folder / SPEC).exists() else None
+
+    def write_spec(self, values: dict) -> None:
+        """Keep what the policy's numbers mean."""
+        atomic_write_text(self.folder / SPEC, dump_yaml(values))
 
     def lock(self) -> bool:
         """Claim the run for this process; False when another one that is alive has it."""
@@ -133,7 +143,7 @@ def start(name: str | None, env: str, config: Any) -> Run:
         folder.mkdir(parents=True)
     run = Run(folder)
     run.lock()
-    atomic_write_text(folder / "config.yaml", yaml.safe_dump(dataclasses.asdict(config), sort_keys=False))
+    atomic_write_text(folder / "config.yaml", dump_yaml(dataclasses.asdict(config)))
     return run
 
 

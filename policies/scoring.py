@@ -11,7 +11,7 @@ from policies.seeds import evaluation_seeds
 def score(vec: VectorEnv | None, policy: Policy, folder: Path, episodes: int, eval_seed: int) -> dict:
     """{env, policy} and what `summarise` gives of `episodes` episodes; rollouts.mp4 in `folder`. 0 episodes: no
     evaluation."""
-    result: dict = {"env": policy.env, "policy": str(folder / "policy")}
+    result: dict = {"env": policy.env or "none", "policy": str(folder / "policy")}
     if episodes:
         recorder = Recorder()
         scored = evaluate(vec, policy.act, evaluation_seeds(eval_seed, episodes), recorder)

@@ -20,6 +20,7 @@ from policies.run_config import RunConfig
 from policies.saving import under
 from policies.scoring import score
 from policies.seeds import stream, watching_seeds
+from policies.spec import spec_from_env
 from toto_robot.errors import UserError
 
 
@@ -61,7 +62,7 @@ def train(
         features = frame.open(make_vec, encoder)
         vec = frame.vec
         policy = _new_policy(cfg, vec, features)
-        run = frame.begin()
+        run = frame.begin(policy.spec)
         with progress(frame.title(), cfg.dagger.rounds, cfg.dagger.total_steps, run.folder) as screen:
             facts = _rounds(cfg, run, vec, policy, screen)
             policy.save(run.folder / "policy")
@@ -73,7 +74,8 @@ def train(
 def _new_policy(cfg: TrainConfig, vec: VectorEnv, features: Features) -> Policy:
     torch.manual_seed(stream(cfg.seed, "weights")[0])
     return Policy.create(
-        features, cfg.env.name, vec.proprio_dim, vec.action_dim, cfg.policy, tuple(cfg.env.binary_actions)
+        features, cfg.env.name, vec.proprio_dim, vec.action_dim, cfg.policy, tuple(cfg.env.binary_actions),
+        spec_from_env(vec, needs=features.needs),
     )
 
 

@@ -21,7 +21,7 @@ def record(path, episodes=3):
     from policies.labelling import make_labeller
     from policies.seeds import training_seed
 
-    action = {"names": [f"d{i}" for i in range(7)] + ["gripper"], "meaning": "", "low": -1.0, "high": 1.0}
+    action = {"names": list(envs.make("franka_pick", render=False).action_names), "meaning": "", "low": -1.0, "high": 1.0}
     attrs = schema.attributes(env="franka_pick", control_hz=20.0, cameras={"wrist": {}}, action=action)
     env, expert = envs.make("franka_pick"), make_labeller("scripted")
     with store.DemoWriter(path, attrs) as writer:
@@ -67,7 +67,7 @@ def test_a_published_policy_is_found_by_its_name_and_its_card_says_what_it_score
     import policies
 
     monkeypatch.chdir(trained[0])
-    for module in ("toto_robot.publish_policy", "policies.policy"):
+    for module in ("toto_robot.publish_policy", "policies.folder"):
         monkeypatch.setattr(f"{module}.EMBEDDED", trained[0] / "weights")
     config = publish_policy.PublishPolicyConfig(run="runs/tiny", name="tiny_cube", recipe="recipes/x.sh")
     assert publish_policy.main(config)["encoder"] == "toto_tiny"

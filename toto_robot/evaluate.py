@@ -6,7 +6,9 @@
     python -m toto_robot.evaluate policy=runs/first/policy shift=colour video=shifted.mp4
     python -m toto_robot.evaluate expert env=panda_lift backend=robosuite
     python -m toto_robot.evaluate bc_cube env=franka_cube protocol=trials16
+    python -m toto_robot.evaluate bc_cube env=franka_pick convert=[rate]
 
+A policy whose numbers mean something else than the environment's is refused before anything starts (docs/policy_fit.md).
 Prints a table, and last one JSON line: env, policy, episodes, successes, success, wilson95, mean_steps.
 protocol=trials16 first runs the paper's 16 trials with varied position and orientation (policies/trials.py says how
 they are laid out), and the line ends with protocol, trials (such as "13/16"), trials_successes, trials_wilson95 and
@@ -23,6 +25,8 @@ from rich.table import Table
 import envs
 import policies
 from envs.appearance import SHIFTS
+from policies.adapted import adapted, check_policy
+from policies.fit import FitKeys
 from policies.labelling import make_labeller
 from policies.recorder import Recorder
 from policies.rollout import EnvConfig, evaluate, summarise
@@ -36,7 +40,7 @@ PROTOCOLS = ("episodes", "trials16")
 
 
 @dataclass
-class EvaluateConfig:
+class EvaluateConfig(FitKeys):
     """What is evaluated, where, and how often."""
 
     policy: str = "???"
@@ -63,6 +67,7 @@ class EvaluateConfig:
     """Where the encoder runs: cpu or cuda."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.episodes < 1 or self.num_envs < 1:
             raise UserError(f"expected episodes and num_envs >= 1, got {self.episodes} and {self.num_envs}.")
         if self.shift is not None and self.shift not in SHIFTS:
@@ -73,18 +78,17 @@ class EvaluateConfig:
 
 def main(cfg: EvaluateConfig) -> dict:
     envs.check(cfg.env.name, cfg.env.backend)
-    policy = _load(cfg)
+    policy, pictures = _load(cfg)
     vec = cfg.env.make_vec(
         min(cfg.num_envs, cfg.episodes),
         privileged=policy is not None and policy.needs == "privileged",
         render=bool(cfg.video) or (policy is not None and policy.needs == "rgb"),
         labeller=make_labeller(cfg.expert, cfg.env.name) if cfg.policy == "expert" else None,
         shift=cfg.shift,
+        **pictures,
     )
     try:
         policy = policy or policies.RandomPolicy(vec.action_dim, cfg.seed)
-        if isinstance(policy, policies.Policy):
-            policy.check_fits(vec, cfg.policy)
         trials = _trials(cfg, vec, policy) if cfg.protocol == "trials16" else {}
         recorder = Recorder() if cfg.video else None
         episodes = evaluate(
@@ -115,12 +119,15 @@ def _count(done: int, of: int) -> None:
     print(f"\r{done}/{of} episodes", end="\n" if done == of else "", file=sys.stderr, flush=True)
 
 
-def _load(cfg: EvaluateConfig):
+def _load(cfg: EvaluateConfig) -> tuple:
+    """The policy, which is seen to fit before any process starts, and the options of the scene's pictures."""
     if cfg.policy == "expert":
-        return policies.ExpertPolicy()
+        return policies.ExpertPolicy(), {}
     if cfg.policy == "random" and not Path("random").exists():
-        return None  # made once the number of actions is known
-    return policies.load(cfg.policy, device=cfg.device, processes=cfg.encode_processes)
+        return None, {}  # made once the number of actions is known
+    fit, image_size = check_policy(cfg.policy, cfg.env, cfg)
+    policy = policies.load(cfg.policy, device=cfg.device, processes=cfg.encode_processes)
+    return adapted(policy, fit), {"image_size": image_size}
 
 
 def _print_table(cfg: EvaluateConfig, result: dict) -> None:

@@ -7,17 +7,18 @@ lines of further evaluations. Prints one JSON line: out, encoder, success, megab
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-import yaml
-
-from policies.policy import CONFIG, EMBEDDED, WEIGHTS
+from policies.fit import spec_of_folder
+from policies.folder import CONFIG, EMBEDDED, FORMAT, WEIGHTS, About
+from policies.policy import inspect
 from policies.statistics import summary_line
 from toto_robot import door
 from toto_robot.atomic import atomic_folder
 from toto_robot.errors import UserError
 from toto_robot.features.encoder import encoder_names
+from toto_robot.strict import dump_yaml, read_yaml
 from toto_robot.weights import LIMIT_MB
 
 WITHOUT_FILES = ("none", "privileged", "resnet")
@@ -47,28 +48,30 @@ def main(cfg: PublishPolicyConfig) -> dict:
     folder = Path(cfg.run)
     source = folder / "policy"
     try:
-        about = yaml.safe_load((source / CONFIG).read_text())
-        config = yaml.safe_load((folder / "config.yaml").read_text())
+        about = inspect(source)
+        config = read_yaml(folder / "config.yaml")
         scores = [json.loads((folder / "result.json").read_text())]
         scores += [json.loads(Path(path).read_text().splitlines()[-1]) for path in cfg.scores]
         weights = (source / WEIGHTS).read_bytes()
-    except (OSError, ValueError, IndexError, yaml.YAMLError) as error:
+    except (OSError, ValueError, IndexError) as error:
         raise UserError(f"{cfg.run} can't be published ({error}); expected a finished run's folder") from error
-    encoder = about["encoder"]["name"]
+    encoder, spec = about.encoder.name, spec_of_folder(about)
+    if spec is None:
+        raise UserError(f"{cfg.run} doesn't say what its policy's numbers mean, and env={about.env} can't tell; train it again")
     if encoder not in (*encoder_names(), *WITHOUT_FILES):
         raise UserError(f"{cfg.run} reads the encoder {encoder!r}, which isn't shipped; publish that first")
     if len(weights) / 1e6 > LIMIT_MB:
         raise UserError(f"{cfg.run} has {len(weights) / 1e6:.1f} MB; embedded weights must stay within {LIMIT_MB} MB")
     with atomic_folder(EMBEDDED / cfg.name) as out:
         (out / WEIGHTS).write_bytes(weights)
-        (out / CONFIG).write_text((source / CONFIG).read_text())
+        (out / CONFIG).write_text(dump_yaml(asdict(replace(about, format=FORMAT, spec=spec))))
         (out / "MODEL_CARD.md").write_text(card(cfg, about, config, scores))
     success = scores[0].get("success")
     size = round(len(weights) / 1e6, 2)
     return {"out": str(EMBEDDED / cfg.name), "encoder": encoder, "success": success, "megabytes": size}
 
 
-def card(cfg: PublishPolicyConfig, about: dict, config: dict, scores: list[dict]) -> str:
+def card(cfg: PublishPolicyConfig, about: About, config: dict, scores: list[dict]) -> str:
     """MODEL_CARD.md."""
     rows = []
     for i, s in enumerate(scores):
@@ -77,14 +80,14 @@ def card(cfg: PublishPolicyConfig, about: dict, config: dict, scores: list[dict]
             rows.append(f"- {where}: {summary_line(s['successes'], s['episodes'])}")
         if "trials" in s:
             rows.append(f"- {s['env']}, the paper's 16 trials: {summary_line(s['trials_successes'], 16)}")
-    notes = {k: v for k, v in (about.get("notes") or {}).items() if k != "action"}
+    notes = {k: v for k, v in about.notes.items() if k != "action"}
     made = notes | {k: scores[0][k] for k in ("samples", "updates", "train_seconds", "env_steps") if k in scores[0]}
     facts = "\n".join(f"- {key}: {value}" for key, value in made.items())
     kept = ("encoder", "policy", "optim", "dagger", "learner", "data", "seed")
-    settings = yaml.safe_dump({k: config[k] for k in kept if k in config}, sort_keys=False)
+    settings = dump_yaml({k: config[k] for k in kept if k in config})
     return f"""# {cfg.name}
 
-A policy for `{about["env"]}`: features of `{about["encoder"]["name"]}` and proprioception in, {about["action_dim"]} actions in
+A policy for `{about.env}`: features of `{about.encoder.name}` and proprioception in, {about.action_dim} actions in
 [-1, 1] out. {f"Made by `{cfg.recipe}`. " if cfg.recipe else ""}Loads with `policies.load("{cfg.name}")`.
 
 ## Success on unseen seeds

@@ -22,6 +22,7 @@ from deploy.cameras import Camera, CameraConfig, make
 from deploy.cameras.intrinsics import Intrinsics
 from toto_robot.atomic import atomic_write_text
 from toto_robot.errors import UserError
+from toto_robot.strict import read_yaml
 
 MIN_POSES = 5
 MIN_TURN_RAD = 0.1
@@ -129,13 +130,13 @@ class HandEye:
 def load(path) -> tuple[HandEye, Board]:
     """What `save` wrote. HandEyeError for a file that is something else."""
     try:
-        values = yaml.safe_load(Path(path).read_text())
+        values = read_yaml(path)
         T = [np.array(values[key], np.float64) for key in ("T_hand_camera", "T_base_board")]
         for pose in T:
             if pose.shape != (4, 4) or not np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-6):
                 raise ValueError("expected poses of 4 x 4 numbers with a rotation in them")
         return HandEye(*T, int(values["poses"])), Board(**values["board"])
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise HandEyeError(f"{path} is no hand-eye calibration ({type(error).__name__}: {' '.join(str(error).split())}); "
                            "make one with `python -m deploy.calibrate`") from error
 

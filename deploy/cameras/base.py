@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import yaml
 
 from deploy.cameras.intrinsics import CROPS, Intrinsics
 from toto_robot.errors import UserError
+from toto_robot.strict import read_yaml
 from toto_robot.video.frames import check_frames, resize_center_crop
 
 class CameraError(UserError):
@@ -91,9 +91,9 @@ def read_config(path) -> CameraConfig:
     """The camera that a YAML file describes: keys of `CameraConfig`. CameraError for what is not one."""
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CameraError(f"can't read the camera file {path}: {' '.join(str(error).split())}") from error
+        values = read_yaml(path)
+    except UserError as error:
+        raise CameraError(f"can't read the camera file {path}: {error}") from error
     return _from_dict(CameraConfig, values, str(path))
 
 

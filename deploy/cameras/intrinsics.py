@@ -10,6 +10,8 @@ from toto_robot.video.frames import lower_square
 
 CROPS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"center": lambda rgb: rgb, "lower": lower_square}
 """What is cut out before the square in the middle is: nothing, or MVP's lower 448 of 480 rows. Views of the picture."""
+CROP_WORDS = {"center": "centre", "lower": "lower"}
+"""The same in a policy's description (`envs.interface.CROPS`)."""
 
 
 @dataclass(frozen=True)

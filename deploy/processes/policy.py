@@ -63,14 +63,17 @@ class Scale:
 class FolderPolicy:
     """A trained policy: `policies.load(name)`."""
 
-    def __init__(self, name: str, device: str = "cpu"):
+    def __init__(self, name: str, device: str = "cpu", fit=None):
+        """`fit` (`policies.fit.Fit`): how it is converted for this arm."""
         import torch
 
         import policies
+        from policies.adapted import adapted
 
         if "OMP_NUM_THREADS" not in os.environ:  # the arm's loop and the camera need cores too
             torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
         self.policy = policies.load(name, device=device)
+        self.policy = self.policy if fit is None else adapted(self.policy, fit)
         self.env = self.policy.env
 
     def act(self, obs: dict, episode: int, index: int):

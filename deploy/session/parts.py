@@ -2,15 +2,24 @@
 what the other processes make from it travels to them as picklable calls."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
+import mujoco
+import numpy as np
+
 import envs
+from deploy.calibration import hand_eye
 from deploy.cameras.base import CameraConfig, read_config
+from deploy.cameras.intrinsics import CROP_WORDS
 from deploy.control.shared import Block
 from deploy.processes.policy import FolderPolicy, Scale, ScriptedPolicy
+from deploy.robots.arms import ROBOTS
 from deploy.session.physics import ConsolePhysics, SharedPhysics
 from deploy.session.settings import Settings
+from envs.interface import CameraSpec, Interface
+from policies.fit import Fit
+from policies.folder import About
 from toto_robot.errors import UserError
 
 SCRIPTED_ENV = "franka_cube"
@@ -34,6 +43,8 @@ class Parts:
     """Of the robot's backend."""
     camera: dict
     """The camera's intrinsics, where they are known."""
+    interface: Interface
+    """What the numbers of this arm and its camera mean."""
 
 
 def scene_of(env_name: str):
@@ -46,8 +57,40 @@ def scene_of(env_name: str):
     return env
 
 
-def make(s: Settings, env, context) -> Parts:
-    """`env` is the scene (`scene_of`)."""
+def scene_for(about: About | None):
+    """The scene of a policy that was trained in one of an arm's, and the one that arms are compared with for any other, and for the
+    scripted expert (None)."""
+    if about is not None and about.env in envs.names():
+        env = envs.make(about.env, render=False)
+        if env.protocol.name == "deployment":
+            return env
+    return scene_of(SCRIPTED_ENV)
+
+
+def interface(s: Settings, env) -> Interface:
+    """The arm's side: joints and rate of the scene `env`, the arm's own name, and the picture of its camera."""
+    config, drawn = s.camera_config or camera_config(s, env), env.interface.cameras[0]
+    if config.kind == "mujoco":
+        camera = replace(drawn, name=config.name, width=config.size, height=config.size)
+    else:
+        lens = config.intrinsics and config.intrinsics.cropped(config.crop, config.size)
+        camera = CameraSpec(name=config.name, width=config.size, height=config.size, crop=CROP_WORDS[config.crop],
+                            fovy_deg=lens.fovy_deg if lens else None)
+    if s.hand_eye:
+        camera = replace(camera, mount_parent=env.robot.hand_body, **_mount(s.hand_eye))
+    return replace(env.interface, robot=ROBOTS[s.robot], cameras=(camera,), state_of="")
+
+
+def _mount(path: str) -> dict:
+    """Where a hand-eye calibration says that the camera is. Its frame has z forward and y down, MuJoCo's z backward and y up."""
+    T_hand_camera = hand_eye.load(path)[0].T_hand_camera
+    quat = np.empty(4)
+    mujoco.mju_mat2Quat(quat, (T_hand_camera[:3, :3] @ np.diag([1.0, -1.0, -1.0])).reshape(-1))
+    return {"mount_pos_m": tuple(map(float, T_hand_camera[:3, 3])), "mount_quat": tuple(map(float, quat))}
+
+
+def make(s: Settings, env, context, fit: Fit = Fit()) -> Parts:
+    """`env` is the scene (`scene_of`), `fit` how the policy is run."""
     protocol, lockstep = env.protocol, s.clock == "lockstep"
     options, physics = dict(s.options), None
     if s.simulated:
@@ -56,23 +99,34 @@ def make(s: Settings, env, context) -> Parts:
         options |= dict(env=env.name, physics=block, realtime=not lockstep)
     elif s.console is not None:
         physics = ConsolePhysics(*s.console, lockstep)
-    config = _camera_config(s, env)
+    config = s.camera_config or camera_config(s, env)
+    config = replace(config, device=config.device or _console_device(s, config.kind))
     if s.policy == "scripted":
         make_policy = functools.partial(ScriptedPolicy, env.name, physics)
     else:
-        make_policy = functools.partial(FolderPolicy, s.policy, s.device)
+        make_policy = functools.partial(FolderPolicy, s.policy, s.device, fit)
     return Parts(
         env.name, env.robot, 1 / env.control_hz, env.horizon, protocol.max_step_rad, protocol.max_lead_rad,
         Scale(env.robot.scale_low, env.robot.scale_high, len(env.robot.finger_joints)), (config.size, config.size, 3),
         make_policy, functools.partial(_make_camera, config, env.name, physics if s.simulated else None), options,
-        vars(config.intrinsics.cropped(config.crop, config.size)) if config.intrinsics else {})
+        vars(config.intrinsics.cropped(config.crop, config.size)) if config.intrinsics else {}, interface(s, env))
 
 
-def _camera_config(s: Settings, env) -> CameraConfig:
-    if s.camera_file:
-        return read_config(s.camera_file)
-    device = ":".join(map(str, s.console)) if s.camera == "mujoco" and s.console else ""
-    return CameraConfig(kind=s.camera, device=device, size=env.image_size)
+def camera_config(s: Settings, env, about: About | None = None) -> CameraConfig:
+    """The camera that the settings name; with --convert crop its pictures are made as the policy's were."""
+    config = read_config(s.camera_file) if s.camera_file else CameraConfig(kind=s.camera, size=env.image_size)
+    if about is None or about.spec is None or not about.spec.cameras or "crop" not in s.fit.convert:
+        return config
+    wanted = about.spec.cameras[0]
+    if wanted.width != wanted.height:
+        raise UserError(f"--convert crop: the policy's pictures have {wanted.width}×{wanted.height} pixels, and a camera here gives square "
+                        "ones.")
+    crop = next(crop for crop, word in CROP_WORDS.items() if word == wanted.crop)
+    return replace(config, size=wanted.width, crop=config.crop if config.kind == "mujoco" else crop)
+
+
+def _console_device(s: Settings, kind: str) -> str:
+    return ":".join(map(str, s.console)) if kind == "mujoco" and s.console else ""
 
 
 def _make_camera(config: CameraConfig, env_name: str, physics):

@@ -9,6 +9,7 @@ from demos import DemoWriter, schema
 from deploy.control.machine import State
 from deploy.control.plan import Period
 from deploy.processes.policy import Answer
+from envs.interface import Interface
 
 STATES = [state.value for state in State]
 EXTRA = """Beside the schema's keys: captured_s, asked_s, applied_s and inference_s (seconds on the run's clock, the last a
@@ -59,8 +60,9 @@ class Recorder:
         self.writer.close()
 
 
-def attributes(env, camera: dict, notes: dict) -> dict:
-    """Of a set recorded on a robot that does `env`'s task; `camera` is its intrinsics where they are known."""
+def attributes(env, camera: dict, notes: dict, interface: Interface | None = None) -> dict:
+    """Of a set recorded on a robot that does `env`'s task; `camera` is its intrinsics where they are known, and `interface` what its
+    numbers mean where its camera is not the scene's."""
     joints = (*env.robot.arm_joints, *env.robot.finger_joints)
     return schema.attributes(
         env=env.name, robot=env.robot.name, control_hz=env.control_hz, cameras={"wrist": camera},
@@ -68,6 +70,7 @@ def attributes(env, camera: dict, notes: dict) -> dict:
         proprio_units="q: 2 (q - low) / (high - low) - 1 of the joint's range (rad; fingers m); dq: 0.1 x rad/s (fingers m/s)",
         action=dict(names=list(env.action_names), low=-1.0, high=1.0,
                     meaning=" ".join((type(env.protocol).__doc__ or "").split())),
+        interface=schema.plain(interface or env.interface),
         notes={**notes, "states": STATES, "keys": " ".join(EXTRA.split())})
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import datetime
 import sys
 
@@ -15,23 +16,29 @@ from deploy.session.report import outcome_line, periods_line
 from deploy.session.session import Session
 from deploy.session.settings import Settings, check_rate, resolved
 from policies import trials
+from policies.fit import Fit, FitKeys, Tolerance, check
+from policies.folder import About
 from toto_robot import door
-from toto_robot.errors import UserError
+from toto_robot.errors import UserError, unknown
 
 
 def run(args: argparse.Namespace) -> int:
     """One deployment; its exit code. Prints the report on stdout, the JSON line last."""
     s = resolved(settings_of(args), emulator_at)
     about = _policy(s.policy)
-    env = parts.scene_of(about["env"])
-    check_rate(s.hz, env.control_hz, s.policy)
+    env = parts.scene_for(about)
+    check_rate(s.hz, env.control_hz if about is None or about.spec is None else about.spec.control_hz, s.policy)
+    s.camera_config = parts.camera_config(s, env, about)
+    fit = _fit(s, env, about)
     with contextlib.ExitStack() as stack:
         if s.emulated and not s.simulated and s.console is None:
             s.robot_ip, s.console = stack.enter_context(emulator(s))
         panel = stack.enter_context(Panel())
         panel.say(_what(s))
+        for warning in fit.warnings:
+            panel.say(f"warning: {warning}")
         session = Session(s, None, _seeds(s, env.name), panel)
-        session.parts = parts.make(s, env, session.context)
+        session.parts = parts.make(s, env, session.context, fit)
         session.recorder = _recorder(s, env, session.parts, about)
         ending = session.run()
         witness = _emulator_says(s)
@@ -48,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
 def settings_of(args: argparse.Namespace) -> Settings:
     values = vars(args).copy()
     box, options, recoveries = values.pop("workspace"), values.pop("option"), values.pop("recoveries")
+    values["fit"] = FitKeys(values.pop("convert"), tolerance(values.pop("tolerate")))
     for option in options:
         if "=" not in option:
             raise UserError(f"--option {option}: expected KEY=VALUE.")
@@ -60,13 +68,36 @@ def settings_of(args: argparse.Namespace) -> Settings:
     return Settings(**values, rules=Rules(max_recoveries=recoveries), options=dict(o.split("=", 1) for o in options))
 
 
-def _policy(name: str) -> dict:
-    if name == "scripted":
-        return {"env": parts.SCRIPTED_ENV, "sha256": "scripted"}
-    from policies.policy import describe
+def tolerance(given: list[str]) -> Tolerance:
+    """What the flags --tolerate KEY=NUMBER say."""
+    exist, values = [f.name for f in dataclasses.fields(Tolerance)], {}
+    for one in given:
+        key, _, number = one.partition("=")
+        try:
+            values[key] = float(number)
+        except ValueError:
+            raise UserError(f"--tolerate {one}: expected KEY=NUMBER with a key of {', '.join(exist)}.") from None
+        if key not in exist:
+            raise unknown("key of --tolerate", key, exist)
+    return Tolerance(**values)
 
-    about = describe(name)
-    if about["encoder"]["name"] == "privileged":
+
+def _fit(s: Settings, env, about: About | None) -> Fit:
+    """How the policy is run; UserError, before any process starts, where it must not be."""
+    if about is None:
+        return Fit()
+    where = f"--robot {s.robot}" + (f" --backend {s.backend}" if s.simulated else "")
+    return check(about, parts.interface(s, env), given=s.policy, where=where, keys=s.fit)
+
+
+def _policy(name: str) -> About | None:
+    """What a policy's folder says; None for the scripted expert."""
+    if name == "scripted":
+        return None
+    from policies.policy import inspect
+
+    about = inspect(name)
+    if about.needs == "privileged":
         raise UserError(f"The policy {name} reads the simulator's privileged state, which no camera gives. Train one on pixels.")
     return about
 
@@ -124,16 +155,16 @@ def _what(s: Settings) -> str:
                                                                            ". Keep the user stop in your hand.")
 
 
-def _recorder(s: Settings, env, made: parts.Parts, about: dict) -> recording.Recorder | None:
+def _recorder(s: Settings, env, made: parts.Parts, about: About | None) -> recording.Recorder | None:
     if s.record == "none":
         s.record = None
         return None
     s.record = s.record or f"data/deployments/{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    notes = dict(source="deploy", policy=s.policy, policy_sha256=about["sha256"], git=recording.revision(), robot=s.robot,
+    notes = dict(source="deploy", policy=s.policy, policy_sha256=about.sha256 if about else s.policy, git=recording.revision(), robot=s.robot,
                  backend=s.backend, robot_ip=s.robot_ip, emulated=s.emulated, clock=s.clock, speed_scale=s.speed_scale,
                  home_speed=s.home_speed, camera=s.camera_file or s.camera, dry_run=s.dry_run,
                  workspace=[*s.workspace.low_m, *s.workspace.high_m])
-    return recording.Recorder(s.record, recording.attributes(env, made.camera, notes))
+    return recording.Recorder(s.record, recording.attributes(env, made.camera, notes, made.interface))
 
 
 def _print(session: Session, result: dict) -> None:

@@ -4,10 +4,12 @@ import ipaddress
 from dataclasses import dataclass, field
 
 from deploy import cameras
+from deploy.cameras.base import CameraConfig
 from deploy.control import safety
 from deploy.control.machine import Rules
 from deploy.robots import registry
 from deploy.robots.arms import LIMITS
+from policies.fit import FitKeys
 from toto_robot.errors import UserError
 
 CLOCKS = ("lockstep", "realtime")
@@ -39,6 +41,11 @@ class Settings:
     workspace: safety.Workspace = field(default_factory=safety.Workspace)
     rules: Rules = field(default_factory=Rules)
     options: dict = field(default_factory=dict)
+    fit: FitKeys = field(default_factory=FitKeys)
+    """What may be converted, and how far the camera may be from where it was in training. `force` stays false on an arm."""
+    hand_eye: str | None = None
+    camera_config: CameraConfig | None = None
+    """The camera as it is used, once the policy is known."""
     device: str = "cpu"
     emulated: bool = True
     """Whether the arm is simulated: by `sim`, by the emulator that the session starts, or by one at `robot_ip`."""

@@ -28,6 +28,15 @@ def check(name: str, backend: str) -> None:
         raise EnvError(f"env={name!r} does not exist{on}; there are: {', '.join(names(backend))}{elsewhere}")
 
 
+def interface(name: str, backend: str = "mujoco", image_size: int = 128):
+    """What the numbers of the environment `name` mean (`envs.interface.Interface`), without starting a process. Isaac Gym's and
+    MuJoCo Warp's environments are ours of the same name."""
+    check(name, backend)
+    from envs.registry import make
+
+    return make(name, "robosuite" if backend == "robosuite" else "mujoco", render=False, image_size=image_size).interface
+
+
 def make_vec(name: str, num_envs: int, *, backend: str = "mujoco", python: str | None = None, **options):
     """`num_envs` environments `name` in the simulator `backend`; `options` are `envs.VectorEnv`'s.
 

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from envs.backends import isaacgym_worker
+from envs.backends import interface, isaacgym_worker
 from envs.backends.remote import RemoteVectorEnv
 from envs.errors import EnvError
 
@@ -39,3 +39,5 @@ class IsaacVectorEnv(RemoteVectorEnv):
         if not shutil.which(os.path.expanduser(python)):
             raise EnvError(f"env.python={python!r} is no program that can be run")
         super().__init__([os.path.expanduser(python), "-u", str(WORKER)], name, num_envs, labeller=labeller, **options)
+        self.interface = interface(name, "isaacgym", options.get("image_size", 128))
+        """Ours of the same name: Isaac Gym runs the same robot, protocol and camera."""

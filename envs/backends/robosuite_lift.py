@@ -10,6 +10,7 @@ import numpy as np
 
 from envs.drawing import Canvas, canvas
 from envs.errors import EnvError
+from envs.interface import ActionSpec, Interface, ProprioSpec, camera_of
 
 ROBOTS = {"panda_lift": "Panda", "iiwa_lift": "IIWA"}
 CAMERAS = {"wrist": "robot0_eye_in_hand", "side": "agentview"}
@@ -91,6 +92,24 @@ class RobosuiteLift(gym.Env):
             spaces["privileged"] = box(2 * self.dof + 15)
         self.observation_space = gym.spaces.Dict(spaces)
         self._begin(0)
+
+    @property
+    def interface(self) -> Interface:
+        """What its actions, proprioception and pictures are."""
+        joints = [self.model.joint(j).name for j in self._joints]
+        units = ["m" if self.model.jnt_type[j] == mujoco.mjtJoint.mjJNT_SLIDE else "rad" for j in self._joints]
+        step = (0.05,) * 3 + (0.5,) * 3 + (1.0,)
+        camera = self.model.camera(CAMERAS["wrist"])
+        return Interface(
+            robot=self.robot.name, control_hz=self.control_hz, state_of=self.name,
+            action=ActionSpec(names=self.action_names, units=("m",) * 3 + ("rad",) * 3 + ("1",), low=tuple(-v for v in step), high=step,
+                              meanings=("cartesian_increment",) * 3 + ("rotation_increment",) * 3 + ("gripper_close",)),
+            proprio=ProprioSpec(
+                names=tuple(f"q_{j}" for j in joints) + tuple(f"dq_{j}" for j in joints),
+                units=tuple(units) + tuple(f"{unit}/s" for unit in units),
+                offset=tuple(float(v) for v in self._low + self._span / 2) + (0.0,) * self.dof,
+                scale=tuple(float(v) for v in self._span / 2) + (10.0,) * self.dof),
+            cameras=(camera_of(self.model, CAMERAS["wrist"], "wrist", self.image_size, camera.pos, camera.quat),))
 
     @property
     def tool(self) -> tuple[np.ndarray, np.ndarray]:

@@ -57,7 +57,7 @@ class WarpVectorEnv:
         self.name, self.num_envs, self.shift, self.device, self.labeller = name, num_envs, shift, device, labeller
         self.action_dim, self.proprio_dim = one.action_space.shape[0], one.observation_space["proprio"].shape[0]
         self.privileged_dim = one.observation_space["privileged"].shape[0] if privileged else 0
-        self.control_hz, self.horizon = one.control_hz, one.horizon
+        self.control_hz, self.horizon, self.interface = one.control_hz, one.horizon, one.interface
         self._snapshots, self._views, self._image_size = snapshots, views, image_size
         with self._wp.ScopedDevice(device):
             self._model = self._mjw.put_model(one.model)

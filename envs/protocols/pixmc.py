@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from envs.interface import ActionSpec, joint_units
 from envs.protocols.actuators import fingers_at_reset, hand_servo, position_actuators
 from envs.robots.robot import Robot
 
@@ -44,6 +45,12 @@ class PixMC:
         finger_step = self.max_step_finger_m if robot.hand == "parallel" else self.max_step_rad
         self.scale = np.array([self.max_step_rad] * arms + [finger_step] * fingers)
 
+    def actions(self) -> ActionSpec:
+        """What the numbers of an action mean."""
+        step = tuple(float(v) for v in self.scale)
+        return ActionSpec(names=self.action_names, units=joint_units(self.robot), meanings=("joint_increment",) * len(step),
+                          low=tuple(-v for v in step), high=step)
+
     @staticmethod
     def fits(robot: Robot) -> bool:
         return bool(robot.q_home_pixmc_rad)
@@ -65,6 +72,10 @@ class PixMC:
     @classmethod
     def adapt(cls, model):
         model.geom_solref[:], model.geom_solimp[:] = cls.contact_solref, cls.contact_solimp
+
+    @property
+    def largest_seen(self) -> float | None:
+        return self._clip
 
     def seen(self, values) -> np.ndarray:
         """What a policy sees of proprioception or privileged state, (n,)."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from envs.interface import ActionSpec
 from envs.protocols.actuators import fingers_at_reset, hand_servo, one_motor, position_actuators
 from envs.robots.gripper import Gripper
 from envs.robots.limits import JointLimiter
@@ -46,6 +47,13 @@ class RealArm:
         self.substeps = round(1 / self.control_hz / self.physics_dt_s)
         self.horizon = round(self.horizon_s * self.control_hz)
 
+    def actions(self) -> ActionSpec:
+        """What the numbers of an action mean."""
+        arms, step = len(self.robot.arm_joints), self.max_step_rad
+        return ActionSpec(names=self.action_names, units=("rad",) * arms + ("1",),
+                          meanings=("joint_increment",) * arms + ("gripper_open",),
+                          low=(-step,) * arms + (-1.0,), high=(step,) * arms + (1.0,))
+
     @staticmethod
     def fits(robot: Robot) -> bool:
         """Whether the robot publishes what this protocol needs."""
@@ -67,6 +75,11 @@ class RealArm:
     @classmethod
     def adapt(cls, model) -> None:
         """What of the compiled model is the protocol's own."""
+
+    @property
+    def largest_seen(self) -> float | None:
+        """The number at which `seen` cuts off; None for none."""
+        return None
 
     def seen(self, values) -> np.ndarray:
         """What a policy sees of proprioception or privileged state, (n,)."""

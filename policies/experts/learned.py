@@ -43,18 +43,19 @@ class LearnedExpert:
         """
         from safetensors.numpy import load
 
-        from policies.policy import WEIGHTS, describe, find, read_tensors
+        from policies.folder import WEIGHTS, find, read_tensors
+        from policies.policy import inspect
 
-        folder, about = find(path_or_name), describe(path_or_name)
-        encoder, head = about["encoder"]["name"], about["head"]
-        if encoder != "privileged" or head.get("transformer"):
+        folder, about = find(path_or_name), inspect(path_or_name)
+        encoder, head = about.encoder.name, about.head
+        if encoder != "privileged" or head.transformer:
             raise UserError(f"expert={path_or_name}: an expert reads the privileged state of one step, but this policy reads "
-                            f"encoder={encoder}. Train one with `python -m toto_robot.train_expert env={about['env']}`.")
-        if env is not None and about["env"] != env:
-            raise UserError(f"expert={path_or_name} was trained in env={about['env']}, and its privileged state is not that of "
+                            f"encoder={encoder}. Train one with `python -m toto_robot.train_expert env={about.env}`.")
+        if env is not None and about.env != env:
+            raise UserError(f"expert={path_or_name} was trained in env={about.env}, and its privileged state is not that of "
                             f"env={env}. Train one with `python -m toto_robot.train_expert env={env}`.")
-        tensors = read_tensors(folder / WEIGHTS, about["sha256"], load)
-        return cls(about["env"], tensors, head["activation"], bool(head.get("squash")), tuple(about["binary_actions"]))
+        tensors = read_tensors(folder / WEIGHTS, about.sha256, load)
+        return cls(about.env, tensors, head.activation, head.squash, about.binary_actions)
 
     def label(self, env) -> np.ndarray:
         """The action (A,) float32 for the present state of `env` (a `RobotEnv`)."""

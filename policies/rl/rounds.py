@@ -19,6 +19,7 @@ from policies.rl.vec import FlatVec
 from policies.rollout import VectorEnv, evaluate, summarise
 from policies.saving import under
 from policies.seeds import stream, watching_seeds
+from policies.spec import spec_from_env
 
 GROWTH, FEWEST = 1.2, 1000
 """Input statistics are put to use once there are this many observations, and again whenever they have grown so much."""
@@ -30,6 +31,7 @@ class Session:
     def __init__(self, cfg: ExpertConfig, vec: VectorEnv, features: Features):
         self.cfg, self.vec, self.features = cfg, vec, features
         self.head = head_for(cfg.policy, cfg.privileged, squash=cfg.algo.sac is not None)
+        self.spec = spec_from_env(vec, needs=features.needs)
         self.dims = (features.shape, vec.proprio_dim, vec.action_dim, cfg.encoder.pooling, ())
         _, total = cfg.settled()
         size = cfg.algo.iteration_steps
@@ -45,7 +47,7 @@ class Session:
     def policy(self) -> Policy:
         """What the agent does when it doesn't explore."""
         net = export(self.agent, PolicyNet(self.head, *self.dims))
-        policy = Policy(net, self.features, self.cfg.env.name, self.head, ())
+        policy = Policy(net, self.features, self.cfg.env.name, self.head, (), self.spec)
         policy.notes = {"trained_by": "ppo" if self.cfg.algo.ppo is not None else "sac", "control_hz": self.vec.control_hz}
         return policy
 

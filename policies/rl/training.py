@@ -29,7 +29,7 @@ def train(
     with Frame(cfg) as frame:
         features = frame.open(make_vec, encoder)
         session = Session(cfg, frame.vec, features)
-        run = frame.begin()
+        run = frame.begin(session.spec)
         with progress(frame.title(), session.rounds, session.total_steps, run.folder) as screen:
             facts = session.learn(run, screen)
             screen.begin(session.rounds, "evaluating")

@@ -128,7 +128,7 @@ def test_matrices_decay_and_norms_biases_tokens_and_positions_do_not():
 
 
 def test_a_set_that_the_environment_cannot_run_is_refused_unless_nothing_is_evaluated():
-    for attrs, words in (({"control_hz": 30.0}, "30.0 Hz"), ({"action": {"low": 0.0, "high": 1.0}}, r"\[0.0, 1.0\]")):
+    for attrs, words in (({"control_hz": 30.0}, "at 30 Hz and env=toy at 20 Hz"), ({"action": {"low": 0.0, "high": 1.0}}, "low end of action 0, x, is 0")):
         with pytest.raises(UserError, match=words):
             train(small_bc(run="r", episodes=2), toy_vec, ToyEncoder(), demos=ToyDemos(2, attrs=attrs))
         assert not Path("runs/r").exists()

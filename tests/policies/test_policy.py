@@ -80,7 +80,7 @@ def test_truncated_foreign_and_edited_files_are_a_users_error_that_names_the_fil
             lambda b: b"\xff\xfe",
             lambda b: b"[1, 2",
             lambda b: b"just text",
-            lambda b: b.replace(b"format: 1", b"format: 9"),
+            lambda b: b.replace(b"format: 2", b"format: 9"),
             lambda b: b.replace(b"head:", b"hat:"),
             lambda b: b.replace(b"activation: selu", b"activation: nope"),
         ],
@@ -118,7 +118,7 @@ def test_privileged_features_need_an_environment_that_has_them():
 
 
 def test_an_embedded_policy_is_found_by_its_name(tmp_path, monkeypatch):
-    monkeypatch.setattr("policies.policy.EMBEDDED", tmp_path / "weights")
+    monkeypatch.setattr("policies.folder.EMBEDDED", tmp_path / "weights")
     new().save(tmp_path / "weights" / "lifter")
     assert policies.load("lifter", encoder=ToyEncoder()).env == "toy"
     with pytest.raises(UserError, match="Embedded: lifter"):

@@ -4,6 +4,7 @@ second."""
 import numpy as np
 from toy_world import ToyVec
 
+from demos import schema
 from policies.seeds import training_seed
 
 
@@ -18,6 +19,7 @@ class ToyDemos:
             "env": "toy",
             "control_hz": 20.0,
             "cameras": {"wrist": {}},
+            "interface": schema.plain(ToyVec.interface),
             "action": {"names": ["x", "y", "pull", "switch"], "low": -1.0, "high": 1.0},
         } | (attrs or {})
         self.read = []

@@ -4,11 +4,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from toto_robot.errors import UserError
 from toto_robot.evaluation.probe import POOLINGS
 from toto_robot.pretraining.logs import RESULT
+from toto_robot.strict import read_yaml
 
 PROBE = "probe"
 """Folder in a run that its probe's results are in."""
@@ -69,7 +68,7 @@ def markdown(rows: list[Row]) -> str:
 def _started_from(folder: Path) -> list[Path]:
     """The runs that a run's weights came from, newest first."""
     chain = []
-    while (start := yaml.safe_load((folder / "config.yaml").read_text()).get("init")) is not None:
+    while (start := read_yaml(folder / "config.yaml").get("init")) is not None:
         folder = Path(start).parent
         if not (folder / RESULT).is_file():
             break

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from toto_robot.errors import UserError
-from toto_robot.features.folder import TOTO, ModelFolder, load_toto, read_folder
+from toto_robot.features.folder import TOTO, ModelFolder, check_size, load_toto, read_folder
 from toto_robot.features.pooling import check_pooling, feature_shape, pool
 from toto_robot.features.vision import FORMS, VisionEncoder, is_vision, load_vision, vision_names
 from toto_robot.models.causal import CausalModel
@@ -189,6 +189,7 @@ def _transformer(folder: ModelFolder, variant: str) -> tuple[CausalModel | None,
     if variant == "codes":
         return None, {"codes": True}
     if variant == "random":
+        check_size(folder)
         toto = build(folder.toto)
         toto.init_weights(torch.Generator().manual_seed(RANDOM_SEED))
         return toto, {"random": RANDOM_SEED, "config": folder.toto.to_dict()}

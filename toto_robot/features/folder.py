@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -18,6 +17,8 @@ from toto_robot.atomic import atomic_folder
 from toto_robot.errors import UserError
 from toto_robot.models.causal import CausalModel
 from toto_robot.models.presets import ModelConfig, build, read_config
+from toto_robot.strict import check, dump_yaml, read_yaml
+from toto_robot.tensors import check_numbers, tensor_shapes
 from toto_robot.tokens.base import Tokenizer, weight_name
 from toto_robot.tokens.tokenizer import kind_in
 
@@ -70,7 +71,7 @@ def save_model(
             data = save({key: value.detach().float().cpu().contiguous() for key, value in model.state_dict().items()})
             config["sha256"][name] = hashlib.sha256(data).hexdigest()
             (folder / name).write_bytes(data)
-        (folder / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
+        (folder / CONFIG).write_text(dump_yaml(config))
 
 
 def read_folder(path: Path) -> ModelFolder:
@@ -83,22 +84,27 @@ def read_folder(path: Path) -> ModelFolder:
                 f"{path} is not a model folder: expected {CONFIG}, {TOTO} and {tokenizer}, found {exists}; {AGAIN}"
             )
     try:
-        config = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
+        config = read_yaml(path / CONFIG)
         found = ModelFolder(
             path=path,
-            toto=read_config(config["toto"]),
-            layer=int(config["layer"]),
-            pooling=str(config["pooling"]),
-            image_size=int(config["image_size"]),
-            sha256={name: str(config["sha256"][name]) for name in (TOTO, tokenizer)},
+            toto=read_config(check(dict, config["toto"], "toto")),
+            layer=check(int, config["layer"], "layer"),
+            pooling=check(str, config["pooling"], "pooling"),
+            image_size=check(int, config["image_size"], "image_size"),
+            sha256={name: check(str, config["sha256"][name], f"sha256.{name}") for name in (TOTO, tokenizer)},
             notes=config.get("notes") or {},
         )
     except KeyError as error:
         raise UserError(f"{path / CONFIG} does not describe a model: it has no {error}; {AGAIN}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path / CONFIG} does not describe a model ({reason}); {AGAIN}") from error
     return found
+
+
+def check_size(folder: ModelFolder) -> None:
+    """UserError where config.yaml describes a larger network than its weights are: none is made of it then."""
+    check_numbers(folder.toto, tensor_shapes(folder.path / TOTO), f"{folder.path / CONFIG}, toto")
 
 
 def load_toto(folder: ModelFolder) -> CausalModel:
@@ -111,6 +117,7 @@ def load_toto(folder: ModelFolder) -> CausalModel:
             f"{file} is truncated or not the file that its {CONFIG} describes: expected sha256 {expected[:12]}…, "
             f"got {found[:12]}… ({len(data):,} bytes); {AGAIN}"
         )
+    check_size(folder)
     with torch.device("meta"):
         model = build(folder.toto)
     try:

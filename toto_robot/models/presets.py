@@ -17,6 +17,7 @@ Mamba has half the usual state, because ten usual blocks are too few and eleven 
 
 from dataclasses import fields
 
+from toto_robot import strict
 from toto_robot.errors import UserError
 from toto_robot.models.causal import CausalModel
 from toto_robot.models.gpt2 import GPT2, GPT2Config
@@ -66,7 +67,7 @@ def preset(name: str, vocab_size: int, architecture: str = "toto", **changes) ->
 def read_config(values: dict) -> ModelConfig:
     """The configuration that `to_dict` turned into plain values; without an architecture it is Toto's."""
     values = dict(values)
-    return _known(values.pop("architecture", "toto"))[0](**values)
+    return strict.build(_known(values.pop("architecture", "toto"))[0], values, "the network's description")
 
 
 def build(config: dict | ModelConfig) -> CausalModel:
@@ -76,6 +77,6 @@ def build(config: dict | ModelConfig) -> CausalModel:
 
 
 def _known(architecture: str) -> tuple[type, type]:
-    if architecture not in ARCHITECTURES:
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         raise UserError(f"there is no architecture {architecture!r}; the architectures are {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[architecture]

@@ -15,13 +15,14 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-import yaml
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
 from toto_robot.atomic import atomic_write_bytes, atomic_write_text
 from toto_robot.errors import UserError
+from toto_robot.strict import build, dump_yaml, read_yaml
+from toto_robot.tensors import check_numbers, tensor_shapes
 from toto_robot.video.frames import check_frames, to_float01, to_uint8
 
 CONFIG = "config.yaml"
@@ -131,7 +132,7 @@ class Tokenizer(nn.Module, ABC):
         data = save_safetensors({name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()})
         atomic_write_bytes(folder / weights, data)
         described = self.described() | {"sha256": {weights: hashlib.sha256(data).hexdigest()}}
-        atomic_write_text(folder / CONFIG, yaml.safe_dump(described, sort_keys=False))
+        atomic_write_text(folder / CONFIG, dump_yaml(described))
 
     @classmethod
     def load(cls, folder) -> "Tokenizer":
@@ -141,9 +142,9 @@ class Tokenizer(nn.Module, ABC):
             if not (folder / name).is_file():
                 raise UserError(f"no {cls.__name__} in {folder}: {name} is missing; {cls.remedy}")
         try:
-            described = yaml.safe_load((folder / CONFIG).read_text())
-            config, wanted = cls.config_type(**described[cls.kind]), described["sha256"][weights]
-        except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError) as error:
+            described = read_yaml(folder / CONFIG)
+            config, wanted = build(cls.config_type, described[cls.kind], cls.kind), described["sha256"][weights]
+        except (KeyError, TypeError, UserError) as error:
             raise UserError(f"{folder / CONFIG} does not describe a {cls.__name__} ({type(error).__name__}: {error}); "
                             "copy the folder again") from error
         data = (folder / weights).read_bytes()
@@ -152,6 +153,7 @@ class Tokenizer(nn.Module, ABC):
             raise UserError(f"{folder / weights} is damaged or not the file that {CONFIG} describes "
                             f"(sha256 {found[:12]}…, expected {str(wanted)[:12]}…); copy the folder again")
         try:
+            check_numbers(config, tensor_shapes(folder / weights), cls.kind)
             model = cls.of(config, load_safetensors(data))
         except Exception as error:
             raise UserError(f"{folder / weights} does not fit its {CONFIG}: "

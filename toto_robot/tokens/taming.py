@@ -7,10 +7,10 @@ strings stay strings.
 from dataclasses import fields
 from pathlib import Path
 
-import yaml
 from torch import Tensor
 
 from toto_robot.errors import UserError
+from toto_robot.strict import MOST_BYTES, read_yaml
 from toto_robot.tokens.foreign import reason
 from toto_robot.tokens.vqgan import VQGAN, VQGANConfig
 
@@ -65,7 +65,7 @@ def config_of_weights(state: dict[str, Tensor]) -> VQGANConfig:
 def config_of_yaml(path: Path) -> VQGANConfig:
     """The sizes that the authors' YAML gives. UserError names a setting that this network doesn't have."""
     try:
-        model = yaml.safe_load(path.read_text(encoding="utf-8"))["model"]
+        model = read_yaml(path)["model"]
         params, network = model["params"], model["params"]["ddconfig"]
         sizes = [int(network["resolution"]) // 2 ** i for i in range(len(network["ch_mult"]))]
         config = VQGANConfig(
@@ -73,7 +73,7 @@ def config_of_yaml(path: Path) -> VQGANConfig:
             ch=network["ch"], ch_mult=network["ch_mult"], num_res_blocks=network["num_res_blocks"],
             attention=tuple(i for i, size in enumerate(sizes) if size in network["attn_resolutions"]),
             gumbel=str(model.get("target")).endswith("GumbelVQ"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UserError(f"{path} does not describe a VQGAN ({reason(error)}); expected the authors' YAML with "
                         "model.params.ddconfig") from error
     other = [key for key, value in network.items() if value != FIXED.get(key, value)]
@@ -88,4 +88,5 @@ def find_yaml(file: Path) -> Path | None:
     """The YAML of a checkpoint: of the same name, or the first with a VQGAN in it beside the file, or in ../configs."""
     beside = [file.with_suffix(".yaml"), *sorted(file.parent.glob("*.yaml"))]
     beside += sorted(file.parent.parent.glob("configs/*.yaml"))
-    return next((path for path in beside if path.is_file() and "ddconfig" in path.read_text(errors="replace")), None)
+    small = (path for path in beside if path.is_file() and path.stat().st_size <= MOST_BYTES)
+    return next((path for path in small if "ddconfig" in path.read_text(errors="replace")), None)

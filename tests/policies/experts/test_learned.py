@@ -94,7 +94,7 @@ def test_a_policy_that_can_not_be_an_expert_is_refused_in_one_sentence(tmp_path)
         make_labeller("reach")
     (folder / "policy.yaml").write_text(yaml.safe_dump(about))
     (folder / "policy.safetensors").write_bytes(b"torn")
-    with pytest.raises(UserError, match="sha256"):
+    with pytest.raises(UserError, match="policy.safetensors can't be read"):
         make_labeller("reach")
 
 
