@@ -7,6 +7,8 @@ import pytest
 
 from toto_robot.errors import UserError
 from toto_robot.looks import EXPOSURES, STEPS, LooksConfig, main, measured_states, training_states
+from toto_robot.features.encoder import WEIGHTS
+from toto_robot.tokens.tokenizer import load_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -57,7 +59,12 @@ def test_a_users_mistake_is_one_sentence(keys, words):
         LooksConfig(**keys)
 
 
-@pytest.mark.parametrize("encoder", ["dvae_codes"])
-def test_an_encoder_without_a_transformer_is_refused(encoder):
-    with pytest.raises(UserError, match="no transformer"):
-        main(LooksConfig(encoder=encoder, train=8, test=2))
+def test_a_tokenizer_alone_has_codes_and_no_transformer(tmp_path):
+    load_tokenizer(WEIGHTS / "toto_tiny").save(tmp_path / "dvae")
+    found = main(LooksConfig(encoder=str(tmp_path / "dvae"), train=8, test=2, out=str(tmp_path / "out"), threads=1))
+    assert set(found["probe_from_random_mm"]) == {"mean pixels", "tokenizer hidden", "codes"}
+
+
+def test_what_has_no_codes_is_refused():
+    with pytest.raises(UserError, match="has no codes"):
+        main(LooksConfig(encoder="vit_small_random", train=8, test=2))

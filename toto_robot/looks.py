@@ -30,6 +30,9 @@ from toto_robot import door
 from toto_robot.errors import UserError
 from toto_robot.evaluation.looks import Looks, States, measure, measure_real
 from toto_robot.evaluation.looks_report import tables, write_report
+from toto_robot.features.encoder import Encoder, encoder_names
+from toto_robot.features.folder import TOTO
+from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.video.decode import find_videos, iter_frames
 from toto_robot.video.jitter import exposed
 
@@ -40,6 +43,8 @@ EXPOSURES = (1.02, 1.05)
 FIRST_SEED = {"train": 2**29, "test": 2**29 + 2**20}
 """Episode seeds count up from here."""
 REAL_FRAMES = 192
+IMAGE_SIZE = 128
+"""Pixels on the side of the simulator's frames."""
 
 
 @dataclass
@@ -47,7 +52,7 @@ class LooksConfig:
     """Settings of `python -m toto_robot.looks`."""
 
     encoder: str = "toto_tiny"
-    """Name of an encoder, or a model folder made by `pretrain`."""
+    """Name of an encoder, a model folder made by `pretrain`, or a tokenizer's folder made by `train_dvae`."""
     env: str = "franka_pick"
     """The environment whose states are drawn; it must have a cube."""
     real: str = ""
@@ -70,11 +75,7 @@ class LooksConfig:
 
 def main(cfg: LooksConfig) -> dict:
     torch.set_num_threads(cfg.threads or os.cpu_count() or 1)
-    encoder = toto_robot.load_encoder(cfg.encoder, pooling="grid", device=cfg.device)
-    if encoder.tokenizer.continuous or encoder.toto is None:
-        raise UserError(f"encoder={cfg.encoder} has no codes or no transformer; give toto_tiny or a model folder")
-    random_name = f"{cfg.encoder}_random" if cfg.encoder == "toto_tiny" else f"{cfg.encoder}:random"
-    random_weights = toto_robot.load_encoder(random_name, pooling="grid", device=cfg.device)
+    encoder, random_weights = _load(cfg)
     _tell(f"drawing {cfg.train} and {cfg.test} episodes of {cfg.env}")
     train, test = training_states(cfg.env, cfg.train), measured_states(cfg.env, cfg.test)
     found = measure(encoder, random_weights, train, test, seeds=PROBE_SEEDS, tell=_tell)
@@ -85,6 +86,25 @@ def main(cfg: LooksConfig) -> dict:
     write_report(Path(cfg.out), found, facts)
     print(tables(found), file=sys.stderr)
     return {**facts, **summary(found), "out": cfg.out}
+
+
+def _load(cfg: LooksConfig) -> tuple[Encoder, Encoder | None]:
+    """The encoder and the same with random weights; of a tokenizer's folder only what stands before a transformer."""
+    folder = Path(cfg.encoder)
+    if (folder / "config.yaml").is_file() and not (folder / TOTO).is_file():
+        tokenizer = load_tokenizer(cfg.encoder)
+        if tokenizer.continuous:
+            raise UserError(f"encoder={cfg.encoder}: a tokenizer of patches has no codes that could change")
+        return Encoder(tokenizer, None, layer=0, pooling="grid", dtype="float32", device=cfg.device, image_size=IMAGE_SIZE,
+                       identity={}), None
+    encoder = toto_robot.load_encoder(cfg.encoder, pooling="grid", device=cfg.device)
+    if not isinstance(encoder, Encoder) or encoder.tokenizer.continuous:
+        raise UserError(f"encoder={cfg.encoder} has no codes; give toto_tiny, a model folder or a tokenizer's folder")
+    if encoder.toto is None:
+        return encoder, None
+    known = cfg.encoder in encoder_names()
+    random_name = f"{cfg.encoder}_random" if known else f"{cfg.encoder}:random"
+    return encoder, toto_robot.load_encoder(random_name, pooling="grid", device=cfg.device)
 
 
 def summary(found: Looks) -> dict:

@@ -135,7 +135,7 @@ def everything(encoder: Encoder, random_weights: Encoder | None) -> Callable[[np
                 add("tokenizer hidden", 0, tokenizer.hidden(to_float01(part)).flatten(2).transpose(1, 2))
             add("codes", 0, torch.nn.functional.embedding(codes.long(), tokenizer.codebook()))
             for name, model in (("toto", encoder), ("random weights", random_weights)):
-                if model is not None:
+                if model is not None and model.toto is not None:
                     for i, layer_BGD in enumerate(model.every_layer(codes)):
                         parts.setdefault((name, i + 1), []).append(layer_BGD.flatten(1))
         return {key: torch.cat(value).float() for key, value in parts.items()}

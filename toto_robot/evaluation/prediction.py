@@ -1,0 +1,133 @@
+"""Has Toto learned video? Its predictions of codes, beside copying the previous frame.
+
+Most blocks of a film do not change from one frame to the next, so the copy of the previous frame is right most of the time.
+What a video model adds shows where the code changed: there copying is never right. Everything is counted in codes, through
+one tokenizer, teacher-forced (every earlier code is true) and free-running (the model goes on from its own predictions).
+
+Shapes: R rows, F frames, S tokens a frame, V codes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from toto_robot.evaluation.looks import Interval, bootstrap
+from toto_robot.models.causal import CausalModel
+from toto_robot.tokens.base import Tokenizer
+from toto_robot.tokens.scores import psnr_db
+from toto_robot.tokens.special import OFFSET, VIDEO_START
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """How well one predictor does, with intervals over clips."""
+
+    accuracy: Interval
+    """Share of all blocks whose code is the likeliest prediction."""
+    accuracy_changed: Interval
+    """The same over the blocks whose true code is not that of the previous frame; 0 for the copy."""
+    bits: float | None = None
+    """Mean −log₂ of the probability of the true code, a block; None where there are no probabilities."""
+    bits_changed: float | None = None
+    """The same over changed blocks."""
+    bits_changed_by_frame: tuple[float, ...] = ()
+    """The same for frame 2, 3, …: they fall where earlier frames help."""
+    psnr: float | None = None
+    """Of the decoded prediction against the decoded truth, in dB."""
+
+
+class Table:
+    """The control between copying and a transformer: how often each code follows each other at the same place."""
+
+    def __init__(self, codes_RFS: np.ndarray, vocabulary: int):
+        counts = np.zeros(vocabulary * vocabulary)
+        for row in codes_RFS:
+            pairs = row[:-1].astype(np.int64) * vocabulary + row[1:]
+            counts += np.bincount(pairs.ravel(), minlength=len(counts))
+        counts = counts.reshape(vocabulary, vocabulary)
+        # A code that never followed gets what it has of all codes: one count in total is shared out that way.
+        overall = (counts.sum(0) + 1) / (counts.sum() + vocabulary)
+        self.log_p = np.log((counts + overall) / (counts.sum(1, keepdims=True) + 1)).astype(np.float32)
+
+    def predict(self, before_RFS: Tensor) -> tuple[Tensor, Tensor]:
+        """(the likeliest code, log probabilities (..., V)) for what follows each code."""
+        log_p = torch.from_numpy(self.log_p)[before_RFS.long()]
+        return log_p.argmax(-1), log_p
+
+
+def teacher_forced(model: CausalModel, codes_RFS: Tensor, table: Table | None = None) -> dict[str, Prediction]:
+    """`toto`, `copy` and, if given, `table` on frames 2 to F of every row, each from all earlier true codes."""
+    truth, before = codes_RFS[:, 1:], codes_RFS[:, :-1]
+    changed = truth != before
+    guesses, bits = {"copy": before}, {}
+    made, surprise = [], []
+    for row in codes_RFS:
+        logits = _logits(model, row)
+        made.append(logits.argmax(-1))
+        surprise.append(_bits(logits.log_softmax(-1), row)[1:])
+        made[-1] = made[-1][1:]
+    guesses["toto"], bits["toto"] = torch.stack(made), torch.stack(surprise)
+    if table is not None:
+        likeliest, surprises = [], []
+        for row_before, row in zip(before, truth):
+            guess, log_p = table.predict(row_before)
+            likeliest.append(guess)
+            surprises.append(_bits(log_p, row))
+        guesses["table"], bits["table"] = torch.stack(likeliest), torch.stack(surprises)
+    return {name: _prediction(guess, truth, changed, bits.get(name)) for name, guess in guesses.items()}
+
+
+@torch.inference_mode()
+def free_running(model: CausalModel, tokenizer: Tokenizer, codes_RFS: Tensor, given: int, frames: int,
+                 tell: Callable[[int], None] = lambda done: None) -> dict[str, Prediction]:  # fmt: skip
+    """`toto`, `copy` on `frames` frames after the first `given`; the likeliest code each time. The copy repeats the last
+    given frame; changed blocks differ from it."""
+    R, F, S = codes_RFS.shape
+    truth, last = codes_RFS[:, given : given + frames], codes_RFS[:, given - 1 : given]
+    made = []
+    for part in codes_RFS.split(8):
+        start = torch.full((len(part), 1), VIDEO_START)
+        prompt = torch.cat((start, part[:, :given].flatten(1).long() + OFFSET), dim=1)
+        out = model.generate(prompt, frames * S, temperature=0, lowest=OFFSET)
+        made.append((out[:, prompt.shape[1] :] - OFFSET).view(len(part), frames, S))
+        tell(sum(map(len, made)))
+    guesses = {"toto": torch.cat(made), "copy": last.expand_as(truth)}
+    changed, pixels = truth != last, _pixels(tokenizer, truth)
+    return {
+        name: _prediction(guess, truth, changed, None, psnr_db(float((_pixels(tokenizer, guess) - pixels).square().mean())))
+        for name, guess in guesses.items()
+    }
+
+
+@torch.inference_mode()
+def _logits(model: CausalModel, row_FS: Tensor) -> Tensor:
+    """Logits (F, S, V) of the codes of one row, each from all that stand before it."""
+    ids = torch.cat((torch.tensor([VIDEO_START]), row_FS.flatten().long() + OFFSET))
+    return model(ids[None, :-1])[0, :, OFFSET:].float().view(*row_FS.shape, -1)
+
+
+def _bits(log_p: Tensor, codes: Tensor) -> Tensor:
+    return -log_p.gather(-1, codes.long()[..., None])[..., 0] / float(np.log(2))
+
+
+def _prediction(guess: Tensor, truth: Tensor, changed: Tensor, bits: Tensor | None, psnr: float | None = None) -> Prediction:
+    """Counts over (R, F, S) each."""
+    right, clips = guess == truth, np.arange(len(truth))
+    some = changed.flatten(1).any(1).numpy()
+    share = (right & changed).flatten(1).sum(1).numpy()[some] / changed.flatten(1).sum(1).numpy()[some]
+    by_frame = () if bits is None else tuple(float(bits[:, f][changed[:, f]].mean()) for f in range(bits.shape[1]))
+    return Prediction(
+        accuracy=bootstrap(right.flatten(1).float().mean(1).numpy(), clips),
+        accuracy_changed=bootstrap(share, clips[some]) if some.any() else Interval(0.0, 0.0, 0.0),
+        bits=None if bits is None else float(bits.mean()),
+        bits_changed=None if bits is None else float(bits[changed].mean()),
+        bits_changed_by_frame=by_frame,
+        psnr=psnr,
+    )
+
+
+def _pixels(tokenizer: Tokenizer, codes_RFS: Tensor) -> Tensor:
+    return tokenizer.decode(codes_RFS.flatten(0, 1)).float()
