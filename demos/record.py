@@ -33,8 +33,9 @@ from demos.teleop import LiveView, teleoperate
 from deploy.teaching import guided_recording, teleop_session
 from deploy.teaching.on_arm import ArmEnded, ArmKeys
 from policies.adapted import adapted, check_policy
+from policies.conversion import Fit
 from policies.experts import ScriptedPick
-from policies.fit import Fit, FitKeys
+from policies.fit import FitKeys
 from policies.labelling import make_labeller
 from policies.rollout import EnvConfig
 from policies.seeds import training_seed

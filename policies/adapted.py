@@ -4,7 +4,8 @@ import sys
 
 import numpy as np
 
-from policies.fit import Fit, FitKeys, check
+from policies.conversion import Fit
+from policies.fit import FitKeys, check
 from policies.folder import About
 from policies.policy import inspect
 from policies.rollout import EnvConfig

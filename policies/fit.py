@@ -1,7 +1,7 @@
 """Whether a policy fits a robot or a scene: every field of the two descriptions is compared by its own rule before anything starts.
 
     about = policies.policy.inspect(name)
-    fit = check(about, scene.interface, given=name, there="env=franka_cube", keys=FitKeys())     UserError, or a Fit
+    fit = check(about, scene.interface, given=name, where="env=franka_cube", keys=FitKeys())     UserError, or a Fit
     policy = adapted(policies.load(name), fit)
 
 The rules stand at the fields themselves (envs/interface.py, policies/spec.py), and `rules` lists them for docs/policy_fit.md.
@@ -9,24 +9,18 @@ The rules stand at the fields themselves (envs/interface.py, policies/spec.py), 
 
 import dataclasses
 import math
+import typing
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Callable, Iterator
 
 import envs
 from envs.interface import UNKNOWN, CameraSpec, Interface, Rule, robot_name
+from policies.conversion import CONVERSIONS, Fit, converted
 from policies.folder import About
 from policies.spec import PolicySpec, completed, spec_of
 from toto_robot.errors import UserError, unknown
 
-CONVERSIONS = {
-    "rate": "a slower policy's command is held for a whole number of periods; the increments of its joints are shared among them",
-    "range": "the numbers are rescaled to the robot's range, of which the policy's has to be a part",
-    "crop": "the camera, or the scene's drawing, makes pictures of the policy's size (a camera: and of its crop)",
-}
-"""What `convert=` may ask for. All three are exact: the robot is sent the motion that the policy means. A faster policy can't be asked
-more rarely, because it would not see what it does; and an unknown number can't be held, because it may be an increment."""
-SHARED = ("joint_increment", "cartesian_increment", "rotation_increment")
-"""Meanings of which two half steps make a whole one."""
 MOST_TOLD = 4
 """Differences that an error tells; it counts the others."""
 
@@ -73,33 +67,19 @@ class Difference:
     """The difference, with both sides."""
 
 
-@dataclass(frozen=True)
-class Fit:
-    """How a policy is run where it fits."""
-
-    hold: int = 1
-    """Periods for which each of its actions is executed."""
-    gain: tuple[float, ...] = ()
-    """(A,) factor on its numbers; empty for 1."""
-    bias: tuple[float, ...] = ()
-    """(A,) added to them afterwards."""
-    warnings: tuple[str, ...] = ()
-    """What its user is told."""
-
-
-def check(about: About, there: Interface, *, given: str, where: str, keys: FitKeys) -> Fit:
+def check(about: About, there: Interface, *, given: str, where: str, keys: FitKeys, cuts: bool = False) -> Fit:
     """How the policy `given` is run on the robot or scene `where`, whose interface is `there`. UserError, one sentence that names
-    both sides, where it must not be."""
+    both sides, where it must not be. `cuts`: its camera can make another crop, where a scene only draws another size."""
     if about.env is not None and not any(about.env in envs.names(backend) for backend in envs.BACKENDS):
         raise unknown("env", about.env, envs.names(), f"The policy {given} says that it was trained in it.")
     spec = spec_of_folder(about, there)
     if spec is None:
         return _unsaid(about, there, given, where, keys)
-    converted, fit = _converted(spec, there, given, where, keys.convert)
-    found = list(compare(converted, there, where, keys.tolerance))
+    after, fit = converted(spec, there, given, where, keys.convert)
+    found = list(compare(after, there, where, keys.tolerance))
     refused = [d for d in found if d.rule.kind == "refuse"]
     if refused:
-        raise UserError(_refusal(refused, given, where) + _remedy(about, spec, there, refused, keys))
+        raise UserError(_refusal(refused, given, where) + _remedy(about, spec, there, keys, cuts))
     return replace(fit, warnings=tuple(f"the policy {given} on {where}: {d.said}" for d in found))
 
 
@@ -266,54 +246,18 @@ def _refusal(refused: list[Difference], given: str, where: str) -> str:
     return f"The policy {given} does not fit {where}: {_told(refused)}."
 
 
-def _remedy(about: About, spec: PolicySpec, there: Interface, refused: list[Difference], keys: FitKeys) -> str:
-    """What to do: the conversion that makes it fit, or else the environment that it was trained in."""
-    ways = [*keys.convert, *sorted({d.rule.convert for d in refused} - set(keys.convert))]
-    try:
-        if "" in ways:
-            raise UserError("")
-        left = [d for d in compare(_converted(spec, there, "", "", ways)[0], there, "", keys.tolerance) if d.rule.kind == "refuse"]
-        if all(d.rule.convert == "crop" for d in left):
-            return f" convert=[{','.join(ways)}] runs it all the same: docs/policy_fit.md says how."
-    except UserError:
-        pass
-    return f" It was trained in {about.env}." if about.env else " It was trained on another robot's demonstrations."
-
-
-# ------------------------------------------------------------------------------------------ converting
-
-
-def _converted(spec: PolicySpec, there: Interface, given: str, where: str, convert: list[str]) -> tuple[PolicySpec, Fit]:
-    """The description after the conversions that were asked for and are needed, and how they are done."""
-    fit = Fit()
-    if "rate" in convert and not _equal("control_hz", spec.control_hz, there.control_hz):
-        spec, hold = _held(spec, there.control_hz, given, where)
-        fit = replace(fit, hold=hold)
-    same = (spec.action.names, spec.action.units, spec.action.meanings) == (there.action.names, there.action.units, there.action.meanings)
-    if "range" in convert and same and UNKNOWN not in spec.action.units + spec.action.meanings:
-        pairs = list(zip(spec.action.low, spec.action.high, there.action.low, there.action.high))
-        inside = all(l2 - 1e-9 <= l1 and h1 <= h2 + 1e-9 for l1, h1, l2, h2 in pairs)
-        if inside and any((l1, h1) != (l2, h2) for l1, h1, l2, h2 in pairs):
-            # From a number of the policy's to the robot's: both are linear in the same unit.
-            fit = replace(fit, gain=tuple((h1 - l1) / (h2 - l2) for l1, h1, l2, h2 in pairs),
-                          bias=tuple((l1 + h1 - l2 - h2) / (h2 - l2) for l1, h1, l2, h2 in pairs))
-            spec = replace(spec, action=there.action)
-    return spec, fit
-
-
-def _held(spec: PolicySpec, hz: float, given: str, where: str) -> tuple[PolicySpec, int]:
-    """`spec` as it is when each action is executed for a whole number of the robot's periods, and that number."""
-    hold, action = round(hz / spec.control_hz), spec.action
-    if hold < 2 or abs(hold * spec.control_hz - hz) > 1e-6 * hz:
-        raise UserError(f"convert=rate: the policy {given} acts at {spec.control_hz:g} Hz and {where} at {hz:g} Hz, and a command can "
-                        "only be held for a whole number of the robot's periods; a faster policy can't be asked more rarely.")
-    if UNKNOWN in action.meanings:
-        name = action.names[action.meanings.index(UNKNOWN)]
-        raise UserError(f"convert=rate: nobody has said what the action {name} of the policy {given} means, and an increment that is "
-                        f"held would be a longer way; {where} has {hz:g} Hz and the policy {spec.control_hz:g} Hz.")
-    parts = [hold if meaning in SHARED else 1 for meaning in action.meanings]
-    shared = replace(action, low=tuple(v / k for v, k in zip(action.low, parts)), high=tuple(v / k for v, k in zip(action.high, parts)))
-    return replace(spec, control_hz=hz, action=shared), hold
+def _remedy(about: About, spec: PolicySpec, there: Interface, keys: FitKeys, cuts: bool) -> str:
+    """What to do: the fewest conversions that make it fit, or else the environment that it was trained in."""
+    made = ("cameras.width", "cameras.crop") if cuts else ("cameras.width",)  # by the caller's camera
+    for more in (chosen for count in (1, 2, 3) for chosen in combinations(CONVERSIONS, count)):
+        try:
+            after, _ = converted(spec, there, "", "", [*keys.convert, *more])
+        except UserError:
+            continue
+        left = [d for d in compare(after, there, "", keys.tolerance) if d.rule.kind == "refuse"]
+        if all(d.name in made and "crop" in more for d in left):
+            return f" convert=[{','.join([*keys.convert, *more])}] runs it all the same: docs/policy_fit.md says how."
+    return f" It was trained in {about.env}." if about.env else ""
 
 
 def _unsaid(about: About, there: Interface, given: str, where: str, keys: FitKeys) -> Fit:
@@ -335,8 +279,6 @@ def rules() -> list[tuple[str, Rule]]:
 
 
 def _rules(kind: type, prefix: str) -> Iterator[tuple[str, Rule]]:
-    import typing
-
     hints = typing.get_type_hints(kind)
     for part in dataclasses.fields(kind):
         if part.metadata.get("inside"):

@@ -18,7 +18,7 @@ from deploy.robots.arms import ROBOTS
 from deploy.session.physics import ConsolePhysics, SharedPhysics
 from deploy.session.settings import Settings
 from envs.interface import CameraSpec, Interface
-from policies.fit import Fit
+from policies.conversion import Fit
 from policies.folder import About
 from toto_robot.errors import UserError
 

@@ -16,7 +16,8 @@ from deploy.session.report import outcome_line, periods_line
 from deploy.session.session import Session
 from deploy.session.settings import Settings, check_rate, resolved
 from policies import trials
-from policies.fit import Fit, FitKeys, Tolerance, check
+from policies.conversion import Fit
+from policies.fit import FitKeys, Tolerance, check
 from policies.folder import About
 from toto_robot import door
 from toto_robot.errors import UserError, unknown
@@ -87,7 +88,7 @@ def _fit(s: Settings, env, about: About | None) -> Fit:
     if about is None:
         return Fit()
     where = f"--robot {s.robot}" + (f" --backend {s.backend}" if s.simulated else "")
-    return check(about, parts.interface(s, env), given=s.policy, where=where, keys=s.fit)
+    return check(about, parts.interface(s, env), given=s.policy, where=where, keys=s.fit, cuts=True)
 
 
 def _policy(name: str) -> About | None:
