@@ -145,9 +145,12 @@ class RobotEnv(gym.Env):
         size = self.image_size
         if not self.with_render:
             return np.zeros((size, size, 3), np.uint8)
-        frame = canvas(self.model, size, size).draw(self.model, self.data, "wrist")
+        return self.sensed(canvas(self.model, size, size).draw(self.model, self.data, "wrist"), self.steps)
+
+    def sensed(self, frame: np.ndarray, number: int) -> np.ndarray:
+        """A drawn frame uint8 (H, W, 3) as the look's sensor gives it: its exposure, and noise that the frame's `number` decides."""
         if self.look.noise_std or self.look.gain != 1.0:
-            rng = np.random.default_rng((self._look_seed, self.steps))  # the same frame again after set_state
+            rng = np.random.default_rng((self._look_seed, number))  # the same frame again after set_state
             noise = self.look.noise_std * rng.standard_normal(frame.shape)
             frame = np.clip(frame * self.look.gain + noise, 0, 255).astype(np.uint8)
         return frame
