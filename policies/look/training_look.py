@@ -33,6 +33,7 @@ SHARE, FOLDS, SHRINK, MOST = 0.99, 4, 0.01, 64
 every direction gets; directions of a feature that are kept, the others share one variance."""
 FEATURE_FLOOR, CODES_FLOOR = 1e-4, 0.02
 """Smallest standard deviation of a feature's entry; smallest unit of the share of unseen codes."""
+CALLED = {"features": "feature distance", "codes": "share of unseen codes"}
 BAND = (0.005, 0.995)
 """Quantiles of the training pictures between which a number is called usual."""
 LEAST = 20
@@ -157,10 +158,12 @@ class TrainingLook:
     def _said(self, verdict: str, most: str, far: dict[str, float], numbers: np.ndarray) -> str:
         unit = f"as far off as {100 * SHARE:.0f} % of the training pictures stay within"
         if verdict == IN:
-            return f"no statistic is {unit}; furthest is {most}, {far[most]:.1f} of that"
+            return f"no statistic is {unit}; furthest is {CALLED.get(most, most)}, {far[most]:.1f} of that"
         beyond = sorted((n for n in far if far[n] > DOUBTFUL and n != most), key=far.get, reverse=True)  # type: ignore[arg-type]
-        more = ", ".join(f"{n} {far[n]:.1f} times" for n in beyond)
-        return f"{most} is {far[most]:.1f} times {unit}{self._detail(most, far, numbers)}" + f"; {more}" * bool(more)
+        explained = next((n for n in (most, *beyond) if n in GROUPS), most)  # a person can put light right, but no feature
+        details = {n: self._detail(n, far, numbers) for n in (most, explained)}
+        more = ", ".join(f"{CALLED.get(n, n)} {far[n]:.1f} times{details.get(n, '')}" for n in beyond)
+        return f"{CALLED.get(most, most)} is {far[most]:.1f} times {unit}{details[most]}" + f"; {more}" * bool(more)
 
     def _detail(self, name: str, far: dict[str, float], numbers: np.ndarray) -> str:
         """The number of the statistic that is furthest outside of the usual, for people."""
