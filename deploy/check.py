@@ -1,11 +1,12 @@
 """Is everything fit for a run? Measures, moves nothing, and prints a line with a verdict for each thing.
 
     python -m deploy.check --robot-ip 172.16.0.2 --robot fr3 --camera wrist.yaml --hand-eye hand_eye.yaml
-    python -m deploy.emulator --scene cube &  python -m deploy.check --robot-ip 127.0.0.1
+    python -m deploy.emulator --scene cube &  python -m deploy.check --robot-ip 127.0.0.1 --policy bc_cube
 
 Looks at this computer, the versions, the robot's mode and errors, the connection (the share of the robot's 1 kHz states
-that arrive in 10 s), where the arm stands in its limits, the gripper, the camera's rate, age and crop, and whether the
-hand-eye calibration still holds (the board has to lie where it lay, in the camera's view). "look" is for a person to
+that arrive in 10 s), where the arm stands in its limits, the gripper, the camera's rate, age and crop, with --policy whether the
+camera's pictures look like those that the policy was trained on (put the arm where an episode begins), and whether the hand-eye
+calibration still holds (the board has to lie where it lay, in the camera's view). "look" is for a person to
 judge; "bad" is not fit for a run. The last line on stdout is JSON: ok, emulated, lines.
 
 exit codes: 0 nothing is bad, 2 a mistake in a flag or a file, 16 something is bad, 130 interrupted
@@ -26,6 +27,7 @@ from rich.console import Console as Terminal
 from rich.table import Table
 
 import envs
+import policies
 from deploy import cameras, verdicts
 from deploy.calibration import hand_eye
 from deploy.cameras import CameraConfig, CameraError
@@ -37,6 +39,7 @@ from deploy.robots import registry
 from deploy.robots.arms import LIMITS
 from deploy.robots.base import Address, RobotFault
 from deploy.verdicts import BAD, OK, SKIPPED, Line
+from policies import look
 from toto_robot import door
 from toto_robot.errors import UserError
 
@@ -52,6 +55,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--robot-ip", required=True, help="address of the robot, or of an emulator (127.0.0.x)")
     parser.add_argument("--robot", choices=sorted(LIMITS), default="fr3")
     parser.add_argument("--backend", default="franky", help="client library: " + ", ".join(registry.names()))
+    parser.add_argument("--policy", default="", metavar="NAME", help="compare what the camera sees with what this policy was trained on")
     parser.add_argument("--camera", default="", help="a camera file (YAML), or one of " + ", ".join(cameras.names())
                         + "; default: the emulator's scene, or none on a real robot")
     parser.add_argument("--hand-eye", default="", help="the file of a hand-eye calibration")
@@ -69,7 +73,11 @@ def check(args: argparse.Namespace) -> tuple[list[Line], bool]:
     env = envs.make(TASK, render=False)
     found, q_rad = _robot(args, env)
     lines += found
-    lines += _camera(config, env) if config else [Line("camera", SKIPPED, "give --camera")]
+    policy = policies.load(args.policy) if args.policy else None
+    camera, frames = _camera(config, env) if config else ([Line("camera", SKIPPED, "give --camera")], [])
+    lines += camera
+    if policy is not None:
+        lines.append(_look(args.policy, policy, frames))
     lines.append(_hand_eye(args.hand_eye, config, env, q_rad))
     return lines, emulated
 
@@ -146,7 +154,17 @@ def _gripper(module, address: Address, env) -> Line:
         return Line("gripper", BAD, str(fault))
 
 
-def _camera(config: CameraConfig, env, seconds: float = 2.0) -> list[Line]:
+def _look(name: str, policy, frames: list) -> Line:
+    """Whether the newest frames look like the policy's training pictures."""
+    if policy.needs != "rgb" or not frames:
+        return verdicts.look(None, "the policy looks at no pictures" if policy.needs != "rgb" else "there are no frames")
+    newest = np.stack([frame.rgb for frame in frames[-look.FRAMES:]])
+    found = look.unknown(name) if policy.look is None else policy.look.look_at(policy.features, newest)
+    return verdicts.look(found.verdict, found.said)
+
+
+def _camera(config: CameraConfig, env, seconds: float = 2.0) -> tuple[list[Line], list]:
+    """What there is to say of the camera, and its frames."""
     camera, frames, ages_s = cameras.make(config), [], []
     try:
         camera.open()
@@ -157,12 +175,12 @@ def _camera(config: CameraConfig, env, seconds: float = 2.0) -> list[Line]:
             ages_s.append(time.monotonic() - frames[-1].captured_s)
         wall_s = time.monotonic() - start_s
     except CameraError as error:
-        return [Line("camera", BAD, str(error))]
+        return [Line("camera", BAD, str(error))], []
     finally:
         camera.close()
     fovy_deg = float(env.model.camera("wrist").fovy[0])
     return [verdicts.camera(frames[1:], ages_s, wall_s, env.control_hz, Rules().camera_hold_s),
-            verdicts.lens(config, camera.intrinsics, fovy_deg)]
+            verdicts.lens(config, camera.intrinsics, fovy_deg)], frames[1:]
 
 
 def _hand_eye(path: str, config: CameraConfig | None, env, q_rad: np.ndarray | None) -> Line:

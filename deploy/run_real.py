@@ -57,6 +57,9 @@ def parser() -> argparse.ArgumentParser:
         "data/deployments/<time>); none: don't record")
     add("--clock", metavar="NAME", help="lockstep (default on an emulated arm: its time waits for this program, so results don't "
         "depend on how busy the machine is) or realtime")
+    add("--shift", metavar="LOOK", help="how the simulated scene looks, in place of what training showed: colour, light, camera, "
+        "noise or all; a new look in each episode. Not with --robot-ip")
+    add("--yes-look", action="store_true", help="go on where the camera's pictures are out of what the policy was trained on")
     add("--option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the backend, e.g. a topic of ros")
     add("--convert", action="append", default=[], metavar="WHAT", help="rate: hold each command of a slower policy; range: rescale its "
         "numbers into the arm's range; crop: the camera's crop and size become the policy's. Never done unless asked for "

@@ -14,6 +14,7 @@ from deploy.cameras.intrinsics import Intrinsics
 from deploy.control import safety
 from deploy.robots.base import GripperState, RobotState
 from envs.robots.limits import JointLimits
+from policies.look import IN, OUT
 
 OK, LOOK, BAD, SKIPPED = "ok", "look", "bad", "not checked"
 GOOD_SHARE, POOR_SHARE = 0.95, 0.90
@@ -124,6 +125,15 @@ def lens(config: CameraConfig, intrinsics: Intrinsics | None, trained_fovy_deg: 
     said += f", field of view {intrinsics.fovy_deg:.0f}°"
     return Line("crop", LOOK if differs else OK,
                 said + f"; policies from the simulated scene saw {trained_fovy_deg:.0f}°" * differs)
+
+
+def look(verdict: str | None, said: str) -> Line:
+    """What a policy says of the camera's frames (policies.look); None where it can't be asked."""
+    if verdict is None:
+        return Line("look", SKIPPED, said)
+    judged = {IN: OK, OUT: BAD}.get(verdict, LOOK)
+    return Line("look", judged, f"{verdict}: {said}" + "; put the arm where an episode begins, and light and camera right; a run needs "
+                "--yes-look" * (verdict == OUT))
 
 
 def hand_eye(errors: Errors | None) -> Line:

@@ -153,8 +153,11 @@ class RobotEnv(gym.Env):
         size = self.image_size
         if not self.with_render:
             return np.zeros((size, size, 3), np.uint8)
-        frame = canvas(self.model, size, size).draw(self.model, self.data, "wrist")
-        return sensed(frame, self.look, (self._look_seed, self.steps))  # the same frame again after set_state
+        return self.sensed(canvas(self.model, size, size).draw(self.model, self.data, "wrist"), self.steps)
+
+    def sensed(self, frame: np.ndarray, number: int) -> np.ndarray:
+        """A drawn frame uint8 (H, W, 3) as the look's sensor gives it: its exposure, and noise that the frame's `number` decides."""
+        return sensed(frame, self.look, (self._look_seed, number))  # the same frame again after set_state
 
     def drawn_as(self, look: Appearance, noise_seed: int = 0) -> np.ndarray:
         """The present state as the wrist camera sees it under `look`: uint8 (S, S, 3). No physics runs, and the

@@ -15,6 +15,7 @@ from policies.demonstrations import DataConfig, Demonstrations, load_demonstrati
 from policies.features import Features
 from policies.fit import refusals
 from policies.frame import Frame, Trained
+from policies.look.sample import look_of_demonstrations
 from policies.policy import Policy
 from policies.progress import Progress
 from policies.rollout import VectorEnv, evaluate, summarise
@@ -100,6 +101,7 @@ def train(
         title = frame.title(f"{data.episodes} demonstrations")
         with progress(title, cfg.rounds, cloner.total, run.folder, axis="updates") as screen:
             facts = _rounds(cfg, run, vec, cloner, screen)
+            policy.look = look_of_demonstrations(demos, cfg.data.camera, data, features, cfg.augmenting, cfg.seed)
             policy.save(run.folder / "policy")
             screen.begin(cfg.rounds, "evaluating")
             result = score(vec, policy, run.folder, cfg.episodes, cfg.eval_seed)

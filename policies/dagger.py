@@ -15,6 +15,7 @@ from policies.dataset import Shard
 from policies.gates import Choice, Gate, View
 from policies.gates.gate import POLICY, first_round
 from policies.learner import Learner
+from policies.look.sample import LookSample
 from policies.policy import Policy
 from policies.rollout import Episode, VectorEnv
 from policies.saving import restore_slot_states, slot_states
@@ -124,6 +125,8 @@ class Collector:
     def __init__(self, vec: VectorEnv, policy: Policy, config: DaggerConfig, gate: Gate, seed: int):
         self.vec, self.policy, self.config, self.gate, self.seed = vec, policy, config, gate, seed
         n = vec.num_envs
+        self.look = LookSample(policy.features, config.total_steps, seed)
+        """The pictures that are kept to compare a camera's with; it has a state of its own."""
         self.started = 0
         self.expert_steps = np.zeros(n, np.int64)
         self.taken = np.zeros(n, bool)
@@ -150,6 +153,7 @@ class Collector:
         rows: list[tuple] = []
         out = Collected(None)  # type: ignore[arg-type]
         clock = out.seconds
+        self.look.piece(now * n, (now + steps) * n, round_, piece)
         for t in range(steps):
             t0 = time.perf_counter()
             features = self.policy.features(self.obs)
@@ -160,6 +164,7 @@ class Collector:
             executed = np.where(choice.by_expert[:, None], np.clip(expert + noise[t], -1, 1), student)
             taken = choice.by_expert & (round_ > 0)
             seeds = self.seeds.copy()
+            self.look.offer(self.obs.get("rgb"), features, choice.label, seeds)
             t2 = time.perf_counter()
             done, success = self._step(executed, rng, round_, taken, choice.by_expert, now + t + 1, out)
             rows.append((features, proprio, *map(torch.from_numpy, (
@@ -169,6 +174,7 @@ class Collector:
             clock.encode, clock.act, clock.sim = clock.encode + t1 - t0, clock.act + t2 - t1, clock.sim + t3 - t2
             on_step(n)
         self.gate.attend(False)
+        self.look.end()
         out.shard = Shard(*(torch.cat(column) for column in zip(*rows)))
         return out
 

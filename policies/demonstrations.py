@@ -52,10 +52,12 @@ class Demonstrations:
         applied: Tensor,
         lengths: list[int],
         copies: int = 1,
+        kept: list[tuple[int, np.ndarray]] | None = None,
     ):
-        """features (copies · N, *shape), look after look; proprio (N, P); action and applied (N, A) in [-1, 1]."""
+        """features (copies · N, *shape), look after look; proprio (N, P); action and applied (N, A) in [-1, 1]. `kept`: the set's
+        episode and its steps that were kept, for each of `lengths`."""
         self.features, self.proprio, self.action, self.applied = features, proprio, action, applied
-        self.copies, self.episodes = copies, len(lengths)
+        self.copies, self.episodes, self.kept = copies, len(lengths), kept or []
         ends = torch.tensor(lengths).cumsum(0)
         counts = torch.tensor(lengths)
         self.first = (ends - counts).repeat_interleave(counts)
@@ -120,6 +122,7 @@ def load_demonstrations(
         raise UserError(f"data.camera={config.camera!r}: {path} has no {key}. Its cameras: {there}.")
     looks = [_Look(features, cache, demos, key, config.augment, copy) for copy in range(copies)]
     parts: list[tuple] = []
+    kept: list[tuple[int, np.ndarray]] = []
     for done, i in enumerate(chosen):
         names = [k for k in ("proprio", "action", "action_applied") if k in demos.keys]
         small = demos.episode(i, keys=names)
@@ -132,12 +135,13 @@ def load_demonstrations(
             keep = moving(joints_rad(demos.attrs, proprio), action[:, list(binary)], config.static_rad)
         frames = _Once(lambda i=i: demos.episode(i, keys=[key])[key])
         seen = [look(i, small, frames)[keep] for look in looks]
+        kept.append((i, keep))
         parts.append((seen, *(torch.from_numpy(x[keep]) for x in (proprio, action, applied))))
         on_episode(done + 1, len(chosen))
     seen, proprio, action, applied = zip(*parts)
     stacked = torch.cat([episode[copy] for copy in range(copies) for episode in seen])
     lengths = [len(p) for p in proprio]
-    return Demonstrations(stacked, torch.cat(proprio), torch.cat(action), torch.cat(applied), lengths, copies)
+    return Demonstrations(stacked, torch.cat(proprio), torch.cat(action), torch.cat(applied), lengths, copies, kept)
 
 
 def choose(demos, config: DataConfig, path) -> list[int]:

@@ -87,10 +87,21 @@ class EncoderFeatures:
         """Ends the encoder's processes, if it has any."""
         getattr(self.encoder, "close", lambda: None)()
 
+    def seen(self, frames: np.ndarray) -> np.ndarray:
+        """Frames uint8 (N, H, W, 3), cropped and at the encoder's size."""
+        return cropped(frames, self.config.crop, getattr(self.encoder, "image_size", None))
+
+    @torch.inference_mode()
+    def codes(self, seen: np.ndarray) -> Tensor | None:
+        """The tokenizer's codes (N, S) of `seen` frames; None where the encoder has none."""
+        if not hasattr(self.encoder, "codes"):
+            return None
+        codes = self.encoder.codes(torch.from_numpy(np.ascontiguousarray(seen)))
+        return None if codes is None or codes.dtype == torch.uint8 else codes  # uint8: patches of a continuous tokenizer
+
     @torch.inference_mode()
     def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
-        frames = cropped(obs["rgb"], self.config.crop, getattr(self.encoder, "image_size", None))
-        features = self.encoder(torch.from_numpy(np.ascontiguousarray(frames)))
+        features = self.encoder(torch.from_numpy(np.ascontiguousarray(self.seen(obs["rgb"]))))
         return features.float().clamp_(-65504, 65504).to("cpu", torch.float16)
 
 
@@ -105,8 +116,15 @@ class PixelFeatures:
     def __init__(self, config: EncoderConfig):
         self.config = config
 
+    def seen(self, frames: np.ndarray) -> np.ndarray:
+        """Frames uint8 (N, H, W, 3), cropped and at the network's size."""
+        return cropped(frames, self.config.crop, PIXELS)
+
+    def codes(self, seen: np.ndarray) -> None:
+        """There is no tokenizer."""
+
     def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
-        frames = cropped(obs["rgb"], self.config.crop, PIXELS)
+        frames = self.seen(obs["rgb"])
         check_frames(frames, size=PIXELS, what=f"encoder={self.config.name}")
         return torch.from_numpy(np.ascontiguousarray(frames))
 

@@ -2,6 +2,7 @@
 
     policy.yaml          `About`: the encoder, the head, the sizes, and `spec`, what the numbers mean (policies/spec.py)
     policy.safetensors   the weights
+    look.safetensors     what the training pictures looked like (policies/look), where it sees any
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from safetensors import SafetensorError
 
 from policies.features import EncoderConfig
 from policies.heads import HeadConfig
+from policies.look.about import LookFile
 from policies.spec import PolicySpec
 from toto_robot.errors import UserError
 from toto_robot.strict import build, check, check_regular, read_bytes, read_yaml
@@ -55,6 +57,8 @@ class About:
     """What the numbers mean; None in an old folder (`policies.fit.spec_of_folder` completes it)."""
     notes: dict = field(default_factory=dict)
     """Where it comes from: plain values by name."""
+    look: LookFile | None = None
+    """The statistics of its training pictures."""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:

@@ -20,7 +20,7 @@ class ParallelEncoder:
 
     def __init__(self, encoder, options: dict, processes: int):
         self.feature_shape, self.fingerprint = tuple(encoder.feature_shape), encoder.fingerprint
-        self.image_size = getattr(encoder, "image_size", None)
+        self.image_size, self._has_codes = getattr(encoder, "image_size", None), hasattr(encoder, "codes")
         context = mp.get_context("spawn")  # torch's threads don't survive a fork
         self._workers = []
         for _ in range(processes):
@@ -31,12 +31,20 @@ class ParallelEncoder:
             self._workers.append((process, here))
 
     def __call__(self, frames) -> Tensor:
-        parts = np.array_split(np.asarray(frames), len(self._workers))
-        for (_, pipe), part in zip(self._workers, parts):
+        return self._ask("features", frames)
+
+    def codes(self, frames) -> Tensor | None:
+        """The tokenizer's codes (B, S) of frames uint8 (B, H, W, 3); None where the encoder has none."""
+        return self._ask("codes", frames) if self._has_codes else None
+
+    def _ask(self, what: str, frames) -> Tensor:
+        parts = [part for part in np.array_split(np.asarray(frames), len(self._workers)) if len(part)]
+        asked = self._workers[: len(parts)]
+        for (_, pipe), part in zip(asked, parts):
             pipe.send_bytes(np.ascontiguousarray(part).tobytes())
-            pipe.send(part.shape)
+            pipe.send((what, part.shape))
         out = []
-        for process, pipe in self._workers:
+        for process, pipe in asked:
             try:
                 failed, data = pipe.recv()
             except (EOFError, ConnectionResetError) as error:
@@ -64,17 +72,15 @@ def _encode(pipe, options: dict) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     torch.set_num_threads(1)
     encoder = load_encoder(**options)
-    shape = tuple(encoder.feature_shape)
     while True:
         try:
             data = pipe.recv_bytes()
-            frames = np.frombuffer(data, np.uint8).reshape(pipe.recv())
+            what, shape = pipe.recv()
         except (EOFError, OSError):
             return  # the parent is gone, or closed its end
         try:
-            features = np.zeros((0, *shape), np.float16)
-            if len(frames):
-                features = encoder(torch.from_numpy(frames.copy())).clamp(-65504, 65504).half().numpy()
-            pipe.send((False, features))
+            frames = torch.from_numpy(np.frombuffer(data, np.uint8).reshape(shape).copy())
+            out = encoder.codes(frames) if what == "codes" else encoder(frames).clamp(-65504, 65504).half()
+            pipe.send((False, out.numpy()))
         except Exception:
             pipe.send((True, traceback.format_exc()))

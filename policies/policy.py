@@ -15,6 +15,9 @@ from policies.acting import Memory, Window
 from policies.features import Features, make_features
 from policies.folder import CONFIG, FORMAT, WEIGHTS, About, check_sizes, find, read_about, read_tensors
 from policies.heads import HeadConfig, make_head
+from policies.look.folder import FILE as LOOK
+from policies.look.folder import packed, read_look
+from policies.look.training_look import TrainingLook
 from policies.normalise import Normaliser
 from policies.resnet import Pixels
 from policies.spec import PolicySpec
@@ -70,6 +73,8 @@ class Policy:
         self.head_config, self.binary = head, tuple(binary)
         self.notes: dict = {}
         """Where it comes from, for its description: plain values by name."""
+        self.look: TrainingLook | None = None
+        """What its training pictures looked like; None for one that sees none, or that was saved without."""
         action_dim = net.action.mean.numel()
         self.memory = Memory(head.transformer, action_dim) if head.transformer is not None else None
 
@@ -129,6 +134,7 @@ class Policy:
     def save(self, folder: str | Path) -> Path:
         """Write the policy to `folder` (replaced as a whole, atomically)."""
         data = save_tensors({k: v.contiguous() for k, v in self.net.state_dict().items()})
+        said, look = packed(self.look)
         about = About(
             format=FORMAT,
             env=self.env,
@@ -142,9 +148,12 @@ class Policy:
             sha256=hashlib.sha256(data).hexdigest(),
             spec=self.spec,
             notes=self.notes,
+            look=said,
         )
         with atomic_folder(folder) as temporary:
             (temporary / WEIGHTS).write_bytes(data)
+            if look:
+                (temporary / LOOK).write_bytes(look)
             (temporary / CONFIG).write_text(dump_yaml(dataclasses.asdict(about)))
         return Path(folder)
 
@@ -173,7 +182,7 @@ class Policy:
         net = _network(about)
         net.load_state_dict(read_tensors(folder / WEIGHTS, about.sha256, load_tensors))
         policy = cls(net, features, about.env, about.head, about.binary_actions, about.spec)
-        policy.notes = about.notes
+        policy.notes, policy.look = about.notes, read_look(folder, about.look)
         return policy
 
 

@@ -98,12 +98,14 @@ def _rounds(cfg: TrainConfig, run: runs.Run, vec: VectorEnv, policy: Policy, scr
         facts |= known
         learner.restore(under(tensors, "learner."))
         gate.restore(under(tensors, "gate."))
+        collector.look.restore(under(tensors, "look."))
         if done < dagger.rounds:
             collector.restore(under(tensors, "collector."))
     screen.resume(run.truncate_metrics(done), facts["env_steps"], facts["train_seconds"])
     for round_ in range(done, cfg.dagger.rounds):
         facts = _round(cfg, run, collector, learner, data, round_, facts, screen)
     learner.finish()
+    policy.look = collector.look.look()
     return facts
 
 
@@ -142,6 +144,7 @@ def _round(cfg, run, collector: Collector, learner: Learner, data: Dataset, roun
     state = {f"learner.{k}": v for k, v in learner.state().items()}
     state |= {f"gate.{k}": v for k, v in collector.gate.state().items()}
     state |= {f"collector.{k}": v for k, v in collector.state().items()}
+    state |= {f"look.{k}": v for k, v in collector.look.state().items()}
     row["eval_success"] = _watch(cfg, collector, learner, round_, screen)
     saving = time.perf_counter()
     run.save_round(round_, vars(collected.shard), state, facts)

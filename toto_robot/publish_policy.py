@@ -12,6 +12,7 @@ from pathlib import Path
 
 from policies.fit import spec_of_folder
 from policies.folder import CONFIG, EMBEDDED, FORMAT, WEIGHTS, About
+from policies.look.folder import FILE as LOOK
 from policies.policy import inspect
 from policies.statistics import summary_line
 from toto_robot import door
@@ -65,6 +66,8 @@ def main(cfg: PublishPolicyConfig) -> dict:
     with atomic_folder(EMBEDDED / cfg.name) as out:
         (out / WEIGHTS).write_bytes(weights)
         (out / CONFIG).write_text(dump_yaml(asdict(replace(about, format=FORMAT, spec=spec))))
+        if about.look is not None:
+            (out / LOOK).write_bytes((source / LOOK).read_bytes())
         (out / "MODEL_CARD.md").write_text(card(cfg, about, config, scores))
     success = scores[0].get("success")
     size = round(len(weights) / 1e6, 2)

@@ -21,6 +21,7 @@ class MujocoCamera(BaseCamera):
     def __init__(self, config, env=None):
         super().__init__(config)
         self._env, self._console, self._lockstep = env, None, False
+        self._dressed, self._reads = None, 0
 
     def open(self) -> None:
         self._due_s = time.monotonic()
@@ -38,7 +39,7 @@ class MujocoCamera(BaseCamera):
         scene = info["pixels_env"]
         self._env = envs.make(scene["name"], **{**scene["options"], "image_size": self.config.size})
         self._lockstep = info["clock"] == "lockstep"
-        self._env.reset(seed=0)  # dresses the scene
+        self._fetch()
 
     def read(self, timeout_s: float) -> Frame:
         if not self._lockstep:  # in lockstep whoever grants the time says when a frame is due
@@ -49,20 +50,23 @@ class MujocoCamera(BaseCamera):
             time.sleep(max(0.0, wait_s))
         captured_s = time.monotonic()
         self._due_s = max(self._due_s + 1 / self.config.fps, captured_s)
-        data = self._env.data
-        if self._console is None:
-            time_ms = round(1000 * data.time)
-        else:
-            time_ms = self._fetch(data)
+        time_ms = round(1000 * self._env.data.time) if self._console is None else self._fetch()
         rgb = self._env.view(self.config.name, self.config.size, self.config.size)
+        if self._console is not None:  # an env that something else steps counts its own frames
+            rgb = self._env.sensed(rgb, self._reads)
+        self._reads += 1
         return Frame(rgb, time_ms / 1000 if self._lockstep else captured_s, time_ms)
 
-    def _fetch(self, data) -> int:
-        """The emulator's state into `data`; its time in milliseconds."""
+    def _fetch(self) -> int:
+        """The emulator's state into the scene, in the look of its last reset; its time in milliseconds."""
         try:
             physics = self._console.ask("physics")
         except ConsoleError as error:
             raise self.error(str(error), CameraLost) from error
+        if physics["seed"] != self._dressed:
+            self._env.reset(seed=physics["seed"])
+            self._dressed = physics["seed"]
+        data = self._env.data
         data.qpos[:], data.qvel[:] = physics["qpos"], physics["qvel"]
         mujoco.mj_forward(self._env.model, data)
         return physics["time_ms"]

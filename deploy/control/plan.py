@@ -30,6 +30,10 @@ class Plan:
     dry: bool = False
     """Everything but motion."""
     rules: machine.Rules = field(default_factory=machine.Rules)
+    look_frames: int = 0
+    """Frames that the policy compares with its training pictures before anything moves; 0 for none."""
+    yes_look: bool = False
+    """Go on where they are out of what it was trained on."""
 
 
 def heard(connection: Connection) -> tuple[list, bool]:

@@ -2,6 +2,7 @@
 
     python -m deploy.emulator --scene cube
     python -m deploy.emulator --scene cube --ip 127.0.0.2 --clock lockstep --viewer
+    python -m deploy.emulator --scene cube --shift light
 
 It listens at the ports that are fixed in the clients: the robot at 1337, the gripper at 1338, and an operator's console
 at 1339. libfranka, pylibfranka, franky and panda_py connect to it as to an arm; they need no change but the address (and
@@ -35,6 +36,7 @@ import threading
 from deploy.emulator.console import CONSOLE_PORT, ConsoleError
 from deploy.emulator.emulator import CLOCKS, ROBOT_OF, Emulator
 from deploy.emulator.plant import SCENES
+from envs.appearance import SHIFTS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,6 +50,8 @@ def parser() -> argparse.ArgumentParser:
     add("--clock", default="realtime", choices=sorted(CLOCKS), help="how time passes, see above")
     add("--console-port", type=int, default=CONSOLE_PORT, metavar="PORT", help="port of the console, 1339 by default; 0: any")
     add("--seed", type=int, default=0, help="where cube and arm start, as in the environment's reset")
+    add("--shift", choices=SHIFTS, help="how the scene looks to cameras, in place of what training showed; a new look with each "
+        "reset, as in the environment")
     add("--viewer", action="store_true", help="open MuJoCo's viewer; needs a display")
     add("--film", metavar="FILE.mp4", help="write a video of the scene from the side, 25 frames a second of the robot's time")
     add("--parent-pid", type=int, metavar="PID", help="end when this process does")
@@ -59,7 +63,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.viewer and sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return _refuse("--viewer needs a display and there is none (DISPLAY is not set); --film FILE.mp4 works without one")
     try:
-        emulator = Emulator(options.scene, options.ip, options.protocol, options.clock, options.console_port, options.seed)
+        emulator = Emulator(options.scene, options.ip, options.protocol, options.clock, options.console_port, options.seed,
+                            options.shift)
     except OSError as error:
         return _refuse(f"can't listen at {options.ip} ({error.strerror}): another robot is there, or it is not an address of "
                        "this machine; try --ip 127.0.0.2")

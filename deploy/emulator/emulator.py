@@ -25,13 +25,14 @@ class Emulator:
     """An emulated robot at `ip`. `run` is its loop; it returns after `shutdown`."""
 
     def __init__(self, scene: str = "cube", ip: str = "127.0.0.1", version: int = 10, clock: str = "realtime",
-                 console_port: int = 1339, seed: int = 0):
-        self.scene, self.ip, self.version = scene, ip, version
+                 console_port: int = 1339, seed: int = 0, shift: str | None = None):
+        """`shift`: the look of what cameras draw of the scene (envs.appearance.SHIFTS), a new one with each reset."""
+        self.scene, self.ip, self.version, self.shift = scene, ip, version, shift
         limits = LIMITS[ROBOT_OF[version]]
         self.lock = threading.RLock()
         self.clock, self.faults, self.time_ms = CLOCKS[clock](), Faults(seed), 0
         self._repeats = self.keepalive_ms = 0
-        self.plant = Plant(scene, limits, seed)
+        self.plant = Plant(scene, limits, seed, shift)
         self.controller = Controller(limits, self.plant.data.qpos[:7], self.plant.env.robot.arm_kd, clock == "realtime")
         self.hand = Hand(self.plant.finger_kp)
         self.observers: list = []
@@ -96,7 +97,7 @@ class Emulator:
     def do_info(self) -> dict:
         return {"emulator": "toto_robot", "scene": self.scene, "env": SCENES[self.scene], "robot": ROBOT_OF[self.version],
                 "protocol": self.version, "clock": self.clock.name, "time_ms": self.time_ms, "pid": os.getpid(),
-                "mode": self.controller.mode.name.lower(), "pixels_env": {"name": SCENES[self.scene], "options": {}}}
+                "mode": self.controller.mode.name.lower(), "pixels_env": {"name": SCENES[self.scene], "options": {"shift": self.shift}}}
 
     def do_reset(self, seed: int) -> dict:
         if self.controller.motion is not None:
@@ -110,7 +111,7 @@ class Emulator:
 
     def do_physics(self) -> dict:
         data = self.plant.data
-        return {"time_ms": self.time_ms, "qpos": data.qpos.tolist(), "qvel": data.qvel.tolist(),
+        return {"time_ms": self.time_ms, "seed": self.plant.seed, "qpos": data.qpos.tolist(), "qvel": data.qvel.tolist(),
                 "success": bool(self.plant.success), "width_m": self.plant.width_m()}
 
     def do_grant(self, until_ms: int) -> dict:

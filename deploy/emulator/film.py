@@ -19,7 +19,7 @@ class Film:
 
     def __init__(self, emulator, path: str):
         self._path, self._poses = Path(path), queue.SimpleQueue()
-        self._scene = emulator.scene
+        self._scene, self._shift = emulator.scene, emulator.shift
         self._thread = threading.Thread(target=self._draw, name="film", daemon=True)
         self._thread.start()
         emulator.observers.append(self._watch)
@@ -31,14 +31,17 @@ class Film:
 
     def _watch(self, emulator) -> None:
         if emulator.time_ms % (1000 // FPS) == 0:
-            self._poses.put(emulator.plant.data.qpos.copy())
+            self._poses.put((emulator.plant.seed, emulator.plant.data.qpos.copy()))
 
     def _draw(self) -> None:
-        env = envs.make(SCENES[self._scene])
-        env.reset(seed=0)
+        env, dressed = envs.make(SCENES[self._scene], shift=self._shift), None
         partial = self._path.with_name(f".{self._path.name}")
         video = VideoWriter(partial, SIDE_PX, SIDE_PX, Fraction(FPS), "h264", None)
-        while (qpos := self._poses.get()) is not None:
+        while (pose := self._poses.get()) is not None:
+            seed, qpos = pose
+            if seed != dressed:
+                env.reset(seed=seed)
+                dressed = seed
             env.data.qpos[:] = qpos
             mujoco.mj_forward(env.model, env.data)
             video.write(env.view("side", SIDE_PX, SIDE_PX)[None])

@@ -49,8 +49,8 @@ class Sensed(NamedTuple):
 class Plant:
     """One arm with its hand in one scene."""
 
-    def __init__(self, scene: str, limits: JointLimits, seed: int):
-        self.env = envs.make(SCENES[scene], render=False)
+    def __init__(self, scene: str, limits: JointLimits, seed: int, shift: str | None = None):
+        self.env = envs.make(SCENES[scene], render=False, shift=shift)
         self.model, self.data = self.env.model, self.env.data
         self.model.jnt_range[:7, 0] = limits.q_min_rad - STOP_BEYOND_RAD
         self.model.jnt_range[:7, 1] = limits.q_max_rad + STOP_BEYOND_RAD
@@ -63,6 +63,7 @@ class Plant:
 
     def reset(self, seed: int) -> None:
         """Cube and arm where `env.reset(seed=seed)` puts them, everything at rest, the hand open."""
+        self.seed = seed
         self.env.reset(seed=seed)
         base = self.data.body("link0")
         self._base_p, self._base_r = base.xpos.copy(), base.xmat.reshape(3, 3).copy()

@@ -16,7 +16,7 @@ from deploy.control.machine import Event, Reaction, State
 from deploy.control.plan import Links, Period, Plan, heard
 from deploy.endings import Ending
 from deploy.processes import preflight
-from deploy.processes.policy import Answer, Request
+from deploy.processes.policy import Answer, LookAnswer, Request
 from deploy.robots.base import RobotFault, RobotState
 from envs.robots.control import SERVO_DT_S
 
@@ -38,7 +38,7 @@ class Driver:
         self.now = machine.Situation()
         self.episode, self.index, self.answer, self.late = -1, 0, None, 0
         self.asked_reads, self.sequence, self.waiting = 0, -1, False
-        self.allowed = self.in_episode = False
+        self.allowed, self.in_episode, self.look = False, False, None
 
     # ------------------------------------------------------------------------------------------ events
 
@@ -110,7 +110,10 @@ class Driver:
             self._take(answer)
         self.event(Event.POLICY_DIED if gone else Event.TICK)
 
-    def _take(self, answer: Answer) -> None:
+    def _take(self, answer: Answer | LookAnswer) -> None:
+        if isinstance(answer, LookAnswer):
+            self.look = answer
+            return
         if (answer.episode, answer.index) == (self.episode, self.asked):
             self.waiting = False
         self.lead.heard(self.clock.now_s() - answer.asked_s)
@@ -124,7 +127,7 @@ class Driver:
 
     def run(self) -> machine.Situation:
         """Until STOP or FAULT."""
-        slices = {State.INIT: self._idle, State.PREFLIGHT: self._preflight, State.HOME: self._home, State.ARMED: self._armed,
+        slices = {State.INIT: self.idle, State.PREFLIGHT: self._preflight, State.HOME: self._home, State.ARMED: self._armed,
                   State.RUN: self._period, State.HOLD: self._period}
         while True:
             if self.now.state in slices:
@@ -139,7 +142,7 @@ class Driver:
                 self._close_episode(False)
                 return self.now
 
-    def _idle(self) -> None:
+    def idle(self) -> None:
         """20 ms in which nothing moves."""
         self._servo(20)
         time.sleep(0.002 * self.clock.lockstep)
@@ -180,18 +183,15 @@ class Driver:
             return self.event(Event.FINISHED)
         self.allowed = False
         state = self._servo(20)
-        if state is None:
+        rows = preflight.found(self, state) if state is not None else []
+        if self.now.state is not State.PREFLIGHT:  # a fault came in between
             return
-        self._ask_camera()
-        age_s = preflight.frame_age_s(self.links.frames, self.clock, self.asked_reads)
-        rows = preflight.checks(self.robot.features, state, self.plan, self.gate.envelope, age_s,
-                                self.hand.observe().width_m, None if self.clock.lockstep else self.answer_s)
         self.links.tell(("checks", rows))
         bad = [f"{name}: {said}" for name, ok, said in rows if not ok]
         if bad:
             return self.event(Event.PREFLIGHT_FAILED, "; ".join(bad))
         while self.now.state is State.PREFLIGHT and not self.allowed:
-            self._idle()
+            self.idle()
         self.event(Event.CHECKED)
 
     def _home(self) -> None:
@@ -224,7 +224,7 @@ class Driver:
         self._servo(20)
         self.links.tell(("armed", self.episode))
         while self.now.state is State.ARMED:
-            self._idle()
+            self.idle()
         if self.now.state is not State.RUN:
             return
         self.gate.reset(self.last.q_rad)
@@ -233,7 +233,7 @@ class Driver:
 
     # ------------------------------------------------------------------------------------------ the control period
 
-    def _ask_camera(self) -> None:
+    def ask_camera(self) -> None:
         if self.clock.lockstep:
             self.asked_reads = self.links.frames.latest()[2] + 1
             self.links.orders.release()
@@ -243,7 +243,7 @@ class Driver:
         if not self.clock.lockstep:
             return self._request(self.index)
         self.asked, self.waiting = self.index, True
-        self._ask_camera()
+        self.ask_camera()
         end = time.monotonic() + WALL_S
         while self.links.frames.latest()[2] < self.asked_reads and self.now.state in machine.RUNNING:
             self._wait(end, Event.CAMERA_DIED, "the camera did not answer")

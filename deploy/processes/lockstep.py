@@ -86,12 +86,12 @@ class EmulatorScene:
 
 
 @contextlib.contextmanager
-def started(arm: str, clock: str):
-    """An emulator as a process of its own, at a free address: yields (ip, (ip, console's port)). It ends with the block, or
+def started(arm: str, clock: str, shift: str | None = None):
+    """An emulator as a process of its own, at a free address, whose scene looks as `shift` says: yields (ip, (ip, console's port)). It ends with the block, or
     with this process."""
     draw = random.SystemRandom()
     ip = f"127.{draw.randint(1, 254)}.{draw.randint(0, 254)}.{draw.randint(2, 254)}"  # several may run on one machine
-    process = _spawn(arm, clock, ip)
+    process = _spawn(arm, clock, ip, shift)
     try:
         yield _ready(process, ip)
     finally:
@@ -101,9 +101,9 @@ def started(arm: str, clock: str):
         process.kill()
 
 
-def _spawn(arm: str, clock: str, ip: str) -> subprocess.Popen:
+def _spawn(arm: str, clock: str, ip: str, shift: str | None) -> subprocess.Popen:
     command = [sys.executable, "-m", "deploy.emulator", "--ip", ip, "--protocol", str(PROTOCOL[arm]), "--clock", clock,
-               "--parent-pid", str(os.getpid())]
+               "--parent-pid", str(os.getpid()), *(["--shift", shift] if shift else [])]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, start_new_session=True,
                             cwd=Path(__file__).resolve().parents[2])
 

@@ -46,6 +46,23 @@ class Answer:
 
 
 @dataclass
+class LookRequest:
+    """What the robot's process asks for before anything moves: do these frames look like the training pictures?"""
+
+    frames: np.ndarray
+    """uint8 (N, H, W, 3)."""
+
+
+@dataclass
+class LookAnswer:
+    """The policy's word on a `LookRequest`."""
+
+    verdict: str
+    """in, doubtful, out or unknown (policies/look)."""
+    said: str
+
+
+@dataclass
 class Scale:
     """From joints to what a policy was trained on: q in [-1, 1] of its range, 0.1 x speed."""
 
@@ -72,9 +89,19 @@ class FolderPolicy:
 
         if "OMP_NUM_THREADS" not in os.environ:  # the arm's loop and the camera need cores too
             torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
-        self.policy = policies.load(name, device=device)
-        self.policy = self.policy if fit is None else adapted(self.policy, fit)
+        self.name, self.trained = name, policies.load(name, device=device)
+        self.policy = self.trained if fit is None else adapted(self.trained, fit)
         self.env = self.policy.env
+
+    def look_at(self, frames: np.ndarray) -> LookAnswer:
+        """The policy's word on live frames uint8 (N, H, W, 3)."""
+        from policies import look
+
+        if self.trained.needs != "rgb":
+            return LookAnswer(look.IN, "the policy looks at no pictures")
+        kept = self.trained.look
+        found = look.unknown(self.name) if kept is None else kept.look_at(self.trained.features, frames)
+        return LookAnswer(found.verdict, found.said)
 
     def act(self, obs: dict, episode: int, index: int):
         return self.policy.act({key: value[None] for key, value in obs.items()}
@@ -123,6 +150,9 @@ def policy_main(make: Callable, scale: Scale, frames: FrameSlot, history: Histor
                 request = requests.recv()
         except EOFError:
             return
+        if isinstance(request, LookRequest):
+            requests.send(policy.look_at(request.frames))
+            continue
         answer, rgb, proprio = _answer(policy, request, scale, frames, history)
         requests.send(answer)
         report.send((answer, rgb, proprio))

@@ -1,4 +1,4 @@
-"""The checks before the first motion: (name, whether it passed, what was found) each."""
+"""The checks before the first motion: (name, whether it passed, what was found) each. Nothing moves meanwhile."""
 
 import time
 
@@ -7,19 +7,68 @@ import numpy as np
 from deploy.control import safety
 from deploy.control.clock import Clock
 from deploy.control.gate import minimum_jerk
+from deploy.control.machine import Event, State
 from deploy.control.plan import Plan
 from deploy.control.shared import FrameSlot
+from deploy.processes.policy import LookAnswer, LookRequest
 from deploy.robots.base import Features, RobotState
 from envs.robots.control import SERVO_DT_S
 
+FRAMES_S, LOOK_S = 10.0, 60.0
+"""What the frames, and the policy's word on them, may take on the wall's clock."""
+OUT = "out"
+"""As in policies.look, which this process doesn't load: it would bring torch to the loop that owns the arm."""
 WORSE_M = 0.002
 """An arm outside its box may go home if it gets no further out than this on the way."""
 
 
+def found(driver, state: RobotState) -> list[tuple[str, bool, str]]:
+    """`checks` of all that `driver` (deploy/processes/driver.py) holds, with the arm at `state`."""
+    driver.ask_camera()
+    age_s = frame_age_s(driver.links.frames, driver.clock, driver.asked_reads)
+    if driver.plan.look_frames and driver.look is None and age_s is not None:  # once: after a recovery the arm stands anywhere
+        ask_for_look(driver)
+    return checks(driver.robot.features, state, driver.plan, driver.gate.envelope, age_s, driver.hand.observe().width_m,
+                  None if driver.clock.lockstep else driver.answer_s, driver.look)
+
+
+def ask_for_look(driver) -> None:
+    """Asks the policy whether the next frames look like its training pictures; its answer is `driver.look`. The arm is served. It
+    ends early where the state machine leaves PREFLIGHT, also for a policy that says nothing."""
+    frames = newest_frames(driver, driver.plan.look_frames)
+    try:
+        driver.links.policy.send(LookRequest(np.stack(frames)))
+    except OSError:
+        return driver.event(Event.POLICY_DIED)
+    end = time.monotonic() + LOOK_S
+    while driver.look is None and driver.now.state is State.PREFLIGHT:
+        driver.idle()
+        if time.monotonic() > end:
+            driver.event(Event.POLICY_DIED, f"the policy did not say within {LOOK_S:g} s whether it knows what the camera sees")
+
+
+def newest_frames(driver, count: int) -> list[np.ndarray]:
+    """The newest frame (H, W, 3) and those that follow it, `count` of them, or as many as come in `FRAMES_S` of the wall's time."""
+    slot, lockstep, end = driver.links.frames, driver.clock.lockstep, time.monotonic() + FRAMES_S
+    rgb, _, last = slot.get()
+    frames = [rgb]
+    driver.ask_camera()
+    while len(frames) < count and driver.now.state is State.PREFLIGHT and time.monotonic() < end:
+        driver.idle()
+        if slot.latest()[2] < driver.asked_reads:  # in lockstep; else nobody was asked
+            continue
+        rgb, _, number = slot.get()
+        if lockstep or number != last:
+            frames.append(rgb)
+            last = number
+            driver.ask_camera()
+    return frames
+
+
 def checks(robot: Features, state: RobotState, plan: Plan, envelope: safety.Envelope, frame_age_s: float | None,
-           width_m: float, answer_s: float | None) -> list[tuple[str, bool, str]]:
+           width_m: float, answer_s: float | None, look: LookAnswer | None = None) -> list[tuple[str, bool, str]]:
     """`frame_age_s`: of the newest frame, None where there is none; `answer_s`: what the policy takes for an action, None
-    where time stands still meanwhile."""
+    where time stands still meanwhile; `look`: its word on the newest frames, None where it wasn't asked."""
     low, high = plan.limits.q_min_rad, plan.limits.q_max_rad
     room = float(np.minimum(state.q_rad - low, high - state.q_rad).min())
     errors = f", errors {', '.join(state.errors)}" if state.errors else ""
@@ -31,6 +80,7 @@ def checks(robot: Features, state: RobotState, plan: Plan, envelope: safety.Enve
          "no frame" if frame_age_s is None else f"newest frame {1000 * frame_age_s:.0f} ms old"),
         ("policy", *_pace(answer_s, plan)),
         ("gripper", True, f"{1000 * width_m:.0f} mm open"),
+        *([("look", *_known(look, plan))] if look else []),
     ]
 
 
@@ -44,6 +94,16 @@ def frame_age_s(frames: FrameSlot, clock: Clock, reads: int) -> float | None:
             return clock.now_s() - captured_s
         time.sleep(0.01)
     return None
+
+
+def _known(look: LookAnswer, plan: Plan) -> tuple[bool, str]:
+    """Whether the camera sees what the policy knows, or the operator takes it as it is."""
+    said = f"{look.verdict}: {look.said}"
+    if look.verdict != OUT:
+        return True, said
+    if plan.yes_look:
+        return True, f"{said}; --yes-look goes on"
+    return False, f"{said}; put the arm where an episode begins, and light and camera right, or give --yes-look"
 
 
 def _pace(answer_s: float | None, plan: Plan) -> tuple[bool, str]:

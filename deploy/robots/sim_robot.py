@@ -36,6 +36,7 @@ class SimRobot:
 
     def place(self, seed: int) -> None:
         """Object and arm where `env.reset(seed=seed)` puts them; simulated time goes on."""
+        self.seed = seed
         self.env.reset(seed=seed)
         self.law.reset()
         self.q_d_rad = self.env.data.qpos[:self.arms].copy()
@@ -79,7 +80,7 @@ class SimRobot:
 
     def _publish(self) -> None:
         if self.physics is not None:
-            self.physics.write(np.concatenate([[self.time_s()], self.env.data.qpos, self.env.data.qvel]))
+            self.physics.write(np.concatenate([[self.time_s(), self.seed], self.env.data.qpos, self.env.data.qvel]))
 
     def stop(self) -> None:
         """A simulated arm holds where it is told to: here."""

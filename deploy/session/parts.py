@@ -94,7 +94,7 @@ def make(s: Settings, env, context, fit: Fit = Fit()) -> Parts:
     protocol, lockstep = env.protocol, s.clock == "lockstep"
     options, physics = dict(s.options), None
     if s.simulated:
-        block = Block(context, 1 + env.model.nq + env.model.nv)
+        block = Block(context, 2 + env.model.nq + env.model.nv)
         physics = SharedPhysics(block, lockstep)
         options |= dict(env=env.name, physics=block, realtime=not lockstep)
     elif s.console is not None:
@@ -108,7 +108,7 @@ def make(s: Settings, env, context, fit: Fit = Fit()) -> Parts:
     return Parts(
         env.name, env.robot, 1 / env.control_hz, env.horizon, protocol.max_step_rad, protocol.max_lead_rad,
         Scale(env.robot.scale_low, env.robot.scale_high, len(env.robot.finger_joints)), (config.size, config.size, 3),
-        make_policy, functools.partial(_make_camera, config, env.name, physics if s.simulated else None), options,
+        make_policy, functools.partial(_make_camera, config, env.name, physics if s.simulated else None, s.shift), options,
         vars(config.intrinsics.cropped(config.crop, config.size)) if config.intrinsics else {}, interface(s, env))
 
 
@@ -129,12 +129,12 @@ def _console_device(s: Settings, kind: str) -> str:
     return ":".join(map(str, s.console)) if kind == "mujoco" and s.console else ""
 
 
-def _make_camera(config: CameraConfig, env_name: str, physics):
+def _make_camera(config: CameraConfig, env_name: str, physics, shift: str | None):
     from deploy.cameras.faulty import FaultyCamera
     from deploy.cameras.registry import make
     from deploy.session.sim_camera import SimCamera
 
     if physics is None or config.kind != "mujoco":
         return make(config)
-    camera = SimCamera(config, env_name, physics)
+    camera = SimCamera(config, env_name, physics, shift)
     return FaultyCamera(camera, config.faults) if config.faults else camera

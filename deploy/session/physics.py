@@ -10,7 +10,7 @@ from deploy.control.shared import Block
 
 @dataclass
 class SharedPhysics:
-    """What `--backend sim` writes: time, qpos and qvel."""
+    """What `--backend sim` writes: time, the seed of the last reset, qpos and qvel."""
 
     block: Block
     lockstep: bool
@@ -19,7 +19,11 @@ class SharedPhysics:
         """Brings `env` (a RobotEnv of the same scene) to the state of now; its time in seconds of the run's clock."""
         values = self.block.read()
         nq = env.model.nq
-        return _set(env, values[0], values[1:1 + nq], values[1 + nq:])
+        return _set(env, values[0], values[2:2 + nq], values[2 + nq:])
+
+    def seed(self) -> int:
+        """Of the last reset."""
+        return int(self.block.read()[1])
 
 
 @dataclass

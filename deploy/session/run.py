@@ -133,7 +133,7 @@ def emulator(s: Settings):
     """Starts one; see `lockstep.started`."""
     from deploy.processes.lockstep import started
 
-    return started(s.robot, s.clock)
+    return started(s.robot, s.clock, s.shift)
 
 
 def _seeds(s: Settings, env_name: str) -> list[int]:
@@ -163,7 +163,7 @@ def _recorder(s: Settings, env, made: parts.Parts, about: About | None) -> recor
     s.record = s.record or f"data/deployments/{datetime.datetime.now():%Y%m%d-%H%M%S}"
     notes = dict(source="deploy", policy=s.policy, policy_sha256=about.sha256 if about else s.policy, git=recording.revision(), robot=s.robot,
                  backend=s.backend, robot_ip=s.robot_ip, emulated=s.emulated, clock=s.clock, speed_scale=s.speed_scale,
-                 home_speed=s.home_speed, camera=s.camera_file or s.camera, dry_run=s.dry_run,
+                 home_speed=s.home_speed, camera=s.camera_file or s.camera, dry_run=s.dry_run, shift=s.shift,
                  workspace=[*s.workspace.low_m, *s.workspace.high_m])
     return recording.Recorder(s.record, recording.attributes(env, made.camera, notes, made.interface))
 

@@ -30,6 +30,8 @@ from deploy.session.report import Counts, Timings, outcome_line, status_line
 from deploy.session.settings import Settings
 from toto_robot.errors import UserError
 
+LOOK_FRAMES = 30
+"""A second of frames that are compared with the policy's training pictures before anything moves."""
 START_S = 120
 """What a process may take until it is ready: a large policy's weights come from a disk."""
 
@@ -44,7 +46,7 @@ class Session:
         self.outcomes: list[tuple[int, int, bool]] = []
         """(seed, steps, success) of each episode that ended."""
         self.state, self.period, self.inference_s, self.hz = "init", None, 0.0, 0.0
-        self.ending, self.why = None, ""
+        self.ending, self.why, self.look = None, "", None
         self.children: dict[str, multiprocessing.process.BaseProcess] = {}
         self.reports = {}
         self.questions: list[tuple[str, str]] = []
@@ -119,7 +121,8 @@ class Session:
     def _spec(self) -> RobotSpec:
         s, parts = self.s, self.parts
         plan = Plan(self.seeds, round(parts.horizon / s.speed_scale), parts.period_s, np.array(parts.robot.q_home_rad),
-                    LIMITS[s.robot], s.home_speed, dry=s.dry_run, rules=s.rules)
+                    LIMITS[s.robot], s.home_speed, dry=s.dry_run, rules=s.rules,
+                    look_frames=0 if s.policy == "scripted" else LOOK_FRAMES, yes_look=s.yes_look)
         return RobotSpec(s.backend, self._address(), s.clock == "lockstep", s.console, parts.robot, LIMITS[s.robot],
                          s.speed_scale, s.workspace, parts.max_step_rad, parts.max_lead_rad, plan)
 
@@ -233,6 +236,8 @@ class Session:
     def _on_checks(self, rows: list[tuple[str, bool, str]]) -> None:
         for name, ok, said in rows:
             self.panel.say(f"{'ok  ' if ok else 'FAIL'} {name}: {said}")
+            if name == "look":
+                self.look = said
         if all(ok for _, ok, _ in rows):
             self._ask("home", "The arm will move to its home pose.")
 
@@ -296,7 +301,7 @@ class Session:
             "ending": self.ending.name.lower(), "exit_code": self.ending.code, "why": self.why, "robot": self.s.robot,
             "backend": self.s.backend, "emulated": self.s.emulated, "clock": self.s.clock, "speed_scale": self.s.speed_scale,
             "dry_run": self.s.dry_run, "seeds": [seed for seed, _, _ in self.outcomes], "counts": counts,
-            "timing": self.timings.summary(), "record": self.s.record}
+            "timing": self.timings.summary(), "record": self.s.record, "look": self.look, "shift": self.s.shift}
 
 
 def _make_gripper(backend: str, address: Address):

@@ -9,6 +9,7 @@ from deploy.control import safety
 from deploy.control.machine import Rules
 from deploy.robots import registry
 from deploy.robots.arms import LIMITS
+from envs.appearance import SHIFTS
 from policies.fit import FitKeys
 from toto_robot.errors import UserError
 
@@ -47,6 +48,10 @@ class Settings:
     camera_config: CameraConfig | None = None
     """The camera as it is used, once the policy is known."""
     device: str = "cpu"
+    shift: str | None = None
+    """The look of a scene that this program simulates."""
+    yes_look: bool = False
+    """Go on where the camera sees what the policy doesn't know."""
     emulated: bool = True
     """Whether the arm is simulated: by `sim`, by the emulator that the session starts, or by one at `robot_ip`."""
     console: tuple[str, int] | None = None
@@ -79,6 +84,7 @@ def resolved(s: Settings, emulator_at) -> Settings:
         s.clock = info["clock"]
     _check_operator(s)
     _check_camera(s)
+    _check_shift(s)
     s.clock = s.clock or ("lockstep" if s.emulated else "realtime")
     if s.clock not in CLOCKS:
         raise UserError(f"--clock {s.clock!r} does not exist. What exists: {', '.join(CLOCKS)}.")
@@ -124,6 +130,19 @@ def _check_camera(s: Settings) -> None:
     if kind == "mujoco" and not s.emulated:
         raise UserError("--camera mujoco draws a simulated scene, and this robot is not simulated. Give realsense or opencv.")
     s.camera = None if s.camera_file else kind
+
+
+def _check_shift(s: Settings) -> None:
+    if s.shift is None:
+        return
+    if s.shift not in SHIFTS:
+        raise UserError(f"--shift {s.shift!r} does not exist. What exists: {', '.join(SHIFTS)}.")
+    if s.robot_ip:
+        raise UserError(f"--shift {s.shift} changes how a scene that this program simulates is drawn, and {s.robot_ip} is not that. "
+                        f"Leave out one of them; an emulator of yours takes it itself: python -m deploy.emulator --shift {s.shift}.")
+    if s.camera != "mujoco":
+        raise UserError(f"--shift {s.shift} changes what the simulated camera draws, and the camera is {s.camera or s.camera_file}: "
+                        "leave out one of them.")
 
 
 def check_rate(hz: float | None, policy_hz: float, policy: str) -> None:

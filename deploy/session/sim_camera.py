@@ -12,13 +12,14 @@ class SimCamera(BaseCamera):
 
     physical = False
 
-    def __init__(self, config, env_name: str, physics):
+    def __init__(self, config, env_name: str, physics, shift: str | None = None):
+        """`shift`: the scene's look (envs.appearance.SHIFTS), a new one with each reset; None for what training showed."""
         super().__init__(config)
-        self.env_name, self.physics, self._due_s = env_name, physics, 0.0
+        self.env_name, self.physics, self.shift, self._due_s = env_name, physics, shift, 0.0
 
     def open(self) -> None:
-        self._env = envs.make(self.env_name, image_size=self.config.size)
-        self._env.reset(seed=0)  # dresses the scene
+        self._env = envs.make(self.env_name, image_size=self.config.size, shift=self.shift)
+        self._dressed, self._reads = None, 0
 
     def read(self, timeout_s: float) -> Frame:
         if not self.physics.lockstep:
@@ -29,8 +30,12 @@ class SimCamera(BaseCamera):
             time.sleep(max(0.0, wait_s))
             self._due_s = max(self._due_s + 1 / self.config.fps, time.monotonic())
         now_s = time.monotonic()
+        if (seed := self.physics.seed()) != self._dressed:
+            self._env.reset(seed=seed)
+            self._dressed = seed
         time_s = self.physics.into(self._env)
-        rgb = self._env.view(self.config.name, self.config.size, self.config.size)
+        rgb = self._env.sensed(self._env.view(self.config.name, self.config.size, self.config.size), self._reads)
+        self._reads += 1
         return Frame(rgb, time_s if self.physics.lockstep else now_s, round(1000 * time_s))
 
     def close(self) -> None:

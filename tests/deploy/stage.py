@@ -18,7 +18,7 @@ from deploy.control.plan import Links, Plan
 from deploy.control.shared import FrameSlot, History
 from deploy.processes.children import Stopped
 from deploy.processes.driver import Driver
-from deploy.processes.policy import Answer
+from deploy.processes.policy import Answer, LookRequest
 from deploy.processes.robot import SimScene
 from deploy.robots.arms import LIMITS
 from deploy.robots.sim_robot import SimGripper, SimRobot
@@ -67,6 +67,9 @@ class Stage:
     periods: int = 10
     rules: Rules = field(default_factory=Rules)
     dry: bool = False
+    look: object = None
+    """`look(frames)` gives a LookAnswer to the frames of the preflight; None: nobody asks."""
+    yes_look: bool = False
     robot: Spy = field(default_factory=Spy)
     speed: float = 1.0
     parts: object = None
@@ -86,7 +89,7 @@ class Stage:
         protocol = env.protocol
         robot, hand, scene, clock = (self.parts or self._parts)()
         plan = Plan(list(self.seeds), self.periods, 0.1, np.array(env.robot.q_home_rad), LIMITS["fr3"], 0.5, dry=self.dry,
-                    rules=self.rules)
+                    rules=self.rules, look_frames=30 if self.look else 0, yes_look=self.yes_look)
         gate = Gate(env.robot, safety.tighter(env.robot.limits, LIMITS["fr3"]), safety.Envelope.of(env.robot), period_s=0.1,
                     max_step_rad=protocol.max_step_rad, max_lead_rad=protocol.max_lead_rad, speed=self.speed)
         messages = []
@@ -108,6 +111,12 @@ class Stage:
             while not ends.is_set():
                 if policy_there.poll(0.05):
                     r = policy_there.recv()
+                    if isinstance(r, LookRequest):
+                        answer = self.look(r.frames)
+                        if answer is GONE:
+                            return policy_there.close()
+                        policy_there.send(answer)
+                        continue
                     action = self.policy(r.index)
                     if action is GONE:
                         return policy_there.close()

@@ -36,15 +36,16 @@ def console():
 
 def test_it_looks_at_everything_and_moves_nothing(console):
     console.ask("reset", seed=3)
-    done, lines = run("--robot-ip", IP)
+    done, lines = run("--robot-ip", IP, "--policy", "bc_cube")
     assert done.returncode in (0, 16), done.stderr  # a busy computer is bad at 1 kHz, and that is what it says
     assert set(lines) == {"computer", "versions", "robot", "connection", "joint limits", "workspace", "self-collision",
-                          "gripper", "camera", "crop", "hand-eye"}
+                          "gripper", "camera", "crop", "look", "hand-eye"}
     for name in ("versions", "robot", "joint limits", "workspace", "self-collision", "gripper", "crop"):
         assert lines[name]["verdict"] == "ok", lines[name]
     assert "states in" in lines["connection"]["said"] or "clock went on by" in lines["connection"]["said"]
     assert "frames a second of 128×128" in lines["camera"]["said"]
     assert lines["hand-eye"]["verdict"] == "not checked"
+    assert lines["look"]["verdict"] == "ok" and lines["look"]["said"].startswith("in: ")
     assert "The robot is emulated" in done.stderr
     counters = console.ask("counters")
     assert counters["moves"] == counters["gripper_commands"] == 0 and counters["connections"] >= 1
@@ -58,6 +59,20 @@ def test_a_pressed_user_stop_is_not_fit_for_a_run_and_stays_pressed(console):
         assert console.ask("info")["mode"] == "user_stopped"
     finally:
         console.ask("release_user_stop")
+
+
+def test_a_scene_in_another_light_is_out_for_the_policy():
+    ip = "127.0.0.66"
+    command = [sys.executable, "-m", "deploy.emulator", "--ip", ip, "--shift", "light"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        assert json.loads(process.stdout.readline())["ready"]
+        done, lines = run("--robot-ip", ip, "--policy", "bc_cube")
+        assert done.returncode == 16 and lines["look"]["verdict"] == "bad"
+        assert "times as far off as 99 % of the training pictures" in lines["look"]["said"]
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_no_robot_is_a_line_and_not_a_traceback():

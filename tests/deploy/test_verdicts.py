@@ -21,6 +21,12 @@ def state(mode="idle", errors=()):
     return RobotState(1.0, HOME, np.zeros(7), mode, errors)
 
 
+@pytest.mark.parametrize("word, verdict", [("in", OK), ("doubtful", LOOK), ("unknown", LOOK), ("out", BAD), (None, "not checked")])
+def test_only_pictures_that_are_out_are_not_fit_for_a_run(word, verdict):
+    line = verdicts.look(word, "why")
+    assert line.verdict == verdict and "why" in line.said and ("--yes-look" in line.said) == (word == "out")
+
+
 @pytest.mark.parametrize("mode, errors, verdict, said", [
     ("idle", (), OK, "mode idle"), ("guiding", (), LOOK, "expected idle"), ("user_stopped", (), BAD, "release the user stop"),
     ("reflex", ("joint_reflex",), BAD, "errors: joint_reflex"), ("idle", ("joint_reflex",), BAD, "recover"),

@@ -18,7 +18,10 @@ from toto_robot.errors import UserError
 
 
 def weights_hash(run_folder):
-    return hashlib.sha256((Path(run_folder) / "policy" / "policy.safetensors").read_bytes()).hexdigest()
+    """Of the weights, and of the description, which has the digest of the look of the training pictures."""
+    policy = Path(run_folder) / "policy"
+    assert (policy / "look.safetensors").exists()
+    return hashlib.sha256((policy / "policy.safetensors").read_bytes() + (policy / "policy.yaml").read_bytes()).hexdigest()
 
 
 class Killed(BaseException):

@@ -72,6 +72,23 @@ def test_an_emulated_arms_camera_shows_what_the_environment_shows(env, console):
         assert (rgb != expected).mean() < 0.01
 
 
+def test_a_shifted_scene_looks_as_the_environment_looks_then_and_anew_with_each_reset():
+    command = [sys.executable, "-m", "deploy.emulator", "--ip", IP, "--clock", "lockstep", "--shift", "all"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    env = envs.make("franka_cube", shift="all")
+    try:
+        assert json.loads(process.stdout.readline())["ready"]
+        with Console(IP) as console, MujocoCamera(CONFIG) as camera:
+            for number, seed in enumerate((7, 8)):
+                console.ask("reset", seed=seed)
+                env.reset(seed=seed)
+                np.testing.assert_array_equal(camera.read(5.0).rgb, env.sensed(env.view("wrist", 128, 128), number))
+            assert (camera.read(5.0).rgb != camera.read(5.0).rgb).mean() > 0.5  # the sensor's noise is new in each frame
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_an_emulated_arms_camera_tells_the_time_of_the_runs_clock(console):
     with MujocoCamera(CONFIG) as camera:
         first = camera.read(5.0)

@@ -7,6 +7,7 @@ from stage import GONE, Spy, Stage
 from deploy.control import safety
 from deploy.control.machine import Event, Rules
 from deploy.endings import Ending
+from deploy.processes.policy import LookAnswer
 from deploy.robots.arms import LIMITS
 from deploy.robots.base import RobotFault
 
@@ -176,3 +177,21 @@ def test_a_lower_speed_keeps_a_lower_speed_limit():
     stage.run()
     speed = np.abs(np.diff(np.array(stage.robot.sent)[-1000:], axis=0)).max() / 1e-3
     assert 0.09 < speed < 0.121  # 0.2 x 0.6 rad/s
+
+
+@pytest.mark.parametrize("verdict, yes_look, ending", [("in", False, Ending.DONE), ("out", False, Ending.PREFLIGHT),
+                                                       ("out", True, Ending.DONE)])
+def test_the_policy_is_asked_once_whether_it_knows_what_the_camera_sees_before_anything_moves(verdict, yes_look, ending):
+    asked = []
+    stage = Stage(look=lambda frames: asked.append((frames.shape, len(stage.robot.sent))) or LookAnswer(verdict, "why"),
+                  yes_look=yes_look, periods=2)
+    now, messages = stage.run()
+    assert asked == [((30, 8, 8, 3), 0)] and now.ending is ending
+    assert [row[0] for row in of(messages, "checks")[0][0]][-1] == "look"
+    assert (stage.robot.starts == 0) == (ending is Ending.PREFLIGHT)
+
+
+def test_a_policy_that_dies_over_the_frames_moves_nothing():
+    stage = Stage(look=lambda frames: GONE)
+    now, _ = stage.run()
+    assert now.ending is Ending.POLICY and stage.robot.starts == 0

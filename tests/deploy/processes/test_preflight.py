@@ -1,13 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import envs
 from deploy.control import safety
 from deploy.control.plan import Plan
+from deploy.processes import preflight
+from deploy.processes.policy import LookAnswer
 from deploy.processes.preflight import checks, way_home
 from deploy.robots.arms import LIMITS
 from deploy.robots.base import RobotState
 from deploy.robots.sim_robot import SimRobot
+from policies import look
 
 ENV = envs.make("franka_cube", render=False)
 HOME = np.array(ENV.robot.q_home_rad)
@@ -41,6 +46,21 @@ def test_each_thing_that_is_wrong_fails_its_own_line(changed, failing):
 def test_a_way_home_past_the_arm_itself_or_further_out_of_the_box_is_refused(q_rad, why):
     passed, said = way_home(np.array(q_rad), PLAN, ENVELOPE)
     assert not passed and said.startswith(why) and "by hand" in said
+
+
+@pytest.mark.parametrize("verdict, yes_look, passes", [
+    ("in", False, True), ("doubtful", False, True), ("unknown", False, True), ("out", False, False), ("out", True, True),
+])
+def test_only_pictures_that_are_out_need_the_operators_word(verdict, yes_look, passes):
+    plan = replace(PLAN, yes_look=yes_look)
+    state = RobotState(0.0, HOME, np.zeros(7), "idle")
+    rows = checks(SimRobot("franka_cube").features, state, plan, ENVELOPE, 0.05, 0.08, 0.02, LookAnswer(verdict, "why"))
+    name, ok, said = rows[-1]
+    assert (name, ok) == ("look", passes) and said.startswith(f"{verdict}: why") and ("--yes-look" in said) == (verdict == "out")
+
+
+def test_the_word_for_out_is_the_policies_own():
+    assert preflight.OUT == look.OUT
 
 
 def test_an_arm_outside_the_box_may_come_back_in():

@@ -65,6 +65,9 @@ def test_an_emulator_at_a_loopback_address_is_recognised_and_nothing_else_there(
     (("--camera", "video"), "--camera-file"),
     (("--camera", "opencv", "--camera-file", "x.yaml"), "give one of them"),
     (("--camera-file", "nowhere.yaml"), "can't read the camera file"),
+    (("--shift", "fog"), "What exists: colour, light, camera, noise, all"),
+    ((*REAL, "--shift", "light"), "172.16.0.2 is not that"),
+    (("--shift", "light", "--camera", "opencv"), "the camera is opencv"),
 ])
 def test_what_cant_be_is_refused_with_the_reason(flags, words):
     with pytest.raises(UserError, match=words):
@@ -96,6 +99,12 @@ def test_another_arm_or_clock_than_the_emulators_is_refused():
         settings("--robot", "panda", "--robot-ip", "127.0.0.1", emulator=EMULATOR)
     with pytest.raises(UserError, match="realtime"):
         settings("--clock", "lockstep", "--robot-ip", "127.0.0.1", emulator=EMULATOR)
+
+
+def test_a_shift_is_for_a_scene_that_the_program_simulates_itself():
+    assert settings("--shift", "light").shift == settings("--backend", "sim", "--shift", "light").shift == "light"
+    with pytest.raises(UserError, match="deploy.emulator --shift light"):
+        settings("--robot-ip", "127.0.0.9", "--shift", "light", emulator=EMULATOR)
 
 
 def test_only_the_policys_own_rate_is_accepted():

@@ -1,0 +1,48 @@
+"""The look of the training pictures in a policy's folder: look.safetensors, named with its sha256 in policy.yaml (`look`)."""
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+
+from safetensors.torch import load, save
+
+from policies.folder import CONFIG, read_about, read_tensors
+from policies.look.about import LookFile
+from policies.look.training_look import TrainingLook
+from toto_robot.atomic import atomic_folder
+from toto_robot.errors import UserError
+from toto_robot.strict import dump_yaml, read_yaml
+
+FILE = "look.safetensors"
+
+
+def packed(look: TrainingLook | None) -> tuple[LookFile | None, bytes]:
+    """What policy.yaml says of `look`, and the bytes of its file; None and nothing without one."""
+    if look is None:
+        return None, b""
+    data = save({name: tensor.contiguous() for name, tensor in look.tensors.items()})
+    return LookFile(sha256=hashlib.sha256(data).hexdigest(), frames=look.frames, episodes=look.episodes), data
+
+
+def read_look(folder: Path, said: LookFile | None) -> TrainingLook | None:
+    """The look of the policy in `folder`, of which policy.yaml says `said`. UserError naming the file for one that isn't whole."""
+    if said is None:
+        return None
+    tensors = read_tensors(folder / FILE, said.sha256, load)
+    try:
+        return TrainingLook(tensors, said.frames, said.episodes)
+    except UserError as error:
+        raise UserError(f"{folder / FILE}: {error}. Copy it again.") from error
+
+
+def add_look(look: TrainingLook, folder: Path) -> None:
+    """Puts `look` into the folder of a policy that is there, in place of one that it has; all or nothing."""
+    read_about(folder)
+    said, data = packed(look)
+    values = read_yaml(folder / CONFIG) | {"look": asdict(said)}
+    with atomic_folder(folder) as temporary:
+        for path in folder.iterdir():
+            if path.is_file() and path.name not in (CONFIG, FILE):
+                (temporary / path.name).write_bytes(path.read_bytes())
+        (temporary / FILE).write_bytes(data)
+        (temporary / CONFIG).write_text(dump_yaml(values))
