@@ -89,7 +89,10 @@ class EncoderFeatures:
 
     def seen(self, frames: np.ndarray) -> np.ndarray:
         """Frames uint8 (N, H, W, 3), cropped and at the encoder's size."""
-        return cropped(frames, self.config.crop, getattr(self.encoder, "image_size", None))
+        size = getattr(self.encoder, "image_size", None)
+        frames = cropped(frames, self.config.crop, size)
+        check_frames(frames, size=size, what=f"encoder={self.config.name}")
+        return frames
 
     @torch.inference_mode()
     def codes(self, seen: np.ndarray) -> Tensor | None:
