@@ -102,6 +102,8 @@ def check_conversions(names: list[str]) -> None:
 
 def check_same(then: PolicySpec, now: PolicySpec, what: str) -> list[str]:
     """For a run that goes on: UserError where what it trains on has changed since it began; the warnings otherwise."""
+    if then == now:
+        return []
     found = list(compare(then, now, "what is there now", Tolerance(), unknown_differs=False))
     if refused := [d for d in found if d.rule.kind == "refuse"]:
         raise UserError(_refusal(refused, f"of {what}", "what is there now") + " Restore that, or start a new run.")

@@ -13,6 +13,7 @@ from policies import bc, runs, training
 from policies.bc import train
 from policies.cloning import OptimConfig
 from policies.features import EncoderConfig
+from policies.spec import spec_from_env
 from policies.student import decay_groups
 from toto_robot.errors import UserError
 
@@ -78,6 +79,7 @@ def test_cloning_learns_the_toy_task(transformer):
     names = {p.name for p in trained.folder.iterdir()}
     assert {"config.yaml", "metrics.jsonl", "tb", "learning_curve.png", "rollouts.mp4", "policy"} <= names
     loaded = policies.load("r", encoder=ToyEncoder())
+    assert loaded.spec == spec_from_env(ToyVec, needs="rgb") and loaded.env == "toy"
     obs = ToyVec(3).reset([1, 2, 3])
     assert np.array_equal(loaded.act(obs), _fresh(trained.policy).act(obs))
     assert loaded.notes["demonstrations"] == 60
@@ -149,3 +151,17 @@ def test_dagger_refuses_a_transformer_and_says_where_it_is_trained():
 def test_impossible_settings_are_a_users_error(bad):
     with pytest.raises(UserError, match="optim"):
         OptimConfig(**bad)
+
+
+def test_another_robots_set_is_not_stamped_with_the_environment_of_the_evaluation():
+    foreign = {"env": "their_lab", "robot": "G1", "interface": None, "proprio_names": list("abcde")}
+    trained = train(small_bc(run="foreign"), toy_vec, ToyEncoder(), demos=ToyDemos(2, attrs=foreign))
+    loaded = policies.load("foreign", encoder=ToyEncoder())
+    assert (loaded.env, loaded.spec.robot, loaded.spec.proprio.names, trained.result["env"]) == (None, "g1", tuple("abcde"), "none")
+    assert set(loaded.spec.action.meanings) == {"unknown"} and loaded.spec.cameras[0].width == ToyVec.interface.cameras[0].width
+    with pytest.raises(UserError, match="for the robot g1 and env=toy is point.*their_lab, which is not ours"):
+        train(small_bc(episodes=2), toy_vec, ToyEncoder(), demos=ToyDemos(2, attrs=foreign))
+    named = small_bc(run="named")
+    named.data.robot = "widowx"
+    spec = train(named, toy_vec, ToyEncoder(), demos=ToyDemos(2, attrs=foreign | {"robot": ""})).policy.spec
+    assert spec.robot == "widowx"

@@ -1,10 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from toy_world import ToyEncoder, small_config, toy_vec
+from toy_world import ToyEncoder, ToyVec, small_config, toy_vec
 
 from policies import runs
 from policies.frame import Frame
+from policies.spec import spec_of
+from toto_robot.errors import UserError
 
 
 class Features:
@@ -45,3 +48,19 @@ def test_a_run_begins_once_and_goes_on_where_it_is_asked_to():
     with Frame(small_config(run="one", resume=True)) as again:
         assert again.run.folder == frame.run.folder == again.begin().folder
         assert again.title("more") == "toy, toto_tiny, more, one"
+
+
+def test_a_run_goes_on_only_with_what_its_policys_numbers_meant(capsys):
+    spec = spec_of(ToyVec.interface, needs="rgb")
+    faster = replace(spec, control_hz=40.0, history=replace(spec.history, every_s=1 / 40))
+    with Frame(small_config(run="kept")) as frame:
+        assert frame.begin(spec).spec() == spec.plain()
+    with Frame(small_config(run="kept", resume=True)) as again:
+        assert again.begin(spec).folder == frame.run.folder
+    with pytest.raises(UserError, match="run kept does not fit what is there now: it acts at 20 Hz and what is there now at 40 Hz"):
+        with Frame(small_config(run="kept", resume=True)) as other:
+            other.begin(faster)
+    (Path("runs/kept") / runs.SPEC).unlink()  # a run of an older version kept none
+    with Frame(small_config(run="kept", resume=True)) as older:
+        older.begin(faster)
+    assert not capsys.readouterr().err

@@ -16,6 +16,7 @@ import policies
 from policies import runs
 from policies.rollout import evaluate, summarise
 from policies.seeds import EVALUATION, TRAINING, watching_seeds
+from policies.spec import spec_from_env
 from policies.training import train
 from toto_robot.errors import UserError
 
@@ -148,6 +149,7 @@ def test_a_finished_run_has_everything_that_the_door_promises():
     assert all(s in TRAINING or s in EVALUATION for s in seeds)
     assert not list(trained.folder.glob("checkpoints/*/data.safetensors"))
     loaded = policies.load("r", encoder=ToyEncoder())
+    assert loaded.spec == spec_from_env(ToyVec, needs="rgb") and (trained.folder / "spec.yaml").exists()
     obs = toy_vec(small_config()).reset(list(range(8)))
     assert np.array_equal(loaded.act(obs), trained.policy.act(obs))
 

@@ -14,6 +14,7 @@ from policies.policy import load
 from policies.rl.config import AlgoConfig, ExpertConfig, PpoConfig, SacConfig
 from policies.rl.training import train
 from policies.rollout import EnvConfig
+from policies.spec import spec_from_env
 from toto_robot.errors import UserError
 
 SAC = SacConfig(buffer_size=200, learning_starts=40, batch_size=16, updates=1)
@@ -115,6 +116,7 @@ def test_the_folder_is_that_of_other_runs_and_the_policy_loads():
         assert (trained.folder / name).exists(), name
     about = yaml.safe_load((trained.folder / "policy/policy.yaml").read_text())
     assert about["encoder"]["name"] == "privileged" and about["notes"]["trained_by"] == "ppo"
+    assert load("full").spec == spec_from_env(ToyVec, needs="privileged") and about["spec"]["state_of"] == "toy"
     obs = ToyVec(3, labelled=False)._obs()
     assert np.array_equal(load("full").act(obs), trained.policy.act(obs))
     assert trained.result["episodes"] == 3 and trained.result["env_steps"] == 512
