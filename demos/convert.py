@@ -2,11 +2,11 @@
 
     python -m demos.convert runs/pick.zarr exported to=lerobot images=av1
     python -m demos.convert berkeley_rpt/0.1.0 pick.zarr to=zarr to_hz=10
-    python -m demos.convert franka_fr3_stack stack.zarr to=zarr hz=20
+    python -m demos.convert franka_fr3_stack stack.zarr to=zarr hz=20 robot=fr3 'names=[x,y,z,qw,qx,qy,qz,gripper]'
 
-What SRC is, is seen from its content: our store, a LeRobotDataset v3.0, robomimic HDF5 (a file, or a folder of them), a
-zarr replay buffer of Diffusion Policy, or RLDS episodes in TFRecord shards (import only). DST appears when it is whole,
-or not at all. PNG, HDF5 and zarr keep every number; AV1 and H.264 change the pictures, and the report says by how much.
+What SRC is, is seen from its content: our store, a LeRobotDataset v2.0, v2.1 or v3.0, robomimic HDF5 (a file, or a folder of them), a
+zarr replay buffer of Diffusion Policy, or RLDS episodes in TFRecord shards (import only). LeRobot v2 keeps a file for each episode, so a part of a set may be
+imported, and what is missing is named. DST appears when it is whole, or not at all. PNG, HDF5 and zarr keep every number; AV1 and H.264 change the pictures, and the report says by how much.
 
 Prints last one JSON line: from, to, episodes, steps, kept (our key: its name there), dropped (what, why), changed
 (what, how), facts (what was found out, such as the side of a gripper that is open).
@@ -58,6 +58,12 @@ class ConvertConfig:
     """How many leading entries of an action are increments, for to_hz; null where the source is ours or a known one."""
     proprio: list[str] = field(default_factory=list)
     """Observations that become proprio, in this order; [] for those named like a robot's own state."""
+    robot: str | None = None
+    """The robot, where the files don't say or should not: franka, fr3, widowx."""
+    names: list[str] = field(default_factory=list)
+    """Names of the actions, in their order; [] for those that the files give."""
+    units: list[str] = field(default_factory=list)
+    """Units of the actions, in their order: rad, m, rad/s, m/s, or 1 for a number without one; [] where they are not known."""
     drop_padding: bool = True
     """Drop the repeated last step of MVP and RPT episodes."""
     gripper: str = "auto"
@@ -86,6 +92,8 @@ def main(cfg: ConvertConfig) -> dict:
         raise DemoError(f"{dst} is not a set of demonstrations, and overwrite=true replaces nothing else; give another "
                         "destination")
     source = _prepared(_module(kind).read(src, options), cfg)
+    if missing := source.facts.get("missing"):
+        print(f"{src} is not complete: {missing}. The others are converted.", file=sys.stderr)
     with staged(dst) as temporary:
         report = _module(cfg.to).write(_counted(source), temporary, options)
     return {"from": kind, "to": cfg.to, "path": str(dst), "episodes": report.episodes, "steps": report.steps,
@@ -143,7 +151,7 @@ def _prepared(source: Imported, cfg: ConvertConfig) -> Imported:
         source = actions.align_gripper(source)
     if cfg.to_hz is not None:
         source = actions.subsample(source, cfg.to_hz, cfg.deltas)
-    return with_range(source)
+    return with_range(actions.described(source, cfg.robot, cfg.names, cfg.units))
 
 
 def _counted(source: Imported) -> Imported:

@@ -1,24 +1,30 @@
 """A whole run of behaviour cloning: demonstrations, epochs with checkpoints, the policy, its evaluation and video."""
 
+import math
 import sys
 import time
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Callable
 
+import numpy as np
 import torch
 
 import envs
 from policies import runs
 from policies.augment import AugmentConfig
 from policies.cloning import Cloner, OptimConfig
-from policies.demonstrations import DataConfig, Demonstrations, load_demonstrations
+from policies.demonstrations import DataConfig, Demonstrations, bounds, camera_of, choose, load_demonstrations
+from policies.feature_cache import digest
 from policies.features import Features
 from policies.fit import refusals
 from policies.frame import Frame, Trained
+from policies.held_out import Best, HeldOut, split
 from policies.policy import Policy
 from policies.progress import Progress
 from policies.rollout import VectorEnv, evaluate, summarise
 from policies.run_config import RunConfig
+from policies.saving import under
 from policies.scoring import score
 from policies.seeds import stream, watching_seeds
 from policies.spec import PolicySpec, env_of_set, spec_from_set
@@ -28,6 +34,9 @@ RESNET_SHIFT_PX = 6
 """Random shift where frames train the network: 5 % of 128 pixels each way, as robomimic crops 10 % off (76 of 84)."""
 MOST_ROUNDS = 20
 """Checkpoints of a run."""
+KEEPS = ("auto", "best", "last")
+HELD_OUT = 0.1
+"""Share of the episodes that env=none holds out by default."""
 
 
 @dataclass
@@ -49,6 +58,9 @@ class TrainBcConfig(RunConfig):
     """Episodes of each of these evaluations, on seeds apart from the final one's."""
     num_envs: int = 32
     """Environments that are evaluated side by side."""
+    keep: str = "auto"
+    """Which checkpoint becomes the policy. best: that of the smallest held-out error; last: the newest; auto: best with env=none, and
+    last with an environment, because a smaller held-out error does not mean more success."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,6 +68,24 @@ class TrainBcConfig(RunConfig):
             raise UserError("expected eval_every >= 0, and num_envs and eval_episodes >= 1.")
         if self.privileged:
             raise UserError("encoder=privileged: demonstrations hold no privileged state; train_dagger can use it.")
+        if self.keep not in KEEPS:
+            raise UserError(f"keep={self.keep!r} does not exist. What exists: {', '.join(KEEPS)}.")
+        if self.keep == "best" and not self.held_out:
+            raise UserError("keep=best: no episode is held out, so nothing says which is best. Add data.held_out=0.1, or use keep=last.")
+        if not self.env.exists:
+            self.episodes = 0  # there is nothing to evaluate in
+            if self.eval_every:
+                raise UserError(f"eval_every={self.eval_every}: env=none has no environment to evaluate in. Leave it out, or give env=NAME.")
+
+    @property
+    def held_out(self) -> float:
+        """`data.held_out` with its default decided."""
+        return self.data.held_out if self.data.held_out is not None else 0.0 if self.env.exists else HELD_OUT
+
+    @property
+    def label(self) -> str:
+        """The environment, or the set's name without one."""
+        return self.env.name if self.env.exists else Path(self.demos).stem
 
     @property
     def rounds(self) -> int:
@@ -91,20 +121,22 @@ def train(
         features = frame.features = cfg.features(encoder)
         demos = demos if demos is not None else _open(cfg.demos)
         vec = frame.vec = make_vec(cfg) if cfg.episodes or cfg.eval_every else None
+        chosen = choose(demos, cfg.data, cfg.demos)
         spec = spec_of_demos(cfg, demos, features)
         check_fits(cfg, demos.attrs, spec, vec)
-        data = _load(cfg, demos, features, joints_rad)
+        data, held_out = _load(cfg, demos, chosen, features, joints_rad, spec)
         policy = _new_policy(cfg, demos.attrs, data, features, spec)
         run = frame.begin(spec)
         cloner = Cloner(policy, cfg.optim, data, cfg.augmenting, cfg.seed)
         title = frame.title(f"{data.episodes} demonstrations")
         with progress(title, cfg.rounds, cloner.total, run.folder, axis="updates") as screen:
-            facts = _rounds(cfg, run, vec, cloner, screen)
+            facts, best = _rounds(cfg, run, vec, cloner, held_out, screen)
             policy.save(run.folder / "policy")
             screen.begin(cfg.rounds, "evaluating")
             result = score(vec, policy, run.folder, cfg.episodes, cfg.eval_seed)
         counts = {"demonstrations": data.episodes, "samples": len(data), "updates": cloner.done}
         result |= {"train_seconds": facts["train_seconds"], **counts, "peak_memory_gb": runs.peak_memory_gb()}
+        result |= {"held_out": held_out.report(policy, best)} if held_out else {}
         run.finish(result, keep_data=False)
         return Trained(policy, run.folder, result)
 
@@ -112,13 +144,16 @@ def train(
 def spec_of_demos(cfg: TrainBcConfig, demos, features: Features) -> PolicySpec | None:
     """What the numbers of a policy mean that learns from `demos`; None for a set without an episode, or without what the policy
     reads, which `load_demonstrations` refuses."""
-    key, needs = f"rgb_{cfg.data.camera}", features.needs
+    camera, needs = camera_of(demos, cfg.data), features.needs
+    key = f"rgb_{camera}"
     if not demos.episodes or "proprio" not in demos.keys or needs == "rgb" and key not in demos.keys:
         return None
     first = demos.episode(0, keys=["action", "proprio", *([key] if needs == "rgb" else [])])
     dims = first["proprio"].shape[1], first["action"].shape[1]
+    low, high = (np.broadcast_to(end, dims[1]).tolist() for end in bounds(demos.attrs, cfg.demos))
+    attrs = demos.attrs | {"action": demos.attrs["action"] | {"low": low, "high": high}}
     return spec_from_set(
-        demos.attrs, needs=needs, camera=cfg.data.camera, dims=dims, robot=cfg.data.robot,
+        attrs, needs=needs, camera=camera, dims=dims, robot=cfg.data.robot,
         picture=first[key].shape[1:3] if needs == "rgb" else None, transformer=cfg.policy.transformer,
     )
 
@@ -148,20 +183,33 @@ def _open(path: str):
     return DemoSet(path)
 
 
-def _load(cfg: TrainBcConfig, demos, features: Features, joints_rad: Callable | None) -> Demonstrations:
-    actions = len(demos.attrs["action"].get("names", ())) or demos.episode(0, keys=["action"])["action"].shape[1]
-    return load_demonstrations(
-        cfg.demos,
-        replace(cfg.data, augment=cfg.augmenting),
-        features,
-        cfg.cache,
-        binary=tuple(i % actions for i in cfg.env.binary_actions),
-        joints_rad=joints_rad,
-        demos=demos,
-        on_episode=lambda done, of: print(
-            f"\r{done}/{of} demonstrations", end="\n" if done == of else "", file=sys.stderr, flush=True
-        ),
-    )
+def _load(
+    cfg: TrainBcConfig, demos, chosen: list[int], features: Features, joints_rad: Callable | None, spec: PolicySpec | None
+) -> tuple[Demonstrations, HeldOut | None]:
+    """What is learned from, and what is held out."""
+    learned, held = split(chosen, cfg.held_out, cfg.seed, cfg.demos)
+    actions = demos.episode(learned[0], keys=["action"])["action"].shape[1]
+
+    def load(episodes: list[int], what: str, augment: AugmentConfig) -> Demonstrations:
+        return load_demonstrations(
+            cfg.demos,
+            replace(cfg.data, augment=augment),
+            features,
+            cfg.cache,
+            binary=tuple(i % actions for i in cfg.env.binary_actions),
+            joints_rad=joints_rad,
+            demos=demos,
+            episodes=episodes,
+            on_episode=lambda done, of: print(
+                f"\r{done}/{of} {what}", end="\n" if done == of else "", file=sys.stderr, flush=True
+            ),
+        )
+
+    data = load(learned, "demonstrations", cfg.augmenting)
+    if not held:
+        return data, None
+    apart = load(held, "held-out demonstrations", AugmentConfig(shift_px=0))
+    return data, HeldOut(apart, data, spec.action)
 
 
 def _new_policy(cfg: TrainBcConfig, attrs: dict, data: Demonstrations, features: Features, spec: PolicySpec) -> Policy:
@@ -173,36 +221,44 @@ def _new_policy(cfg: TrainBcConfig, attrs: dict, data: Demonstrations, features:
         "demonstrations_fingerprint": data.fingerprint,
         "control_hz": attrs.get("control_hz"),
         "action": attrs["action"],
+        "set": attrs.get("env"),
     }
     return policy
 
 
-def _rounds(cfg: TrainBcConfig, run: runs.Run, vec: VectorEnv | None, cloner: Cloner, screen: Progress) -> dict:
-    """All epochs that are not committed yet. Returns the facts after the last one."""
-    facts: dict = {"train_seconds": 0.0, "data": cloner.data.fingerprint}
+def _rounds(
+    cfg: TrainBcConfig, run: runs.Run, vec: VectorEnv | None, cloner: Cloner, held_out: HeldOut | None, screen: Progress
+) -> tuple[dict, Best]:
+    """All epochs that are not committed yet. Returns the facts after the last one, and the weights that the policy now has."""
+    fingerprint = digest(cloner.data.fingerprint, held_out.data.fingerprint) if held_out else cloner.data.fingerprint
+    facts: dict = {"train_seconds": 0.0, "data": fingerprint}
+    best = Best(always=cfg.keep == "last" or cfg.keep == "auto" and cfg.env.exists)
     done = run.rounds()
     if done:
         tensors, facts = run.state(done)
-        if facts["data"] != cloner.data.fingerprint:
+        if facts["data"] != fingerprint:
             raise UserError(
                 f"{run.folder} was begun on other demonstrations than {cfg.demos} holds now. "
                 "Restore the set, or start a new run."
             )
         cloner.restore(tensors)
+        best = Best(best.always, **facts.get("best", {}), weights=under(tensors, "best."))
     else:
         cloner.normalise()
     screen.resume(run.truncate_metrics(done), cloner.done, facts["train_seconds"])
     for round_ in range(done, cfg.rounds):
-        facts = _round(cfg, run, vec, cloner, round_, facts, screen)
+        facts = _round(cfg, run, vec, cloner, held_out, best, round_, facts, screen)
     cloner.finish()
-    return facts
+    if held_out:
+        best.put(cloner)
+    return facts, best
 
 
-def _round(cfg, run: runs.Run, vec, cloner: Cloner, round_: int, facts: dict, screen: Progress) -> dict:
+def _round(cfg, run: runs.Run, vec, cloner: Cloner, held_out, best: Best, round_: int, facts: dict, screen: Progress) -> dict:
     """The epochs up to one checkpoint: learn, watch, commit, log."""
     screen.begin(round_, "learning")
     started, before = time.perf_counter(), cloner.done
-    losses = [cloner.train(epoch, lambda: screen.stepped(1)) for epoch in cfg.epochs(round_)]
+    losses = [_epoch(cloner, epoch, run, screen) for epoch in cfg.epochs(round_)]
     seconds = time.perf_counter() - started
     facts = facts | {"train_seconds": facts["train_seconds"] + seconds}
     row = {
@@ -216,11 +272,30 @@ def _round(cfg, run: runs.Run, vec, cloner: Cloner, round_: int, facts: dict, sc
         "train_seconds": facts["train_seconds"],
         "eval_success": None,
     }
+    state = cloner.state()
+    if held_out:
+        screen.begin(round_, "held-out error")
+        error, loss = held_out.measure(cloner.policy, cloner.average)
+        row |= held_out.row(cloner.policy, error, loss)
+        best.offer(row["epochs"], row["held_out_error"], error, cloner.average)
+        facts |= {"best": best.facts()}
+        state |= {f"best.{k}": v for k, v in best.weights.items()}
     if cfg.eval_every and ((round_ + 1) % cfg.eval_every == 0 or round_ + 1 == cfg.rounds):
         screen.begin(round_, "evaluating")
         seeds = watching_seeds(cfg.seed, cfg.eval_episodes)
         episodes = evaluate(vec, lambda obs: cloner.policy.act(obs, cloner.average), seeds)
         row["eval_success"] = summarise(episodes)["success"]
-    run.save_round(round_, {}, cloner.state(), facts)
+    run.save_round(round_, {}, state, facts)
     screen.end(row)
     return facts
+
+
+def _epoch(cloner: Cloner, epoch: int, run: runs.Run, screen: Progress) -> float:
+    """One epoch's loss; UserError where learning has come apart."""
+    loss = cloner.train(epoch, lambda: screen.stepped(1))
+    if not math.isfinite(loss):
+        raise UserError(
+            f"the loss is {loss} in epoch {epoch + 1}: the learning rate is too high for these data. Start again with a smaller optim.lr "
+            f"than {cloner.peak:g}, or with optim.grad_clip=1; no policy is saved in {run.folder}."
+        )
+    return loss

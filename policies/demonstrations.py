@@ -24,8 +24,13 @@ class DataConfig:
     """How many episodes; 0 for all. The first in the order in which they were recorded, so 30 are among the 60."""
     successes_only: bool = True
     """Leave out episodes that failed."""
-    camera: str = "wrist"
-    """The set's camera that the encoder sees (its rgb_<camera>)."""
+    skip: list[int] = field(default_factory=list)
+    """Episodes that are left out, by their number in the set (`python -m demos.inspect` lists them)."""
+    held_out: float | None = None
+    """Share of the episodes that are held out: the policy never learns from them, and its error on them is reported. Whole
+    episodes, chosen by `seed`. null: 0.1 with env=none, where nothing else judges the policy, and 0 with an environment."""
+    camera: str | None = None
+    """The set's camera that the encoder sees (its rgb_<camera>). null: wrist, or the only one that the set has."""
     robot: str | None = None
     """The robot of a set from elsewhere that doesn't say it, e.g. fr3 or g1."""
     static_filter: bool = False
@@ -39,6 +44,10 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.use < 0 or self.static_rad < 0:
             raise UserError(f"data: expected use and static_rad >= 0, got {self.use} and {self.static_rad}.")
+        if self.held_out is not None and not 0 <= self.held_out < 1:
+            raise UserError(f"data.held_out={self.held_out}: expected a share of the episodes, from 0 to below 1, such as 0.1.")
+        if any(i < 0 for i in self.skip):
+            raise UserError(f"data.skip={self.skip}: expected numbers of episodes, which count from 0.")
 
 
 class Demonstrations:
@@ -99,25 +108,28 @@ def load_demonstrations(
     binary: tuple[int, ...] = (),
     joints_rad: Callable[[dict, np.ndarray], np.ndarray] | None = None,
     demos: Any = None,
+    episodes: list[int] | None = None,
     on_episode: Callable[[int, int], None] = lambda done, of: None,
 ) -> Demonstrations:
-    """The demonstrations of the set at `path`; `demos` takes the place of a `DemoSet` opened there.
+    """The demonstrations of the set at `path`; `demos` takes the place of a `DemoSet` opened there, and `episodes` of those
+    that `choose` gives.
 
     Frozen features come from `cache` where they are there; frames that the policy's own network sees (uint8) are kept
     as they are. `joints_rad(attrs, proprio)` gives joint positions (T, J) for the static filter, `binary` the gripper.
     """
     demos = demos if demos is not None else _open(path)
-    chosen = choose(demos, config, path)
+    chosen = choose(demos, config, path) if episodes is None else episodes
     frozen = features.needs == "rgb" and features.dtype != torch.uint8
     copies = 1 + config.augment.copies if frozen and config.augment.changes_frames else 1
-    key = f"rgb_{config.camera}"
+    key = f"rgb_{camera_of(demos, config)}"
     if "proprio" not in demos.keys:
         raise UserError(f"{path} has no proprio, which a policy reads; it has {', '.join(demos.keys)}.")
     if features.needs == "privileged":
         raise UserError("encoder=privileged: demonstrations hold no privileged state. Use an encoder of frames.")
     if features.needs == "rgb" and key not in demos.keys:
         there = ", ".join(k.removeprefix("rgb_") for k in demos.keys if k.startswith("rgb_")) or "none"
-        raise UserError(f"data.camera={config.camera!r}: {path} has no {key}. Its cameras: {there}.")
+        said = f"data.camera={config.camera}: {path} has no {key}." if config.camera else f"{path} has no camera named wrist."
+        raise UserError(f"{said} Its cameras: {there}. Choose one by data.camera=NAME, or use encoder=none.")
     looks = [_Look(features, cache, demos, key, config.augment, copy) for copy in range(copies)]
     parts: list[tuple] = []
     for done, i in enumerate(chosen):
@@ -141,7 +153,10 @@ def load_demonstrations(
 
 
 def choose(demos, config: DataConfig, path) -> list[int]:
-    """Indices of the episodes that are used, in the order in which they were attempted."""
+    """Indices of the episodes that are used, in the order in which they were attempted. Raises UserError where there are too
+    few, and where one of them holds a number that is not finite."""
+    if absent := [i for i in config.skip if i >= demos.episodes]:
+        raise UserError(f"data.skip={absent}: {path} has {demos.episodes} episodes, 0 to {demos.episodes - 1}.")
     order = list(range(demos.episodes))
     names = getattr(demos, "meta_names", ("success",))
     if "index" in names:  # several side by side are stored in the order in which they ended
@@ -149,12 +164,15 @@ def choose(demos, config: DataConfig, path) -> list[int]:
     if config.successes_only and "success" in names:
         success = demos.meta("success")
         order = [i for i in order if success[i]]
+    order = [i for i in order if i not in config.skip]
     wanted = config.use or len(order)
     if not order or wanted > len(order):
+        skipped = f", {len(config.skip)} left out by data.skip" if config.skip else ""
         raise UserError(
             f"data.use={config.use}: {path} has {demos.episodes} episodes, {len(order)} of them "
-            f"{'successful' if config.successes_only else 'usable'}. Record more, or use fewer."
+            f"{'successful' if config.successes_only else 'usable'}{skipped}. Record more, or use fewer."
         )
+    check_finite(demos, order[:wanted], config.skip, path)
     return order[:wanted]
 
 
@@ -168,12 +186,52 @@ def moving(joints_rad: np.ndarray, gripper: np.ndarray, least_rad: float) -> np.
     return np.array(kept)
 
 
+def bounds(attrs: dict, path) -> tuple[np.ndarray, np.ndarray]:
+    """(low, high), each float32 (A,) or (), that a set's actions lie between. An action that never changes by more than the rounding of
+    float32 has a range of a thousandth around it, so that whatever a policy gives for it stays there.
+
+    Raises UserError for bounds that are not finite, or the wrong way round.
+    """
+    said = [attrs["action"].get(key) for key in ("low", "high")]
+    low, high = (np.asarray(end if one is None else one, np.float32) for one, end in zip(said, (-1, 1)))
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and low.shape == high.shape and (high >= low).all()):
+        raise UserError(f"{path}: expected finite action bounds low <= high in its attributes, got {low} and {high}.")
+    size = np.maximum(np.abs(low), np.abs(high))
+    around = np.where(high - low > 1e-6 * size, 0, np.maximum(1, size) / 1024).astype(np.float32)
+    return low - around, high + around
+
+
 def scaled(attrs: dict, action: np.ndarray, path) -> np.ndarray:
     """Actions as a policy gives them, float32 in [-1, 1], by the set's own bounds."""
-    low, high = (np.asarray(attrs["action"].get(k, d), np.float32) for k, d in (("low", -1), ("high", 1)))
-    if not (np.isfinite(low).all() and np.isfinite(high).all() and (high > low).all()):
-        raise UserError(f"{path}: expected finite action bounds low < high in its attributes, got {low} and {high}.")
+    low, high = bounds(attrs, path)
     return np.asarray(2 * (action - low) / (high - low) - 1, np.float32)
+
+
+def camera_of(demos, config: DataConfig) -> str:
+    """The camera that `config` names, wrist, or the only one of the set."""
+    cameras = [key.removeprefix("rgb_") for key in demos.keys if key.startswith("rgb_")]
+    return config.camera or ("wrist" if "wrist" in cameras or len(cameras) != 1 else cameras[0])
+
+
+def check_finite(demos, episodes: list[int], skipped: list[int], path) -> None:
+    """UserError that names the first number that is not finite, and all of `episodes` that have one."""
+    names = {"proprio": demos.attrs.get("proprio_names"), "action": demos.attrs["action"].get("names")}
+    names["action_applied"] = names["action"]
+    first, bad = "", []
+    for i in episodes:
+        for key, value in demos.episode(i, keys=[k for k in names if k in demos.keys]).items():
+            wrong = np.argwhere(~np.isfinite(value))
+            if len(wrong) and i not in bad:
+                bad.append(i)
+                step, column = (int(at) for at in wrong[0])
+                called = names[key][column] if names[key] and column < len(names[key]) else f"column {column}"
+                first = first or f"episode {i}, step {step}: {key} {called} is {value[step, column]}"
+    if bad:
+        skip = ",".join(map(str, sorted({*skipped, *bad})))
+        raise UserError(
+            f"{path}, {first}; expected a finite number. {len(bad)} of the episodes have such: leave them out by data.skip=[{skip}], or "
+            "repair the recording and import it again."
+        )
 
 
 class _Once:

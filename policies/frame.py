@@ -52,7 +52,7 @@ class Frame:
         """The run: the one that goes on, or a new one. It keeps `spec`, what its policy's numbers mean; UserError where those of a
         run that goes on have changed since it began."""
         if self.run is None:
-            self.run = runs.start(self.cfg.run, self.cfg.env.name, self.cfg)
+            self.run = runs.start(self.cfg.run, self.cfg.label, self.cfg)
             if spec is not None:
                 self.run.write_spec(spec.plain())
         elif spec is not None and (then := self.run.spec()) is not None:
@@ -62,7 +62,7 @@ class Frame:
 
     def title(self, *more: str) -> str:
         """What stands above the run's screen and curve."""
-        return ", ".join([self.cfg.env.name, self.cfg.encoder.name, *more, self.run.name])
+        return ", ".join([self.cfg.label, self.cfg.encoder.name, *more, self.run.name])
 
     def __enter__(self) -> "Frame":
         return self

@@ -10,8 +10,10 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-AXES = {"env_steps": "environment steps", "updates": "updates"}
-"""What progress can be counted in, as people say it."""
+from policies.learning_curve import AXES, dimensions, learning_curve
+
+SHOWN = 8
+"""Actions whose held-out error stands in a plain line; the screen has room for all."""
 
 
 class Progress:
@@ -89,6 +91,7 @@ class Progress:
         watched = "" if row.get("eval_success") is None else f"  unseen seeds {100 * row['eval_success']:.0f} %"
         acted = f"  success {shown}" if "student_success" in row else ""
         paid = "" if row.get("episode_reward") is None else f"  reward {row['episode_reward']:.1f}"
+        paid += self._held_out(row)
         expert = ""
         if "expert_share" in row:
             expert = f"expert drove {100 * row['expert_share']:.0f} %, asked {row['expert_queries']}  "
@@ -97,6 +100,30 @@ class Progress:
             f"round {row['round'] + 1}/{self.rounds}  {row[self.axis]} {what}  {row['steps_per_s']:.0f} {what}/s  "
             f"{expert}loss {row['loss']:.4f}{paid}{acted}{watched}  {self.left()} left"
         )
+
+    def _held_out(self, row: dict) -> str:
+        """The held-out error in a line: all actions together, and the first of them in their units."""
+        if "held_out_error" not in row:
+            return ""
+        each = list(dimensions(row).items())
+        shown = ", ".join(f"{name} {value:.3g}" for name, value in each[:SHOWN])
+        more = f", {len(each) - SHOWN} more in metrics.jsonl" if len(each) > SHOWN else ""
+        return f"  held out {row['held_out_error']:.3f} std (mean action {row['held_out_mean_action']:.3f}): {shown}{more}"
+
+    def _held_out_cells(self) -> dict[str, str]:
+        """The same for the screen, of the newest round and of the one with the smallest error."""
+        rows = [row for row in self.rows if "held_out_error" in row]
+        if not rows:
+            return {}
+        best, row = min(rows, key=lambda r: r["held_out_error"]), rows[-1]
+        before = row["held_out_previous_action"]
+        guesses = f"mean action {row['held_out_mean_action']:.3f}" + ("" if before is None else f", previous action {before:.3f}")
+        each = [f"{name} {value:.3g}" for name, value in dimensions(row).items()]
+        lines = [", ".join(each[i : i + 4]) for i in range(0, len(each), 4)]
+        return {
+            "held-out error": f"{row['held_out_error']:.3f} std, smallest {best['held_out_error']:.3f} after epoch {best['epochs']}; {guesses}",
+            "each action": "\n".join(lines),
+        }
 
     def left(self) -> str:
         """Time left, from the share of the steps that are done."""
@@ -125,13 +152,15 @@ class Progress:
             success, of = watched, "of unseen seeds"
         asked = {"expert asked": f"{row['expert_queries']:,} states, took over {row['interventions']:,} times"} \
             if "expert_queries" in row else {}
+        held = self._held_out_cells()
         cells = {
             "round": f"{min(self.round + 1, self.rounds)}/{self.rounds}  {self.phase}",
             AXES[self.axis]: f"{self.steps:,} of {self.total_steps:,}",
             f"{AXES[self.axis].split()[-1]}/s": f"{row['steps_per_s']:.0f}" if row else "–",
             "loss": f"{row['loss']:.4f}" if row else "–",
             **asked,
-            "success so far": "–" if success is None else f"{100 * success:.0f} % {of}",
+            **held,
+            **({} if held and success is None else {"success so far": "–" if success is None else f"{100 * success:.0f} % {of}"}),
             "time left": self.left(),
         }
         grid.add_row(f"[bold]{self.title}[/bold]", ProgressBar(total=self.total_steps, completed=self.steps, width=40))
@@ -148,35 +177,3 @@ class Progress:
             if isinstance(value, (int, float)) and key != self.axis:
                 self._board.add_scalar(key, value, row[self.axis])
         self._board.flush()
-
-
-def learning_curve(rows: list[dict], path: Path, title: str = "", axis: str = "env_steps") -> None:
-    """Success, and the mean reward of an episode or else the loss, against environment steps or updates, as a PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, (upper, lower) = plt.subplots(2, 1, figsize=(6, 6), sharex=True, layout="constrained")
-    for key, label, style in (
-        ("student_success", "training episodes that the student drove (newest 100)", "-"),
-        ("eval_success", "unseen seeds", "o-"),
-    ):
-        points = [(r[axis], 100 * r[key]) for r in rows if r.get(key) is not None]
-        if points:
-            upper.plot(*zip(*points), style, label=label)
-            upper.legend(loc="lower right", fontsize=8)
-    upper.set(ylabel="success (%)", ylim=(-2, 102), title=title)
-    paid = [(r[axis], r["episode_reward"]) for r in rows if r.get("episode_reward") is not None]
-    if paid:
-        lower.plot(*zip(*paid))
-        lower.set(ylabel="reward of an episode (newest 100)", xlabel=AXES[axis])
-    else:
-        lower.plot([r[axis] for r in rows], [r["loss"] for r in rows])
-        lower.set(ylabel="loss", xlabel=AXES[axis], yscale="log")
-    for axes in (upper, lower):
-        axes.grid(alpha=0.3)
-    temporary = path.with_suffix(".tmp.png")
-    figure.savefig(temporary, dpi=110)
-    plt.close(figure)
-    temporary.replace(path)

@@ -11,13 +11,17 @@ from envs.errors import EnvError
 from envs.interface import Interface
 from policies.statistics import wilson95
 
+NONE = "none"
+"""The name of no environment: a set of any robot is cloned without one."""
+
 
 @dataclass
 class EnvConfig:
     """Which environment, and what a policy must know about its actions."""
 
     name: str = "franka_pick"
-    """The environment's name. `robot=iiwa_gripper` beside `env=franka_pick` is the same task with another robot."""
+    """The environment's name. `robot=iiwa_gripper` beside `env=franka_pick` is the same task with another robot. `none`: no
+    environment, for train_bc on a set of any robot."""
     binary_actions: list[int] = field(default_factory=list)
     """Indices of actions that are open/close commands, from the end if negative: learned as a choice."""
     appearance: str = "nominal"
@@ -36,12 +40,19 @@ class EnvConfig:
         if self.backend not in envs.BACKENDS:
             raise EnvError(f"backend={self.backend!r} does not exist; there are: {', '.join(envs.BACKENDS)}")
 
+    @property
+    def exists(self) -> bool:
+        """False for env=none."""
+        return self.name != NONE
+
     def interface(self, image_size: int = 128) -> Interface:
         """What this environment's numbers mean; no process is started."""
         return interface(self.name, self.backend, image_size)
 
     def make_vec(self, num_envs: int, **options) -> "VectorEnv":
         """`num_envs` of these environments; `options` are `envs.VectorEnv`'s."""
+        if not self.exists:
+            raise EnvError("env=none is no environment, and this command runs in one; give env=NAME. train_bc can do without.")
         options = {"workers": self.workers, "appearance": self.appearance} | options
         return envs.make_vec(self.name, num_envs, backend=self.backend, python=self.python, **options)
 

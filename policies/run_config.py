@@ -37,6 +37,11 @@ class RunConfig:
     """Threads of PyTorch's arithmetic. Sums are split by it, so another number gives another (equally good) policy."""
 
     @property
+    def label(self) -> str:
+        """What the run is about, for its title and the name of its folder."""
+        return self.env.name
+
+    @property
     def privileged(self) -> bool:
         """Whether the policy reads the simulator's true state."""
         return self.encoder.name == "privileged"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from demos.convert import ConvertConfig
+from demos.inspect import InspectConfig
 from policies.training import TrainConfig
 from toto_robot import door
 from toto_robot.errors import UserError
@@ -33,4 +33,9 @@ def test_a_robot_that_does_not_do_the_task_is_refused_with_those_that_do():
 
 def test_a_door_without_environments_has_no_such_key():
     with pytest.raises(UserError, match="Unknown key 'robot'"):
-        door.compose(ConvertConfig, "convert", ["a", "b", "robot=kuka"], ("src", "dst"))
+        door.compose(InspectConfig, "inspect", ["a", "robot=kuka"], ("path",))
+
+
+def test_without_an_environment_the_error_says_which_key_names_the_robot():
+    with pytest.raises(UserError, match="data.robot=fr3"):
+        env_of("env=none", "robot=fr3")

@@ -3,6 +3,7 @@
     python -m toto_robot.train_bc env=franka_pick policy=bc_mlp demos=data/pick
     python -m toto_robot.train_bc policy=bc_transformer optim=rpt demos=data/pick data.use=60 encoder.pooling=mean
     python -m toto_robot.train_bc encoder=resnet demos=data/pick run=scratch resume=true
+    python -m toto_robot.train_bc env=none demos=data/my_robot data.held_out=0.1 encoder.crop=centre
 
 policy=bc_mlp is MVP's controller and bc_transformer RPT's; optim=mvp and optim=rpt are their published settings.
 optim=fast takes minutes on a CPU with the MLP, rpt_fast with the transformer, scratch_fast suits encoder=resnet. Frozen
@@ -10,15 +11,21 @@ features are computed once for each episode and kept in data/features. Everythin
 names it): config.yaml, metrics.jsonl, tb/, learning_curve.png, rollouts.mp4, checkpoints/ and policy/. A run that was
 killed goes on with resume=true and ends with the same policy, bit for bit. Last, the policy is evaluated on seeds that
 training can't reach; the last line on stdout is that result as JSON.
+
+env=none clones a set of any robot, without an environment: whole episodes are held out (data.held_out), the error of the policy
+on them is reported for each action in its own unit, beside the errors of the mean action and of the previous action, and the
+checkpoint of the smallest error is kept. docs/did_training_work.md says how to read it.
 """
 
 import re
 import sys
 
 import numpy as np
+from rich.console import Console
 
 import envs
 from policies.bc import TrainBcConfig, train
+from policies.held_out import table
 from policies.rollout import VectorEnv
 from policies.statistics import summary_line
 from toto_robot import door
@@ -57,6 +64,8 @@ def joints_rad(attrs: dict, proprio: np.ndarray) -> np.ndarray:
 
 def main(cfg: TrainBcConfig) -> dict:
     trained = train(cfg, make_vec, joints_rad=joints_rad)
+    if held_out := trained.result.get("held_out"):
+        Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160).print(table(held_out))
     if cfg.episodes:
         print(summary_line(trained.result["successes"], trained.result["episodes"]), flush=True)
     print(f"run: {trained.folder}", file=sys.stderr)

@@ -123,6 +123,22 @@ def align_gripper(source: Imported) -> Imported:
     return dataclasses.replace(source, attrs=source.attrs | {"action": action | new}, read=read)
 
 
+def described(source: Imported, robot: str | None, names: list[str], units: list[str]) -> Imported:
+    """With what a user says of the robot and of the A actions, where the files say nothing or less: names and units, [] for none."""
+    action, attrs = dict(source.attrs["action"]), dict(source.attrs)
+    for key, values in (("names", names), ("units", units)):
+        if not values:
+            continue
+        width = len(action["names"])
+        if len(values) != width or key == "names" and len(set(values)) != width:
+            raise DemoError(f"{key}={','.join(values)}: expected {width}, one for each action ({', '.join(action['names'])})"
+                            + (", and each once" if key == "names" else "") + f"; got {len(values)}")
+        action[key] = list(values)
+    if robot:
+        attrs["robot"] = robot
+    return dataclasses.replace(source, attrs=attrs | {"action": action})
+
+
 def check_increments(source: Imported) -> None:
     """Note how far the first entries of the actions are from the increments of the joints they should be (rad)."""
     deltas, names = source.attrs["action"].get("deltas"), source.attrs["proprio_names"]

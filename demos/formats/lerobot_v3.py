@@ -1,4 +1,7 @@
-"""Import of LeRobotDataset v3.0: Parquet tables of many episodes, frames as pictures in them or in shared mp4 files."""
+"""Import of LeRobotDataset v3.0: Parquet tables of many episodes, frames as pictures in them or in shared mp4 files.
+
+Sets of v2.0 and v2.1 have the same features in other files, which lerobot_v2.py finds.
+"""
 
 import json
 from collections.abc import Iterator
@@ -8,6 +11,7 @@ import numpy as np
 
 from demos.errors import DemoError
 from demos.formats import lerobot_parquet as tables
+from demos.formats import lerobot_v2
 from demos.formats.lerobot_export import write
 from demos.formats.lerobot_parquet import IMAGES, INFO, NAMES, OURS, SIDE
 from demos.formats.source import (
@@ -33,12 +37,13 @@ def read(path: Path, options: Options) -> Imported:
         kinds = {name: str(feature["dtype"]) for name, feature in features.items()}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DemoError(f"{path / INFO} is not a LeRobot info file ({_said(error)}); download it again") from error
-    if not version.startswith("v3"):
-        raise DemoError(f"{path} is LeRobot {version}, expected v3.0; convert it with lerobot's own "
-                        "`python -m lerobot.datasets.v30.convert_dataset_v21_to_v30`")
+    if not version.startswith(("v2.", "v3.")):
+        raise DemoError(f"{path} is LeRobot {version}, expected v2.0, v2.1 or v3.0; convert it with lerobot's own scripts, or update "
+                        "toto_robot")
+    by_episode = version.startswith("v2.")
     if "action" not in features:
         raise DemoError(f"{path}: expected a feature named action, it has {', '.join(features)}")
-    rows = _rows(path)
+    rows = lerobot_v2.listed(path) if by_episode else _rows(path)
     if len(rows) != (promised := info.get("total_episodes", len(rows))):
         raise DemoError(f"{path}: {INFO} promises {promised} episodes, meta/episodes lists {len(rows)}; download it again")
     if side and len(side["episodes"]) != len(rows):
@@ -46,6 +51,9 @@ def read(path: Path, options: Options) -> Imported:
                         "the set was changed since its export: delete the latter to import without")
     cameras = {name: shapes[name] for name, kind in kinds.items() if kind in ("image", "video")}
     source = Imported({}, lambda images: iter(()))
+    if by_episode:
+        rows, missing = lerobot_v2.present(path, info, rows, [name for name in cameras if kinds[name] == "video"])
+        source.facts |= {"missing": missing} if missing else {}
     observed = {name.removeprefix("observation."): int(np.prod(shapes[name])) for name, kind in kinds.items()
                 if name.startswith("observation.") and kind in tables.DTYPES}
     chosen = [key for key in ("state",) if key in observed] if side else choose_proprio(observed, options, str(path))
@@ -64,7 +72,8 @@ def read(path: Path, options: Options) -> Imported:
     def episodes(images: bool) -> Iterator[tuple[Episode, dict]]:
         wanted = [*keys.values(), *(f"observation.{key}" for key in chosen if "proprio" not in keys)]
         pictures = [name for name in cameras if images and kinds[name] == "image"]
-        found = _data(path, ["episode_index", *wanted, *pictures])
+        columns = ["episode_index", *wanted, *pictures]
+        found = lerobot_v2.data(path, info, rows, columns) if by_episode else _data(path, columns)
         for at, row in enumerate(rows):
             where = f"{path}, episode {row['episode_index']}"
             index, table = next(found, (None, ()))
@@ -77,12 +86,13 @@ def read(path: Path, options: Options) -> Imported:
                 if kinds[name] == "image":
                     frames = tables.pictures(table[name], where)
                 else:
-                    frames = _span(path, info, name, row, fps)
+                    frames = (lerobot_v2.span if by_episode else _span)(path, info, name, row, fps)
                 if frames.shape[1:] != shapes[name]:
                     raise DemoError(f"{where}: expected {name} of shape {shapes[name]}, got {frames.shape[1:]}")
                 episode[CAMERA + (_camera(name) if side else key_name(_camera(name)))] = frames
             task = {"task": str(row["tasks"][0])} if row["tasks"] and source.attrs.get("tasks") else {}
-            yield episode, {**(side["episodes"][at] if side else {}), **task}
+            number = {lerobot_v2.NUMBER: row["episode_index"]} if by_episode else {}
+            yield episode, {**(side["episodes"][at] if side else {}), **task, **number}
         if more := next(found, None):
             raise DemoError(f"{path}: meta/episodes lists {len(rows)} episodes, the data go on with {len(more[1])} steps of "
                             f"episode {more[0]}; the set is damaged or not complete, download it again")
@@ -139,7 +149,10 @@ def _camera(name: str) -> str:
 def _names(feature: dict, key: str, width: int) -> list[str]:
     names = feature.get("names")
     if isinstance(names, dict):
-        names = [name for part in names.values() if isinstance(part, list) for name in part]
+        numbered = bool(names) and all(isinstance(at, int) for at in names.values())
+        names = sorted(names, key=names.get) if numbered else list(names.values())
+    if isinstance(names, list) and all(isinstance(part, list) for part in names):     # groups of names, with or without titles
+        names = [name for part in names for name in part]
     return [str(name) for name in names] if isinstance(names, list) and len(names) == width else indexed(key, width)
 
 

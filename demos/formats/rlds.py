@@ -36,13 +36,16 @@ class Known:
     deltas: int
     """How many leading entries of an action are increments of one step."""
     meaning: str
+    units: tuple[str, ...]
 
 
 MVP = "{} increments of the joints (rad, measured), then the next gripper state"
+JOINTS = ("rad",) * 7 + ("1",)
 KNOWN = {
-    "berkeley_mvp": Known(5, 7, MVP.format(7)), "mvp_dataset": Known(5, 7, MVP.format(7)),
-    "berkeley_rpt": Known(30, 7, MVP.format(7)), "rpt_dataset": Known(30, 7, MVP.format(7)),
-    "bridge": Known(5, 6, "increments of the hand (m, rad of roll, pitch, yaw), then the gripper"),
+    "berkeley_mvp": Known(5, 7, MVP.format(7), JOINTS), "mvp_dataset": Known(5, 7, MVP.format(7), JOINTS),
+    "berkeley_rpt": Known(30, 7, MVP.format(7), JOINTS), "rpt_dataset": Known(30, 7, MVP.format(7), JOINTS),
+    "bridge": Known(5, 6, "increments of the hand (m, rad of roll, pitch, yaw), then the gripper",
+                    ("m",) * 3 + ("rad",) * 3 + ("1",)),
 }
 """By the beginning of the TFDS name. MVP and RPT: their builders' source and the Open X-Embodiment sheet."""
 
@@ -92,6 +95,7 @@ def read(path: Path, options: Options) -> Imported:
         meaning=known.meaning if known else "as recorded", tasks=tasks, episode_tasks=episode_tasks)
     if known:
         source.attrs["action"] |= {"deltas": known.deltas, "padding": "last step", "gripper": known.deltas}
+        source.attrs["action"] |= {"units": list(known.units)} if len(known.units) == len(names) else {}
     _note_dropped(source, features, chosen, cameras)
 
     def episodes(images: bool) -> Iterator[tuple[Episode, dict]]:

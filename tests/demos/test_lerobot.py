@@ -143,7 +143,7 @@ def test_damage_and_other_versions_are_told(tmp_path):
     def with_info(**changes):
         (path / "meta/info.json").write_text(json.dumps(info | changes))
 
-    for changes, says in (({"codebase_version": "v2.1"}, "is LeRobot v2.1, expected v3.0"),
+    for changes, says in (({"codebase_version": "v1.6"}, "is LeRobot v1.6, expected v2.0, v2.1 or v3.0"),
                           ({"fps": None}, "is not a LeRobot info file"),
                           ({"total_episodes": 4}, "promises 4 episodes, meta/episodes lists 3"),
                           ({"total_episodes": 2}, "promises 2 episodes, meta/episodes lists 3"),

@@ -75,7 +75,7 @@ def small_bc(**changes):
     encoder = changes.pop("encoder", EncoderConfig("toy"))
     return TrainBcConfig(
         demos="toy",
-        env=EnvConfig("toy", [-1]),
+        env=changes.pop("env", EnvConfig("toy", [-1])),
         encoder=encoder,
         policy=HeadConfig(32, 16, [32], "gelu", True, transformer=transformer),
         optim=OptimConfig(**optim),
