@@ -89,7 +89,9 @@ class EncoderFeatures:
 
     @torch.inference_mode()
     def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
-        frames = cropped(obs["rgb"], self.config.crop, getattr(self.encoder, "image_size", None))
+        size = getattr(self.encoder, "image_size", None)
+        frames = cropped(obs["rgb"], self.config.crop, size)
+        check_frames(frames, size=size, what=f"encoder={self.config.name}")
         features = self.encoder(torch.from_numpy(np.ascontiguousarray(frames)))
         return features.float().clamp_(-65504, 65504).to("cpu", torch.float16)
 

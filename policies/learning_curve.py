@@ -26,7 +26,7 @@ def learning_curve(rows: list[dict], path: Path, title: str = "", axis: str = "e
 
     held = any("held_out_error" in row for row in rows)
     panels = [_success] if not held or any(_points(rows, axis, key) for key, *_ in SUCCESS) else []
-    panels += [_held_out, _each] if held else []
+    panels += [draw_held_out, draw_each] if held else []
     panels.append(_reward if _points(rows, axis, "episode_reward") else _loss)
     figure, all_axes = plt.subplots(len(panels), 1, figsize=(6, 3 * len(panels)), sharex=True, layout="constrained")
     for axes, panel in zip(all_axes, panels):
@@ -53,7 +53,7 @@ def _success(axes, rows: list[dict], axis: str) -> None:
     axes.set(ylabel="success (%)", ylim=(-2, 102))
 
 
-def _held_out(axes, rows: list[dict], axis: str) -> None:
+def draw_held_out(axes, rows: list[dict], axis: str) -> None:
     """All actions together, with the smallest error marked, beside the guesses that a policy must beat."""
     points = _points(rows, axis, "held_out_error")
     axes.plot(*zip(*points), "o-", ms=3, color="C0", label="policy")
@@ -66,7 +66,7 @@ def _held_out(axes, rows: list[dict], axis: str) -> None:
     axes.legend(fontsize=8)
 
 
-def _each(axes, rows: list[dict], axis: str) -> None:
+def draw_each(axes, rows: list[dict], axis: str) -> None:
     """Each action in its own unit, on a logarithmic axis because units differ."""
     names = list(dimensions(rows[-1]))
     for i, name in enumerate(names):

@@ -187,3 +187,14 @@ def test_real_recordings_of_a_franka_import():
     assert {name.split(".")[0] for name in source.attrs["proprio_names"]} == {"eef_pos", "eef_quat", "joint_pos", "joint_vel"}
     why = {entry["what"]: entry["why"] for entry in source.dropped}
     assert "placeholder" in why["obs/cube_positions"] and "the same as joint_pos" in why["obs/gripper_pos"]
+
+
+def test_what_the_files_do_not_say_is_told_by_the_user(tmp_path):
+    diffusion_zarr.write(make([episode(np.random.default_rng(0), 3)]), tmp_path / "set", Options())
+    command = (tmp_path / "set", tmp_path / "copy", "to=zarr", "robot=fr3", "names=[x,y,gripper]")
+    run(*command, "units=[m,m,1]")
+    attrs = native.read(tmp_path / "copy", Options()).attrs
+    assert attrs["robot"] == "fr3" and attrs["action"]["names"] == ["x", "y", "gripper"] and attrs["action"]["units"] == ["m", "m", "1"]
+    for more, words in (("units=[m]", "units=m: expected 3.*got 1"), ("names=[x,x,y]", "each once")):
+        with pytest.raises(DemoError, match=words):
+            run(*command, more, "overwrite=true")

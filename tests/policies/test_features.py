@@ -38,3 +38,11 @@ def test_impossible_choices_are_a_users_error():
             EncoderConfig(**bad)
     with pytest.raises(UserError, match="scripted"):
         make_labeller("oracle")
+
+
+def test_frames_of_another_size_are_refused_with_the_key_that_helps():
+    class Sized(ToyEncoder):
+        image_size = 64
+
+    with pytest.raises(UserError, match="encoder=toy: expected 64×64 pixels, got 32×32.*encoder.crop=centre"):
+        make_features(EncoderConfig("toy"), encoder=Sized())(ToyVec(1).reset([1]))
