@@ -167,7 +167,7 @@ def check_fits(cfg: TrainBcConfig, attrs: dict, spec: PolicySpec | None, vec: Ve
         raise UserError(
             f"{cfg.demos} teaches what env={cfg.env.name} can't run: {told}. "
             + (f"The set's own env is {own}: give that, " if own else f"The set is from {attrs.get('env')}, which is not ours: ")
-            + ("or " if own else "") + "train without an evaluation (episodes=0)."
+            + ("or " if own else "") + "train without an evaluation (env=none or episodes=0)."
         )
 
 

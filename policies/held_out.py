@@ -155,7 +155,7 @@ def _beaten(dimensions: dict, guess: str) -> int | None:
 
 def table(report: dict) -> Table:
     """A report as people read it: one line for each dimension, and all of them together."""
-    grid = Table(title=sentence(report), title_justify="left")
+    grid = Table()
     for name, justify in (("action", "left"), ("unit", "left"), ("policy", "right"), ("mean action", "right"), ("previous action", "right")):
         grid.add_column(name, justify=justify)
     keys = ("policy", "mean_action", "previous_action")

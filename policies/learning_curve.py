@@ -9,7 +9,7 @@ HELD_OUT = "held_out/"
 """Begins the keys of a row that are the held-out error of one action, in its unit."""
 GUESSES = (("held_out_mean_action", "mean action"), ("held_out_previous_action", "previous action"))
 FEW = 8
-"""Dimensions whose names fit inside their panel."""
+"""Actions whose names stand beside their panel in full size."""
 
 
 def dimensions(row: dict) -> dict[str, float]:
@@ -73,8 +73,7 @@ def draw_each(axes, rows: list[dict], axis: str) -> None:
         points = [(x, value) for x, value in _points(rows, axis, HELD_OUT + name) if value > 0]
         axes.plot(*(zip(*points) if points else ([], [])), color=f"C{i % 10}", ls=("-", "--", ":")[i // 10 % 3], lw=1.2, label=name)
     axes.set(ylabel="held-out error, each action", yscale="log")
-    beside = {} if len(names) <= FEW else {"loc": "center left", "bbox_to_anchor": (1, 0.5)}
-    axes.legend(fontsize=7 if len(names) <= FEW else 5, ncols=1 if len(names) > FEW else 2, **beside)
+    axes.legend(fontsize=7 if len(names) <= FEW else 5, loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def _reward(axes, rows: list[dict], axis: str) -> None:

@@ -105,6 +105,33 @@ def test_the_static_filter_refuses_a_set_without_joint_positions_in_radians(attr
         joints_rad({"env": "other"} | attrs, np.zeros((2, 2), np.float32))
 
 
+def test_another_robots_set_is_cloned_without_an_environment_and_runs_nowhere_else(tmp_path, monkeypatch, capsys):
+    import policies
+    from demos import schema
+
+    monkeypatch.chdir(tmp_path)
+    action = {"names": ["x_vel", "grip"], "units": ["m/s", "1"], "meaning": "", "low": [0.0, -1.0], "high": [0.4, 1.0]}
+    attrs = schema.attributes(env="their_task", robot="widowx", control_hz=5.0, cameras={}, action=action, proprio_names=["a", "b"])
+    rng = np.random.default_rng(0)
+    with store.DemoWriter("theirs", attrs) as writer:
+        for i in range(5):
+            proprio = rng.uniform(-1, 1, (30, 2)).astype(np.float32)
+            writer.append({"proprio": proprio, "action": np.stack([0.2 + 0.2 * proprio[:, 0], np.sign(proprio[:, 1])], 1)}, {"index": i})
+    argv = ["env=none", "demos=theirs", "encoder=none", "optim.epochs=20", "env.binary_actions=[-1]", "threads=1", "run=r"]
+    result = main(door.compose(TrainBcConfig, "train_bc", argv))
+    assert result["env"] == "none" and "success" not in result
+    held = result["held_out"]["dimensions"]
+    assert list(held) == ["x_vel", "grip"] and held["x_vel"]["unit"] == "m/s" and held["x_vel"]["policy"] < held["x_vel"]["mean_action"] / 2
+    said = capsys.readouterr()
+    assert "nearer than the mean action in 2 of 2 dimensions" in said.out and "previous action" in said.out
+    assert "x_vel_m_per_s" in said.err
+    policy = policies.load("r")
+    assert policy.env is None and policy.spec.robot == "widowx" and policy.act({"proprio": np.zeros((3, 2), np.float32)}).shape == (3, 2)
+    evaluate = __import__("toto_robot.evaluate", fromlist=["main"])
+    with pytest.raises(UserError, match="widowx.*env=franka_pick"):
+        evaluate.main(door.compose(evaluate.EvaluateConfig, "evaluate", ["r", "env=franka_pick", "episodes=1"], ("policy",)))
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [

@@ -25,7 +25,7 @@ from rich.console import Console
 
 import envs
 from policies.bc import TrainBcConfig, train
-from policies.held_out import table
+from policies.held_out import sentence, table
 from policies.rollout import VectorEnv
 from policies.statistics import summary_line
 from toto_robot import door
@@ -66,6 +66,7 @@ def main(cfg: TrainBcConfig) -> dict:
     trained = train(cfg, make_vec, joints_rad=joints_rad)
     if held_out := trained.result.get("held_out"):
         Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160).print(table(held_out))
+        print(sentence(held_out), flush=True)
     if cfg.episodes:
         print(summary_line(trained.result["successes"], trained.result["episodes"]), flush=True)
     print(f"run: {trained.folder}", file=sys.stderr)
