@@ -22,7 +22,7 @@ for word in "$@"; do case "$word" in run=*) mkdir -p "runs/${word#run=}";; -c) e
 """
 RECIPES = {
     "bc_cube": ["bc_cube.sh"], "experts": ["experts.sh"], "controls": ["controls.sh"], "egocentric": ["egocentric.sh", "videos"],
-    "finetune_32": ["finetune_32.sh", "videos"], "gates": ["gates.sh"], "layers": ["layers.sh"],
+    "finetune_32": ["finetune_32.sh", "videos"], "gates": ["gates.sh"], "layers": ["layers.sh"], "foreign_sets": ["foreign_sets.sh", "sets"],
     **{f"scaling {mode}": ["scaling.sh", mode, "a,b", "c", "toto_tiny"] for mode in ("toy", "full")},
     **{f"tables {mode}": ["tables.sh", mode, "videos"] for mode in ("toy", "full")},
     **{f"rl_experts {mode}": ["rl_experts.sh", mode] for mode in ("reach", "pick", "mvp")},
