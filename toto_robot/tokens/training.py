@@ -41,7 +41,8 @@ class TokenizerTrainingConfig(ABC):
     out: str = "???"
     """Folder for the weights, config.yaml, metrics.json, log.jsonl and reconstructions.png."""
     more: str = ""
-    """A second folder of videos (real ones beside rendered ones, say), or nothing."""
+    """A second folder of videos (real ones beside rendered ones, say), or nothing. Each of its sub-folders, if it has any, is
+    drawn from equally often."""
     twins: str = ""
     """Folder with a second look of each of `videos` under the same name, frame for frame (`render twins=true` makes one), or
     nothing. Only the dVAE uses them."""
@@ -185,7 +186,7 @@ def train_tokenizer(cfg, make_trainer: Callable[[Any, FramePool], TokenizerTrain
                     show: Callable[[int, dict], None] = lambda step, values: None) -> dict:
     """Train, save and score; returns held-out scores of all frames and of each source."""
     out, began = Path(cfg.out), time.monotonic()
-    folders = [(cfg.videos, 1 - cfg.more_share if cfg.more else 1.0)] + ([(cfg.more, cfg.more_share)] if cfg.more else [])
+    folders = [(cfg.videos, 1 - cfg.more_share if cfg.more else 1.0), *_shares(cfg.more, cfg.more_share)]
     read = [read_folder(folder, size=cfg.image_size, every=cfg.frames_every, most=cfg.frames_max, held_out=cfg.held_out, tell=tell,
                         twins=cfg.twins if i == 0 else "") for i, (folder, _) in enumerate(folders)]
     trainer = make_trainer(cfg, FramePool([r.train for r in read], [share for _, share in folders], cfg.seed,
@@ -203,6 +204,15 @@ def train_tokenizer(cfg, make_trainer: Callable[[Any, FramePool], TokenizerTrain
     atomic_write_text(out / METRICS, json.dumps(scores, indent=1))
     (out / RESUME).unlink(missing_ok=True)
     return scores
+
+
+def _shares(more: str, share: float) -> list[tuple[str, float]]:
+    """The second folder and its share, or each of its sub-folders with an equal part: a source with many clips does not
+    drown the others."""
+    if not more:
+        return []
+    parts = sorted(str(path) for path in Path(more).iterdir() if path.is_dir()) if Path(more).is_dir() else []
+    return [(part, share / len(parts)) for part in parts] or [(more, share)]
 
 
 def on_screen(name: str, cfg, train: Callable) -> dict:

@@ -34,9 +34,9 @@ class FramePool:
     """Frames of one or two sources. Batches draw each frame's source, the frame, the crop and a mirror."""
 
     def __init__(self, sources: list[np.ndarray], shares: list[float], seed: int,
-                 twins: list[np.ndarray | None] | None = None, jitter: JitterConfig = JitterConfig()):
+                 twins: list[np.ndarray | None] | None = None, jitter: JitterConfig | None = None):
         self.sources, self.shares, self.seed = sources, torch.tensor(shares, dtype=torch.float64), seed
-        self.twins, self.jitter = twins or [None] * len(sources), jitter
+        self.twins, self.jitter = twins or [None] * len(sources), jitter or JitterConfig()
 
     def batch(self, step: int, count: int, crop: int) -> Tensor:
         """float32 (count, 3, crop, crop) in [0, 1], channels last in memory."""

@@ -61,7 +61,7 @@ MEASURED: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
 """The jitters of the looks table, at fixed strengths."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class JitterConfig:
     """How far a training frame is changed. Each change happens with probability `share`; 0 turns a change off."""
 
