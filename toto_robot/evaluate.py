@@ -6,7 +6,7 @@
     python -m toto_robot.evaluate policy=runs/first/policy shift=colour video=shifted.mp4
     python -m toto_robot.evaluate expert env=panda_lift backend=robosuite
     python -m toto_robot.evaluate bc_cube env=franka_cube protocol=trials16
-    python -m toto_robot.evaluate bc_cube env=franka_pick convert=[rate]
+    python -m toto_robot.evaluate bc_cube env=franka_pick convert=[rate,range]
 
 A policy whose numbers mean something else than the environment's is refused before anything starts (docs/policy_fit.md).
 Prints a table, and last one JSON line: env, policy, episodes, successes, success, wilson95, mean_steps.
