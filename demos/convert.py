@@ -4,9 +4,10 @@
     python -m demos.convert berkeley_rpt/0.1.0 pick.zarr to=zarr to_hz=10
     python -m demos.convert franka_fr3_stack stack.zarr to=zarr hz=20 robot=fr3 'names=[x,y,z,qw,qx,qy,qz,gripper]'
 
-What SRC is, is seen from its content: our store, a LeRobotDataset v2.0, v2.1 or v3.0, robomimic HDF5 (a file, or a folder of them), a
-zarr replay buffer of Diffusion Policy, or RLDS episodes in TFRecord shards (import only). LeRobot v2 keeps a file for each episode, so a part of a set may be
-imported, and what is missing is named. DST appears when it is whole, or not at all. PNG, HDF5 and zarr keep every number; AV1 and H.264 change the pictures, and the report says by how much.
+What SRC is, is seen from its content: our store, a LeRobotDataset v2.0, v2.1 or v3.0, robomimic HDF5 (a file, or a folder of
+them), a zarr replay buffer of Diffusion Policy, or RLDS episodes in TFRecord shards (import only). LeRobot v2 keeps a file for
+each episode, so a part of a set may be imported, and what is missing is named. DST appears when it is whole, or not at all.
+PNG, HDF5 and zarr keep every number; AV1 and H.264 change the pictures, and the report says by how much.
 
 Prints last one JSON line: from, to, episodes, steps, kept (our key: its name there), dropped (what, why), changed
 (what, how), facts (what was found out, such as the side of a gripper that is open).

@@ -76,7 +76,8 @@ class TrainBcConfig(RunConfig):
         if not self.env.exists:
             self.episodes = 0  # there is nothing to evaluate in
             if self.eval_every:
-                raise UserError(f"eval_every={self.eval_every}: env=none has no environment to evaluate in. Leave it out, or give env=NAME.")
+                raise UserError(f"eval_every={self.eval_every}: env=none has no environment to evaluate in. Leave it out, or give "
+                                "env=NAME.")
 
     @property
     def held_out(self) -> float:

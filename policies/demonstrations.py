@@ -233,8 +233,8 @@ def check_finite(demos, episodes: list[int], skipped: list[int], path) -> None:
     if bad:
         skip = ",".join(map(str, sorted({*skipped, *bad})))
         raise UserError(
-            f"{path}, {first}; expected a finite number. Leave out every episode that has such numbers by data.skip=[{skip}], or repair the "
-            "recording and import it again."
+            f"{path}, {first}; expected a finite number. Leave out every episode that has such numbers by data.skip=[{skip}], or "
+            "repair the recording and import it again."
         )
 
 

@@ -156,8 +156,10 @@ def _beaten(dimensions: dict, guess: str) -> int | None:
 def table(report: dict) -> Table:
     """A report as people read it: one line for each dimension, and all of them together."""
     grid = Table()
-    for name, justify in (("action", "left"), ("unit", "left"), ("policy", "right"), ("mean action", "right"), ("previous action", "right")):
-        grid.add_column(name, justify=justify)
+    for name in ("action", "unit"):
+        grid.add_column(name)
+    for name in ("policy", "mean action", "previous action"):
+        grid.add_column(name, justify="right")
     keys = ("policy", "mean_action", "previous_action")
     for name, d in report["dimensions"].items():
         grid.add_row(name, d["unit"], *(_shown(d[key]) for key in keys))

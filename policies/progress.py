@@ -118,10 +118,11 @@ class Progress:
         best, row = min(rows, key=lambda r: r["held_out_error"]), rows[-1]
         before = row["held_out_previous_action"]
         guesses = f"mean action {row['held_out_mean_action']:.3f}" + ("" if before is None else f", previous action {before:.3f}")
+        smallest = f"{best['held_out_error']:.3f} after epoch {best['epochs']}"
         each = [f"{name} {value:.3g}" for name, value in dimensions(row).items()]
         lines = [", ".join(each[i : i + 4]) for i in range(0, len(each), 4)]
         return {
-            "held-out error": f"{row['held_out_error']:.3f} std, smallest {best['held_out_error']:.3f} after epoch {best['epochs']}; {guesses}",
+            "held-out error": f"{row['held_out_error']:.3f} std, smallest {smallest}; {guesses}",
             "each action": "\n".join(lines),
         }
 

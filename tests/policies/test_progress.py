@@ -56,8 +56,8 @@ def test_a_resumed_screen_counts_only_its_own_time(tmp_path, capsys):
 
 
 def held(round_, error, **changes):
-    base = {"round": round_, "updates": 10 * (round_ + 1), "epochs": 3 * (round_ + 1), "steps_per_s": 5.0, "loss": 0.2, "eval_success": None}
-    base |= {"held_out_error": error, "held_out_mean_action": 0.8, "held_out_previous_action": 0.1, "held_out_loss": 0.3}
+    base = {"round": round_, "updates": 10 * (round_ + 1), "epochs": 3 * (round_ + 1), "steps_per_s": 5.0, "loss": 0.2}
+    base |= {"eval_success": None, "held_out_error": error, "held_out_mean_action": 0.8, "held_out_previous_action": 0.1, "held_out_loss": 0.3}
     return base | {"held_out/x_m": error / 10, "held_out/grip": error / 2, "train_seconds": 1.0 * (round_ + 1)} | changes
 
 
@@ -84,7 +84,8 @@ def test_the_picture_has_a_panel_for_each_thing_that_is_known(tmp_path, monkeypa
     monkeypatch.setattr(plt, "close", made.append)
     for rows, labels in (
             ([held(0, 0.5), held(1, 0.3)], ["held-out error (std)", "held-out error, each action", "loss"]),
-            ([held(0, 0.5, held_out_previous_action=None), held(1, 0.0, eval_success=0.5)], ["success (%)", "held-out error (std)", "held-out error, each action", "loss"]),
+            ([held(0, 0.5, held_out_previous_action=None), held(1, 0.0, eval_success=0.5)],
+             ["success (%)", "held-out error (std)", "held-out error, each action", "loss"]),
             ([row(0), row(1)], ["success (%)", "loss"]),
             ([row(0, episode_reward=1.0)], ["success (%)", "reward of an episode (newest 100)"])):
         axis = "updates" if "updates" in rows[0] else "env_steps"
