@@ -71,7 +71,7 @@ def picture(found: dict[str, list]) -> Image.Image:
                 continue
             verdict, frame = of[0]
             image.paste(Image.fromarray(frame), (x, y))
-            most = max(verdict.far, key=verdict.far.get)
+            most = max(verdict.far.keys() - {"codes"}, key=verdict.far.get)
             draw.text((x, y + SIDE + 2), f"{most} {verdict.far[most]:.1f}, {len(of)} of {len(episodes)}", INK, font)
     return image
 

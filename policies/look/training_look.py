@@ -5,8 +5,8 @@ covariance shrunk towards a diagonal). Its unit is the training pictures' own: t
 they are judged by pictures of other episodes. So a policy that was trained on many looks has wide limits, and one that was
 trained on a single look has narrow ones. Live frames are judged together, by the median of each number over the frames.
 
-The share of codes that training never saw makes a verdict doubtful, never out: half of the codes of the plain scene were new
-to pictures of 100 random looks, whose features were near.
+The share of codes that training never saw makes a verdict doubtful, never out: half of the codes of the plain scene were new to
+pictures of 100 random looks, and everything else was near (docs/real_robot.md).
 """
 
 from dataclasses import dataclass
@@ -26,14 +26,15 @@ IN, UNSURE, OUT, UNKNOWN = "in", "doubtful", "out", "unknown"
 DOUBTFUL = 1.0
 """From this many units on the verdict is doubtful."""
 FAR = 2.0
-"""From this many on it is out. Chosen on the watching seeds, where the nominal look of franka_cube stays below 1.7 and 95 % of the
-lights are beyond 6 (docs/real_robot.md)."""
+"""From this many on it is out. Chosen on the watching seeds, where the nominal look of franka_cube stays below 1.4 and 95 % of the
+lights are beyond 5.7 (docs/real_robot.md)."""
 SHARE, FOLDS, SHRINK, MOST = 0.99, 4, 0.01, 64
 """The unit's share of the training pictures; parts of the episodes that are held out in turn; the share of the mean variance that
 every direction gets; directions of a feature that are kept, the others share one variance."""
 FEATURE_FLOOR, CODES_FLOOR = 1e-4, 0.02
 """Smallest standard deviation of a feature's entry; smallest unit of the share of unseen codes."""
 CALLED = {"features": "feature distance", "codes": "share of unseen codes"}
+"""What people are told in place of these names."""
 BAND = (0.005, 0.995)
 """Quantiles of the training pictures between which a number is called usual."""
 LEAST = 20
