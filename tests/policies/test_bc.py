@@ -79,7 +79,7 @@ def test_cloning_learns_the_toy_task(transformer):
     names = {p.name for p in trained.folder.iterdir()}
     assert {"config.yaml", "metrics.jsonl", "tb", "learning_curve.png", "rollouts.mp4", "policy"} <= names
     loaded = policies.load("r", encoder=ToyEncoder())
-    assert loaded.spec == spec_from_env(ToyVec, needs="rgb") and loaded.env == "toy"
+    assert loaded.spec == spec_from_env(ToyVec, needs="rgb", transformer=config.policy.transformer) and loaded.env == "toy"
     obs = ToyVec(3).reset([1, 2, 3])
     assert np.array_equal(loaded.act(obs), _fresh(trained.policy).act(obs))
     assert loaded.notes["demonstrations"] == 60
