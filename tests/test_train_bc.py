@@ -73,6 +73,8 @@ def test_a_published_policy_is_found_by_its_name_and_its_card_says_what_it_score
     assert publish_policy.main(config)["encoder"] == "toto_tiny"
     policy = policies.load("tiny_cube")
     assert policy.notes["demonstrations"] == 3
+    look = policies.load("runs/tiny").look  # what its training pictures looked like goes with it
+    assert policy.look.frames == look.frames > 20 and policy.look.units == look.units
     card = (trained[0] / "weights" / "tiny_cube" / "MODEL_CARD.md").read_text()
     assert "/2 = " in card and "recipes/x.sh" in card and 'policies.load("tiny_cube")' in card
 

@@ -11,15 +11,18 @@ line: policy, frames, episodes, units.
 
 import sys
 from dataclasses import dataclass
+from typing import Callable
 
 import envs
 import policies
 from envs.appearance import LOOKS
-from policies.demonstrations import DataConfig, choose
+from policies.demonstrations import DataConfig, camera_of, choose
+from policies.folder import About, find
 from policies.labelling import make_labeller
 from policies.look.folder import add_look
 from policies.look.sample import look_of_environment, look_of_set
-from policies.folder import find
+from policies.look.training_look import LEAST
+from policies.policy import inspect
 from toto_robot import door
 from toto_robot.errors import UserError, unknown
 
@@ -32,8 +35,8 @@ class AddLookConfig:
     """A policy's folder, a run's folder or name, or an embedded policy."""
     demos: str = ""
     """The demonstration set that it was trained on; empty for the policy's own environment."""
-    camera: str = "wrist"
-    """The set's camera that the policy sees."""
+    camera: str | None = None
+    """The set's camera that the policy sees. null: the one that its description names, or else wrist, or the only one of the set."""
     appearance: str = "nominal"
     """How the environment looked in training: nominal, random, random_each_step or cluttered."""
     expert: str = "scripted"
@@ -53,36 +56,41 @@ class AddLookConfig:
 
 
 def main(cfg: AddLookConfig) -> dict:
-    """Measures, and writes the policy's folder anew."""
-    folder, policy = find(cfg.policy), policies.load(cfg.policy, device=cfg.device)
-    if policy.needs != "rgb":
-        raise UserError(f"The policy {cfg.policy} sees no pictures (encoder {policy.features.config.name}), so it needs no statistics.")
-    look = _of_demonstrations(cfg, policy) if cfg.demos else _of_environment(cfg, policy)
+    """Measures, and writes the policy's folder anew. What is wrong is told before the encoder is loaded."""
+    folder, about = find(cfg.policy), inspect(cfg.policy)
+    if about.needs != "rgb":
+        raise UserError(f"The policy {cfg.policy} sees no pictures (encoder {about.encoder.name}), so it needs no statistics.")
+    measured = _of_demonstrations(cfg, about) if cfg.demos else _of_environment(cfg, about)
+    look = measured(policies.load(cfg.policy, device=cfg.device).features)
     if look is None:
-        raise UserError("there are too few pictures for statistics: expected at least 20. Give more episodes.")
+        raise UserError(f"There are too few pictures for statistics: expected at least {LEAST}. Give more episodes.")
     add_look(look, folder)
     units = {name: round(unit, 4) for name, unit in look.units.items()}
     return {"policy": str(folder), "frames": look.frames, "episodes": look.episodes, "units": units}
 
 
-def _of_demonstrations(cfg: AddLookConfig, policy):
+def _of_demonstrations(cfg: AddLookConfig, about: About) -> Callable:
     from demos.store import DemoSet
 
-    demos = DemoSet(cfg.demos)
-    if f"rgb_{cfg.camera}" not in demos.keys:
+    demos, known = DemoSet(cfg.demos), about.spec.cameras[0].name if about.spec and about.spec.cameras else None
+    data = DataConfig(camera=cfg.camera or known)
+    camera = camera_of(demos, data)
+    if f"rgb_{camera}" not in demos.keys:
         there = [key.removeprefix("rgb_") for key in demos.keys if key.startswith("rgb_")]
-        raise unknown("camera", cfg.camera, there)
-    return look_of_set(demos, cfg.camera, choose(demos, DataConfig(), cfg.demos), policy.features, cfg.seed)
+        raise unknown("camera", camera, there, f"Choose one of {cfg.demos} by camera=NAME.")
+    episodes = choose(demos, data, cfg.demos)
+    return lambda features: look_of_set(demos, camera, episodes, features, cfg.seed)
 
 
-def _of_environment(cfg: AddLookConfig, policy):
-    if policy.env not in envs.names():
-        raise UserError(f"The policy {cfg.policy} was trained on {policy.env}, which is not one of our environments. Give demos=SET.")
-    env = envs.make(policy.env, appearance=cfg.appearance)
-    label = make_labeller(cfg.expert, policy.env).label
+def _of_environment(cfg: AddLookConfig, about: About) -> Callable:
+    if about.env not in envs.names():
+        said = f"in {about.env}, which is not one of our environments" if about.env else "in no environment of ours"
+        raise UserError(f"The policy {cfg.policy} was trained {said}. Give the set that it was cloned from: demos=SET.")
+    env = envs.make(about.env, appearance=cfg.appearance)
+    label = make_labeller(cfg.expert, about.env).label
     end = lambda done: "\n" if done == cfg.episodes else ""  # noqa: E731
-    return look_of_environment(
-        env, label, policy.features, cfg.episodes, cfg.seed,
+    return lambda features: look_of_environment(
+        env, label, features, cfg.episodes, cfg.seed,
         lambda done: print(f"\r{done}/{cfg.episodes} episodes", end=end(done), file=sys.stderr, flush=True))
 
 
