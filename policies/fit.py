@@ -249,7 +249,8 @@ def _refusal(refused: list[Difference], given: str, where: str) -> str:
 
 
 def _remedy(about: About, spec: PolicySpec, there: Interface, keys: FitKeys, cuts: bool) -> str:
-    """What to do: the fewest conversions that make it fit, or else the environment that it was trained in."""
+    """What to do: use the environment that it was trained in, or the fewest conversions that make it fit."""
+    trained = f" It was trained in {about.env}." if about.env else ""
     made = ("cameras.width", "cameras.crop") if cuts else ("cameras.width",)  # by the caller's camera
     for more in (chosen for count in (1, 2, 3) for chosen in combinations(CONVERSIONS, count)):
         try:
@@ -258,8 +259,8 @@ def _remedy(about: About, spec: PolicySpec, there: Interface, keys: FitKeys, cut
             continue
         left = [d for d in compare(after, there, "", keys.tolerance) if d.rule.kind == "refuse"]
         if all(d.name in made and "crop" in more for d in left):
-            return f" convert=[{','.join([*keys.convert, *more])}] runs it all the same: docs/policy_fit.md says how."
-    return f" It was trained in {about.env}." if about.env else ""
+            return f"{trained} convert=[{','.join([*keys.convert, *more])}] runs it all the same: docs/policy_fit.md says how."
+    return trained
 
 
 def _unsaid(about: About, there: Interface, given: str, where: str, keys: FitKeys) -> Fit:

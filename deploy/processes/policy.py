@@ -77,7 +77,15 @@ class Scale:
         return np.concatenate([2 * (q - self.low) / (self.high - self.low) - 1, 0.1 * dq]).astype(np.float32)
 
 
-class FolderPolicy:
+class Blind:
+    """What acts in a policy's place and looks at no pictures."""
+
+    def look_at(self, frames: np.ndarray) -> LookAnswer:
+        """Every picture fits: none is used."""
+        return LookAnswer("in", "nothing that acts looks at the pictures")
+
+
+class FolderPolicy(Blind):
     """A trained policy: `policies.load(name)`."""
 
     def __init__(self, name: str, device: str = "cpu", fit=None):
@@ -98,7 +106,7 @@ class FolderPolicy:
         from policies import look
 
         if self.trained.needs != "rgb":
-            return LookAnswer(look.IN, "the policy looks at no pictures")
+            return super().look_at(frames)
         kept = self.trained.look
         found = look.unknown(self.name) if kept is None else kept.look_at(self.trained.features, frames)
         return LookAnswer(found.verdict, found.said)
@@ -108,7 +116,7 @@ class FolderPolicy:
                                | {"slot": np.array([0]), "step": np.array([index])})[0]
 
 
-class ScriptedPolicy:
+class ScriptedPolicy(Blind):
     """The scripted expert. It sees the simulator's true state, which no real arm has: for tests of the stack."""
 
     def __init__(self, env_name: str, physics):
@@ -125,7 +133,8 @@ class ScriptedPolicy:
 
 def policy_main(make: Callable, scale: Scale, frames: FrameSlot, history: History, requests: Connection,
                 report: Connection, stopped) -> None:
-    """Answers requests until `stopped` or the other end closes. `make()` gives an object with `act(obs, episode, index)`.
+    """Answers requests until `stopped` or the other end closes. `make()` gives an object with `act(obs, episode, index)` and
+    `look_at(frames)`.
     To `report` goes ("ready", seconds of the slower warm-up inferences), or ("refused", why) for a policy that can't be loaded
     as asked; then (Answer, rgb, proprio) for each step."""
     os.nice(5)  # an arm's process goes first

@@ -8,7 +8,7 @@ import numpy as np
 from demos import DemoSet
 from demos.errors import DemoError
 from deploy.endings import Ending
-from deploy.processes.policy import Answer
+from deploy.processes.policy import Answer, Blind
 from deploy.session.panel import Panel
 from deploy.teaching import on_arm
 from deploy.teaching.on_arm import ArmKeys
@@ -17,7 +17,7 @@ AFTER_S = 1.0
 """Standing still after the last action, so that a success that was just reached is reached again."""
 
 
-class RecordedActions:
+class RecordedActions(Blind):
     """In a policy's place. At a share of the speed, each period gets its share of the recorded increments, so that the way
     stays the same: the increments that fall into [k s, (k + 1) s) recorded periods, divided by s."""
 

@@ -10,6 +10,7 @@ from demos import DemoSet
 from demos.teleop import DISCARD, DONE, QUIT, Source
 from deploy.control.shared import Block
 from deploy.endings import Ending
+from deploy.processes.policy import Blind
 from deploy.session import recording
 from deploy.session.panel import Panel
 from deploy.session.session import Session
@@ -22,7 +23,7 @@ TURN_RAD_S = 1.0
 RUNNING = ("run", "hold")
 
 
-class Driven:
+class Driven(Blind):
     """In a policy's place: the action that moves the hand as the person asks, from the joints that the robot reports."""
 
     def __init__(self, env_name: str, command: Block, speed_m_s: float):

@@ -114,7 +114,7 @@ def test_codes_of_two_looks_agree_after_training_as_they_do_not_without_consiste
     tinted = np.clip(frames * np.array([0.8, 1.0, 0.7]) + 20, 0, 255).astype(np.uint8)
     changed = {}
     for consistency in (0.0, 100.0):
-        cfg = TrainDVAEConfig("v", "o", **{**CONFIG, "steps": 100, "batch": 8, "crop": 32, "consistency": consistency})
+        cfg = TrainDVAEConfig("v", "o", **{**CONFIG, "steps": 50, "batch": 8, "crop": 32, "consistency": consistency})
         trainer = DVAETrainer(cfg, FramePool([frames], [1.0], 0, [tinted], JitterConfig(share=0.0)))
         for _ in range(cfg.steps):
             trainer.advance()
