@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from toto_robot.tokens.dvae import DVAE, Block, DVAEConfig
-from toto_robot.tokens.dvae_start import Bottleneck, choose_kappa, split_dead_codes, unit_gain_, write_codes
+from toto_robot.tokens.dvae_start import Bottleneck, choose_kappa, look_whitening, split_dead_codes, unit_gain_, write_codes
 from toto_robot.tokens.kmeans import kmeans, nearest_centroid
 
 SMALL = DVAEConfig(vocab_size=64, n_hid=4, decoder_hid=4, n_init=8, n_blk_per_group=1)
@@ -102,3 +102,36 @@ def test_kmeans_fills_every_code_and_improves_on_random_points():
     _, random = nearest_centroid(z, z[torch.randperm(len(z), generator=draw)[:64]])
     assert len(index.unique()) >= 60 and distance.mean() < random.mean() / 4
     assert torch.equal(kmeans(z, 64, torch.Generator().manual_seed(1), iterations=15), centroids)
+
+
+def test_whitening_makes_two_looks_differ_equally_in_every_direction():
+    draw = torch.Generator().manual_seed(0)
+    one = torch.randn(4000, 3, generator=draw)
+    other = one + torch.randn(4000, 3, generator=draw) * torch.tensor([2.0, 0.5, 0.1])
+    L = look_whitening(one, other, floor=1e-4)
+    apart = (one - other) @ L.T
+    assert torch.allclose(apart.T @ apart / (2 * len(apart)), torch.eye(3), atol=0.05)
+
+
+def test_codes_of_whitened_z_change_less_between_looks():
+    """The first direction is what a look changes, the others are the state: cells become long along the first."""
+    draw = torch.Generator().manual_seed(0)
+    state = torch.randn(6000, 2, generator=draw)
+    looks = [torch.cat((torch.randn(6000, 1, generator=draw), state), dim=1) for _ in range(2)]
+    changed = []
+    for L in (torch.eye(3), look_whitening(*looks, floor=1e-3)):
+        one, other = (z @ L.T for z in looks)
+        centroids = kmeans(one, 64, torch.Generator().manual_seed(1), iterations=10)
+        changed.append(float((torch.cdist(one, centroids).argmin(1) != torch.cdist(other, centroids).argmin(1)).float().mean()))
+    assert changed[1] < 0.3 * changed[0]
+
+
+def test_a_whitened_bottleneck_gives_the_decoder_what_it_saw_before(started):
+    dvae, bottleneck = started[0], Bottleneck(started[0], 4)
+    h = torch.rand(2, 8 * dvae.config.n_hid, 3, 3)
+    before = bottleneck.expand(bottleneck.project(h))
+    L = torch.tensor([[2.0, 0.3, 0, 0], [0.3, 1.0, 0, 0], [0, 0, 0.5, 0], [0, 0, 0, 3.0]])
+    plain = bottleneck.project(h)
+    bottleneck.whiten(L)
+    assert torch.allclose(bottleneck.project(h), torch.einsum("ij,bjhw->bihw", L, plain), atol=1e-4)
+    assert torch.allclose(bottleneck.expand(bottleneck.project(h)), before, atol=1e-4)
