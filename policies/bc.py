@@ -14,7 +14,7 @@ import envs
 from policies import runs
 from policies.augment import AugmentConfig
 from policies.cloning import Cloner, OptimConfig
-from policies.demonstrations import DataConfig, Demonstrations, bounds, camera_of, choose, load_demonstrations
+from policies.demonstrations import DataConfig, Demonstrations, bounds, camera_of, check_keys, choose, load_demonstrations
 from policies.feature_cache import digest
 from policies.features import Features
 from policies.fit import refusals
@@ -85,6 +85,11 @@ class TrainBcConfig(RunConfig):
         return self.data.held_out if self.data.held_out is not None else 0.0 if self.env.exists else HELD_OUT
 
     @property
+    def evaluates(self) -> bool:
+        """Whether the policy acts in the environment."""
+        return bool(self.episodes or self.eval_every)
+
+    @property
     def label(self) -> str:
         """The environment, or the set's name without one."""
         return self.env.name if self.env.exists else Path(self.demos).stem
@@ -120,12 +125,15 @@ def train(
     depends on `cfg` and the set alone: a run that was killed and resumed ends with the same bits.
     """
     with Frame(cfg) as frame:
-        features = frame.features = cfg.features(encoder)
         demos = demos if demos is not None else _open(cfg.demos)
-        vec = frame.vec = make_vec(cfg) if cfg.episodes or cfg.eval_every else None
         chosen = choose(demos, cfg.data, cfg.demos)
-        spec = spec_of_demos(cfg, demos, features)
-        check_fits(cfg, demos.attrs, spec, vec)
+        check_keys(demos, cfg.data, cfg.encoder.needs, cfg.demos)
+        spec = spec_of_demos(cfg, demos, chosen[0])
+        check_fits(cfg, demos.attrs, spec)
+        frame.check(spec)
+        # what does not fit has been refused: now the encoder is loaded, and processes start
+        features = frame.features = cfg.features(encoder)
+        vec = frame.vec = make_vec(cfg) if cfg.evaluates else None
         data, held_out = _load(cfg, demos, chosen, features, joints_rad, spec)
         policy = _new_policy(cfg, demos.attrs, data, features, spec)
         run = frame.begin(spec)
@@ -144,14 +152,11 @@ def train(
         return Trained(policy, run.folder, result)
 
 
-def spec_of_demos(cfg: TrainBcConfig, demos, features: Features) -> PolicySpec | None:
-    """What the numbers of a policy mean that learns from `demos`; None for a set without an episode, or without what the policy
-    reads, which `load_demonstrations` refuses."""
-    camera, needs = camera_of(demos, cfg.data), features.needs
+def spec_of_demos(cfg: TrainBcConfig, demos, episode: int) -> PolicySpec:
+    """What the numbers of a policy mean that learns from `demos`, whose sizes are those of `episode`."""
+    camera, needs = camera_of(demos, cfg.data), cfg.encoder.needs
     key = f"rgb_{camera}"
-    if not demos.episodes or "proprio" not in demos.keys or needs == "rgb" and key not in demos.keys:
-        return None
-    first = demos.episode(0, keys=["action", "proprio", *([key] if needs == "rgb" else [])])
+    first = demos.episode(episode, keys=["action", "proprio", *([key] if needs == "rgb" else [])])
     dims = first["proprio"].shape[1], first["action"].shape[1]
     low, high = (np.broadcast_to(end, dims[1]).tolist() for end in bounds(demos.attrs, cfg.demos))
     attrs = demos.attrs | {"action": demos.attrs["action"] | {"low": low, "high": high}}
@@ -161,11 +166,11 @@ def spec_of_demos(cfg: TrainBcConfig, demos, features: Features) -> PolicySpec |
     )
 
 
-def check_fits(cfg: TrainBcConfig, attrs: dict, spec: PolicySpec | None, vec: VectorEnv | None) -> None:
+def check_fits(cfg: TrainBcConfig, attrs: dict, spec: PolicySpec) -> None:
     """UserError where the environment that the policy is evaluated in could not run what the set teaches."""
-    if vec is None or spec is None:
+    if not cfg.evaluates:
         return
-    if told := refusals(spec, vec.interface, f"env={cfg.env.name}"):
+    if told := refusals(spec, cfg.env.interface(), f"env={cfg.env.name}"):
         own = env_of_set(attrs)
         raise UserError(
             f"{cfg.demos} teaches what env={cfg.env.name} can't run: {told}. "
@@ -187,7 +192,7 @@ def _open(path: str):
 
 
 def _load(
-    cfg: TrainBcConfig, demos, chosen: list[int], features: Features, joints_rad: Callable | None, spec: PolicySpec | None
+    cfg: TrainBcConfig, demos, chosen: list[int], features: Features, joints_rad: Callable | None, spec: PolicySpec
 ) -> tuple[Demonstrations, HeldOut | None]:
     """What is learned from, and what is held out."""
     learned, held = split(chosen, cfg.held_out, cfg.seed, cfg.demos)

@@ -123,15 +123,7 @@ def load_demonstrations(
     chosen = choose(demos, config, path) if episodes is None else episodes
     frozen = features.needs == "rgb" and features.dtype != torch.uint8
     copies = 1 + config.augment.copies if frozen and config.augment.changes_frames else 1
-    key = f"rgb_{camera_of(demos, config)}"
-    if "proprio" not in demos.keys:
-        raise UserError(f"{path} has no proprio, which a policy reads; it has {', '.join(demos.keys)}.")
-    if features.needs == "privileged":
-        raise UserError("encoder=privileged: demonstrations hold no privileged state. Use an encoder of frames.")
-    if features.needs == "rgb" and key not in demos.keys:
-        there = ", ".join(k.removeprefix("rgb_") for k in demos.keys if k.startswith("rgb_")) or "none"
-        said = f"data.camera={config.camera}: {path} has no {key}." if config.camera else f"{path} has no camera named wrist."
-        raise UserError(f"{said} Its cameras: {there}. Choose one by data.camera=NAME, or use encoder=none.")
+    key = check_keys(demos, config, features.needs, path)
     looks = [_Look(features, cache, demos, key, config.augment, copy) for copy in range(copies)]
     parts: list[tuple] = []
     kept: list[tuple[int, np.ndarray]] = []
@@ -154,6 +146,20 @@ def load_demonstrations(
     stacked = torch.cat([episode[copy] for copy in range(copies) for episode in seen])
     lengths = [len(p) for p in proprio]
     return Demonstrations(stacked, torch.cat(proprio), torch.cat(action), torch.cat(applied), lengths, copies, kept)
+
+
+def check_keys(demos, config: DataConfig, needs: str | None, path) -> str:
+    """The key of the pictures that a policy sees. UserError where the set lacks what one that `needs` rgb or None reads."""
+    key = f"rgb_{camera_of(demos, config)}"
+    if "proprio" not in demos.keys:
+        raise UserError(f"{path} has no proprio, which a policy reads; it has {', '.join(demos.keys)}.")
+    if needs == "privileged":
+        raise UserError("encoder=privileged: demonstrations hold no privileged state. Use an encoder of frames.")
+    if needs == "rgb" and key not in demos.keys:
+        there = ", ".join(k.removeprefix("rgb_") for k in demos.keys if k.startswith("rgb_")) or "none"
+        said = f"data.camera={config.camera}: {path} has no {key}." if config.camera else f"{path} has no camera named wrist."
+        raise UserError(f"{said} Its cameras: {there}. Choose one by data.camera=NAME, or use encoder=none.")
+    return key
 
 
 def choose(demos, config: DataConfig, path) -> list[int]:

@@ -49,6 +49,11 @@ class EncoderConfig:
         if self.layer is not None and self.layer < 1:
             raise UserError(f"encoder.layer={self.layer}: layers count from 1; leave it out for the default.")
 
+    @property
+    def needs(self) -> str | None:
+        """The observation that the features are of: rgb, privileged or None."""
+        return {"none": None, "privileged": "privileged"}.get(self.name, "rgb")
+
 
 class Features(Protocol):
     """Turns an observation dict into features; the same numbers in training and when acting."""

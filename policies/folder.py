@@ -88,7 +88,7 @@ class About:
     @property
     def needs(self) -> str | None:
         """The observation that it reads besides proprioception: rgb, privileged or None."""
-        return {"none": None, "privileged": "privileged"}.get(self.encoder.name, "rgb")
+        return self.encoder.needs
 
 
 def find(path_or_name: str | Path) -> Path:

@@ -13,7 +13,7 @@ from policies.fit import check_same
 from policies.policy import Policy
 from policies.rollout import VectorEnv
 from policies.run_config import RunConfig
-from policies.spec import PolicySpec, read_spec
+from policies.spec import PolicySpec, read_spec, spec_of
 
 
 @dataclass
@@ -41,23 +41,28 @@ class Frame:
         self.features: Features | None = None
 
     def open(self, make_vec: Callable[[RunConfig], VectorEnv], encoder: Callable | None = None) -> Features:
-        """Sets `features` and `vec` of a run that learns in its environments; an encoder that can't be loaded is found before
-        any environment starts. `encoder` takes the place of the one that the config names."""
+        """Sets `features` and `vec` of a run that learns in its environments. A run that can't go on is refused before the encoder is
+        loaded, and an encoder that can't be loaded before any environment starts. `encoder` takes the place of the one that the
+        config names."""
+        if self.run is not None:
+            self.check(spec_of(self.cfg.env.interface(), needs=self.cfg.encoder.needs))
         self.features = None if self.cfg.privileged else self.cfg.features(encoder)
         self.vec = make_vec(self.cfg)
         self.features = self.features or make_features(self.cfg.encoder, privileged_dim=self.vec.privileged_dim)
         return self.features
 
+    def check(self, spec: PolicySpec) -> None:
+        """UserError where `spec`, what the policy's numbers mean now, is not what it was when the run that goes on began."""
+        if self.run is not None and (then := self.run.spec()) is not None:
+            for said in check_same(read_spec(then, f"{self.run.folder}/{runs.SPEC}"), spec, f"run {self.run.name}"):
+                print(f"warning: {said}.", file=sys.stderr)
+
     def begin(self, spec: PolicySpec | None = None) -> runs.Run:
-        """The run: the one that goes on, or a new one. It keeps `spec`, what its policy's numbers mean; UserError where those of a
-        run that goes on have changed since it began."""
+        """The run: the one that goes on, or a new one, which keeps `spec`, what its policy's numbers mean."""
         if self.run is None:
             self.run = runs.start(self.cfg.run, self.cfg.label, self.cfg)
             if spec is not None:
                 self.run.write_spec(spec.plain())
-        elif spec is not None and (then := self.run.spec()) is not None:
-            for said in check_same(read_spec(then, f"{self.run.folder}/{runs.SPEC}"), spec, f"run {self.run.name}"):
-                print(f"warning: {said}.", file=sys.stderr)
         return self.run
 
     def title(self, *more: str) -> str:

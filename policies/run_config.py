@@ -44,12 +44,12 @@ class RunConfig:
     @property
     def privileged(self) -> bool:
         """Whether the policy reads the simulator's true state."""
-        return self.encoder.name == "privileged"
+        return self.encoder.needs == "privileged"
 
     @property
     def renders(self) -> bool:
         """Whether the policy reads pictures."""
-        return self.encoder.name not in ("none", "privileged")
+        return self.encoder.needs == "rgb"
 
     def features(self, encoder: Callable | None = None) -> Features:
         """The frozen features that `encoder` names (not the privileged state); `encoder` takes the encoder's place."""

@@ -10,14 +10,13 @@ from toto_robot import demo_curve, door, publish_policy
 from toto_robot.errors import UserError
 from toto_robot.train_bc import TrainBcConfig, joints_rad, main
 
-store = pytest.importorskip("demos.store")
+store, schema = pytest.importorskip("demos.store"), pytest.importorskip("demos.schema")
 TINY = ["demos=set", "run=tiny", "threads=1", "env.workers=1", "encode_processes=1", "optim.epochs=2", "episodes=2", "num_envs=2"]
 
 
 def record(path, episodes=3):
     """A few episodes of the scripted expert."""
     import envs
-    from demos import schema
     from policies.labelling import make_labeller
     from policies.seeds import training_seed
 
@@ -109,7 +108,6 @@ def test_the_static_filter_refuses_a_set_without_joint_positions_in_radians(attr
 
 def test_another_robots_set_is_cloned_without_an_environment_and_runs_nowhere_else(tmp_path, monkeypatch, capsys):
     import policies
-    from demos import schema
 
     monkeypatch.chdir(tmp_path)
     action = {"names": ["x_vel", "grip"], "units": ["m/s", "1"], "meaning": "", "low": [0.0, -1.0], "high": [0.4, 1.0]}
@@ -140,12 +138,17 @@ def test_another_robots_set_is_cloned_without_an_environment_and_runs_nowhere_el
         (["demos=nowhere"], "nowhere"),
         (["demos=set", "optim=rpd"], "fast, mvp, rpt, rpt_fast, scratch_fast"),
         (["demos=set", "policy=bc_mpl"], "bc_mlp"),
-        (["demos=set", "encoder=vit:nowhere.pth"], "no file"),
+        (["demos=tiny", "env=none", "encoder=vit:nowhere.pth"], "no file"),
         ([], "demos"),
     ],
 )
 def test_every_mistake_is_the_users_and_leaves_no_run_behind(argv, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    attrs = schema.attributes(control_hz=5.0, action={"names": ["x"], "low": -1.0, "high": 1.0})
+    with store.DemoWriter("tiny", attrs) as writer:
+        for _ in range(2):
+            small = np.zeros((3, 1), np.float32)
+            writer.append({"rgb_wrist": np.zeros((3, 128, 128, 3), np.uint8), "proprio": small, "action": small}, {})
     with pytest.raises(ValueError, match=words) as error:
         main(door.compose(TrainBcConfig, "train_bc", argv))
     assert error.value.exit_code == 2 and not (tmp_path / "runs").exists()

@@ -160,7 +160,7 @@ def test_another_robots_set_is_not_stamped_with_the_environment_of_the_evaluatio
     assert (loaded.env, loaded.spec.robot, loaded.spec.proprio.names, trained.result["env"]) == (None, "g1", tuple("abcde"), "none")
     assert set(loaded.spec.action.meanings) == {"unknown"} and loaded.spec.cameras[0].width == ToyVec.interface.cameras[0].width
     with pytest.raises(UserError, match="for the robot g1 and env=toy is point.*their_lab, which is not ours"):
-        train(small_bc(episodes=2), toy_vec, ToyEncoder(), demos=ToyDemos(2, attrs=foreign))
+        train(small_bc(episodes=2), pytest.fail, None, demos=ToyDemos(2, attrs=foreign))  # before an encoder or an environment
     named = small_bc(run="named")
     named.data.robot = "widowx"
     spec = train(named, toy_vec, ToyEncoder(), demos=ToyDemos(2, attrs=foreign | {"robot": ""})).policy.spec

@@ -2,7 +2,7 @@
 second."""
 
 import numpy as np
-from toy_world import ToyVec
+from toy_world import ToyEnv, ToyVec
 
 from demos import schema
 from policies.seeds import training_seed
@@ -66,7 +66,6 @@ def small_bc(**changes):
     from policies.cloning import OptimConfig
     from policies.features import EncoderConfig
     from policies.heads import HeadConfig
-    from policies.rollout import EnvConfig
     from policies.transformer import TransformerConfig
 
     transformer = changes.pop("transformer", None)
@@ -75,7 +74,7 @@ def small_bc(**changes):
     encoder = changes.pop("encoder", EncoderConfig("toy"))
     return TrainBcConfig(
         demos="toy",
-        env=changes.pop("env", EnvConfig("toy", [-1])),
+        env=changes.pop("env", ToyEnv(binary_actions=[-1])),
         encoder=encoder,
         policy=HeadConfig(32, 16, [32], "gelu", True, transformer=transformer),
         optim=OptimConfig(**optim),

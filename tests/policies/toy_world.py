@@ -6,11 +6,13 @@ rollouts never show how to catch it, while a student's small errors grow (covari
 """
 
 import pickle
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from envs.interface import ActionSpec, CameraSpec, Interface, ProprioSpec
+from policies.rollout import EnvConfig
 
 SIZE = 32
 HORIZON = 40
@@ -91,6 +93,16 @@ class ToyVec:
         return obs
 
 
+@dataclass
+class ToyEnv(EnvConfig):
+    """The toy in a config; it has a description like an environment of ours."""
+
+    name: str = "toy"
+
+    def interface(self, image_size=SIZE):
+        return ToyVec.interface
+
+
 def expert(s):
     """A damped pull to the dot, the pole caught in one step where that can be, the switch on near the dot."""
     offset = s["dot"] - s["x"]
@@ -139,13 +151,12 @@ def small_config(**changes):
     from policies.gates import GateConfig
     from policies.heads import HeadConfig
     from policies.learner import LearnerConfig
-    from policies.rollout import EnvConfig
     from policies.training import TrainConfig
 
     dagger = {"rounds": 4, "steps_per_round": 64, "first_round_steps": 128, "num_envs": 8}
     learner = {"updates_per_round": 20, "batch_size": 32, "warmup_updates": 5}
     return TrainConfig(
-        env=EnvConfig("toy", [-1]),
+        env=ToyEnv(binary_actions=[-1]),
         policy=HeadConfig(32, 16, [32], "gelu", True),
         dagger=DaggerConfig(**dagger | changes.pop("dagger", {})),
         gate=GateConfig(**{"rounds": 2, "updates": 10} | changes.pop("gate", {})),

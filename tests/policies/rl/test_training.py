@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import yaml
 from safetensors.numpy import load_file
-from toy_world import ToyEncoder, ToyVec
+from toy_world import ToyEncoder, ToyEnv, ToyVec
 
 from policies.features import EncoderConfig
 from policies.heads import HeadConfig
 from policies.policy import load
 from policies.rl.config import AlgoConfig, ExpertConfig, PpoConfig, SacConfig
 from policies.rl.training import train
-from policies.rollout import EnvConfig
 from policies.spec import spec_from_env
 from toto_robot.errors import UserError
 
@@ -25,7 +24,7 @@ def config(sac=False, encoder="toy", **changes):
     algo = dict(total_steps=512, steps_per_round=128, num_envs=4, lr=1e-3, gamma=0.9)
     algo |= dict(sac=SAC) if sac else dict(ppo=PpoConfig(n_steps=16, epochs=2))
     return ExpertConfig(
-        env=EnvConfig("toy"),
+        env=ToyEnv(),
         encoder=EncoderConfig(encoder),
         policy=HeadConfig(16, 8, [32, 16]),
         algo=AlgoConfig(**algo | changes.pop("algo", {})),
