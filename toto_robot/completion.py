@@ -7,7 +7,7 @@ Two tables. Teacher-forced: every frame from the second on, all earlier codes tr
 eight, the model goes on from its own predictions, the likeliest code each time. Both count all blocks, and the blocks
 whose code changed, where copying is never right. With table_from= a third predictor stands beside them: how often each code
 follows each other at the same place, counted over a training store. Writes completion.json, completion.md and
-completion.png (bits a changed block, and the loss, by frame) to `out`.
+completion.png (bits a changed block, by frame) to `out`.
 """
 
 import io

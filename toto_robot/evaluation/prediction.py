@@ -52,31 +52,23 @@ class Table:
         overall = (counts.sum(0) + 1) / (counts.sum() + vocabulary)
         self.log_p = np.log((counts + overall) / (counts.sum(1, keepdims=True) + 1)).astype(np.float32)
 
-    def predict(self, before_RFS: Tensor) -> tuple[Tensor, Tensor]:
-        """(the likeliest code, log probabilities (..., V)) for what follows each code."""
-        log_p = torch.from_numpy(self.log_p)[before_RFS.long()]
-        return log_p.argmax(-1), log_p
+    def log_p_after(self, codes: Tensor) -> Tensor:
+        """Log probabilities (..., V) of what follows each code."""
+        return torch.from_numpy(self.log_p)[codes.long()]
 
 
 def teacher_forced(model: CausalModel, codes_RFS: Tensor, table: Table | None = None) -> dict[str, Prediction]:
     """`toto`, `copy` and, if given, `table` on frames 2 to F of every row, each from all earlier true codes."""
     truth, before = codes_RFS[:, 1:], codes_RFS[:, :-1]
     changed = truth != before
-    guesses, bits = {"copy": before}, {}
-    made, surprise = [], []
-    for row in codes_RFS:
-        logits = _logits(model, row)
-        made.append(logits.argmax(-1))
-        surprise.append(_bits(logits.log_softmax(-1), row)[1:])
-        made[-1] = made[-1][1:]
-    guesses["toto"], bits["toto"] = torch.stack(made), torch.stack(surprise)
+    predictors = {"toto": lambda row: _log_p(model, row)[1:]}
     if table is not None:
-        likeliest, surprises = [], []
-        for row_before, row in zip(before, truth):
-            guess, log_p = table.predict(row_before)
-            likeliest.append(guess)
-            surprises.append(_bits(log_p, row))
-        guesses["table"], bits["table"] = torch.stack(likeliest), torch.stack(surprises)
+        predictors["table"] = lambda row: table.log_p_after(row[:-1])
+    guesses, bits = {"copy": before}, {}
+    for name, log_p_of in predictors.items():
+        # One row at a time: log probabilities of a row are 4096 × V numbers.
+        found = [(log_p.argmax(-1), _bits(log_p, row[1:])) for row in codes_RFS for log_p in (log_p_of(row),)]
+        guesses[name], bits[name] = (torch.stack(part) for part in zip(*found))
     return {name: _prediction(guess, truth, changed, bits.get(name)) for name, guess in guesses.items()}
 
 
@@ -103,10 +95,10 @@ def free_running(model: CausalModel, tokenizer: Tokenizer, codes_RFS: Tensor, gi
 
 
 @torch.inference_mode()
-def _logits(model: CausalModel, row_FS: Tensor) -> Tensor:
-    """Logits (F, S, V) of the codes of one row, each from all that stand before it."""
+def _log_p(model: CausalModel, row_FS: Tensor) -> Tensor:
+    """Log probabilities (F, S, V) of the codes of one row, each from all that stand before it; special tokens left out."""
     ids = torch.cat((torch.tensor([VIDEO_START]), row_FS.flatten().long() + OFFSET))
-    return model(ids[None, :-1])[0, :, OFFSET:].float().view(*row_FS.shape, -1)
+    return model(ids[None, :-1])[0, :, OFFSET:].float().log_softmax(-1).view(*row_FS.shape, -1)
 
 
 def _bits(log_p: Tensor, codes: Tensor) -> Tensor:
