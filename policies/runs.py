@@ -153,6 +153,7 @@ def resumable(name: str | None, config: Any) -> Run:
     Raises UserError that lists the unfinished runs and the first key in which each differs.
     """
     wanted = _comparable(dataclasses.asdict(config))
+    defaults = _comparable(_defaults(type(config)))
     reasons = []
     folders = [RUNS / name] if name else sorted(RUNS.glob("*/"), key=lambda f: f.stat().st_mtime, reverse=True)
     for run in map(Run, folders):
@@ -165,7 +166,8 @@ def resumable(name: str | None, config: Any) -> Run:
             if name:
                 reasons.append(f"{run.name} is finished")
             continue
-        difference = _difference(wanted, _comparable(found))
+        # A run of an earlier version did what the keys that it lacks do by default.
+        difference = _difference(wanted, defaults | _comparable(found))
         if difference:
             reasons.append(f"{run.name} differs in {difference}")
         elif not run.lock():
@@ -208,6 +210,18 @@ def _comparable(config: dict) -> dict:
 
     walk(config, "")
     return flat
+
+
+def _defaults(kind: type) -> dict:
+    """The defaults of a config's fields, each by itself: together they need not be a config that can be."""
+    out = {}
+    for field in dataclasses.fields(kind):
+        if field.default_factory is not dataclasses.MISSING:
+            value = field.default_factory()
+            out[field.name] = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+        elif field.default is not dataclasses.MISSING:
+            out[field.name] = field.default
+    return out
 
 
 def _difference(wanted: dict, found: dict) -> str | None:

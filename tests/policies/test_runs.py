@@ -76,3 +76,18 @@ def test_resume_compares_keys_whatever_their_order_in_the_file():
 
 def test_peak_memory_is_that_of_a_python_process():
     assert 0.02 < runs.peak_memory_gb() < 50
+
+
+def test_a_run_of_an_earlier_version_goes_on_where_the_keys_that_it_lacks_have_their_defaults():
+    run = runs.start("old", "toy", small_config())
+    written = yaml.safe_load((run.folder / "config.yaml").read_text())
+    del written["threads"]
+    (run.folder / "config.yaml").write_text(yaml.safe_dump(written))
+    run.unlock()
+    default = small_config()
+    default.threads = type(default)().threads
+    found = runs.resumable("old", default)
+    found.unlock()
+    default.threads += 1
+    with pytest.raises(UserError, match="threads"):
+        runs.resumable("old", default)
