@@ -53,7 +53,7 @@ def make(size: str, dtype: str) -> Encoder:
     dvae = DVAE(dvae_preset(SIZES[size]))
     config = preset(size, vocab_with_special(dvae.vocab_size))
     return Encoder(dvae, Toto(config), layer=config.layers // 2, pooling="mean", dtype=dtype, device="cpu", image_size=128,
-                   identity={})  # fmt: skip
+                   identity={})
 
 
 @torch.inference_mode()
@@ -82,7 +82,7 @@ def measure(size: str, seconds: float, rates: dict[str, float]) -> list[dict]:
                 "share of matmul rate": f"{BATCH * cost / batch_s / rates[dtype]:.0%}",
                 "ms, one frame": round(1000 * one_s, 2),
                 "share of matmul rate, one frame": f"{cost / one_s / rates[dtype]:.0%}",
-            })  # fmt: skip
+            })
             print(rows[-1], file=sys.stderr, flush=True)
     return rows
 

@@ -67,7 +67,7 @@ def main(model: str, given: int, steps: int, rows: int, repeats: int, threads: i
     floor = read / memory_rate()
     table = [{"model": name, "ms a step": round(1000 * (took := float(np.median(all_times[1:]))), 2),
               "tokens/s": round(rows / took), "share of memory rate": f"{floor / took:.0%}"}
-             for name, all_times in times.items()]  # fmt: skip
+             for name, all_times in times.items()]
     notes = (f"{model}, {rows} rows, {given} tokens given, the mean of the {steps} steps after the first, median of {repeats}. A "
              f"step must read {read / 1e6:.0f} MB: {1000 * floor:.2f} ms.")
     path = machine.save("generation", "Generation with a cache", table, {**machine.facts("torch", "transformers"), "threads": threads}, notes)

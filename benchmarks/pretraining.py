@@ -33,7 +33,7 @@ def llama(config):
         vocab_size=config.vocab_size, hidden_size=config.width, intermediate_size=config.intermediate,
         num_hidden_layers=config.layers, num_attention_heads=config.heads, num_key_value_heads=config.heads,
         rms_norm_eps=config.norm_eps, rope_theta=config.rope_theta, tie_word_embeddings=config.tied,
-        attn_implementation="sdpa", max_position_embeddings=8192))  # fmt: skip
+        attn_implementation="sdpa", max_position_embeddings=8192))
 
 
 def hugging_face(config):
@@ -113,7 +113,7 @@ def main(model: str, layers: int, tokens: int, rows: int, steps: int, threads: i
             "model": name, "parameters": f"{count[name]:,}", "tokens/s": round(rows * tokens / best),
             "ms a step": round(1000 * best, 1), "share of matmul rate": f"{cost / best / peak:.0%}",
             "memory of a step GB": round(step.memory_gb(), 2),
-        })  # fmt: skip
+        })
         gc.collect()
     ratio = table[0]["tokens/s"] / table[1]["tokens/s"]
     notes = (f"{model} width, {config.layers} layers, {rows} × {tokens} tokens, {dtype}, median of {steps} alternating steps. A "

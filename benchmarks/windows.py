@@ -111,7 +111,7 @@ def write_all(folder: Path, frames: int) -> None:
 
 def open_store(path: Path) -> tuple[Window, Window]:
     demos = DemoSet(path)
-    get = lambda key, i, start: demos.slice(key, i, start, start + STEPS)  # noqa: E731
+    get = lambda key, i, start: demos.slice(key, i, start, start + STEPS)
     return (lambda i, start: (get("rgb_wrist", i, start),),
             lambda i, start: (get("proprio", i, start), get("action", i, start)))
 
@@ -136,7 +136,7 @@ def open_lerobot(path: Path) -> tuple[Window, Window]:
 
 def open_hdf5(path: Path) -> tuple[Window, Window]:
     data = h5py.File(path)["data"]
-    get = lambda key, i, start: data[f"demo_{i}/{key}"][start:start + STEPS]  # noqa: E731
+    get = lambda key, i, start: data[f"demo_{i}/{key}"][start:start + STEPS]
     return (lambda i, start: (get("obs/wrist_image", i, start),),
             lambda i, start: (get("obs/proprio", i, start), get("actions", i, start)))
 
@@ -216,7 +216,7 @@ def in_memory(folder: Path) -> dict[str, tuple[Demonstrations, float]]:
     small = [demos.episode(i, ("proprio", "action")) for i in range(demos.episodes)]
     proprio, action = (torch.from_numpy(np.concatenate([e[key] for e in small])) for key in ("proprio", "action"))
     lengths = [int(n) for n in demos.lengths]
-    made = lambda n: torch.randn(n, *FEATURE).half()  # noqa: E731 (the copy costs the same whatever they are)
+    made = lambda n: torch.randn(n, *FEATURE).half()
     features = torch.cat([cache.get(str(i), (n, *FEATURE), torch.float16, partial(made, n)) for i, n in enumerate(lengths)])
     frames = torch.from_numpy(np.fromfile(folder / "raw", np.uint8).reshape(-1, SIDE, SIDE, 3))
     return {"cached features": (Demonstrations(features, proprio, action, action, lengths), on_disk(folder / "cache")),

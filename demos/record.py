@@ -124,7 +124,7 @@ def main(cfg: RecordConfig) -> dict:
         before, steps = plan.kept, DemoSet(cfg.out).steps
         with _progress() as bar:
             job = bar.add_task("recording", total=cfg.episodes, completed=plan.kept, tried=0)
-            show = lambda plan: bar.update(job, completed=plan.kept, tried=plan.tried)  # noqa: E731
+            show = lambda plan: bar.update(job, completed=plan.kept, tried=plan.tried)
             if cfg.source == "simulation":
                 _simulate(cfg, fit, options, writer, plan, show)
             else:

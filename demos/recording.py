@@ -1,7 +1,7 @@
 """Many environments at once into one set: which attempts are run, what is kept, noise as in DART."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Callable
 
 import numpy as np
 

@@ -130,7 +130,7 @@ def attributes(*, control_hz: float, action: dict, env: str | None = None, env_o
                 proprio_units=proprio_units, action=dict(action), renderer=renderer,
                 versions=versions if versions is not None else installed(), environment=environment,
                 environment_fingerprint=environment_fingerprint, interface=interface, notes=notes,
-                created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"))
+                created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
 
 
 def plain(interface: Interface) -> dict:

@@ -1,7 +1,7 @@
 """Reads a whole set and names each damage."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 

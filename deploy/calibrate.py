@@ -82,7 +82,7 @@ def calibrate(args: argparse.Namespace) -> dict:
     robot.connect()
     try:
         with hand_eye.whole_picture(config) as camera:
-            take = lambda: (robot.observe().q_rad, camera.read(5.0).rgb, camera.intrinsics)  # noqa: E731
+            take = lambda: (robot.observe().q_rad, camera.read(5.0).rgb, camera.intrinsics)
             hands, boards = collect(take, board, sys.stdin, lambda text: print(text, file=sys.stderr))
     finally:
         robot.disconnect()

@@ -6,10 +6,10 @@ import sys
 if sys.platform == "linux" and not os.environ.get("DISPLAY"):
     os.environ.setdefault("MUJOCO_GL", "egl")  # must stand before mujoco is first imported
 
-from envs.backends import BACKENDS, check, make_vec, names  # noqa: E402
-from envs.errors import EnvError  # noqa: E402
-from envs.registry import make, register_all  # noqa: E402
-from envs.vector import VectorEnv  # noqa: E402
+from envs.backends import BACKENDS, check, make_vec, names
+from envs.errors import EnvError
+from envs.registry import make, register_all
+from envs.vector import VectorEnv
 
 __all__ = ["BACKENDS", "EnvError", "VectorEnv", "check", "make", "make_vec", "names"]
 

@@ -57,7 +57,7 @@ class RobotEnv(gym.Env):
         self._low, self._span = robot.scale_low, robot.scale_high - robot.scale_low
         self.look: Appearance = NOMINAL
         self.action_space = gym.spaces.Box(-1.0, 1.0, (len(self.action_names),), np.float32)
-        box = lambda n: gym.spaces.Box(-np.inf, np.inf, (n,), np.float32)  # noqa: E731
+        box = lambda n: gym.spaces.Box(-np.inf, np.inf, (n,), np.float32)
         spaces = {"rgb": gym.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8), "proprio": box(2 * self.dof)}
         if also:
             spaces["rgb_also"] = gym.spaces.Box(0, 255, (len(also), image_size, image_size, 3), np.uint8)

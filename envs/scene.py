@@ -118,7 +118,7 @@ def nominal_parts(model: mujoco.MjModel, robot: Robot, task) -> dict:
     base = model.body("base").id
     own = [g for g in range(model.ngeom) if model.body_rootid[model.geom_bodyid[g]] == base]
     fingers = {int(model.jnt_bodyid[model.joint(name).id]) for name in robot.finger_joints}
-    shade = lambda g: 0.5 if model.geom(g).name.endswith("_pad") else 1.0  # noqa: E731
+    shade = lambda g: 0.5 if model.geom(g).name.endswith("_pad") else 1.0
     return dict(
         arm_geoms=[g for g in own if model.geom_bodyid[g] not in fingers],
         finger_geoms=[(g, shade(g)) for g in own if model.geom_bodyid[g] in fingers],

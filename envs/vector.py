@@ -134,11 +134,9 @@ class VectorEnv:
 
     def close(self) -> None:
         """Ends the workers and frees the memory; safe to call twice."""
-        for process, pipe, _ in self._workers:
-            try:
+        for _, pipe, _ in self._workers:
+            with contextlib.suppress(BrokenPipeError, OSError):
                 pipe.send(("close", None))
-            except (BrokenPipeError, OSError):
-                pass
         for process, pipe, _ in self._workers:
             process.join(timeout=5)
             if process.is_alive():

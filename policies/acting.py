@@ -5,8 +5,8 @@ gives both). What a slot does depends on its own episode alone, so results don't
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Callable
 
 import numpy as np
 import torch

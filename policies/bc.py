@@ -3,9 +3,10 @@
 import math
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,15 @@ import envs
 from policies import runs
 from policies.augment import AugmentConfig
 from policies.cloning import Cloner, OptimConfig
-from policies.demonstrations import DataConfig, Demonstrations, bounds, camera_of, check_keys, choose, load_demonstrations
+from policies.demonstrations import (
+    DataConfig,
+    Demonstrations,
+    bounds,
+    camera_of,
+    check_keys,
+    choose,
+    load_demonstrations,
+)
 from policies.feature_cache import digest
 from policies.features import Features
 from policies.fit import refusals

@@ -1,8 +1,7 @@
 """Behaviour cloning's optimization: epochs over demonstrations, in an order that (seed, epoch) decides."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 import torch

@@ -1,8 +1,9 @@
 """Demonstrations as training data: which episodes and steps count, their features, steps and windows."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import torch

@@ -9,8 +9,9 @@ whole or absent, and one that can't be read is made again.
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import torch
 from safetensors import SafetensorError

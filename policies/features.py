@@ -1,7 +1,8 @@
 """What a policy sees besides proprioception: a frozen encoder's features, the privileged state, or nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Callable, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch

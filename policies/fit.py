@@ -10,15 +10,15 @@ The rules stand at the fields themselves (envs/interface.py, policies/spec.py), 
 import dataclasses
 import math
 import typing
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Callable, Iterator
 
 import envs
 from envs.interface import UNKNOWN, CameraSpec, Interface, Rule, robot_name
 from policies.conversion import CONVERSIONS, Fit, converted
 from policies.folder import About
-from policies.spec import PolicySpec, completed, spec_of
+from policies.spec import PolicySpec, completed
 from toto_robot.errors import UserError, unknown
 
 MOST_TOLD = 4

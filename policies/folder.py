@@ -8,9 +8,9 @@
 import hashlib
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable
 
 from safetensors import SafetensorError
 

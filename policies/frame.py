@@ -1,9 +1,9 @@
 """What every training run does around its learning: go on or begin, hold what it needs, give it back however it ends."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
 
 import torch
 

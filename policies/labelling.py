@@ -5,8 +5,18 @@ from pathlib import Path
 import numpy as np
 
 from envs.errors import EnvError
-from policies.experts import (HandCabinet, HandMove, HandPick, HandReach, LearnedExpert, ScriptedCabinet, ScriptedLift,
-                              ScriptedMove, ScriptedPick, ScriptedReach)
+from policies.experts import (
+    HandCabinet,
+    HandMove,
+    HandPick,
+    HandReach,
+    LearnedExpert,
+    ScriptedCabinet,
+    ScriptedLift,
+    ScriptedMove,
+    ScriptedPick,
+    ScriptedReach,
+)
 from toto_robot.errors import UserError
 
 SCRIPTED = {

@@ -1,7 +1,7 @@
 """Training the student on DAgger's aggregated data: minibatches after each round, one cosine over the whole run."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 import torch

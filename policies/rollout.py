@@ -1,7 +1,8 @@
 """Evaluation on a fixed list of seeds: each is run once and scored once, whatever its episode's length."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Callable, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 """What every training run is told, whether it learns from an expert (training.py) or from demonstrations (bc.py)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Callable
 
 from policies.features import EncoderConfig, Features, make_features
 from policies.heads import HeadConfig

@@ -145,7 +145,7 @@ def rescaled(action: ActionSpec, low, high) -> ActionSpec:
     lows, highs = ([float(v)] * width if isinstance(v, (int, float)) else [float(x) for x in v] for v in (low, high))
     if len(lows) != width or len(highs) != width:
         raise UserError(f"action: expected {width} bounds, one for each of {', '.join(action.names)}; got {len(lows)} and {len(highs)}")
-    at = lambda number, i: action.low[i] + (number + 1) / 2 * (action.high[i] - action.low[i])  # noqa: E731
+    at = lambda number, i: action.low[i] + (number + 1) / 2 * (action.high[i] - action.low[i])
     if all(v == -1 for v in lows) and all(v == 1 for v in highs):
         return action
     return replace(action, low=tuple(at(v, i) for i, v in enumerate(lows)), high=tuple(at(v, i) for i, v in enumerate(highs)))

@@ -1,8 +1,8 @@
 """A whole training run: rounds of DAgger with checkpoints, then the policy, its evaluation and its video."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from typing import Callable
 
 import torch
 
@@ -22,7 +22,6 @@ from policies.scoring import score
 from policies.seeds import stream, watching_seeds
 from policies.spec import spec_from_env
 from toto_robot.errors import UserError
-
 
 COUNTED = {"expert_queries": "queries", "interventions": "interventions", "expert_steps": "expert_steps"}
 """What a run reports of the expert's work, and its name in `dagger.Collected`."""

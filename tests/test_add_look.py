@@ -70,7 +70,7 @@ def test_a_cloned_policy_gets_the_look_of_the_camera_that_it_sees(tmp_path, demo
     ({}, {"demos": "set", "camera": "top"}, "Unknown camera 'top'.* side, wrist"),
     ({}, {"demos": "nowhere"}, "nowhere"),
     ({}, {"expert": "nobody"}, "nobody"),
-])  # fmt: skip
+])
 def test_what_is_wrong_is_told_before_the_policy_is_loaded_and_its_folder_stays(tmp_path, demos, monkeypatch, made, keys, words):
     folder = saved(tmp_path / "p", **made)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -27,7 +27,7 @@ RECIPES = {
     **{f"tables {mode}": ["tables.sh", mode, "videos"] for mode in ("toy", "full")},
     **{f"rl_experts {mode}": ["rl_experts.sh", mode] for mode in ("reach", "pick", "mvp")},
     "toto_tiny": ["toto_tiny.sh", "videos"], "pretrain.slurm": ["pretrain.slurm", "stores", "toto_tiny"],
-}  # fmt: skip
+}
 
 
 def calls_of(tmp_path, script, *arguments):
@@ -40,9 +40,9 @@ def calls_of(tmp_path, script, *arguments):
         (tmp_path / "bin" / name).write_text(PYTHON if name != "scontrol" else "#!/bin/sh\necho node0\n")
         (tmp_path / "bin" / name).chmod(0o755)
     given = {"PY": "python", "CALLS": str(tmp_path / "calls"), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
-             "SLURM_JOB_ID": "7", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "node[0-1]"}  # fmt: skip
+             "SLURM_JOB_ID": "7", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "node[0-1]"}
     done = subprocess.run(["bash", f"recipes/{script}", *arguments], cwd=tmp_path, env={**os.environ, **given},
-                          capture_output=True, text=True, timeout=60)  # fmt: skip
+                          capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     calls = (tmp_path / "calls").read_text().split(RECORD)[:-1]
     return [call.split(UNIT)[:-1] for call in calls]

@@ -18,7 +18,7 @@ def test_labels_are_where_the_cube_is_and_the_seed_decides(tmp_path):
         np.testing.assert_array_equal(first[key], second[key])
     assert first["frames"].shape == (6, 128, 128, 3) and first["episode"].tolist() == [0, 0, 0, 1, 1, 1]
     depth = first["cube_in_hand_m"][:, 2]  # the hand starts 0.3 m above the table, looking down
-    assert (0.15 < depth).all() and (depth < 0.45).all()
+    assert (depth > 0.15).all() and (depth < 0.45).all()
 
 
 @pytest.mark.parametrize("keys,words", [

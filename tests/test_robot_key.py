@@ -16,7 +16,7 @@ def env_of(*argv: str) -> str:
 @pytest.mark.parametrize("argv, name", [
     (["env=franka_pick", "robot=iiwa_gripper"], "kuka_gripper_pick"), (["robot=iiwa", "env=franka_reach_pixmc"], "kuka_reach_pixmc"),
     (["robot=kuka"], "kuka_pick"), (["env=kuka_gripper_cabinet", "robot=franka"], "franka_cabinet"), (["env=kuka_move"], "kuka_move"),
-])  # fmt: skip
+])
 def test_robot_is_the_same_task_with_another_robot(argv, name):
     assert env_of(*argv) == name
     assert door.compose(EvaluateConfig, "evaluate", ["expert", *argv], ("policy",)).env.name == name

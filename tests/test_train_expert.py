@@ -41,7 +41,7 @@ def test_the_runs_folder_is_complete(trained):
 def test_the_expert_of_a_run_does_in_the_simulators_process_what_its_policy_does(trained, door_process):
     as_policy = door_process(trained[0], "toto_robot.evaluate", "ppo", "env=franka_reach", "episodes=2", "env.workers=1")
     as_expert = door_process(trained[0], "toto_robot.evaluate", "expert", "expert=ppo", "env=franka_reach", "episodes=2",
-                             "env.workers=1")  # fmt: skip
+                             "env.workers=1")
     ours, theirs, own = last_line(as_policy), last_line(as_expert), json.loads(trained[1].stdout.splitlines()[-1])
     same = ("env", "episodes", "successes", "mean_steps")
     assert [ours[k] for k in same] == [theirs[k] for k in same] == [own[k] for k in same]
@@ -49,7 +49,7 @@ def test_the_expert_of_a_run_does_in_the_simulators_process_what_its_policy_does
 
 def test_dagger_learns_from_the_expert_of_a_run(trained, door_process):
     argv = ["env=franka_reach", "encoder=privileged", "expert=runs/ppo", "run=student", "episodes=0", "threads=1", "env.workers=1",
-            "dagger.rounds=1", "dagger.num_envs=4", "dagger.first_round_steps=80", "learner.updates_per_round=10"]  # fmt: skip
+            "dagger.rounds=1", "dagger.num_envs=4", "dagger.first_round_steps=80", "learner.updates_per_round=10"]
     assert last_line(door_process(trained[0], "toto_robot.train_dagger", *argv))["env_steps"] == 80
 
 
@@ -68,7 +68,7 @@ def test_an_expert_of_another_environment_is_refused_before_anything_starts(trai
 
 def test_a_policy_from_pixels_on_frozen_features_is_one_that_evaluate_loads(tmp_path, door_process):
     argv = [*TINY, "algo=ppo_mvp", "env=franka_reach_pixmc", "encoder=dvae_codes", "encoder.pooling=mean", "encode_processes=1",
-            "algo.total_steps=16", "algo.ppo.n_steps=4", "episodes=0", "run=pixels"]  # fmt: skip
+            "algo.total_steps=16", "algo.ppo.n_steps=4", "episodes=0", "run=pixels"]
     done = door_process(tmp_path, "toto_robot.train_expert", *argv)
     assert last_line(done)["env_steps"] == 16
     argv = ["pixels", "env=franka_reach_pixmc", "episodes=1", "env.workers=1", "encode_processes=1"]

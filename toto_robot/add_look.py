@@ -10,8 +10,8 @@ line: policy, frames, episodes, units.
 """
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import envs
 import policies
@@ -88,7 +88,7 @@ def _of_environment(cfg: AddLookConfig, about: About) -> Callable:
         raise UserError(f"The policy {cfg.policy} was trained {said}. Give the set that it was cloned from: demos=SET.")
     env = envs.make(about.env, appearance=cfg.appearance)
     label = make_labeller(cfg.expert, about.env).label
-    end = lambda done: "\n" if done == cfg.episodes else ""  # noqa: E731
+    end = lambda done: "\n" if done == cfg.episodes else ""
     return lambda features: look_of_environment(
         env, label, features, cfg.episodes, cfg.seed,
         lambda done: print(f"\r{done}/{cfg.episodes} episodes", end=end(done), file=sys.stderr, flush=True))

@@ -17,13 +17,12 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
-import numpy as np  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
+import numpy as np
+from matplotlib.figure import Figure
 
-from toto_robot import door  # noqa: E402
-from toto_robot.atomic import atomic_write_bytes  # noqa: E402
-from toto_robot.errors import UserError  # noqa: E402
-
+from toto_robot import door
+from toto_robot.atomic import atomic_write_bytes
+from toto_robot.errors import UserError
 
 AXES = {"env_steps": "environment steps", "expert_queries": "states in which the expert was asked"}
 """What a curve can be drawn against, and how people call it."""

@@ -75,7 +75,7 @@ def main(cfg: CompletionConfig) -> dict:
     found = {"teacher-forced": teacher_forced(encoder.toto, codes, table)}
     if cfg.frames:
         some = codes[torch.linspace(0, len(codes) - 1, min(cfg.free_rows, len(codes))).round().long()]
-        tell = lambda done: print(f"\rfree-running: {done}/{len(some)} clips", end="", file=sys.stderr, flush=True)  # noqa: E731
+        tell = lambda done: print(f"\rfree-running: {done}/{len(some)} clips", end="", file=sys.stderr, flush=True)
         found["free-running"] = free_running(encoder.toto, encoder.tokenizer, some, cfg.given, cfg.frames, tell)
         print(file=sys.stderr)
     facts = {"encoder": cfg.encoder, "store": cfg.store, "clips": len(codes)}
@@ -102,7 +102,7 @@ def tables(found: dict[str, dict[str, Prediction]]) -> str:
     parts = []
     for mode, rows in found.items():
         parts.append(f"\n## {mode}\n\n| predictor | right, all blocks % | right, changed blocks % | bits a block | bits a changed block "
-                     "| PSNR dB |\n|---|---|---|---|---|---|")  # fmt: skip
+                     "| PSNR dB |\n|---|---|---|---|---|---|")
         for name, p in rows.items():
             cells = [_percent(p.accuracy), _percent(p.accuracy_changed), _number(p.bits), _number(p.bits_changed), _number(p.psnr)]
             parts.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -136,7 +136,7 @@ def draw(rows: dict[str, Prediction]) -> bytes:
 
 def _short(p: Prediction) -> dict:
     return {"accuracy": round(p.accuracy.mean, 4), "accuracy_changed": round(p.accuracy_changed.mean, 4),
-            "bits_changed": p.bits_changed and round(p.bits_changed, 3), "psnr": p.psnr and round(p.psnr, 2)}  # fmt: skip
+            "bits_changed": p.bits_changed and round(p.bits_changed, 3), "psnr": p.psnr and round(p.psnr, 2)}
 
 
 def _percent(value) -> str:

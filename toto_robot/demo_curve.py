@@ -16,12 +16,12 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.figure import Figure
 
-from policies.statistics import wilson95  # noqa: E402
-from toto_robot import door  # noqa: E402
-from toto_robot.atomic import atomic_write_bytes  # noqa: E402
-from toto_robot.errors import UserError  # noqa: E402
+from policies.statistics import wilson95
+from toto_robot import door
+from toto_robot.atomic import atomic_write_bytes
+from toto_robot.errors import UserError
 
 
 @dataclass

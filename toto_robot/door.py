@@ -22,8 +22,9 @@ import tempfile
 import textwrap
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import yaml
 from hydra import compose as hydra_compose

@@ -1,7 +1,7 @@
 """Mistakes that a user can put right."""
 
 import difflib
-from typing import Iterable
+from collections.abc import Iterable
 
 
 class UserError(ValueError):

@@ -63,7 +63,7 @@ def main(cfg: GenerateConfig) -> dict:
     )
     video, picture = save_completion(done, Path(cfg.out))
     return {"video": str(video), "picture": str(picture), "given": cfg.frames, "predicted": cfg.total - cfg.frames,
-            "token_accuracy": round(done.accuracy, 4)}  # fmt: skip
+            "token_accuracy": round(done.accuracy, 4)}
 
 
 if __name__ == "__main__":

@@ -16,12 +16,12 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("Agg")
-from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.figure import Figure
 
-from policies.learning_curve import AXES, GUESSES, dimensions, draw_each, draw_held_out  # noqa: E402
-from toto_robot import door  # noqa: E402
-from toto_robot.atomic import atomic_write_bytes  # noqa: E402
-from toto_robot.errors import UserError  # noqa: E402
+from policies.learning_curve import AXES, GUESSES, dimensions, draw_each, draw_held_out
+from toto_robot import door
+from toto_robot.atomic import atomic_write_bytes
+from toto_robot.errors import UserError
 
 
 @dataclass

@@ -82,7 +82,7 @@ def main(cfg: LooksConfig) -> dict:
     if cfg.real:
         found = replace(found, real=measure_real(encoder, *_real_frames(cfg.real, encoder.image_size)))
     facts = {"encoder": cfg.encoder, "tokenizer": encoder.tokenizer.fingerprint()[:16], "env": cfg.env,
-             "train_episodes": cfg.train, "test_episodes": cfg.test, "steps": list(STEPS)}  # fmt: skip
+             "train_episodes": cfg.train, "test_episodes": cfg.test, "steps": list(STEPS)}
     write_report(Path(cfg.out), found, facts)
     print(tables(found), file=sys.stderr)
     return {**facts, **summary(found), "out": cfg.out}
@@ -116,7 +116,7 @@ def summary(found: Looks) -> dict:
         if trained == "random"
     }
     return {"codes_changed": changed, "between_states": round(found.between.mean, 4), "guess_mm": round(found.guess_mm, 1),
-            "codes_used": found.codes_used, "probe_from_random_mm": probe}  # fmt: skip
+            "codes_used": found.codes_used, "probe_from_random_mm": probe}
 
 
 def states(env, seeds: range) -> Iterator[int]:
@@ -178,7 +178,7 @@ def _draw(name: str, seeds: range, looks: dict) -> States:
         for look, dress in looks.items():
             frames[look].append(env.drawn_as(dress(seed, env.steps), seed))
     return States({look: np.stack(f) for look, f in frames.items()}, np.array(position, np.float32), np.array(episode),
-                  np.array(step))  # fmt: skip
+                  np.array(step))
 
 
 def _real_frames(folder: str, size: int) -> tuple[np.ndarray, np.ndarray]:

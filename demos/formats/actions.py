@@ -29,9 +29,8 @@ def drop_padding(source: Imported) -> Imported:
     deltas = action["deltas"]
 
     def read(images: bool) -> Iterator[tuple[Episode, dict]]:
-        count = total = 0
-        for episode, meta in source.read(images):
-            total += 1
+        count = 0
+        for total, (episode, meta) in enumerate(source.read(images), start=1):
             if len(episode["action"]) > 1 and not episode["action"][-1, :deltas].any():
                 count += 1
                 episode = _cut(episode, len(episode["action"]) - 1)

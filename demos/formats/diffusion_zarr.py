@@ -14,8 +14,20 @@ import zarr
 
 from demos.errors import DemoError
 from demos.formats.source import (
-    CAMERA, SIDECAR, STEP_KEYS, Episode, Imported, Options, Report, attributes, check_keys, check_steps, choose_proprio,
-    indexed, key_name, need_hz,
+    CAMERA,
+    SIDECAR,
+    STEP_KEYS,
+    Episode,
+    Imported,
+    Options,
+    Report,
+    attributes,
+    check_keys,
+    check_steps,
+    choose_proprio,
+    indexed,
+    key_name,
+    need_hz,
 )
 
 CHUNK_BYTES = 2 * 2**20

@@ -14,10 +14,21 @@ import numpy as np
 from demos.errors import DemoError
 from demos.formats import lerobot_parquet as tables
 from demos.formats.lerobot_parquet import (
-    CHUNK, DATA_MB, DATA_PATH, EPISODES_PATH, IMAGES, INFO, NAMES, OURS, SIDE, VIDEO_MB, VIDEO_PATH,
+    CHUNK,
+    DATA_MB,
+    DATA_PATH,
+    EPISODES_PATH,
+    IMAGES,
+    INFO,
+    NAMES,
+    OURS,
+    SIDE,
+    VIDEO_MB,
+    VIDEO_PATH,
 )
 from demos.formats.source import CAMERA, Episode, Imported, Options, Report, check_keys, check_steps
 from demos.formats.video import VideoWriter, psnr_db, read_span
+
 
 def write(source: Imported, path: Path, options: Options) -> Report:
     """Write the set into the empty folder `path`."""

@@ -15,7 +15,16 @@ from demos.formats import lerobot_v2
 from demos.formats.lerobot_export import write
 from demos.formats.lerobot_parquet import IMAGES, INFO, NAMES, OURS, SIDE
 from demos.formats.source import (
-    CAMERA, STEP_KEYS, Episode, Imported, Options, attributes, choose_proprio, indexed, key_name, need_hz,
+    CAMERA,
+    STEP_KEYS,
+    Episode,
+    Imported,
+    Options,
+    attributes,
+    choose_proprio,
+    indexed,
+    key_name,
+    need_hz,
 )
 from demos.formats.video import read_span
 

@@ -16,7 +16,16 @@ from PIL import Image
 
 from demos.errors import DemoError
 from demos.formats.source import (
-    CAMERA, Episode, Imported, Options, attributes, check_steps, choose_proprio, indexed, key_name, need_hz,
+    CAMERA,
+    Episode,
+    Imported,
+    Options,
+    attributes,
+    check_steps,
+    choose_proprio,
+    indexed,
+    key_name,
+    need_hz,
 )
 from demos.formats.tfrecord import parse_example, read_records
 

@@ -15,8 +15,21 @@ import numpy as np
 
 from demos.errors import DemoError
 from demos.formats.source import (
-    CAMERA, SIDECAR, STEP_KEYS, Episode, Imported, Options, Report, attributes, check_keys, check_steps, choose_proprio,
-    grouped, indexed, key_name, need_hz,
+    CAMERA,
+    SIDECAR,
+    STEP_KEYS,
+    Episode,
+    Imported,
+    Options,
+    Report,
+    attributes,
+    check_keys,
+    check_steps,
+    choose_proprio,
+    grouped,
+    indexed,
+    key_name,
+    need_hz,
 )
 
 SUFFIXES = (".hdf5", ".h5")

@@ -86,7 +86,7 @@ def attributes(*, env: str, control_hz: float, cameras: dict[str, tuple[int, int
         "proprio_names": proprio_names,
         "action": {"names": action_names, "meaning": meaning, "low": None, "high": None},
         "renderer": None, "versions": {}, "environment": None, "environment_fingerprint": None, "notes": None,
-        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"), **more,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), **more,
     }
 
 

@@ -13,7 +13,6 @@ The report is ours: how far the board, which lies still, seems to move from pict
 import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import yaml

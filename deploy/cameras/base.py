@@ -22,6 +22,7 @@ from toto_robot.errors import UserError
 from toto_robot.strict import read_yaml
 from toto_robot.video.frames import check_frames, resize_center_crop
 
+
 class CameraError(UserError):
     """A camera that can't be opened or read as asked; the message says what exists and what to do."""
 

@@ -71,7 +71,7 @@ class Kinematics:
 def segment_distance_m(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     """Least distances (...) between segments p and q, (..., 2, 3) each. (Ericson, Real-Time Collision Detection, 5.1.9.)"""
     d1, d2, r = p[..., 1, :] - p[..., 0, :], q[..., 1, :] - q[..., 0, :], p[..., 0, :] - q[..., 0, :]
-    dot = lambda u, v: (u * v).sum(-1)  # noqa: E731
+    dot = lambda u, v: (u * v).sum(-1)
     point = 1e-30  # a segment whose squared length is below this is one
     a, e, b = np.maximum(dot(d1, d1), point), np.maximum(dot(d2, d2), point), dot(d1, d2)
     c, f = dot(d1, r), dot(d2, r)

@@ -109,7 +109,7 @@ class History:
             raise LookupError("the robot has not told its state yet")
         J, times = self.joints, rows[:, 0]
         row = np.array([np.interp(time_s, times, column) for column in rows[:, 1:].T])
-        width = lambda t: np.interp(t, times, rows[:, -1])  # noqa: E731
+        width = lambda t: np.interp(t, times, rows[:, -1])
         span = min(0.05, max(time_s - times[0], 0.0))
         rate = (row[-1] - width(time_s - span)) / span if span > 1e-9 else 0.0
         return row[:J], row[J:2 * J], float(row[-1]), float(rate)

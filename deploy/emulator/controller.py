@@ -5,7 +5,7 @@ no simulator. The checks and their names are those of Franka's control interface
 doesn't publish are ours and stand below.
 """
 
-from typing import Callable
+from collections.abc import Callable
 
 import numpy as np
 

@@ -1,7 +1,7 @@
 """The Franka Hand behind its server: homing, move, grasp and stop, one millisecond at a time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 
@@ -49,15 +49,15 @@ class Hand:
 
     def move(self, width_m: float, speed_m_s: float, reply) -> None:
         """Moves to `width_m`; unsuccessful where something keeps the fingers more than 5 mm from there."""
-        if not 0 <= width_m <= MAX_WIDTH_M + 1e-6 or not 0 < speed_m_s:
+        if not 0 <= width_m <= MAX_WIDTH_M + 1e-6 or not speed_m_s > 0:
             return self._refuse(reply)
-        there = lambda width: GripperReply.SUCCESS if abs(width - width_m) < 0.005 else GripperReply.UNSUCCESSFUL  # noqa: E731
+        there = lambda width: GripperReply.SUCCESS if abs(width - width_m) < 0.005 else GripperReply.UNSUCCESSFUL
         self._start(_Task([width_m / 2], speed_m_s, MAX_FORCE_N, there, reply))
 
     def grasp(self, width_m: float, speed_m_s: float, force_n: float, inner_m: float, outer_m: float, reply) -> None:
         """Closes until something stops the fingers, then keeps pressing. It is a grasp where the width is then between
         `width_m - inner_m` and `width_m + outer_m`."""
-        if not 0 <= width_m <= MAX_WIDTH_M or not 0 < speed_m_s or not 0 < force_n:
+        if not 0 <= width_m <= MAX_WIDTH_M or not speed_m_s > 0 or not force_n > 0:
             return self._refuse(reply)
         force_n = min(force_n, MAX_FORCE_N)
 

@@ -1,13 +1,22 @@
 """The gripper's server: commands over TCP, its state over UDP."""
 
+import contextlib
 import socket
 import struct
 import threading
 import time
 
 from deploy.emulator.gripper import MAX_WIDTH_M, Hand
-from deploy.emulator.wire import (GRIPPER_COMMANDS, GRIPPER_HEADER, GRIPPER_PORT, GRIPPER_STATE, GRIPPER_VERSION, GripperReply,
-                                  message, read_message)
+from deploy.emulator.wire import (
+    GRIPPER_COMMANDS,
+    GRIPPER_HEADER,
+    GRIPPER_PORT,
+    GRIPPER_STATE,
+    GRIPPER_VERSION,
+    GripperReply,
+    message,
+    read_message,
+)
 
 STATE_PERIOD_S = 0.03
 """Of wall time in both clocks: a client waits for the next state whenever it is asked for the width."""
@@ -57,10 +66,8 @@ class GripperServer:
 
     def _handle(self, tcp: socket.socket, number: int, command_id: int, body: bytes) -> None:
         def reply(status: GripperReply) -> None:
-            try:
+            with contextlib.suppress(OSError):  # the client has gone; the hand finishes what it does
                 tcp.sendall(message(GRIPPER_HEADER, number, command_id, struct.pack("<H", status)))
-            except OSError:
-                pass  # the client has gone; the hand finishes what it does
 
         name = GRIPPER_COMMANDS[number]
         with self.lock:
@@ -83,8 +90,6 @@ class GripperServer:
                 count += 1
                 # Without the lock, which a busy loop might keep for longer than the second that a client waits.
                 state = GRIPPER_STATE.pack(count, self.width_m(), MAX_WIDTH_M, self.hand.grasped, TEMPERATURE_C)
-                try:
+                with contextlib.suppress(OSError):  # nobody listens: the TCP side ends this
                     udp.sendto(state, address)
-                except OSError:
-                    pass  # nobody listens: the TCP side ends this
                 time.sleep(STATE_PERIOD_S)

@@ -33,7 +33,7 @@ def build(model: mujoco.MjModel, architecture: int, system: int) -> bytes | None
 
 def source(model: mujoco.MjModel) -> str:
     """The C text of the library."""
-    row = lambda values: "{" + ", ".join(f"{v:.17g}" for v in values) + "}"  # noqa: E731
+    row = lambda values: "{" + ", ".join(f"{v:.17g}" for v in values) + "}"
     table = ",\n".join(f"  {{{row(link['mat'].ravel())}, {row(link['pos'])}, {link['mass']:.17g}, {row(link['com'])}, "
                        f"{row(link['inertia'].ravel())}}}" for link in links(model))
     head = ("static const struct { double r[9], p[3], m, com[3], inertia[9]; } links[7] = {\n"

@@ -1,5 +1,6 @@
 """The robot's server: commands over TCP, the state and its answers over UDP, one client at a time."""
 
+import contextlib
 import select
 import socket
 import struct
@@ -14,8 +15,18 @@ from deploy.emulator.arm import F_T_NE, HAND_COM_M, HAND_INERTIA_KGM2, HAND_MASS
 from deploy.emulator.controller import Command, Controller
 from deploy.emulator.faults import Faults
 from deploy.emulator.plant import Plant, Sensed
-from deploy.emulator.wire import (PROTOCOLS, ROBOT_HEADER, ROBOT_PORT, Control, MoveStatus, Reply, message,
-                                  read_exactly, read_message, setter)
+from deploy.emulator.wire import (
+    PROTOCOLS,
+    ROBOT_HEADER,
+    ROBOT_PORT,
+    Control,
+    MoveStatus,
+    Reply,
+    message,
+    read_exactly,
+    read_message,
+    setter,
+)
 
 
 class RobotServer:
@@ -97,10 +108,8 @@ class RobotServer:
             return True
 
     def _reply(self, name: str, command_id: int, status: int, extra: bytes = b"") -> None:
-        try:
+        with contextlib.suppress(OSError):  # the reading side of the session ends it
             self.tcp.sendall(message(ROBOT_HEADER, self._number[name], command_id, bytes([status]) + extra))
-        except OSError:
-            pass  # the reading side of the session ends it
 
     def _handle(self, number: int, command_id: int, body: bytes) -> None:
         if number >= len(self.protocol.commands):
@@ -210,10 +219,8 @@ class RobotServer:
             self._pending, self._due = None, False
             return
         self._sent = time_ms
-        try:
+        with contextlib.suppress(OSError):  # nobody listens: the session is about to end
             self.udp.send(self._state.tobytes())
-        except OSError:
-            pass  # nobody listens: the session is about to end
 
     def settle(self) -> None:
         """Tells the client how its motion or its error recovery has ended."""

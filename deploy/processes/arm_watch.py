@@ -1,8 +1,8 @@
 """A process that only reads an arm: for programs in which a person moves it. The vendor's client stays alone in there."""
 
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Callable
 
 import numpy as np
 

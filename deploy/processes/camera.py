@@ -4,8 +4,8 @@ Free-running on the wall's clock; in lockstep one frame for each order, because 
 """
 
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Callable
 
 from deploy.cameras.base import CameraLost
 from deploy.control.shared import FrameSlot

@@ -8,9 +8,9 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
-from typing import Callable
 
 PR_SET_PDEATHSIG = 1
 GRACE_S = 6

@@ -2,8 +2,8 @@
 
 import contextlib
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Callable
 
 from deploy.control.shared import Block
 from deploy.robots.base import GripperState, RobotFault

@@ -7,9 +7,9 @@ robot's recent states, interpolated to that moment.
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Callable
 
 import numpy as np
 

@@ -81,7 +81,7 @@ class RosNode:
     def newest(self):
         """The newest message; RobotFault where none has come for `SILENT_S`."""
         with self._changed:
-            fresh = lambda: self._newest is not None and time.monotonic() - self._came_s < SILENT_S  # noqa: E731
+            fresh = lambda: self._newest is not None and time.monotonic() - self._came_s < SILENT_S
             if not self._changed.wait_for(fresh, 4 * SILENT_S):
                 raise RobotFault(self.event, f"nothing on {self._topic} from the ROS master at {self.uri} for {4 * SILENT_S} s")
             return self._newest

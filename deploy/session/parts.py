@@ -2,8 +2,8 @@
 what the other processes make from it travels to them as picklable calls."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Callable
 
 import mujoco
 import numpy as np

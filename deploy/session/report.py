@@ -19,7 +19,7 @@ class Timings:
 
     def summary(self) -> dict[str, dict[str, float]]:
         """{name: {p50_ms, p99_ms, max_ms, n}}."""
-        ms = lambda seconds: round(1e3 * float(seconds), 2)  # noqa: E731
+        ms = lambda seconds: round(1e3 * float(seconds), 2)
         return {name: {"p50_ms": ms(np.percentile(v, 50)), "p99_ms": ms(np.percentile(v, 99)), "max_ms": ms(max(v)), "n": len(v)}
                 for name, v in self.values.items()}
 

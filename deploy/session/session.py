@@ -4,6 +4,7 @@ The main process holds no device. It starts the others, passes on what the opera
 brought to rest by the process that owns it, also when this one is gone (deploy/processes/children.py).
 """
 
+import contextlib
 import functools
 import multiprocessing
 import time
@@ -169,10 +170,8 @@ class Session:
                 self._tell("gripper_failed", said[1])
 
     def _tell(self, *message) -> None:
-        try:
+        with contextlib.suppress(OSError):  # it has ended, and says why in its last message
             self.robot.send(message)
-        except OSError:
-            pass  # it has ended, and says why in its last message
 
     def _watch_children(self) -> None:
         if self.ending is not None:

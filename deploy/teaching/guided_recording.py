@@ -30,7 +30,7 @@ def record(keys: ArmKeys, env_name: str, out: str, episodes: int, resume: bool, 
         raise UserError("source=guide needs an arm that a person (or the emulator's console) can move in real time: leave out "
                         "backend=sim and clock=lockstep.")
     env = on_arm.scene_of(env_name)
-    say = lambda text: print(text, file=sys.stderr)  # noqa: E731
+    say = lambda text: print(text, file=sys.stderr)
     asked = keys.settings("hand guiding")
     with contextlib.ExitStack() as stack:
         s = stack.enter_context(on_arm.emulated(replace(asked, clock="realtime") if asked.console is None else asked))
@@ -49,7 +49,7 @@ def record(keys: ArmKeys, env_name: str, out: str, episodes: int, resume: bool, 
             f"REAL ROBOT at {s.robot_ip}. Nothing here moves it; you do.")
         with DemoWriter(out, attributes, resume=resume) as writer:
             before = writer.episodes
-            keep = lambda data: writer.append(data, {"success": True, "index": writer.episodes})  # noqa: E731
+            keep = lambda data: writer.append(data, {"success": True, "index": writer.episodes})
             try:
                 tried = Guide(robot, hand, camera, source, made.scale, made.max_step_rad, made.period_s, keep, say
                               ).run(episodes - before)

@@ -5,8 +5,8 @@ had to say to go the same way: the increment from one reading to the next, and t
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Callable
 
 import numpy as np
 

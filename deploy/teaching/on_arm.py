@@ -4,9 +4,8 @@ What `python -m demos.record robot=…` and `python -m demos.replay PATH mode=ro
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Callable
 
 import numpy as np
 

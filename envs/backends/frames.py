@@ -11,6 +11,7 @@ The header has "type" (a name), "arrays" ([[name, dtype, shape], ...]) and whate
 unpickled. Runs under Python 3.8 with NumPy alone, because a worker's Python is the simulator's and not ours.
 """
 
+import contextlib
 import io
 import json
 import socket
@@ -180,11 +181,9 @@ def serve(sock, make_world):
         pass  # the client is gone
     except Exception as error:
         mistake = isinstance(error, (Refused, FrameError))
-        try:
+        with contextlib.suppress(Closed):
             send(sock, "error", {"kind": "mistake" if mistake else "bug",
                                  "message": str(error) if mistake else traceback.format_exc()[-8000:]})
-        except Closed:
-            pass
     finally:
         if world is not None:
             world.close()

@@ -138,7 +138,7 @@ class IsaacScene:
             raise frames.Refused(
                 "Python %d.%d at %s has no Isaac Gym (%s): env.python= is the interpreter of an environment (Python 3.6 to 3.8) "
                 "in which NVIDIA's Isaac Gym Preview 4 is installed. backend=mujoco_warp simulates batches without it"
-                % (sys.version_info[0], sys.version_info[1], sys.executable, error))
+                % (sys.version_info[0], sys.version_info[1], sys.executable, error)) from error
         import torch
 
         self.api, self.wrap, self.unwrap, self.torch = gymapi, gymtorch.wrap_tensor, gymtorch.unwrap_tensor, torch
@@ -189,7 +189,7 @@ class IsaacScene:
             gym.create_actor(env, table, self._pose(0.5, 0.0, 0.2), "table", i, 0, 0)
             thing = gym.create_actor(env, cube, self._pose(0.5, 0.0, TABLE_Z_M + HALF_M), "cube", i, 0, 0)
             gym.set_rigid_body_color(env, thing, 0, api.MESH_VISUAL, api.Vec3(0.0, 0.447, 0.741))
-            body = lambda name: gym.find_actor_rigid_body_index(env, robot, name, api.DOMAIN_SIM)  # noqa: E731,B023
+            body = lambda name: gym.find_actor_rigid_body_index(env, robot, name, api.DOMAIN_SIM)  # noqa: B023
             links.append([body("panda_link%d" % k) for k in range(8)])
             fingers.append([body("panda_leftfinger"), body("panda_rightfinger")])
             robots.append(gym.get_actor_index(env, robot, api.DOMAIN_SIM))
@@ -197,7 +197,7 @@ class IsaacScene:
             self.envs.append(env)
             if self.draws:
                 self.cameras.append(self._camera(env, robot))
-        index = lambda rows, kind: self.torch.tensor(rows, dtype=kind, device=self.device)  # noqa: E731
+        index = lambda rows, kind: self.torch.tensor(rows, dtype=kind, device=self.device)
         self.robots, self.cubes = index(robots, self.torch.int32), index(cubes, self.torch.int32)
         self.links, self.fingers = index(links, self.torch.int64), index(fingers, self.torch.int64)
 
@@ -240,7 +240,7 @@ class IsaacScene:
         self.advance(self.q, chosen)
 
     def advance(self, targets, active):
-        tensor = lambda values: self.torch.tensor(values, dtype=self.torch.float32, device=self.device)  # noqa: E731
+        tensor = lambda values: self.torch.tensor(values, dtype=self.torch.float32, device=self.device)
         gym, sim, which = self.gym, self.sim, np.flatnonzero(self.astray)
         self._refresh()
         if len(which):
@@ -265,7 +265,7 @@ class IsaacScene:
         self.gym.refresh_net_contact_force_tensor(self.sim)
 
     def _read(self, active):
-        host = lambda values: values.double().cpu().numpy()[active]  # noqa: E731
+        host = lambda values: values.double().cpu().numpy()[active]
         self.q[active], self.dq[active] = host(self.joints[..., 0]), host(self.joints[..., 1])
         fingers = host(self.bodies[self.fingers])  # positions are in the frame of each environment
         x, y, z, w = np.moveaxis(fingers[..., 3:7], -1, 0)

@@ -28,7 +28,7 @@ class RemoteVectorEnv:
         self.name, self.num_envs, self.shift, self.timeout_s, self._why = name, num_envs, None, timeout_s, None
         self.labeller, self._shows_privileged = labeller, privileged
         privileged = privileged or labeller is not None
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the environments)
         self._socket, theirs = socket.socketpair()
         self._process = None
         try:

@@ -86,7 +86,7 @@ class RobosuiteLift(gym.Env):
         self.dof = len(self._joints)
         self.site = self.suite.robots[0].eef_site_id["right"]
         self.action_space = gym.spaces.Box(-1.0, 1.0, (self.suite.action_dim,), np.float32)
-        box = lambda n: gym.spaces.Box(-np.inf, np.inf, (n,), np.float32)  # noqa: E731
+        box = lambda n: gym.spaces.Box(-np.inf, np.inf, (n,), np.float32)
         spaces = {"rgb": gym.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8), "proprio": box(2 * self.dof)}
         if privileged:
             spaces["privileged"] = box(2 * self.dof + 15)

@@ -99,7 +99,7 @@ class JointLimiter:
         reach = lim.ddq_max_rad_s2 * dt
         dq = np.clip(dq, self.dq_rad_s - reach, self.dq_rad_s + reach)
         # Speed v may be kept for one period if v²/2a + v·dt fits into the room left; that condition reproduces itself.
-        room = lambda distance: np.sqrt(2 * lim.ddq_max_rad_s2 * np.maximum(distance, 0) + reach ** 2) - reach  # noqa: E731
+        room = lambda distance: np.sqrt(2 * lim.ddq_max_rad_s2 * np.maximum(distance, 0) + reach ** 2) - reach
         up, down = room(self.high - self.q_rad), room(self.q_rad - self.low)
         if lim.brake is not None:
             up = np.minimum(up, lim.brake.towards_rad_s(lim.brake.high_rad - self.q_rad, dt))

@@ -10,7 +10,7 @@ from envs.errors import EnvError
 from envs.robots.robot import Robot
 
 TABLE_Z_M = 0.4
-TABLE = f"""
+TABLE = """
 <geom name="table" type="box" pos="0.5 0 0.2" size="0.3 0.5 0.2" material="table" contype="2" conaffinity="5"
       friction="1 0.005 0.0001"/>"""
 

@@ -67,7 +67,7 @@ class LearnedExpert:
         """Actions (..., A) float32 in [-1, 1] for the true state (..., D) and proprioception (..., P)."""
         parts = []
         for name, project, norm, x in (("features", "head.pool.1", "head.feature_norm", privileged),
-                                       ("proprio", "head.proprio.0", "head.proprio.1", proprio)):  # fmt: skip
+                                       ("proprio", "head.proprio.0", "head.proprio.1", proprio)):
             there = f"{project}.weight" in self.tensors
             if there or name == "features":
                 x = (np.asarray(x, np.float32) - self.tensors[f"{name}.mean"]) / self.tensors[f"{name}.std"]

@@ -1,7 +1,6 @@
 """Ross et al. 2011: the expert acts with probability beta, and labels every state. beta = 0 is vanilla DAgger."""
 
 import numpy as np
-import torch
 
 from policies.gates.gate import Choice, Gate, View
 

@@ -1,8 +1,8 @@
 """The one interface of all gates: who acts in this step, and which states get the expert's label."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 import torch

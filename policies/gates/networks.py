@@ -1,6 +1,6 @@
 """Networks that a gate trains for itself, each with the architecture of the policy's head."""
 
-from typing import Callable
+from collections.abc import Callable
 
 import numpy as np
 import torch

@@ -1,12 +1,13 @@
 """A person at the keyboard, in the expert's place: watches one environment, takes the arm and gives it back."""
 
 import time
-from typing import Callable
+from collections.abc import Callable
 
 import numpy as np
 
 from demos.teleop import QUIT, TAKE, LiveView, Source, beside
 from toto_robot.errors import UserError
+
 
 class Person:
     """A labeller (`label(env)`) that paces the environment to real time, shows it and reads the keys.

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from policies.gates.gate import POLICY, Choice, View
 from policies.gates.ensemble import EnsembleGate
+from policies.gates.gate import POLICY, Choice, View
 from policies.gates.networks import Network, joined, part
 
 

@@ -60,7 +60,7 @@ def _numbers(frame: np.ndarray) -> list[float]:
     return [
         *(float(np.log(x + STEP)) for x in (level, dark, brightest)), float(grey.std(dtype=np.float64)),
         *_ratios(of_all), *_ratios(of_bright), float(np.log(_edges(grey) + STEP)), _noise(grey),
-    ]  # fmt: skip
+    ]
 
 
 def _ratios(rgb: np.ndarray) -> tuple[float, float]:

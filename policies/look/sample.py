@@ -4,7 +4,8 @@ Which pictures are drawn is a function of the seed and of how many there are, so
 """
 
 import heapq
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch

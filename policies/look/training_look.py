@@ -9,8 +9,8 @@ The share of codes that training never saw makes a verdict doubtful, never out: 
 pictures of 100 random looks, and everything else was near (docs/real_robot.md).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 import torch
@@ -183,7 +183,7 @@ class TrainingLook:
 def unknown(policy: str) -> Verdict:
     """Of a policy that keeps no statistics."""
     return Verdict(UNKNOWN, f"the policy {policy} keeps no statistics of its training pictures; "
-                            f"`python -m toto_robot.add_look {policy}` adds them", {})  # fmt: skip
+                            f"`python -m toto_robot.add_look {policy}` adds them", {})
 
 
 def unseen(codes: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -194,7 +194,7 @@ def unseen(codes: np.ndarray, seen: np.ndarray) -> np.ndarray:
 def _fits(normal: Normal) -> bool:
     k, d = normal.axes.shape
     return normal.mean.shape == normal.scale.shape == (d,) and normal.variance.shape == (k + 1,) and bool(
-        (normal.scale > 0).all() and (normal.variance > 0).all())  # fmt: skip
+        (normal.scale > 0).all() and (normal.variance > 0).all())
 
 
 def _described(name: str, x: np.ndarray, floor, episode: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
 """The algorithm of stable-baselines3 that a config asks for, and everything that it has learned, as tensors."""
 
 import math
-from typing import Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ def _ppo(algo, policy: dict, shared: dict) -> PPO:
         gae_lambda=ppo.gae_lambda, clip_range=ppo.clip, normalize_advantage=not mvp, ent_coef=ppo.ent_coef,
         vf_coef=ppo.vf_coef, max_grad_norm=ppo.grad_clip, policy_kwargs=policy | {"log_std_init": log_std},
         rollout_buffer_class=MvpRollouts if mvp else None,
-    )  # fmt: skip
+    )
 
 
 def _sac(algo, policy: dict, shared: dict) -> SAC:
@@ -54,7 +54,7 @@ def _sac(algo, policy: dict, shared: dict) -> SAC:
     return SAC(
         "MlpPolicy", **shared, buffer_size=sac.buffer_size, learning_starts=sac.learning_starts, batch_size=sac.batch_size,
         tau=sac.tau, train_freq=sac.train_every, gradient_steps=sac.updates, ent_coef=entropy, policy_kwargs=policy,
-    )  # fmt: skip
+    )
 
 
 def inputs_of(agent) -> list[Inputs]:

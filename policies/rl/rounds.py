@@ -12,7 +12,16 @@ from policies.features import Features
 from policies.normalise import Normaliser
 from policies.policy import Policy, PolicyNet
 from policies.progress import Progress
-from policies.rl.agent import inputs_of, loss_of, make_agent, replay, replay_rows, restore_agent, restore_returns, state_of
+from policies.rl.agent import (
+    inputs_of,
+    loss_of,
+    make_agent,
+    replay,
+    replay_rows,
+    restore_agent,
+    restore_returns,
+    state_of,
+)
 from policies.rl.config import ExpertConfig
 from policies.rl.networks import export, head_for
 from policies.rl.vec import FlatVec
@@ -40,7 +49,7 @@ class Session:
         self.rounds = -(-self.iterations // self.per_round)
         self.total_steps = self.iterations * size
         self.flat = FlatVec(vec, features, cfg.seed, at_success=cfg.algo.at_success, ends_at_success=_ends_at_success(vec),
-                            at_timeout=cfg.algo.at_timeout, gamma=cfg.algo.gamma)  # fmt: skip
+                            at_timeout=cfg.algo.at_timeout, gamma=cfg.algo.gamma)
         torch.manual_seed(stream(cfg.seed, "weights")[0])
         self.agent = make_agent(cfg, self.flat, PolicyNet(self.head, *self.dims), self.iterations)
 

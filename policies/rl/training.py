@@ -1,6 +1,6 @@
 """A run of reinforcement learning: rounds with checkpoints, then the policy, its evaluation and its video."""
 
-from typing import Callable
+from collections.abc import Callable
 
 from policies import runs
 from policies.frame import Frame, Trained

@@ -6,7 +6,7 @@ import pytest
 from demos import DemoWriter
 
 sys.path.insert(0, str(Path(__file__).parent))  # sample_set
-from sample_set import attrs, episode  # noqa: E402
+from sample_set import attrs, episode
 
 
 @pytest.fixture

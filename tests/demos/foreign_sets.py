@@ -15,9 +15,10 @@ ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared/data")) / "robot"
 """Real recordings; tests that need them skip where they are not."""
 OPTIONAL = ("reward", "success", "timestamp_s", "sim_state", "protocol_state", "task_state", "action_applied", "proprio")
+CAMERAS = {"wrist": (16, 18)}
 
 
-def episode(rng, length, keys=OPTIONAL, cameras={"wrist": (16, 18)}, actions=3, proprio=5, smooth=False):
+def episode(rng, length, keys=OPTIONAL, cameras=CAMERAS, actions=3, proprio=5, smooth=False):
     """One episode of every key; `smooth` pictures are ones that a video codec keeps well."""
     found = {"action": rng.uniform(-1, 1, (length, actions)).astype(np.float32)}
     for camera, (height, width) in cameras.items():

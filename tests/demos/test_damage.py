@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import zarr
+from sample_set import assert_same, attrs, episode
 
 from demos import DemoError, DemoSet, DemoWriter, verify
-from sample_set import assert_same, attrs, episode
 
 
 def edit(path, change):

@@ -102,7 +102,7 @@ def test_inspection_counts_reports_and_finds_damage(pick, tmp_path, capsys):
 
 
 def test_recording_goes_on_only_when_asked_and_with_the_same_settings(pick):
-    compose = lambda *more: door.compose(RecordConfig, "record", [f"out={pick}", *SMALL, *more])  # noqa: E731
+    compose = lambda *more: door.compose(RecordConfig, "record", [f"out={pick}", *SMALL, *more])
     with pytest.raises(ValueError, match="resume=true"):
         record(compose())
     with pytest.raises(UserError, match="noise_std=0.2 there, 0.0 now"):

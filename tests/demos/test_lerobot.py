@@ -129,7 +129,7 @@ def test_a_foreign_set_imports_and_says_what_it_drops(tmp_path):
     source = lerobot_v3.read(path, Options())
     assert source.attrs["proprio_names"] == list("abcde") and source.attrs["control_hz"] == 20
     assert source.attrs["episode_tasks"] == ["pick", "stack", "pick"]
-    for (a, meta), (b, _) in zip(source.episodes(), made.episodes(), strict=True):
+    for (a, _meta), (b, _) in zip(source.episodes(), made.episodes(), strict=True):
         np.testing.assert_array_equal(a["proprio"], b["proprio"])
         np.testing.assert_array_equal(a["reward"], b["reward"])
         assert a["action"].shape == b["action"].shape and a["rgb_wrist"].shape == b["rgb_wrist"].shape

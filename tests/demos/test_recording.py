@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_set import attrs
 
 from demos import DemoError, DemoSet, DemoWriter, verify
 from demos.recording import Plan, record, resumable
-from sample_set import attrs
 
 
 class CountingVec:

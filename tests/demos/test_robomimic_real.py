@@ -10,11 +10,11 @@ from foreign_sets import episode, make
 pytest.importorskip("robomimic", reason="robomimic is not installed; `make compat` runs this")
 pytest.importorskip("h5py")
 
-from robomimic.utils import obs_utils  # noqa: E402
-from robomimic.utils.dataset import SequenceDataset  # noqa: E402
+from robomimic.utils import obs_utils
+from robomimic.utils.dataset import SequenceDataset
 
-from demos.formats import robomimic_hdf5  # noqa: E402
-from demos.formats.source import Options, indexed  # noqa: E402
+from demos.formats import robomimic_hdf5
+from demos.formats.source import Options, indexed
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The store: what goes in comes out, and nothing that stops a writer harms what it had finished."""
 
+import contextlib
 import os
 import pickle
 import shutil
@@ -12,9 +13,9 @@ import pytest
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sample_set import assert_same, attrs, episode
 
 from demos import DemoError, DemoSet, DemoWriter, disk, schema, verify
-from sample_set import assert_same, attrs, episode
 
 ROOT = Path(__file__).parents[2]
 
@@ -167,10 +168,8 @@ def test_sigkill_leaves_every_finished_episode_whole(tmp_path):
     for delay in (0.05, 0.21, 0.4):
         job = subprocess.Popen([sys.executable, "-c", WRITE_FOR_EVER, str(path)], cwd=ROOT, stdout=subprocess.PIPE)
         job.stdout.readline()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             job.wait(delay)
-        except subprocess.TimeoutExpired:
-            pass
         assert job.poll() is None
         job.kill()
         job.wait()

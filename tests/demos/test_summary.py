@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_set import attrs, episode
 
 from demos import DemoSet, DemoWriter
 from demos.report import curves, histogram, report
 from demos.summary import summarise, timing
-from sample_set import attrs, episode
 
 
 def test_the_summary_agrees_with_the_arrays(three):

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from sample_set import attrs
 
 from demos import DemoError, DemoSet, DemoWriter
 from demos.keyboard import Keyboard
 from demos.recording import Plan
 from demos.spacemouse import Reports, SpaceMouse
 from demos.teleop import DISCARD, DONE, QUIT, Command, LiveView, teleoperate
-from sample_set import attrs
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 from hostile import Trouble  # noqa: E402
 from stage import CONTEXT, Stage  # noqa: E402
 
-from deploy.processes import children  # noqa: E402
 from deploy.control.machine import Rules  # noqa: E402
 from deploy.control.shared import Block  # noqa: E402
 from deploy.emulator.console import Console  # noqa: E402
+from deploy.processes import children  # noqa: E402
 from deploy.processes.gripper import RemoteGripper, gripper_main  # noqa: E402
 from deploy.processes.lockstep import EmulatorScene, GrantClock  # noqa: E402
 from deploy.robots import registry  # noqa: E402

@@ -72,7 +72,7 @@ class Node:
         import actionlib
         import rospy
         from franka_gripper.msg import GraspAction, MoveAction
-        from franka_msgs.msg import Errors, ErrorRecoveryAction, FrankaState
+        from franka_msgs.msg import ErrorRecoveryAction, Errors, FrankaState
         from sensor_msgs.msg import JointState
         from std_msgs.msg import Float64MultiArray, String
 

@@ -1,9 +1,9 @@
 """`python -m deploy.check` as a user runs it: against the emulator, through the real client."""
 
-from importlib.util import find_spec
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest

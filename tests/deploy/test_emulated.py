@@ -18,7 +18,7 @@ from deploy.processes import lockstep
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "soak"))
 
-from deploy_fuzz import session  # noqa: E402
+from deploy_fuzz import session
 
 pytestmark = pytest.mark.skipif("TOTO_ROBOT_CLIENTS" not in os.environ, reason="minutes on the emulated arm: make clients")
 

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "soak"))
 
-import deploy_fuzz  # noqa: E402
+import deploy_fuzz
 
 
 @pytest.mark.parametrize("kind, count", [("actions", 30), ("cameras", 3), ("faults", 4)])

@@ -79,7 +79,7 @@ def from_env(name: str, needs: str | None = None):
     return lambda: (spec_from_env(envs.make(name, render=False), needs=needs), name)
 
 
-ends = lambda spec: (spec.action.low, spec.action.high)  # noqa: E731
+ends = lambda spec: (spec.action.low, spec.action.high)
 WRONG = {
     "trained in franka_pick (20 Hz)": from_env("franka_pick"),
     "trained in franka_reach, pixels": from_env("franka_reach", "rgb"),

@@ -32,7 +32,7 @@ def test_a_folder_of_any_architecture_is_an_encoder(folder, frames, tmp_path, ar
     if not variant:
         torch.testing.assert_close(expected, model.eval().hidden_states(ids, 2)[:, 1:])
     torch.testing.assert_close(load_encoder(f"{tmp_path / 'm'}{variant}", dtype="bfloat16").features(codes), expected,
-                               atol=0.1, rtol=0.1)  # fmt: skip
+                               atol=0.1, rtol=0.1)
 
 
 def test_the_shipped_encoders_keep_their_fingerprints():

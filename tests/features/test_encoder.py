@@ -103,7 +103,7 @@ def test_the_fingerprint_tells_weights_layer_pooling_and_dtype_apart(folder):
         return load_encoder(**{"name_or_folder": folder, **changes}).fingerprint
 
     different = [fingerprint(), fingerprint(layer=1), fingerprint(pooling="grid"), fingerprint(dtype="bfloat16"),
-                 fingerprint(name_or_folder=f"{folder}:random"), fingerprint(name_or_folder=f"{folder}:codes")]  # fmt: skip
+                 fingerprint(name_or_folder=f"{folder}:random"), fingerprint(name_or_folder=f"{folder}:codes")]
     assert len(set(different)) == len(different)
     assert fingerprint(layer=2, pooling=None) == fingerprint()
 
@@ -150,4 +150,4 @@ def test_load_encoder_is_on_the_package_and_the_package_imports_without_torch():
     check = "import sys, toto_robot; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check]).returncode == 0
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        toto_robot.nothing
+        _ = toto_robot.nothing

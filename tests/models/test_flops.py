@@ -5,7 +5,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from toto_robot.models.flops import forward_flops, mixing_flops, tokenizer_flops, training_flops_per_token
 from toto_robot.models.presets import ARCHITECTURES, build, preset
 from toto_robot.models.toto import TotoConfig
-from toto_robot.tokens.dvae import DVAE, preset as dvae_preset
+from toto_robot.tokens.dvae import DVAE
+from toto_robot.tokens.dvae import preset as dvae_preset
 
 T = 257
 

@@ -9,7 +9,8 @@ CONFIG = GPT2Config(vocab_size=61, width=48, layers=4, heads=4, intermediate=192
 
 def hugging_face_twin(model: GPT2, config: GPT2Config):
     """GPT2LMHeadModel with the same weights; its matrices are stored the other way round."""
-    from transformers import GPT2Config as TheirConfig, GPT2LMHeadModel
+    from transformers import GPT2Config as TheirConfig
+    from transformers import GPT2LMHeadModel
 
     twin = GPT2LMHeadModel(
         TheirConfig(
@@ -57,7 +58,7 @@ def test_greedy_generation_equals_hugging_faces(ids, loud):
     model = loud(GPT2(CONFIG).eval(), 0.2)
     twin, x = hugging_face_twin(model, CONFIG), ids(1, 9)
     theirs = twin.generate(x, attention_mask=torch.ones_like(x), max_new_tokens=20, min_new_tokens=20, do_sample=False,
-                           pad_token_id=0, eos_token_id=None)  # fmt: skip
+                           pad_token_id=0, eos_token_id=None)
     assert torch.equal(model.generate(x, 20, temperature=0), theirs)
 
 

@@ -12,7 +12,8 @@ CONFIG = MambaConfig(vocab_size=61, width=48, layers=3, state=8)
 
 def hugging_face_twin(model: Mamba, config: MambaConfig):
     """MambaForCausalLM with the same weights."""
-    from transformers import MambaConfig as TheirConfig, MambaForCausalLM
+    from transformers import MambaConfig as TheirConfig
+    from transformers import MambaForCausalLM
 
     twin = MambaForCausalLM(
         TheirConfig(
@@ -51,7 +52,7 @@ def test_greedy_generation_equals_hugging_faces(ids, loud):
     model = loud(Mamba(CONFIG).eval(), 0.2)
     twin, x = hugging_face_twin(model, CONFIG), ids(1, 9)
     theirs = twin.generate(x, attention_mask=torch.ones_like(x), max_new_tokens=20, min_new_tokens=20, do_sample=False,
-                           pad_token_id=0, eos_token_id=None)  # fmt: skip
+                           pad_token_id=0, eos_token_id=None)
     assert torch.equal(model.generate(x, 20, temperature=0), theirs)
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from toto_robot.errors import UserError
-from toto_robot.models.presets import preset
 from toto_robot.models.causal import normalise_patches
+from toto_robot.models.presets import preset
 from toto_robot.models.toto import Toto, TotoConfig
 
 SMALL = TotoConfig(vocab_size=61, width=32, layers=3, heads=2, intermediate=48)
@@ -71,7 +71,7 @@ def test_greedy_generation_equals_hugging_faces(ids, loud):
     model = loud(Toto(SMALL).eval(), 0.2)
     twin, x = hugging_face_twin(model, SMALL), ids(1, 9)
     theirs = twin.generate(x, attention_mask=torch.ones_like(x), max_new_tokens=20, min_new_tokens=20, do_sample=False,
-                           pad_token_id=0, eos_token_id=None)  # fmt: skip
+                           pad_token_id=0, eos_token_id=None)
     assert torch.equal(model.generate(x, 20, temperature=0), theirs)
 
 

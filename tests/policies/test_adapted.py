@@ -4,8 +4,8 @@ import yaml
 
 import envs
 from policies.adapted import Adapted, adapted, check_policy
-from policies.features import EncoderConfig, make_features
 from policies.conversion import Fit
+from policies.features import EncoderConfig, make_features
 from policies.fit import FitKeys
 from policies.policy import Policy
 from policies.rollout import EnvConfig

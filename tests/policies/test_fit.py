@@ -6,8 +6,8 @@ import pytest
 
 import envs
 from envs.interface import Interface, Rule
-from policies.features import EncoderConfig
 from policies.conversion import CONVERSIONS
+from policies.features import EncoderConfig
 from policies.fit import FitKeys, Tolerance, check, check_same, compare, rules, table
 from policies.folder import About
 from policies.heads import HeadConfig
@@ -164,7 +164,7 @@ def test_an_environment_that_does_not_exist_is_refused_with_those_that_do():
 
 
 def slower(hz, share=1.0):
-    part = lambda ends: (*(share * v for v in ends[:7]), *ends[7:])  # noqa: E731
+    part = lambda ends: (*(share * v for v in ends[:7]), *ends[7:])
     action = replace(SPEC.action, low=part(SPEC.action.low), high=part(SPEC.action.high))
     return replace(SPEC, control_hz=hz, action=action, history=replace(SPEC.history, every_s=1 / hz))
 

@@ -183,7 +183,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved():
 
 
 @pytest.mark.parametrize(("changes", "words"), [
-    ({"keep": "newest"}, "auto, best, last"), ({"eval_every": 2}, "env=none has no environment")])  # fmt: skip
+    ({"keep": "newest"}, "auto, best, last"), ({"eval_every": 2}, "env=none has no environment")])
 def test_impossible_settings_are_a_users_error(changes, words):
     with pytest.raises(UserError, match=words):
         offline(**changes)

@@ -15,14 +15,14 @@ from safetensors.torch import load_file
 
 import toto_robot
 from toto_robot.errors import UserError
+from toto_robot.models.flops import training_flops_per_token
+from toto_robot.models.presets import preset
 from toto_robot.pretraining import loop
 from toto_robot.pretraining.checkpoint import checkpoints
 from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.pretraining.data import open_data
-from toto_robot.pretraining.logs import read_log
-from toto_robot.models.flops import training_flops_per_token
-from toto_robot.models.presets import preset
 from toto_robot.pretraining.distributed import Group
+from toto_robot.pretraining.logs import read_log
 from toto_robot.pretraining.loop import pretrain
 from toto_robot.pretraining.trainer import Trainer, batches_of_step
 

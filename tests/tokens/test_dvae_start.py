@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from toto_robot.tokens.dvae import DVAE, Block, DVAEConfig
-from toto_robot.tokens.dvae_start import Bottleneck, choose_kappa, look_whitening, split_dead_codes, unit_gain_, write_codes
+from toto_robot.tokens.dvae_start import (
+    Bottleneck,
+    choose_kappa,
+    look_whitening,
+    split_dead_codes,
+    unit_gain_,
+    write_codes,
+)
 from toto_robot.tokens.kmeans import kmeans, nearest_centroid
 
 SMALL = DVAEConfig(vocab_size=64, n_hid=4, decoder_hid=4, n_init=8, n_blk_per_group=1)

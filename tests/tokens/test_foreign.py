@@ -118,7 +118,7 @@ def test_no_opcode_runs_anything(tmp_path):
     assert not (tmp_path / "ran").exists()
     with pytest.raises(AttributeError):
         read_pickle(io.BytesIO(b"\x80\x02\x82\x01."))
-    for name, data in list(written_by_hand(tmp_path / "ran"))[:5]:
+    for _, data in list(written_by_hand(tmp_path / "ran"))[:5]:
         made, names = read_pickle(io.BytesIO(data))
         assert isinstance(made, Made) and names == {"os.system"}
     assert not (tmp_path / "ran").exists()

@@ -31,7 +31,7 @@ def test_every_kind_follows_the_protocol(small_dvae, vqgan, noise, kind):
     rows, columns = tokenizer.grid(32)
     codes = tokenizer.encode(noise)
     assert codes.shape == (3, rows * columns) and codes.dtype == torch.int64
-    assert 0 <= codes.min() and codes.max() < tokenizer.vocab_size == len(tokenizer.codebook())
+    assert codes.min() >= 0 and codes.max() < tokenizer.vocab_size == len(tokenizer.codebook())
     assert tokenizer.decode(codes).shape == noise.shape and tokenizer.decode(codes).dtype == torch.uint8
     low, high = tokenizer.pixel_range
     assert low < high and len(tokenizer.fingerprint()) == 64

@@ -8,14 +8,14 @@ from square_frames import squares
 
 from toto_robot.errors import UserError
 from toto_robot.tokens.dvae import DVAE, map_pixels
-from toto_robot.tokens.training_frames import FramePool, read_folder
-from toto_robot.video.jitter import JitterConfig
 from toto_robot.tokens.dvae_loss import logit_laplace_nll
 from toto_robot.tokens.scores import block_means, decoded_like, psnr_db, score_tokenizer
 from toto_robot.tokens.train_dvae import DVAETrainer, TrainDVAEConfig, train_dvae
 from toto_robot.tokens.training import cosine
+from toto_robot.tokens.training_frames import FramePool, read_folder
 from toto_robot.video.decode import write_video
 from toto_robot.video.frames import to_float01, to_uint8, with_gains
+from toto_robot.video.jitter import JitterConfig
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -7,9 +7,9 @@ from square_frames import squares
 from toto_robot.errors import UserError
 from toto_robot.tokens import train_vqgan as module
 from toto_robot.tokens.scores import psnr_db, score_tokenizer
+from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.tokens.train_vqgan import TrainVQGANConfig, VQGANTrainer, train_vqgan
 from toto_robot.tokens.training_frames import FramePool
-from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.tokens.vqgan import VQGANConfig
 from toto_robot.video.decode import write_video
 

@@ -46,7 +46,7 @@ def model(request):
     torch.manual_seed(0)
     made = VQGAN(request.param).eval()
     with torch.no_grad():
-        for name, parameter in made.named_parameters():      # norms that do something, biases that are not 0
+        for _name, parameter in made.named_parameters():      # norms that do something, biases that are not 0
             parameter += 0.1 * torch.randn_like(parameter)
     return made
 

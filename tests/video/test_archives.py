@@ -4,9 +4,9 @@ import tarfile
 
 import numpy as np
 import pytest
-from PIL import Image
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from toto_robot.video.decode import read_frames, read_image, write_video
 from toto_robot.video.sources import open_source

@@ -9,7 +9,7 @@ from toto_robot.video.frames import check_frames, resize_center_crop, to_float01
 def test_pixels_survive_the_way_to_floats_and_back():
     frames = np.random.default_rng(0).integers(0, 256, (3, 16, 24, 3), dtype=np.uint8)
     x = to_float01(frames)
-    assert x.shape == (3, 3, 16, 24) and x.dtype == torch.float32 and 0 <= x.min() and x.max() <= 1
+    assert x.shape == (3, 3, 16, 24) and x.dtype == torch.float32 and x.min() >= 0 and x.max() <= 1
     assert np.array_equal(to_uint8(x).numpy(), frames)
 
 

@@ -65,7 +65,7 @@ def complete(encoder, clip: np.ndarray, given: int, *, samples: int, temperature
     out = encoder.toto.generate(
         prompt, (frames - given) * tokens, temperature=temperature, top_p=top_p, lowest=OFFSET,
         generator=torch.Generator(codes.device).manual_seed(seed),
-    )  # fmt: skip
+    )
     made = (out[:, 1:] - OFFSET).view(samples, frames, tokens)
     # All frames are shown at the exposure of the given ones: what comes after them is not known to a prediction.
     shown = np.broadcast_to(clip[:given][-1:], clip.shape)

@@ -158,7 +158,7 @@ def probe_errors(x: Tensor, y_m: Tensor, episode: np.ndarray, tests: dict[str, t
 
 
 def measure(encoder: Encoder, random_weights: Encoder | None, train: States, test: States, *, seeds: int,
-            tell: Callable[[str], None] = lambda text: None) -> Looks:  # fmt: skip
+            tell: Callable[[str], None] = lambda text: None) -> Looks:
     """The looks table of `encoder` over `train` and `test`, both with a look called "nominal"; `train` has "random k" for
     each of the `seeds` probe seeds k as well."""
     tell("reading codes and features")

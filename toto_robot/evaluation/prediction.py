@@ -74,7 +74,7 @@ def teacher_forced(model: CausalModel, codes_RFS: Tensor, table: Table | None = 
 
 @torch.inference_mode()
 def free_running(model: CausalModel, tokenizer: Tokenizer, codes_RFS: Tensor, given: int, frames: int,
-                 tell: Callable[[int], None] = lambda done: None) -> dict[str, Prediction]:  # fmt: skip
+                 tell: Callable[[int], None] = lambda done: None) -> dict[str, Prediction]:
     """`toto`, `copy` on `frames` frames after the first `given`; the likeliest code each time. The copy repeats the last
     given frame; changed blocks differ from it."""
     R, F, S = codes_RFS.shape

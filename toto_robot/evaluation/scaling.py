@@ -79,7 +79,7 @@ def fit(macs, loss) -> PowerLaw:
     return PowerLaw(
         math.exp(start), (math.exp(start - of_start), math.exp(start + of_start)),
         -slope, (-slope - of_slope, -slope + of_slope),
-    )  # fmt: skip
+    )
 
 
 def draw(runs: list[ScalingRun], law: PowerLaw, path: Path) -> None:

@@ -39,7 +39,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tenso
     The scores are multiplied by `scale`, by default 1/√K.
     """
     T, T_all = q.shape[2], k.shape[2]
-    if T == T_all:
+    if T_all == T:
         if T <= SHORT and q.dtype == torch.bfloat16 and q.device.type == "cpu":
             return attend_in_halves(q, k, v, scale)
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale)

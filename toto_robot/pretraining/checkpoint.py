@@ -33,7 +33,7 @@ HOW_MANY = ("threads", "world")
 def save_checkpoint(
     folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict, group: Group,
     tokens: int = 0, flops: float = 0.0,
-) -> Path:  # fmt: skip
+) -> Path:
     """Write the state after `step` steps, `tokens` tokens and `flops` operations; delete all but the last two of `folder`.
 
     Every process must call it.

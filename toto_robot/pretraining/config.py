@@ -7,8 +7,8 @@ from omegaconf import MISSING
 
 from toto_robot.errors import UserError
 from toto_robot.features.pooling import check_pooling
-from toto_robot.pretraining.distributed import STRATEGIES
 from toto_robot.precision import DTYPES
+from toto_robot.pretraining.distributed import STRATEGIES
 
 BOOKKEEPING = ("resume", "out", "log_every", "checkpoint_every", "parallel", "wandb", "device", "compile",
                "checkpoint_activations")
@@ -123,7 +123,7 @@ class PretrainConfig:
 
     def __post_init__(self):
         for name in ("steps", "batch_rows", "short_batch", "micro_tokens", "log_every", "checkpoint_every",
-                     "validate_every", "validation_rows"):  # fmt: skip
+                     "validate_every", "validation_rows"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, but it is {getattr(self, name)}")
         if not 0 <= self.short_steps <= self.steps:
@@ -133,7 +133,7 @@ class PretrainConfig:
                             f"but they are {self.flops} and {self.short_steps}")
         if not 0 <= self.short_share < 1 or (self.short_share and self.flops is None):
             raise UserError(f"short_share must be from 0 to below 1, and needs flops, but they are {self.short_share} and {self.flops}")
-        if not 0 <= self.warmup_steps:
+        if not self.warmup_steps >= 0:
             raise UserError(f"warmup_steps must be at least 0, but it is {self.warmup_steps}")
         if self.short_frames < 1:
             raise UserError(f"short_frames must be at least 1, but it is {self.short_frames}")

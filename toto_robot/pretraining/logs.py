@@ -26,7 +26,7 @@ class RunLog:
         self.out, steps = out, cfg.steps
         self.wandb = start_wandb(out, cfg) if cfg.wandb else None
         keep_lines(out / LOG, start)
-        self.file = open(out / LOG, "a", encoding="utf-8")
+        self.file = open(out / LOG, "a", encoding="utf-8")  # noqa: SIM115 (closed by __exit__)
         self.board = SummaryWriter(out / "tensorboard", purge_step=start + 1)
         self.console = Console(stderr=True)
         self.progress = Progress(
@@ -135,7 +135,7 @@ def draw_loss(out: Path, uniform: float, short_steps: int) -> Path:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for key, label, style in (("loss", "training", "-"), ("held_out", "held out, full rows", "o-"),
-                              ("held_out_frames", "held out, single frames", "s-")):  # fmt: skip
+                              ("held_out_frames", "held out, single frames", "s-")):
         points = [(line["step"], line[key]) for line in lines if key in line]
         if points:
             axes.plot(*zip(*points), style, label=label, markersize=3, linewidth=1)

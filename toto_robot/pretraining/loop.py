@@ -19,7 +19,14 @@ from toto_robot.features.folder import save_model
 from toto_robot.models.flops import training_flops_per_token
 from toto_robot.models.presets import ModelConfig, preset
 from toto_robot.precision import choose_dtype, usable_device
-from toto_robot.pretraining.checkpoint import check_settings, checkpoints, load_checkpoint, read_settings, same_run, save_checkpoint
+from toto_robot.pretraining.checkpoint import (
+    check_settings,
+    checkpoints,
+    load_checkpoint,
+    read_settings,
+    same_run,
+    save_checkpoint,
+)
 from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.pretraining.data import PretrainData, open_data
 from toto_robot.pretraining.distributed import Group, process_group

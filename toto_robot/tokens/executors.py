@@ -4,6 +4,7 @@ Decoders crash. A shard is therefore always made in a process of its own, which 
 when it dies, the shard is begun again in a fresh process, and a file that ends two of them is left out with that as
 its reason. (One death proves little: the machine may have run out of memory, or somebody killed the process.)
 """
+import contextlib
 import os
 import signal
 import traceback
@@ -58,10 +59,8 @@ class _Worker:
 
     def give(self, job: _Job) -> None:
         self.job = job
-        try:
+        with contextlib.suppress(OSError):  # it has died; that is seen when its pipe is read
             self.pipe.send((job.task, job.crashed))
-        except OSError:
-            pass                                       # it has died; that is seen when its pipe is read
 
     def end(self) -> str:
         """Stop the process, if it still runs, and say how it ended."""

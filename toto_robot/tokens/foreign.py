@@ -23,13 +23,8 @@ STORAGES = {f"torch.{name}Storage": dtype for name, dtype in (
     ("Float", torch.float32), ("Half", torch.float16), ("BFloat16", torch.bfloat16), ("Double", torch.float64),
     ("Long", torch.int64), ("Int", torch.int32), ("Short", torch.int16), ("Char", torch.int8), ("Byte", torch.uint8),
     ("Bool", torch.bool))}
-MODULES = frozenset((
-    "dall_e.encoder.Encoder dall_e.encoder.EncoderBlock dall_e.decoder.Decoder dall_e.decoder.DecoderBlock "
-    "dall_e.utils.Conv2d torch.nn.modules.container.Sequential torch.nn.modules.activation.ReLU "
-    "torch.nn.modules.pooling.MaxPool2d torch.nn.modules.upsampling.Upsample torch.nn.modules.linear.Identity").split())
-ALLOWED = MODULES | STORAGES.keys() | frozenset((
-    "collections.OrderedDict torch._utils._rebuild_tensor_v2 torch._utils._rebuild_parameter torch.device builtins.set "
-    "__builtin__.set").split())
+MODULES = frozenset(["dall_e.encoder.Encoder", "dall_e.encoder.EncoderBlock", "dall_e.decoder.Decoder", "dall_e.decoder.DecoderBlock", "dall_e.utils.Conv2d", "torch.nn.modules.container.Sequential", "torch.nn.modules.activation.ReLU", "torch.nn.modules.pooling.MaxPool2d", "torch.nn.modules.upsampling.Upsample", "torch.nn.modules.linear.Identity"])
+ALLOWED = MODULES | STORAGES.keys() | frozenset(["collections.OrderedDict", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter", "torch.device", "builtins.set", "__builtin__.set"])
 LEGACY_MAGIC, LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
 NESTED = ("state_dict", "model")
 """Where a checkpoint keeps its state dict: Lightning's, and MAE's and MVP's."""
@@ -94,7 +89,7 @@ def sniff(head: bytes) -> str:
         raise Refused("is a web page, not weights: the download did not give the file")
     if head.startswith(b"version https://git-lfs"):
         raise Refused("is a Git LFS pointer, not the file itself: run `git lfs pull`")
-    if all(byte in b"\t\n\r" or 32 <= byte for byte in head):
+    if all(byte in b"\t\n\r" or byte >= 32 for byte in head):
         raise Refused(f"is text (a log?), not weights: it begins {head[:40].decode('utf-8', 'replace')!r}")
     if head.startswith(b"\x1f\x8b") or head[257:262] == b"ustar":
         raise Refused("is an archive: unpack it, and give the file inside")
@@ -106,7 +101,7 @@ def sniff(head: bytes) -> str:
 
 def _safetensors(path: Path, wanted: Callable) -> dict[str, Tensor]:
     with safe_open(path, "pt") as file:
-        return {name: file.get_tensor(name).float() for name in file.keys() if wanted(name)}
+        return {name: file.get_tensor(name).float() for name in file if wanted(name)}
 
 
 def _torch_zip(file: BinaryIO, wanted: Callable) -> dict[str, Tensor]:

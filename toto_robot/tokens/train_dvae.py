@@ -20,7 +20,14 @@ from torch import Tensor
 from toto_robot.tokens.dvae import DVAE, preset
 from toto_robot.tokens.dvae_config import TrainDVAEConfig
 from toto_robot.tokens.dvae_loss import PIXELS_A_TOKEN, logit_laplace_nll
-from toto_robot.tokens.dvae_start import Bottleneck, choose_kappa, look_whitening, split_dead_codes, unit_gain_, write_codes
+from toto_robot.tokens.dvae_start import (
+    Bottleneck,
+    choose_kappa,
+    look_whitening,
+    split_dead_codes,
+    unit_gain_,
+    write_codes,
+)
 from toto_robot.tokens.kmeans import kmeans
 from toto_robot.tokens.training import TokenizerTrainer, cosine, train_tokenizer
 from toto_robot.tokens.training_frames import FramePool

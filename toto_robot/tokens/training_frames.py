@@ -73,7 +73,8 @@ class FramePool:
         for pictures in (clean, seen):
             x = prepare(to_float01(pictures))
             if crop < size:
-                x = torch.stack([x[i, :, t:t + crop, l:l + crop] for i, (t, l) in enumerate(np.tile(corner, (2, 1)))])
+                corners = enumerate(np.tile(corner, (2, 1)))
+                x = torch.stack([x[i, :, top : top + crop, left : left + crop] for i, (top, left) in corners])
             out.append(x.contiguous(memory_format=torch.channels_last))
         return out[0], out[1]
 

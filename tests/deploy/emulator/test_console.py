@@ -6,10 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from emulated import ROOT, Running
 
 import envs
 from deploy.emulator.console import Console, ConsoleError
-from emulated import ROOT, Running
 
 
 @pytest.fixture(scope="module")

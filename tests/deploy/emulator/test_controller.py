@@ -6,8 +6,8 @@ from bench import POSITION, TORQUE, VELOCITY, Bench, Q
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.emulator.controller import Command, Controller, Planner
-from deploy.emulator.wire import ERRORS, Control, Generator, MoveRequest, MoveStatus, Reply, RobotMode
+from deploy.emulator.controller import Command, Planner
+from deploy.emulator.wire import Control, Generator, MoveStatus, Reply, RobotMode
 from deploy.robots.arms import LIMITS
 
 

@@ -6,9 +6,9 @@ from importlib.util import find_spec
 import mujoco
 import numpy as np
 import pytest
+from emulated import Running
 
 import envs
-from emulated import Running
 
 pytestmark = pytest.mark.skipif("TOTO_ROBOT_CLIENTS" not in os.environ, reason="minutes on the emulated arm: make clients")
 

@@ -8,7 +8,6 @@ import sys
 
 import numpy as np
 import pytest
-
 from emulated import Running
 
 PYTHON = os.environ.get("TOTO_ROBOT_PANDA_PYTHON") or (sys.executable if importlib.util.find_spec("panda_py") else None)

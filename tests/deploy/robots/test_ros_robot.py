@@ -12,12 +12,12 @@ import pytest
 
 pytest.importorskip("rospy", reason="rospy is not installed (make compat)")
 
-import franka_ros  # noqa: E402
+import franka_ros
 
-from deploy.control.machine import Event  # noqa: E402
-from deploy.robots import registry, ros_robot  # noqa: E402
-from deploy.robots.base import Address, RobotFault  # noqa: E402
-from toto_robot.errors import UserError  # noqa: E402
+from deploy.control.machine import Event
+from deploy.robots import registry, ros_robot
+from deploy.robots.base import Address, RobotFault
+from toto_robot.errors import UserError
 
 
 def free_port() -> int:

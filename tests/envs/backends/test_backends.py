@@ -53,7 +53,7 @@ def test_a_package_that_is_not_installed_is_named_with_what_installs_it(monkeypa
 
 @pytest.mark.parametrize("schema,name,more", [(EvaluateConfig, "evaluate", ["policy=random"]), (TrainConfig, "train_dagger", [])])
 def test_the_doors_take_the_backend_by_its_short_name_and_from_the_environments_yaml(schema, name, more):
-    compose = lambda *words: door.compose(schema, name, [*more, *words]).env  # noqa: E731
+    compose = lambda *words: door.compose(schema, name, [*more, *words]).env
     assert compose().backend == "mujoco"
     assert compose("backend=mujoco_warp").backend == compose("env.backend=mujoco_warp").backend == "mujoco_warp"
     assert compose("env=panda_lift").backend == "robosuite"

@@ -4,6 +4,7 @@ import ast
 import json
 import socket
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,10 +132,10 @@ def test_silence_is_a_timeout_even_when_bytes_trickle_in():
 
 @pytest.mark.parametrize("module", [frames, isaacgym_worker])
 def test_a_workers_files_are_python_3_8_and_import_only_the_standard_library_numpy_and_isaac_gym(module):
-    tree = ast.parse(open(module.__file__).read(), feature_version=(3, 8))
+    tree = ast.parse(Path(module.__file__).read_text(), feature_version=(3, 8))
     found = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     found |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert found <= {"argparse", "io", "json", "math", "os", "signal", "socket", "struct", "sys", "time", "traceback",
                      "numpy", "isaacgym", "torch", "frames", "envs"}
-    text = open(module.__file__).read()
+    text = Path(module.__file__).read_text()
     assert "removeprefix" not in text and "pickle" not in text.replace("unpickled", "")

@@ -26,9 +26,9 @@ def test_the_numbers_are_those_of_our_own_environment():
     np.testing.assert_array_equal(worker.HIGH, robot.scale_high)
     np.testing.assert_array_equal(worker.HOME, protocol.home_rad(robot))
     np.testing.assert_array_equal(worker.STEP, protocol.scale)
-    assert (worker.CONTROL_HZ, worker.HORIZON, worker.SUCCESS_STEPS) == (env.control_hz, env.horizon, task.success_steps)
-    assert (worker.HALF_M, worker.TABLE_Z_M, worker.GOAL_Z_M) == (task.half_m, task.table_z_m, task.goal_z_m)
-    assert (0, 0, worker.GRASP_M) == robot.finger_grasp_m and tuple(worker.ACTIONS) == env.action_names
+    assert (env.control_hz, env.horizon, task.success_steps) == (worker.CONTROL_HZ, worker.HORIZON, worker.SUCCESS_STEPS)
+    assert (task.half_m, task.table_z_m, task.goal_z_m) == (worker.HALF_M, worker.TABLE_Z_M, worker.GOAL_Z_M)
+    assert robot.finger_grasp_m == (0, 0, worker.GRASP_M) and tuple(worker.ACTIONS) == env.action_names
 
 
 def test_a_seed_begins_the_same_episode_as_in_mujoco():
@@ -74,7 +74,7 @@ def test_success_is_ten_consecutive_steps_near_the_goal_height():
 
     rules = worker.FrankaPick(dict(name="franka_pick_pixmc", num_envs=1, image_size=8, privileged=False, render=True),
                               lambda fields: Scene())
-    hold = lambda z: (rules.scene.cube.__setitem__((0, 2), z), rules.step(np.zeros((1, 9)), np.ones(1, bool)))[1]  # noqa: E731
+    hold = lambda z: (rules.scene.cube.__setitem__((0, 2), z), rules.step(np.zeros((1, 9)), np.ones(1, bool)))[1]
     assert not any(hold(0.75)["success"][0] for _ in range(9))
     assert not hold(0.65)["success"][0]
     assert [bool(hold(0.89)["success"][0]) for _ in range(10)] == [False] * 9 + [True]

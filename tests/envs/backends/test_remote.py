@@ -76,7 +76,7 @@ def test_saved_states_continue_bit_for_bit(pair):
 
 
 def test_an_evaluation_in_a_worker_is_the_same_evaluation():
-    act = lambda obs: np.tanh(obs["proprio"][:, :9]).astype(np.float32)  # noqa: E731
+    act = lambda obs: np.tanh(obs["proprio"][:, :9]).astype(np.float32)
     options = dict(name="franka_reach_pixmc", render=False)
     with remote(**options) as there, envs.VectorEnv("franka_reach_pixmc", 2, workers=1, render=False) as here:
         assert evaluate(there, act, [1, 2, 3]) == evaluate(here, act, [1, 2, 3])

@@ -153,7 +153,7 @@ def test_an_episode_ends_at_the_horizon():
 
 
 def test_the_evaluate_door_runs_it():
-    compose = lambda policy: door.compose(  # noqa: E731
+    compose = lambda policy: door.compose(
         evaluate.EvaluateConfig, "evaluate", [policy, "env=panda_lift", "backend=robosuite", "episodes=2", "env.workers=1"],
         ("policy",))
     told = evaluate.main(compose("expert"))

@@ -15,8 +15,8 @@ def test_goals_fill_pixmcs_box_and_touch_nothing(name):
         env.reset(seed=seed)
         goals.append(env.task.goal.at(env.data).copy())
     low, high = np.min(goals, 0), np.max(goals, 0)
-    assert ((0 <= low - (0.35, -0.3, 0.5)) & (low - (0.35, -0.3, 0.5) < 0.02)).all()
-    assert ((0 <= (0.75, 0.3, 0.9) - high) & ((0.75, 0.3, 0.9) - high < 0.02)).all()
+    assert ((low - (0.35, -0.3, 0.5) >= 0) & (low - (0.35, -0.3, 0.5) < 0.02)).all()
+    assert (((0.75, 0.3, 0.9) - high >= 0) & ((0.75, 0.3, 0.9) - high < 0.02)).all()
     geom = env.model.geom("goal")
     assert geom.size[0] == 0.04 and geom.contype[0] == geom.conaffinity[0] == 0
 

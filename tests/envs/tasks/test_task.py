@@ -6,7 +6,6 @@ import pytest
 
 import envs
 from envs.fingerprint import describe, fingerprint
-from envs.protocols import PixMC
 from envs.tasks import TASKS
 from envs.tasks.cabinet import Cabinet
 from envs.tasks.move import Move

@@ -8,8 +8,8 @@ import torch
 import yaml
 
 import envs
-from policies.features import EncoderConfig, PrivilegedFeatures
 from policies.experts import LearnedExpert
+from policies.features import EncoderConfig, PrivilegedFeatures
 from policies.heads import HeadConfig
 from policies.labelling import make_labeller
 from policies.policy import Policy
@@ -53,7 +53,7 @@ def test_it_labels_in_the_simulators_processes_what_the_policy_would_do(tmp_path
     trained = policy()
     trained.save("runs/reach/policy")
     with envs.VectorEnv("franka_reach", 2, workers=1, render=False, privileged=True, image_size=8,
-                        labeller=make_labeller("reach", "franka_reach")) as vec:  # fmt: skip
+                        labeller=make_labeller("reach", "franka_reach")) as vec:
         obs = vec.reset([1, 2])
         for _ in range(3):
             np.testing.assert_allclose(obs["expert"], trained.act(obs), atol=2e-5)
@@ -70,7 +70,7 @@ def test_it_needs_no_privileged_observation_and_no_torch(tmp_path):
         assert pickle.load(open("expert", "rb")).label(env).shape == (8,)
         assert not {"torch", "stable_baselines3", "safetensors"} & set(sys.modules)"""
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**__import__("os").environ, "PYTHONPATH": _root()},
-                          capture_output=True, text=True)  # fmt: skip
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -81,7 +81,7 @@ def test_equal_frames_are_measured_once_and_count_as_often_as_they_came(one_look
 
 def test_a_policy_that_sees_the_frames_themselves_is_judged_by_the_pictures_alone():
     features = PixelFeatures(EncoderConfig("resnet"))
-    big = lambda frames: frames.repeat(4, 1).repeat(4, 2)  # noqa: E731
+    big = lambda frames: frames.repeat(4, 1).repeat(4, 2)
     kept = TrainingLook.fit(rows(big(pictures(60)), features))
     assert set(kept.units) == {"exposure", "colour", "sharpness", "noise"}
     assert kept.look_at(features, big(live())).verdict == look.IN

@@ -87,7 +87,7 @@ def test_a_config_that_makes_no_sense_is_refused(change, says):
         dict(lr_schedule="step"), dict(at_success="win"), dict(at_timeout="stay"), dict(gamma=1.0), dict(num_envs=0),
         dict(lr=0.0), dict(total_steps=0), dict(ppo=PpoConfig(minibatches=3)), dict(ppo=PpoConfig(epochs=0)),
     ],
-)  # fmt: skip
+)
 def test_a_number_out_of_range_names_its_key(change):
     key = next(iter(change))
     with pytest.raises(UserError, match=f"algo.{key}"):

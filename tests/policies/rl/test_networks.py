@@ -15,7 +15,7 @@ from policies.rollout import EnvConfig
 
 def session(encoder="toy", sac=False, **ppo):
     algo = AlgoConfig(total_steps=64, num_envs=2, lr=1e-3, ppo=None if sac else PpoConfig(n_steps=8, **ppo),
-                      sac=SacConfig() if sac else None)  # fmt: skip
+                      sac=SacConfig() if sac else None)
     cfg = ExpertConfig(env=EnvConfig("toy"), encoder=EncoderConfig(encoder), policy=HeadConfig(16, 8, [32, 16]), algo=algo)
     vec = ToyVec(2, labelled=False)
     features = make_features(cfg.encoder, privileged_dim=vec.privileged_dim, encoder=ToyEncoder())
@@ -46,7 +46,7 @@ def test_the_exported_policy_does_what_stable_baselines3_does_without_exploring(
 
 def test_mvps_networks_are_what_the_paper_says():
     policy = session("privileged", mvp_details=True).agent.policy
-    sizes = lambda net: [tuple(p.shape) for n, p in net.named_parameters() if "weight" in n]  # noqa: E731
+    sizes = lambda net: [tuple(p.shape) for n, p in net.named_parameters() if "weight" in n]
     assert sizes(policy.mlp_extractor.policy_net) == sizes(policy.mlp_extractor.value_net) == [(32, 2), (16, 32)]
     assert not list(policy.features_extractor.parameters())  # the state goes straight into the MLP
     pixels = session("toy", mvp_details=True).agent.policy

@@ -90,7 +90,7 @@ def async_targets(ip):
     if result.error_message:
         return {"error": result.error_message}
     handler, goal = result.handler, np.array(fresh(robot).q)
-    for k in range(10):
+    for _k in range(10):
         goal[6] += 0.02
         handler.set_joint_position_target(handler_type.JointPositionTarget(list(goal)))
         time.sleep(0.02)
