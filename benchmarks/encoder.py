@@ -52,8 +52,16 @@ def make(size: str, dtype: str) -> Encoder:
     """An encoder of a size with random weights, stopped at its middle layer."""
     dvae = DVAE(dvae_preset(SIZES[size]))
     config = preset(size, vocab_with_special(dvae.vocab_size))
-    return Encoder(dvae, Toto(config), layer=config.layers // 2, pooling="mean", dtype=dtype, device="cpu", image_size=128,
-                   identity={})
+    return Encoder(
+        dvae,
+        Toto(config),
+        layer=config.layers // 2,
+        pooling="mean",
+        dtype=dtype,
+        device="cpu",
+        image_size=128,
+        identity={},
+    )
 
 
 @torch.inference_mode()
@@ -73,16 +81,18 @@ def measure(size: str, seconds: float, rates: dict[str, float]) -> list[dict]:
         parts[name] = (cost, lambda: encoder.features(codes), lambda: encoder.features(codes[:1]))
         for name, (cost, batch, one) in parts.items():
             batch_s, one_s = seconds_for(batch, seconds), seconds_for(one, seconds / 2)
-            rows.append({
-                "size": size,
-                "part": name,
-                "dtype": dtype,
-                "GFLOP a frame": round(cost / 1e9, 2),
-                f"frames/s, batch {BATCH}": round(BATCH / batch_s, 1),
-                "share of matmul rate": f"{BATCH * cost / batch_s / rates[dtype]:.0%}",
-                "ms, one frame": round(1000 * one_s, 2),
-                "share of matmul rate, one frame": f"{cost / one_s / rates[dtype]:.0%}",
-            })
+            rows.append(
+                {
+                    "size": size,
+                    "part": name,
+                    "dtype": dtype,
+                    "GFLOP a frame": round(cost / 1e9, 2),
+                    f"frames/s, batch {BATCH}": round(BATCH / batch_s, 1),
+                    "share of matmul rate": f"{BATCH * cost / batch_s / rates[dtype]:.0%}",
+                    "ms, one frame": round(1000 * one_s, 2),
+                    "share of matmul rate, one frame": f"{cost / one_s / rates[dtype]:.0%}",
+                }
+            )
             print(rows[-1], file=sys.stderr, flush=True)
     return rows
 

@@ -25,8 +25,14 @@ def hugging_face(config):
 
     @torch.inference_mode()
     def generate(ids, steps):
-        return model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=steps, min_new_tokens=steps,
-                              do_sample=False, pad_token_id=0)
+        return model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=steps,
+            min_new_tokens=steps,
+            do_sample=False,
+            pad_token_id=0,
+        )
 
     return generate
 
@@ -63,14 +69,31 @@ def main(model: str, given: int, steps: int, rows: int, repeats: int, threads: i
             out = both[name](ids, steps + 1)
             assert out.shape == (rows, given + steps + 1)
             times[name].append((time.perf_counter() - start - first) / steps)
-    read = 4 * (sum(p.numel() for p in Toto(config).parameters()) + 2 * config.layers * rows * config.width * (given + steps / 2))
+    read = 4 * (
+        sum(p.numel() for p in Toto(config).parameters())
+        + 2 * config.layers * rows * config.width * (given + steps / 2)
+    )
     floor = read / memory_rate()
-    table = [{"model": name, "ms a step": round(1000 * (took := float(np.median(all_times[1:]))), 2),
-              "tokens/s": round(rows / took), "share of memory rate": f"{floor / took:.0%}"}
-             for name, all_times in times.items()]
-    notes = (f"{model}, {rows} rows, {given} tokens given, the mean of the {steps} steps after the first, median of {repeats}. A "
-             f"step must read {read / 1e6:.0f} MB: {1000 * floor:.2f} ms.")
-    path = machine.save("generation", "Generation with a cache", table, {**machine.facts("torch", "transformers"), "threads": threads}, notes)
+    table = [
+        {
+            "model": name,
+            "ms a step": round(1000 * (took := float(np.median(all_times[1:]))), 2),
+            "tokens/s": round(rows / took),
+            "share of memory rate": f"{floor / took:.0%}",
+        }
+        for name, all_times in times.items()
+    ]
+    notes = (
+        f"{model}, {rows} rows, {given} tokens given, the mean of the {steps} steps after the first, median of {repeats}. A "
+        f"step must read {read / 1e6:.0f} MB: {1000 * floor:.2f} ms."
+    )
+    path = machine.save(
+        "generation",
+        "Generation with a cache",
+        table,
+        {**machine.facts("torch", "transformers"), "threads": threads},
+        notes,
+    )
     print(machine.table(table), notes, f"written to {path}", sep="\n")
 
 

@@ -51,8 +51,15 @@ def row(name: str, found: list) -> dict:
     """A line of the table."""
     counts, far = Counter(verdict.verdict for verdict, _ in found), [furthest(verdict) for verdict, _ in found]
     low, middle, high = np.quantile(far, [0.05, 0.5, 0.98])
-    return {"look": name, **{verdict: counts[verdict] for verdict in VERDICTS}, "out, %": round(100 * counts[look.OUT] / len(found), 1),
-            "5 % below": f"{low:.2f}", "median": f"{middle:.2f}", "2 % above": f"{high:.2f}", "largest": f"{max(far):.2f}"}
+    return {
+        "look": name,
+        **{verdict: counts[verdict] for verdict in VERDICTS},
+        "out, %": round(100 * counts[look.OUT] / len(found), 1),
+        "5 % below": f"{low:.2f}",
+        "median": f"{middle:.2f}",
+        "2 % above": f"{high:.2f}",
+        "largest": f"{max(far):.2f}",
+    }
 
 
 def picture(found: dict[str, list]) -> Image.Image:
@@ -77,7 +84,9 @@ def picture(found: dict[str, list]) -> Image.Image:
 
 
 def main() -> None:
-    given = machine.arguments("look_check", policy="bc_cube", episodes=100, seed=20261127, range="evaluation", picture="")
+    given = machine.arguments(
+        "look_check", policy="bc_cube", episodes=100, seed=20261127, range="evaluation", picture=""
+    )
     if given["range"] not in RANGES:
         sys.exit(f"range={given['range']}: expected one of {', '.join(RANGES)}")
     seeds = RANGES[given["range"]](given["seed"], given["episodes"])
@@ -86,9 +95,11 @@ def main() -> None:
         sys.exit(look.unknown(given["policy"]).said)
     found = {shift or "nominal": judged(policy, shift, seeds) for shift in (None, *SHIFTS)}
     rows = [row(name, of) for name, of in found.items()]
-    notes = (f"{given['policy']} in {policy.env}, {given['episodes']} episodes of {look.FRAMES} frames each at {given['range']} seeds "
-             f"(seed={given['seed']}); doubtful above {look.DOUBTFUL:g}, out above {look.FAR:g} of the distance that 99 % of the training "
-             "pictures stay within. The last four columns are the furthest statistic of an episode, without the codes.")
+    notes = (
+        f"{given['policy']} in {policy.env}, {given['episodes']} episodes of {look.FRAMES} frames each at {given['range']} seeds "
+        f"(seed={given['seed']}); doubtful above {look.DOUBTFUL:g}, out above {look.FAR:g} of the distance that 99 % of the training "
+        "pictures stay within. The last four columns are the furthest statistic of an episode, without the codes."
+    )
     name = f"look_check-{given['policy'].strip('/').replace('/', '-')}-{given['range']}"
     path = machine.save(name, "The look check's confusion table", rows, machine.facts("torch", "mujoco"), notes)
     if given["picture"]:

@@ -14,12 +14,29 @@ RESULTS = Path(__file__).parent / "results"
 
 def facts(*packages: str) -> dict:
     """Processor, cores, date, commit and the versions of `packages`."""
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")), platform.processor()) if os.path.exists("/proc/cpuinfo") else ""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True,
-                            cwd=Path(__file__).parent).stdout.strip()
-    return {"date": datetime.date.today().isoformat(), "commit": commit, "cpu": cpu or platform.machine(),
-            "cores": os.cpu_count(), "python": platform.python_version(), **{p: _version(p) for p in packages}}
+    cpu = (
+        next(
+            (
+                line.split(":")[1].strip()
+                for line in Path("/proc/cpuinfo").read_text().splitlines()
+                if line.startswith("model name")
+            ),
+            platform.processor(),
+        )
+        if os.path.exists("/proc/cpuinfo")
+        else ""
+    )
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
+    ).stdout.strip()
+    return {
+        "date": datetime.date.today().isoformat(),
+        "commit": commit,
+        "cpu": cpu or platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **{p: _version(p) for p in packages},
+    }
 
 
 def arguments(script: str, **defaults) -> dict:

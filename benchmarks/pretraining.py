@@ -29,11 +29,21 @@ def llama(config):
     """Hugging Face's Llama of the same shape."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    return LlamaForCausalLM(LlamaConfig(
-        vocab_size=config.vocab_size, hidden_size=config.width, intermediate_size=config.intermediate,
-        num_hidden_layers=config.layers, num_attention_heads=config.heads, num_key_value_heads=config.heads,
-        rms_norm_eps=config.norm_eps, rope_theta=config.rope_theta, tie_word_embeddings=config.tied,
-        attn_implementation="sdpa", max_position_embeddings=8192))
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=config.vocab_size,
+            hidden_size=config.width,
+            intermediate_size=config.intermediate,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.heads,
+            num_key_value_heads=config.heads,
+            rms_norm_eps=config.norm_eps,
+            rope_theta=config.rope_theta,
+            tie_word_embeddings=config.tied,
+            attn_implementation="sdpa",
+            max_position_embeddings=8192,
+        )
+    )
 
 
 def hugging_face(config):
@@ -109,20 +119,37 @@ def main(model: str, layers: int, tokens: int, rows: int, steps: int, threads: i
     table = []
     for name, step in all_steps.items():
         best = float(np.median(step.times[2:]))
-        table.append({
-            "model": name, "parameters": f"{count[name]:,}", "tokens/s": round(rows * tokens / best),
-            "ms a step": round(1000 * best, 1), "share of matmul rate": f"{cost / best / peak:.0%}",
-            "memory of a step GB": round(step.memory_gb(), 2),
-        })
+        table.append(
+            {
+                "model": name,
+                "parameters": f"{count[name]:,}",
+                "tokens/s": round(rows * tokens / best),
+                "ms a step": round(1000 * best, 1),
+                "share of matmul rate": f"{cost / best / peak:.0%}",
+                "memory of a step GB": round(step.memory_gb(), 2),
+            }
+        )
         gc.collect()
     ratio = table[0]["tokens/s"] / table[1]["tokens/s"]
-    notes = (f"{model} width, {config.layers} layers, {rows} × {tokens} tokens, {dtype}, median of {steps} alternating steps. A "
-             f"matrix product reaches {peak / 1e9:.0f} GFLOP/s. Toto over Llama: {ratio:.2f}×.")
+    notes = (
+        f"{model} width, {config.layers} layers, {rows} × {tokens} tokens, {dtype}, median of {steps} alternating steps. A "
+        f"matrix product reaches {peak / 1e9:.0f} GFLOP/s. Toto over Llama: {ratio:.2f}×."
+    )
     facts = {**machine.facts("torch", "transformers"), "threads": threads, "device": device}
     path = machine.save("pretraining", "A training step", table, facts, notes)
     print(machine.table(table), notes, f"written to {path}", sep="\n")
 
 
 if __name__ == "__main__":
-    main(**machine.arguments("pretraining", model="base", layers=4, tokens=1024, rows=1, steps=8, threads=os.cpu_count() or 1,
-                             device="cpu"))
+    main(
+        **machine.arguments(
+            "pretraining",
+            model="base",
+            layers=4,
+            tokens=1024,
+            rows=1,
+            steps=8,
+            threads=os.cpu_count() or 1,
+            device="cpu",
+        )
+    )

@@ -54,7 +54,7 @@ def ours_vector(name: str, seconds: float, workers: int, slots: int = 32) -> flo
             _, _, terminated, truncated, _ = vec.step(rng.uniform(-1, 1, (slots, vec.action_dim)))
             over = np.flatnonzero(terminated | truncated)
             if len(over):
-                vec.reset(rng.integers(2 ** 31, size=len(over)), over)
+                vec.reset(rng.integers(2**31, size=len(over)), over)
 
         return slots * rate(step, seconds)
 
@@ -76,8 +76,17 @@ def robosuite_lift(seconds: float, shadows: bool) -> tuple[float, float, float]:
     """(steps/s, control Hz, physics step in s)."""
     import robosuite
 
-    env = robosuite.make("Lift", robots="Panda", has_renderer=False, has_offscreen_renderer=True, use_camera_obs=True,
-                         camera_names="robot0_eye_in_hand", camera_heights=128, camera_widths=128, horizon=10 ** 9)
+    env = robosuite.make(
+        "Lift",
+        robots="Panda",
+        has_renderer=False,
+        has_offscreen_renderer=True,
+        use_camera_obs=True,
+        camera_names="robot0_eye_in_hand",
+        camera_heights=128,
+        camera_widths=128,
+        horizon=10**9,
+    )
     if not shadows:
         plain = env._initialize_sim
 
@@ -108,9 +117,16 @@ def main(seconds: float) -> None:
     rows = []
 
     def add(what, processes, steps_s, hz, dt):
-        rows.append({"environment": what, "processes": processes, "steps/s": round(steps_s, 1),
-                     "control Hz": round(hz, 1), "physics step ms": round(1000 * dt, 3),
-                     "simulated s/s": round(steps_s / hz, 1)})
+        rows.append(
+            {
+                "environment": what,
+                "processes": processes,
+                "steps/s": round(steps_s, 1),
+                "control Hz": round(hz, 1),
+                "physics step ms": round(1000 * dt, 3),
+                "simulated s/s": round(steps_s / hz, 1),
+            }
+        )
         print(rows[-1], file=sys.stderr, flush=True)
 
     for name in envs.names():
@@ -128,8 +144,10 @@ def main(seconds: float) -> None:
                 speed, hz, dt = alone.apply(robosuite_lift, (seconds, shadows))
             add("robosuite Lift/Panda" + ("" if shadows else ", shadows off"), 1, speed, hz, dt)
         ours = next(r["steps/s"] for r in rows if r["environment"] == "franka_pick" and r["processes"] == 1)
-        notes += (f" franka_pick over robosuite, one process each: {ours / rows[-2]['steps/s']:.1f}× as it comes, "
-                  f"{ours / rows[-1]['steps/s']:.1f}× with shadows off.")
+        notes += (
+            f" franka_pick over robosuite, one process each: {ours / rows[-2]['steps/s']:.1f}× as it comes, "
+            f"{ours / rows[-1]['steps/s']:.1f}× with shadows off."
+        )
         with get_context("spawn").Pool(1) as alone:
             add("panda_lift (backend=robosuite)", 1, *alone.apply(lift_behind_our_adapter, (seconds,)))
     except ImportError:
@@ -137,7 +155,13 @@ def main(seconds: float) -> None:
     try:
         speed, device = batch_in_warp("franka_pick", seconds, slots=8)
         one = envs.make("franka_pick", render=False)
-        add(f"franka_pick, no drawing, 8 slots in mujoco_warp on {device}", 1, speed, one.control_hz, one.protocol.physics_dt_s)
+        add(
+            f"franka_pick, no drawing, 8 slots in mujoco_warp on {device}",
+            1,
+            speed,
+            one.control_hz,
+            one.protocol.physics_dt_s,
+        )
     except envs.EnvError:
         notes += " MuJoCo Warp is not installed."
     facts = machine.facts("mujoco", "robosuite", "numpy")

@@ -36,9 +36,9 @@ def rate(read: Callable[[int], object], order: np.ndarray, seconds: float) -> fl
     for _ in range(5):
         start, count = time.perf_counter(), 0
         while time.perf_counter() - start < seconds / 5:
-            for row in order[at:at + 20]:
+            for row in order[at : at + 20]:
                 read(int(row))
-            count += len(order[at:at + 20])
+            count += len(order[at : at + 20])
             at = at + 20 if at + 20 < len(order) else 0
         rates.append(count / (time.perf_counter() - start))
     return float(np.median(rates))
@@ -48,7 +48,7 @@ def make_store(folder: Path, codes: np.ndarray) -> TokenStore:
     names = [f"{i:05d}-000000000000" for i in range(len(codes) // SHARD_ROWS)]
     row = {"source": "x", "kind": "video", "first_s": 0.0, "last_s": 2.0}
     for i, name in enumerate(names):
-        write_shard(folder, name, codes[i * SHARD_ROWS:(i + 1) * SHARD_ROWS], [row] * SHARD_ROWS, [])
+        write_shard(folder, name, codes[i * SHARD_ROWS : (i + 1) * SHARD_ROWS], [row] * SHARD_ROWS, [])
     write_index(folder, {"frames": FRAMES, "tokens_per_frame": TOKENS, "vocab_size": VOCAB, "tokenizer": "none"}, names)
     return TokenStore(folder)
 
@@ -56,8 +56,14 @@ def make_store(folder: Path, codes: np.ndarray) -> TokenStore:
 def make_zarr(folder: Path, codes: np.ndarray, compressed: bool):
     import zarr
 
-    array = zarr.create_array(str(folder), shape=codes.shape, dtype="uint16", chunks=(1, FRAMES, TOKENS),
-                              shards=(SHARD_ROWS, FRAMES, TOKENS), compressors="auto" if compressed else None)
+    array = zarr.create_array(
+        str(folder),
+        shape=codes.shape,
+        dtype="uint16",
+        chunks=(1, FRAMES, TOKENS),
+        shards=(SHARD_ROWS, FRAMES, TOKENS),
+        compressors="auto" if compressed else None,
+    )
     array[:] = codes
     return array
 
@@ -94,9 +100,16 @@ def measure(folder: Path, count: int, seconds: float) -> tuple[list[dict], list[
 
     def add(what: str, order: str, rows_s: float, size: int) -> None:
         floor = rows_s if "floor" in what else next((r for r in table if r["order"] == order), table[0])["rows/s"]
-        table.append({"read from": what, "order": order, "rows/s": round(rows_s),
-                      "M tokens/s": round(rows_s * FRAMES * TOKENS / 1e6, 1),
-                      "share of the floor": f"{rows_s / floor:.1%}", "MB on disk": round(size / 1e6)})
+        table.append(
+            {
+                "read from": what,
+                "order": order,
+                "rows/s": round(rows_s),
+                "M tokens/s": round(rows_s * FRAMES * TOKENS / 1e6, 1),
+                "share of the floor": f"{rows_s / floor:.1%}",
+                "MB on disk": round(size / 1e6),
+            }
+        )
         print(table[-1], file=sys.stderr, flush=True)
 
     for order, name in ((shuffled, "random"), (in_order, "in order")):
@@ -135,8 +148,10 @@ def main(seconds: float, rows: int) -> None:
         sys.exit(f"rows: expected a multiple of {SHARD_ROWS}, got {rows}")
     with tempfile.TemporaryDirectory() as folder:
         table, absent = measure(Path(folder), rows, seconds)
-    notes = (f"{rows} rows; median of five windows each, one process, files in the page cache. Shares are of the copy "
-             "rate of the same order (a shuffled buffer: of random).")
+    notes = (
+        f"{rows} rows; median of five windows each, one process, files in the page cache. Shares are of the copy "
+        "rate of the same order (a shuffled buffer: of random)."
+    )
     if absent:
         notes += f" Not installed, so not compared: {', '.join(absent)} (pip install {' '.join(absent)})."
     facts = machine.facts("numpy", "torch", "zarr", "webdataset")

@@ -33,7 +33,7 @@ def make_films(folder: Path, videos: int, seconds: int, size: int) -> list[Path]
         noise = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(i))
         large = F.interpolate(noise, 2 * size, mode="bicubic").clamp(0, 1)[0].permute(1, 2, 0).mul(255).byte().numpy()
         at = (size / 2 * (1 + np.sin(np.linspace(0, 6, 30 * seconds)))).astype(int)
-        write_video(folder / f"{i:03d}.mp4", np.stack([large[y:y + size, y:y + size] for y in at]), fps=30)
+        write_video(folder / f"{i:03d}.mp4", np.stack([large[y : y + size, y : y + size] for y in at]), fps=30)
     return sorted(folder.iterdir())
 
 
@@ -50,7 +50,7 @@ def plain_loop(films: list[Path], tokenizer, out: Path) -> int:
     for film in films:
         frames = [torch.from_numpy(x) for i, x in enumerate(pictures(film)) if i % STRIDE == 0]
         for start in range(0, len(frames) - ROW + 1, ROW):
-            row = torch.stack(frames[start:start + ROW]).permute(0, 3, 1, 2).float()
+            row = torch.stack(frames[start : start + ROW]).permute(0, 3, 1, 2).float()
             row = F.interpolate(row, IMAGE, mode="bilinear", antialias=True).round().byte().permute(0, 2, 3, 1)
             np.save(out / f"{film.stem}-{start}.npy", tokenizer.encode(row).numpy())
             count += ROW
@@ -65,8 +65,14 @@ def main(videos: int, seconds: int, size: int) -> None:
         films = make_films(folder / "films", videos, seconds, size)
 
         def add(what: str, processes: int, frames: int, took_s: float) -> float:
-            rows.append({"pipeline": what, "processes": processes, "frames/s": round(frames / took_s),
-                         "films' seconds a second": round(frames * STRIDE / 30 / took_s)})
+            rows.append(
+                {
+                    "pipeline": what,
+                    "processes": processes,
+                    "frames/s": round(frames / took_s),
+                    "films' seconds a second": round(frames * STRIDE / 30 / took_s),
+                }
+            )
             print(rows[-1], file=sys.stderr, flush=True)
             return took_s / frames
 
@@ -93,9 +99,13 @@ def main(videos: int, seconds: int, size: int) -> None:
             tokenizer.encode(batch)
         encode = (time.perf_counter() - start) / 20 / ROW
         floor = add("floor: decoding and encoding only", cores, cores, decode + encode)
-    notes = (f"{videos} films of {seconds} s, {size} px. On one core a frame that is encoded costs {1000 * decode:.1f} ms of decoding "
-             f"({STRIDE} frames) and {1000 * encode:.1f} ms of encoding. {loop / ours:.2f}× the loop, {floor / ours:.0%} of the floor.")
-    path = machine.save("tokenizing", "From video files to tokens", rows, {**machine.facts("torch", "av"), "threads": cores}, notes)
+    notes = (
+        f"{videos} films of {seconds} s, {size} px. On one core a frame that is encoded costs {1000 * decode:.1f} ms of decoding "
+        f"({STRIDE} frames) and {1000 * encode:.1f} ms of encoding. {loop / ours:.2f}× the loop, {floor / ours:.0%} of the floor."
+    )
+    path = machine.save(
+        "tokenizing", "From video files to tokens", rows, {**machine.facts("torch", "av"), "threads": cores}, notes
+    )
     print(machine.table(rows), notes, f"written to {path}", sep="\n")
 
 

@@ -70,9 +70,12 @@ def repeated(originals: list[dict], frames: int) -> Iterator[dict[str, np.ndarra
     while steps < frames:
         rng, episode = np.random.default_rng(at), originals[at % len(originals)]
         rgb = np.roll(episode["rgb_wrist"], rng.integers(-6, 7, 2), (1, 2)).astype(np.int16) + rng.integers(-12, 13)
-        made = {key: episode[key] + rng.normal(0, 0.01, episode[key].shape).astype(np.float32) for key in ("proprio", "action")}
+        made = {
+            key: episode[key] + rng.normal(0, 0.01, episode[key].shape).astype(np.float32)
+            for key in ("proprio", "action")
+        }
         made["rgb_wrist"] = np.clip(rgb, 0, 255).astype(np.uint8)
-        made = {key: value[:frames - steps] for key, value in made.items()}
+        made = {key: value[: frames - steps] for key, value in made.items()}
         steps, at = steps + len(made["action"]), at + 1
         yield made
 
@@ -81,7 +84,7 @@ def write_all(folder: Path, frames: int) -> None:
     """The same episodes in every layout, and the frames themselves; says on stderr how long each took."""
     originals = recorded(ORIGINALS)
     attrs = attributes_of("franka_cube", {"image_size": SIDE}, ("wrist",), {})
-    attrs["proprio_names"] = indexed("proprio", originals[0]["proprio"].shape[1])   # one data set of HDF5
+    attrs["proprio_names"] = indexed("proprio", originals[0]["proprio"].shape[1])  # one data set of HDF5
 
     def store():
         with DemoWriter(folder / "store", attrs) as writer, open(folder / "raw", "wb") as raw:
@@ -98,9 +101,13 @@ def write_all(folder: Path, frames: int) -> None:
     def export(module, path: str, images: str = "png"):
         module.write(native.read(folder / "store", Options()), folder / path, Options(images=images))
 
-    for name, job in {"our store": store, "AV1": partial(export, lerobot_v3, "av1", "av1"),
-                      "H.264": partial(export, lerobot_v3, "h264", "h264"),
-                      "HDF5, gzip": partial(export, robomimic_hdf5, "gzip.hdf5"), "HDF5": plain_hdf5}.items():
+    for name, job in {
+        "our store": store,
+        "AV1": partial(export, lerobot_v3, "av1", "av1"),
+        "H.264": partial(export, lerobot_v3, "h264", "h264"),
+        "HDF5, gzip": partial(export, robomimic_hdf5, "gzip.hdf5"),
+        "HDF5": plain_hdf5,
+    }.items():
         start = time.perf_counter()
         job()
         print(f"{name} written in {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
@@ -112,8 +119,10 @@ def write_all(folder: Path, frames: int) -> None:
 def open_store(path: Path) -> tuple[Window, Window]:
     demos = DemoSet(path)
     get = lambda key, i, start: demos.slice(key, i, start, start + STEPS)
-    return (lambda i, start: (get("rgb_wrist", i, start),),
-            lambda i, start: (get("proprio", i, start), get("action", i, start)))
+    return (
+        lambda i, start: (get("rgb_wrist", i, start),),
+        lambda i, start: (get("proprio", i, start), get("action", i, start)),
+    )
 
 
 def open_lerobot(path: Path) -> tuple[Window, Window]:
@@ -136,9 +145,11 @@ def open_lerobot(path: Path) -> tuple[Window, Window]:
 
 def open_hdf5(path: Path) -> tuple[Window, Window]:
     data = h5py.File(path)["data"]
-    get = lambda key, i, start: data[f"demo_{i}/{key}"][start:start + STEPS]
-    return (lambda i, start: (get("obs/wrist_image", i, start),),
-            lambda i, start: (get("obs/proprio", i, start), get("actions", i, start)))
+    get = lambda key, i, start: data[f"demo_{i}/{key}"][start : start + STEPS]
+    return (
+        lambda i, start: (get("obs/wrist_image", i, start),),
+        lambda i, start: (get("obs/proprio", i, start), get("actions", i, start)),
+    )
 
 
 def open_raw(path: Path) -> tuple[Window, None]:
@@ -146,13 +157,17 @@ def open_raw(path: Path) -> tuple[Window, None]:
     frames = np.memmap(path, np.uint8, "r").reshape(-1, SIDE, SIDE, 3)
     starts = DemoSet(path.parent / "store")
     starts = np.cumsum(starts.lengths) - starts.lengths
-    return (lambda i, start: (frames[starts[i] + start:starts[i] + start + STEPS].copy(),)), None
+    return (lambda i, start: (frames[starts[i] + start : starts[i] + start + STEPS].copy(),)), None
 
 
 READERS = {
-    "raw frames (the floor)": ("raw", open_raw), "our store": ("store", open_store),
-    "LeRobot MP4, AV1": ("av1", open_lerobot), "LeRobot MP4, H.264": ("h264", open_lerobot),
-    "HDF5": ("plain.hdf5", open_hdf5), "HDF5, gzip": ("gzip.hdf5", open_hdf5)}
+    "raw frames (the floor)": ("raw", open_raw),
+    "our store": ("store", open_store),
+    "LeRobot MP4, AV1": ("av1", open_lerobot),
+    "LeRobot MP4, H.264": ("h264", open_lerobot),
+    "HDF5": ("plain.hdf5", open_hdf5),
+    "HDF5, gzip": ("gzip.hdf5", open_hdf5),
+}
 
 
 def places(lengths: np.ndarray, seed: int) -> Iterator[tuple[int, int]]:
@@ -217,10 +232,14 @@ def in_memory(folder: Path) -> dict[str, tuple[Demonstrations, float]]:
     proprio, action = (torch.from_numpy(np.concatenate([e[key] for e in small])) for key in ("proprio", "action"))
     lengths = [int(n) for n in demos.lengths]
     made = lambda n: torch.randn(n, *FEATURE).half()
-    features = torch.cat([cache.get(str(i), (n, *FEATURE), torch.float16, partial(made, n)) for i, n in enumerate(lengths)])
+    features = torch.cat(
+        [cache.get(str(i), (n, *FEATURE), torch.float16, partial(made, n)) for i, n in enumerate(lengths)]
+    )
     frames = torch.from_numpy(np.fromfile(folder / "raw", np.uint8).reshape(-1, SIDE, SIDE, 3))
-    return {"cached features": (Demonstrations(features, proprio, action, action, lengths), on_disk(folder / "cache")),
-            "RGB": (Demonstrations(frames, proprio, action, action, lengths), 0.0)}
+    return {
+        "cached features": (Demonstrations(features, proprio, action, action, lengths), on_disk(folder / "cache")),
+        "RGB": (Demonstrations(frames, proprio, action, action, lengths), 0.0),
+    }
 
 
 def one_batch(demos: Demonstrations, draw: torch.Generator) -> None:
@@ -246,9 +265,16 @@ def measure(folder: Path, frames: int, seconds: float, processes: int) -> list[d
 
     def add(what: str, data: str, rate: float, ms: float, size: float) -> None:
         floor = table[0]["windows/s"] if table else rate
-        table.append({"read from": what, "data": data, "windows/s": round(rate, 1), "ms of processor a window": round(ms, 3),
-                      "share of the floor": f"{rate / floor:.1%}" if data == "RGB" else "",
-                      "MB on disk": round(size / 1e6, 1) if size else ""})
+        table.append(
+            {
+                "read from": what,
+                "data": data,
+                "windows/s": round(rate, 1),
+                "ms of processor a window": round(ms, 3),
+                "share of the floor": f"{rate / floor:.1%}" if data == "RGB" else "",
+                "MB on disk": round(size / 1e6, 1) if size else "",
+            }
+        )
         print(table[-1], file=sys.stderr, flush=True)
 
     for name, (file, opened) in READERS.items():
@@ -258,7 +284,13 @@ def measure(folder: Path, frames: int, seconds: float, processes: int) -> list[d
         for kind, data in enumerate(("RGB", "proprio and action")):
             if kind == 0 or opened is not open_raw:
                 rate, ms = on_processes(folder, name, kind, seconds, processes)
-                add(f"disk: {name}", data, rate, ms, 0 if kind else on_disk(path) if path.is_dir() else path.stat().st_size)
+                add(
+                    f"disk: {name}",
+                    data,
+                    rate,
+                    ms,
+                    0 if kind else on_disk(path) if path.is_dir() else path.stat().st_size,
+                )
     torch.set_num_threads(processes)
     for data, (demos, size) in in_memory(folder).items():
         batch = partial(one_batch, demos, torch.Generator().manual_seed(0))
@@ -270,10 +302,12 @@ def measure(folder: Path, frames: int, seconds: float, processes: int) -> list[d
 
 def main(frames: int, seconds: float, processes: int, folder: str) -> None:
     if frames < 10 * STEPS or processes < 1 or seconds <= 0:
-        sys.exit(f"expected frames >= {10 * STEPS}, processes >= 1 and seconds > 0, got {frames}, {processes} and {seconds}")
+        sys.exit(
+            f"expected frames >= {10 * STEPS}, processes >= 1 and seconds > 0, got {frames}, {processes} and {seconds}"
+        )
     place = Path(folder, str(frames)) if folder else Path(tempfile.mkdtemp(prefix="windows-"))
     if folder and place.exists() and not (place / WRITTEN).exists():
-        shutil.rmtree(place)                                        # half-written
+        shutil.rmtree(place)  # half-written
     place.mkdir(parents=True, exist_ok=True)
     try:
         table = measure(place, frames, seconds, processes)
@@ -282,9 +316,11 @@ def main(frames: int, seconds: float, processes: int, folder: str) -> None:
             shutil.rmtree(place)
     window_mb = STEPS * SIDE * SIDE * 3 / 1e6
     copied = table[0]["windows/s"] * window_mb / 1000
-    notes = (f"{frames} steps: {ORIGINALS} rendered episodes repeated with small changes, so they compress better than "
-             f"a real camera's. {processes} processes, files in the page cache. An RGB window is {window_mb:.2f} MB; the floor "
-             f"copies {copied:.1f} GB/s of them out of the page cache. Sizes are of whole sets.")
+    notes = (
+        f"{frames} steps: {ORIGINALS} rendered episodes repeated with small changes, so they compress better than "
+        f"a real camera's. {processes} processes, files in the page cache. An RGB window is {window_mb:.2f} MB; the floor "
+        f"copies {copied:.1f} GB/s of them out of the page cache. Sizes are of whole sets."
+    )
     facts = machine.facts("numpy", "torch", "zarr", "av", "h5py")
     path = machine.save("windows", "Random windows of demonstrations", table, facts, notes)
     print(machine.table(table), notes, f"written to {path}", sep="\n")

@@ -30,8 +30,13 @@ from demos.formats.source import Imported, Options, with_range
 from toto_robot import atomic, door
 from toto_robot.errors import unknown
 
-FORMATS = {"zarr": "native", "lerobot": "lerobot_v3", "robomimic": "robomimic_hdf5", "diffusion_policy": "diffusion_zarr",
-           "rlds": "rlds"}
+FORMATS = {
+    "zarr": "native",
+    "lerobot": "lerobot_v3",
+    "robomimic": "robomimic_hdf5",
+    "diffusion_policy": "diffusion_zarr",
+    "rlds": "rlds",
+}
 """Name → module of demos.formats, in the order in which a source is tried."""
 TARGETS = ("lerobot", "robomimic", "diffusion_policy", "zarr")
 IMAGES = ("png", "av1", "h264")
@@ -90,15 +95,25 @@ def main(cfg: ConvertConfig) -> dict:
     if dst.exists() and not cfg.overwrite:
         raise DemoError(f"{dst} exists; give another destination, or overwrite=true to replace it")
     if dst.exists() and not any(_module(name).looks(dst) for name in FORMATS):
-        raise DemoError(f"{dst} is not a set of demonstrations, and overwrite=true replaces nothing else; give another "
-                        "destination")
+        raise DemoError(
+            f"{dst} is not a set of demonstrations, and overwrite=true replaces nothing else; give another destination"
+        )
     source = _prepared(_module(kind).read(src, options), cfg)
     if missing := source.facts.get("missing"):
         print(f"{src} is not complete: {missing}. The others are converted.", file=sys.stderr)
     with staged(dst) as temporary:
         report = _module(cfg.to).write(_counted(source), temporary, options)
-    return {"from": kind, "to": cfg.to, "path": str(dst), "episodes": report.episodes, "steps": report.steps,
-            "kept": report.kept, "dropped": [*source.dropped, *report.dropped], "changed": report.changed, "facts": source.facts}
+    return {
+        "from": kind,
+        "to": cfg.to,
+        "path": str(dst),
+        "episodes": report.episodes,
+        "steps": report.steps,
+        "kept": report.kept,
+        "dropped": [*source.dropped, *report.dropped],
+        "changed": report.changed,
+        "facts": source.facts,
+    }
 
 
 def detect(path: Path) -> str:
@@ -109,8 +124,10 @@ def detect(path: Path) -> str:
         if _module(name).looks(path):
             return name
     inside = sorted(p.name for p in path.iterdir())[:6] if path.is_dir() else []
-    raise DemoError(f"{path} is none of {', '.join(FORMATS)}: expected zarr.json of our store, meta/info.json, .hdf5 files, "
-                    f".zgroup with data and meta, or .tfrecord shards; found {', '.join(inside) or 'nothing of the kind'}")
+    raise DemoError(
+        f"{path} is none of {', '.join(FORMATS)}: expected zarr.json of our store, meta/info.json, .hdf5 files, "
+        f".zgroup with data and meta, or .tfrecord shards; found {', '.join(inside) or 'nothing of the kind'}"
+    )
 
 
 @contextlib.contextmanager

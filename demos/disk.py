@@ -83,8 +83,10 @@ class Lock:
         except OSError as error:
             holder = os.read(self._handle, 32).decode(errors="replace").strip() or "?"
             os.close(self._handle)
-            raise DemoError(f"{root} is being written by process {holder}; wait for it, end it, or record to another "
-                            "path and merge later. Reading needs no lock.") from error
+            raise DemoError(
+                f"{root} is being written by process {holder}; wait for it, end it, or record to another "
+                "path and merge later. Reading needs no lock."
+            ) from error
         os.truncate(self._handle, 0)
         os.write(self._handle, str(os.getpid()).encode())
 

@@ -78,7 +78,9 @@ def main(cfg: InspectConfig) -> dict:
         for sentence in damage:
             print(f"damage: {sentence}", file=sys.stderr)
         door.print_json(result)
-        unread = "" if summary else " No statistics are given and no report is written for a set that can't be read whole."
+        unread = (
+            "" if summary else " No statistics are given and no report is written for a set that can't be read whole."
+        )
         raise Damaged(f"{cfg.path} is damaged in {len(damage)} place{'s' * (len(damage) > 1)}, named above.{unread}")
     return result
 
@@ -93,14 +95,16 @@ def _write_page(path: str, page: str) -> None:
 def _print_table(cfg: InspectConfig, demos: DemoSet, summary: dict) -> None:
     won = "" if summary["successes"] is None else f", {summary['successes']} successes"
     late = "" if summary["dropped_frames"] is None else f", {summary['dropped_frames']} dropped frames"
-    title = (f"{cfg.path}: {summary['episodes']} episodes{won}, {summary['steps']} steps, {summary['seconds']:.1f} s at "
-             f"{summary['control_hz']:g} Hz{late}, {summary['size_mb']:.1f} MB")
+    title = (
+        f"{cfg.path}: {summary['episodes']} episodes{won}, {summary['steps']} steps, {summary['seconds']:.1f} s at "
+        f"{summary['control_hz']:g} Hz{late}, {summary['size_mb']:.1f} MB"
+    )
     keys = "; ".join(f"{k} {v['dtype']} {tuple(v['step'])}" for k, v in summary["keys"].items())
     table = Table()
     names = ("episode", "length", "success", "seed", "return", "measured_hz", "dropped")
     for name in names:
         table.add_column(name, justify="right")
-    for row in summary["per_episode"][:cfg.rows]:
+    for row in summary["per_episode"][: cfg.rows]:
         cells = [row[name] for name in names]
         table.add_row(*("–" if c is None else f"{c:.2f}" if isinstance(c, float) else str(c) for c in cells))
     if demos.episodes > cfg.rows:

@@ -13,8 +13,20 @@ import numpy as np
 from demos.errors import DemoError
 from demos.teleop import DISCARD, DONE, QUIT, TAKE, Command
 
-AXES = {"w": (0, 1), "s": (0, -1), "a": (1, 1), "d": (1, -1), "r": (2, 1), "f": (2, -1),
-        "l": (3, 1), "j": (3, -1), "i": (4, 1), "k": (4, -1), "q": (5, 1), "e": (5, -1)}
+AXES = {
+    "w": (0, 1),
+    "s": (0, -1),
+    "a": (1, 1),
+    "d": (1, -1),
+    "r": (2, 1),
+    "f": (2, -1),
+    "l": (3, 1),
+    "j": (3, -1),
+    "i": (4, 1),
+    "k": (4, -1),
+    "q": (5, 1),
+    "e": (5, -1),
+}
 """Key → (axis, sign); axes 0-2 move forward, left, up; 3-5 turn about them."""
 EVENTS = {"t": TAKE, "\r": DONE, "\n": DONE, "\x7f": DISCARD, "\b": DISCARD, "\x1b": QUIT, "\x03": QUIT, "\x04": QUIT}
 
@@ -22,15 +34,19 @@ EVENTS = {"t": TAKE, "\r": DONE, "\n": DONE, "\x7f": DISCARD, "\b": DISCARD, "\x
 class Keyboard:
     """A `teleop.Source` on a terminal (or a pseudo-terminal)."""
 
-    help = ("w/s forward/back  a/d left/right  r/f up/down  q/e turn  i/k pitch  j/l roll  space gripper  "
-            "Enter done  Backspace discard  Esc quit")
+    help = (
+        "w/s forward/back  a/d left/right  r/f up/down  q/e turn  i/k pitch  j/l roll  space gripper  "
+        "Enter done  Backspace discard  Esc quit"
+    )
 
     def __init__(self, handle: int | None = None, hold_s: float = 0.15, clock=time.monotonic):
         """`hold_s`: how long a press lasts; above the terminal's repeat interval, so that a held key moves evenly."""
         self.handle = sys.stdin.fileno() if handle is None else handle
         if not os.isatty(self.handle):
-            raise DemoError("source=keyboard reads keys from a terminal, and standard input is none; run it in a terminal, "
-                            "or record with expert=scripted or policy=PATH")
+            raise DemoError(
+                "source=keyboard reads keys from a terminal, and standard input is none; run it in a terminal, "
+                "or record with expert=scripted or policy=PATH"
+            )
         self.hold_s, self.clock = hold_s, clock
         self._before = termios.tcgetattr(self.handle)
         tty.setcbreak(self.handle)

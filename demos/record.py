@@ -93,15 +93,19 @@ class RecordConfig(ArmKeys, FitKeys):
         if self.keep not in KEEP:
             raise UserError(f"keep={self.keep!r} does not exist. What exists: {', '.join(KEEP)}.")
         if min(self.episodes, self.num_envs) < 1 or self.seed < 0 or not 0 <= self.noise_std < 10:
-            raise UserError("expected episodes and num_envs >= 1, seed >= 0 and noise_std from 0 to 10, got "
-                            f"{self.episodes}, {self.num_envs}, {self.seed} and {self.noise_std}.")
+            raise UserError(
+                "expected episodes and num_envs >= 1, seed >= 0 and noise_std from 0 to 10, got "
+                f"{self.episodes}, {self.num_envs}, {self.seed} and {self.noise_std}."
+            )
         if "wrist" not in self.cameras:
             raise UserError(f"cameras={list(self.cameras)}: the wrist camera belongs to every set; add it.")
         if self.source != "simulation" and (self.policy or self.noise_std):
             raise UserError(f"source={self.source} has a person act: leave out policy= and noise_std=.")
         if (self.robot or self.robot_ip) and self.source == "simulation":
-            raise UserError("source=simulation acts in simulation. On an arm give source=guide, keyboard or spacemouse; a "
-                            "policy's episodes on an arm are recorded by deploy/run_real.py --record.")
+            raise UserError(
+                "source=simulation acts in simulation. On an arm give source=guide, keyboard or spacemouse; a "
+                "policy's episodes on an arm are recorded by deploy/run_real.py --record."
+            )
 
 
 def main(cfg: RecordConfig) -> dict:
@@ -131,9 +135,16 @@ def main(cfg: RecordConfig) -> dict:
                 _drive(cfg, options, writer, plan, bar.console)
     seconds, there = time.perf_counter() - began, DemoSet(cfg.out)
     success = there.meta("success") if there.episodes else np.zeros(0, bool)
-    return {"out": cfg.out, "episodes": there.episodes, "successes": int(success.sum()), "steps": there.steps,
-            "recorded": there.episodes - before, "attempts": plan.tried, "seconds": round(seconds, 2),
-            "steps_per_s": round((there.steps - steps) / seconds, 1)}
+    return {
+        "out": cfg.out,
+        "episodes": there.episodes,
+        "successes": int(success.sum()),
+        "steps": there.steps,
+        "recorded": there.episodes - before,
+        "attempts": plan.tried,
+        "seconds": round(seconds, 2),
+        "steps_per_s": round((there.steps - steps) / seconds, 1),
+    }
 
 
 def _record_on_arm(cfg: RecordConfig) -> dict:
@@ -141,8 +152,9 @@ def _record_on_arm(cfg: RecordConfig) -> dict:
         return guided_recording.record(cfg, cfg.env.name, cfg.out, cfg.episodes, cfg.resume)
     source = _source(cfg)
     try:
-        told, ending, why = teleop_session.record(cfg, source, cfg.env.name, cfg.out, cfg.episodes, cfg.resume, cfg.seed,
-                                                  cfg.speed_m_s)
+        told, ending, why = teleop_session.record(
+            cfg, source, cfg.env.name, cfg.out, cfg.episodes, cfg.resume, cfg.seed, cfg.speed_m_s
+        )
     finally:
         source.close()
     if ending.code:
@@ -163,7 +175,9 @@ def _check_notes(cfg: RecordConfig, old: dict | None, new: dict) -> None:
     differ = [key for key in new if (old or {}).get(key) != new[key]]
     if differ:
         said = "; ".join(f"{key}={(old or {}).get(key)!r} there, {new[key]!r} now" for key in differ)
-        raise UserError(f"{cfg.out} was recorded with other settings ({said}). Give the same, or record to another path.")
+        raise UserError(
+            f"{cfg.out} was recorded with other settings ({said}). Give the same, or record to another path."
+        )
 
 
 def _simulate(cfg: RecordConfig, fit: Fit, options: dict, writer: DemoWriter, plan: Plan, show) -> None:
@@ -174,14 +188,28 @@ def _simulate(cfg: RecordConfig, fit: Fit, options: dict, writer: DemoWriter, pl
     left = cfg.episodes - plan.kept
     if left < 1:
         return
-    vec = cfg.env.make_vec(min(cfg.num_envs, left), privileged=needs == "privileged",
-                           labeller=make_labeller(cfg.expert, cfg.env.name) if policy is None else None, snapshots=True,
-                           views=tuple(c for c in cfg.cameras if c != "wrist"), **options)
+    vec = cfg.env.make_vec(
+        min(cfg.num_envs, left),
+        privileged=needs == "privileged",
+        labeller=make_labeller(cfg.expert, cfg.env.name) if policy is None else None,
+        snapshots=True,
+        views=tuple(c for c in cfg.cameras if c != "wrist"),
+        **options,
+    )
     try:
         actor = policy or policies.ExpertPolicy()
-        record(vec, actor.act, writer, plan, seed=cfg.seed, seed_of=lambda i: training_seed(cfg.seed, i),
-               noise_std=cfg.noise_std, quiet_actions=cfg.env.binary_actions,
-               give_up=lambda tried, kept: tried >= 40 and kept < tried / 20, on_step=show)
+        record(
+            vec,
+            actor.act,
+            writer,
+            plan,
+            seed=cfg.seed,
+            seed_of=lambda i: training_seed(cfg.seed, i),
+            noise_std=cfg.noise_std,
+            quiet_actions=cfg.env.binary_actions,
+            give_up=lambda tried, kept: tried >= 40 and kept < tried / 20,
+            on_step=show,
+        )
     finally:
         vec.close()
         if policy is not None:
@@ -194,16 +222,31 @@ def _drive(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, con
         console.print(source.help)
         first = max(plan.recorded, default=-1) + 1
         plan.tried = teleoperate(
-            env, source, ScriptedPick().drive, writer, plan, seed_of=lambda i: training_seed(cfg.seed, i), first=first,
-            views=tuple(c for c in cfg.cameras if c != "wrist"), view=LiveView(cfg.live, window=True),
-            speed_m_s=cfg.speed_m_s, say=console.print)
+            env,
+            source,
+            ScriptedPick().drive,
+            writer,
+            plan,
+            seed_of=lambda i: training_seed(cfg.seed, i),
+            first=first,
+            views=tuple(c for c in cfg.cameras if c != "wrist"),
+            view=LiveView(cfg.live, window=True),
+            speed_m_s=cfg.speed_m_s,
+            say=console.print,
+        )
     finally:
         source.close()
 
 
 def _progress() -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                    TextColumn("{task.fields[tried]} attempts"), TimeRemainingColumn(), console=Console(file=sys.stderr))
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[tried]} attempts"),
+        TimeRemainingColumn(),
+        console=Console(file=sys.stderr),
+    )
 
 
 if __name__ == "__main__":

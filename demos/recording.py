@@ -28,14 +28,25 @@ def attributes_of(name: str, options: dict, cameras: tuple[str, ...], notes: dic
     size, joints = env.image_size, (*env.robot.arm_joints, *env.robot.finger_joints)
     environment = describe(env)
     return schema.attributes(
-        env=name, env_options=options, robot=env.robot.name, control_hz=env.control_hz,
+        env=name,
+        env_options=options,
+        robot=env.robot.name,
+        control_hz=env.control_hz,
         cameras={c: schema.intrinsics(size, size, float(env.model.camera(c).fovy[0])) for c in cameras},
         proprio_names=[f"q_{j}" for j in joints] + [f"dq_{j}" for j in joints],
         proprio_units="q: 2 (q - low) / (high - low) - 1 of the joint's range (rad; fingers m); dq: 0.1 x rad/s (fingers m/s)",
-        action=dict(names=list(env.action_names), low=-1.0, high=1.0,
-                    meaning=" ".join((type(env.protocol).__doc__ or "").split())),
+        action=dict(
+            names=list(env.action_names),
+            low=-1.0,
+            high=1.0,
+            meaning=" ".join((type(env.protocol).__doc__ or "").split()),
+        ),
         interface=schema.plain(replace(env.interface, cameras=tuple(_camera(env, c) for c in cameras))),
-        renderer=renderer(env.model), environment=environment, environment_fingerprint=fingerprint(environment), notes=notes)
+        renderer=renderer(env.model),
+        environment=environment,
+        environment_fingerprint=fingerprint(environment),
+        notes=notes,
+    )
 
 
 def _camera(env, name: str) -> CameraSpec:
@@ -87,9 +98,19 @@ def resumable(path, plan_of: Callable[[np.ndarray], Plan]) -> Plan:
     return plan_of(there.meta("index") if there.episodes else np.zeros(0, np.int64))
 
 
-def record(vec, act: Callable, writer: DemoWriter, plan: Plan, *, seed: int, seed_of: Callable[[int], int],
-           noise_std: float = 0.0, quiet_actions=(), give_up: Callable[[int, int], bool] = lambda tried, kept: False,
-           on_step: Callable[[Plan], object] = lambda plan: None) -> None:
+def record(
+    vec,
+    act: Callable,
+    writer: DemoWriter,
+    plan: Plan,
+    *,
+    seed: int,
+    seed_of: Callable[[int], int],
+    noise_std: float = 0.0,
+    quiet_actions=(),
+    give_up: Callable[[int, int], bool] = lambda tried, kept: False,
+    on_step: Callable[[Plan], object] = lambda plan: None,
+) -> None:
     """Run the attempts of `plan` in `vec` (made with `snapshots=True`) and append each kept one when it ends.
 
     `act(obs)` gives actions (n, A) for the running slots; it is told `slot` and `step` as in `policies.rollout.evaluate`. Executed is that plus Gaussian noise of `noise_std` (not on
@@ -127,8 +148,12 @@ def record(vec, act: Callable, writer: DemoWriter, plan: Plan, *, seed: int, see
         obs, reward, terminated, truncated, info = vec.step(applied, active)
         fresh = []
         for slot in np.flatnonzero(active):
-            row = {"action": actions[slot], "action_applied": applied[slot], "reward": reward[slot],
-                   "success": info["success"][slot]} | {key: value[slot] for key, value in _stored(before).items()}
+            row = {
+                "action": actions[slot],
+                "action_applied": applied[slot],
+                "reward": reward[slot],
+                "success": info["success"][slot],
+            } | {key: value[slot] for key, value in _stored(before).items()}
             for key, value in row.items():
                 tape[slot].setdefault(key, []).append(np.array(value))
             if not (terminated[slot] or truncated[slot]):
@@ -136,10 +161,14 @@ def record(vec, act: Callable, writer: DemoWriter, plan: Plan, *, seed: int, see
             index, attempt[slot] = int(attempt[slot]), -1
             if plan.end(bool(info["success"][slot])):
                 data = pack(tape[slot], vec.control_hz)
-                writer.append(data, {"seed": seed_of(index), "index": index, "look_seed": int(before["look_seed"][slot])})
+                writer.append(
+                    data, {"seed": seed_of(index), "index": index, "look_seed": int(before["look_seed"][slot])}
+                )
             elif give_up(plan.tried, plan.kept):
-                raise DemoError(f"{plan.tried} attempts and only {plan.kept} successes; record with keep=all, a better "
-                                "expert or policy, or less noise. What was recorded is kept.")
+                raise DemoError(
+                    f"{plan.tried} attempts and only {plan.kept} successes; record with keep=all, a better "
+                    "expert or policy, or less noise. What was recorded is kept."
+                )
             fresh.append(slot)
         started = [slot for slot in np.flatnonzero(attempt < 0) if begin(slot)] if fresh else []
         if started:

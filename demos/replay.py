@@ -88,25 +88,39 @@ def main(cfg: ReplayConfig) -> dict:
             rows.append(replay(demos, i, env, frames))
     if cfg.video and frames:
         write_video(cfg.video, np.stack(frames), fps=env.control_hz)
-    result = {"path": cfg.path, "mode": cfg.mode, "episodes": len(rows), "steps": sum(int(demos.lengths[i]) for i in chosen),
-              "differs": differs} | (_state_result if cfg.mode == "state" else _action_result)(rows)
+    result = {
+        "path": cfg.path,
+        "mode": cfg.mode,
+        "episodes": len(rows),
+        "steps": sum(int(demos.lengths[i]) for i in chosen),
+        "differs": differs,
+    } | (_state_result if cfg.mode == "state" else _action_result)(rows)
     if cfg.mode == "state" and result["exact"] is False and not [d for d in differs if not d.startswith("versions.")]:
         door.print_json(result)
         worst = max(rows, key=lambda row: max(row["diff"].values()))
-        raise NotExact(f"Episode {worst['episode']} of {cfg.path} does not replay exactly on the renderer it was recorded "
-                       f"with ({demos.attrs['renderer']}): greatest difference {worst['diff']}, first at step "
-                       f"{worst['first']}. Something that the fingerprint doesn't cover has changed"
-                       + (f"; {', '.join(differs)}." if differs else "."))
+        raise NotExact(
+            f"Episode {worst['episode']} of {cfg.path} does not replay exactly on the renderer it was recorded "
+            f"with ({demos.attrs['renderer']}): greatest difference {worst['diff']}, first at step "
+            f"{worst['first']}. Something that the fingerprint doesn't cover has changed"
+            + (f"; {', '.join(differs)}." if differs else ".")
+        )
     return result
 
 
 def _on_robot(cfg: ReplayConfig, demos: DemoSet, chosen) -> dict:
     rows, ending, why = on_robot(cfg.path, chosen, cfg)
     known = [row for row in rows if row["was"] is not None]
-    result = {"path": cfg.path, "mode": cfg.mode, "episodes": len(rows), "steps": sum(row["steps"] for row in rows),
-              "drift_rad": max((row["drift_rad"] for row in rows), default=None),
-              "successes": sum(row["success"] for row in rows), "success_known": len(known),
-              "success_reproduced": sum(row["success"] == row["was"] for row in known), "ending": ending.name.lower()}
+    result = {
+        "path": cfg.path,
+        "mode": cfg.mode,
+        "episodes": len(rows),
+        "steps": sum(row["steps"] for row in rows),
+        "drift_rad": max((row["drift_rad"] for row in rows), default=None),
+        "successes": sum(row["success"] for row in rows),
+        "success_known": len(known),
+        "success_reproduced": sum(row["success"] == row["was"] for row in known),
+        "ending": ending.name.lower(),
+    }
     if ending.code:
         door.print_json(result)
         raise ArmEnded(ending, why)
@@ -116,25 +130,35 @@ def _on_robot(cfg: ReplayConfig, demos: DemoSet, chosen) -> dict:
 def _environment(demos: DemoSet, cfg: ReplayConfig):
     name = demos.attrs.get("env")
     if name not in envs.names():
-        raise unknown("environment in the set's attributes", str(name), envs.names(),
-                      "Sets from elsewhere can be inspected, but not replayed.")
+        raise unknown(
+            "environment in the set's attributes",
+            str(name),
+            envs.names(),
+            "Sets from elsewhere can be inspected, but not replayed.",
+        )
     needed = (*STATE, "proprio") if cfg.mode == "state" else ()
     missing = [key for key in needed if key not in demos.keys]
     if missing and demos.episodes:
-        raise DemoError(f"{cfg.path} has no {', '.join(missing)}, which mode=state needs; it has {', '.join(demos.keys)}. "
-                        "Try mode=action.")
+        raise DemoError(
+            f"{cfg.path} has no {', '.join(missing)}, which mode=state needs; it has {', '.join(demos.keys)}. "
+            "Try mode=action."
+        )
     env = envs.make(name, **demos.attrs.get("env_options") or {})
     env.reset(seed=0)
     now = describe(env)
     if demos.attrs.get("environment_fingerprint") != fingerprint(now) and not cfg.force:
         what = difference(demos.attrs.get("environment") or {}, now)
         shown = "; ".join(what[:6]) + (f"; and {len(what) - 6} more" if len(what) > 6 else "")
-        raise UserError(f"{cfg.path} was recorded in another version of {name}: {shown or 'its description is missing'}. "
-                        "Go back to that version, record it again, or replay it as it is with force=true.")
+        raise UserError(
+            f"{cfg.path} was recorded in another version of {name}: {shown or 'its description is missing'}. "
+            "Go back to that version, record it again, or replay it as it is with force=true."
+        )
     if cfg.mode == "action" and demos.attrs["control_hz"] != env.control_hz and not cfg.force:
-        raise UserError(f"{cfg.path} has actions for {demos.attrs['control_hz']:g} Hz, and {name} takes them at "
-                        f"{env.control_hz:g} Hz: it was converted to another rate. Replay the original, use mode=state, or see "
-                        "what happens with force=true.")
+        raise UserError(
+            f"{cfg.path} has actions for {demos.attrs['control_hz']:g} Hz, and {name} takes them at "
+            f"{env.control_hz:g} Hz: it was converted to another rate. Replay the original, use mode=state, or see "
+            "what happens with force=true."
+        )
     return env
 
 
@@ -151,7 +175,7 @@ def _differs(demos: DemoSet, env) -> list[str]:
 
 
 def _snapshot(demos: DemoSet, i: int, data: dict, look_seed: np.ndarray, t: int, env) -> dict:
-    steps = t * round(env.control_hz / demos.attrs["control_hz"])   # of the environment; a set may have every k-th
+    steps = t * round(env.control_hz / demos.attrs["control_hz"])  # of the environment; a set may have every k-th
     success = bool(data["success"][t - 1]) if t and "success" in data else False
     return {key: data[key][t] for key in STATE} | {"steps": steps, "success": success, "look_seed": look_seed[i]}
 
@@ -165,8 +189,11 @@ def _replay_states(demos: DemoSet, i: int, env, frames: list | None) -> dict:
         obs = env.restore(_snapshot(demos, i, data, look_seed, t, env))
         for key in diff:
             height, width = data[key].shape[1:3] if key in pictures else (0, 0)
-            now = obs["proprio"] if key == "proprio" else (
-                obs["rgb"] if key == "rgb_wrist" else env.view(key.removeprefix("rgb_"), width, height))
+            now = (
+                obs["proprio"]
+                if key == "proprio"
+                else (obs["rgb"] if key == "rgb_wrist" else env.view(key.removeprefix("rgb_"), width, height))
+            )
             off = float(np.abs(now.astype(np.float64) - data[key][t]).max())
             diff[key] = max(diff[key], off)
             first = t if off and first is None else first
@@ -185,7 +212,9 @@ def _replay_actions(demos: DemoSet, i: int, env, frames: list | None) -> dict:
     elif "seed" in demos.meta_names:
         env.reset(seed=int(demos.meta("seed")[i]))
     else:
-        raise DemoError(f"{demos.path} has neither states ({', '.join(STATE)}) nor meta/seed: nothing says how an episode starts")
+        raise DemoError(
+            f"{demos.path} has neither states ({', '.join(STATE)}) nor meta/seed: nothing says how an episode starts"
+        )
     success = False
     for t, action in enumerate(actions):
         if "sim_state" in data:
@@ -212,16 +241,23 @@ def _frame(env, data: dict, t: int) -> np.ndarray:
 def _state_result(rows: list[dict]) -> dict:
     keys = sorted({key for row in rows for key in row["diff"]})
     worst = {key: max(row["diff"][key] for row in rows) for key in keys}
-    return {"exact": not any(worst.values()) if rows else None, "max_abs_diff": worst,
-            "inexact_episodes": [row["episode"] for row in rows if row["first"] is not None]}
+    return {
+        "exact": not any(worst.values()) if rows else None,
+        "max_abs_diff": worst,
+        "inexact_episodes": [row["episode"] for row in rows if row["first"] is not None],
+    }
 
 
 def _action_result(rows: list[dict]) -> dict:
     known = [row for row in rows if row["was"] is not None]
     drifts = [row["drift"] for row in rows if row["drift"] is not None]
-    return {"qpos_drift": max(drifts, default=None), "successes": sum(row["success"] for row in rows),
-            "success_reproduced": sum(row["success"] == row["was"] for row in known), "success_known": len(known),
-            "changed_episodes": [row["episode"] for row in known if row["success"] != row["was"]]}
+    return {
+        "qpos_drift": max(drifts, default=None),
+        "successes": sum(row["success"] for row in rows),
+        "success_reproduced": sum(row["success"] == row["was"] for row in known),
+        "success_known": len(known),
+        "changed_episodes": [row["episode"] for row in known if row["success"] != row["was"]],
+    }
 
 
 if __name__ == "__main__":

@@ -26,22 +26,38 @@ details{margin:.5em 0}figure{margin:1em 0}figcaption{color:#555}"""
 def report(demos: DemoSet, summary: dict, damage: list[str], shown: int = 8) -> str:
     """The page. `shown` episodes, evenly spaced, get pictures and curves; `damage` is what `verify` found."""
     picked = sorted(set(np.linspace(0, demos.episodes - 1, min(shown, demos.episodes)).round().astype(int).tolist()))
-    parts = [f"<h1>{_text(demos.path)}</h1>", _overview(demos, summary), _damage(damage),
-             "<h2>Lengths</h2>", histogram(demos.lengths, "steps"), _ranges(demos, summary), "<h2>Episodes</h2>"]
+    parts = [
+        f"<h1>{_text(demos.path)}</h1>",
+        _overview(demos, summary),
+        _damage(damage),
+        "<h2>Lengths</h2>",
+        histogram(demos.lengths, "steps"),
+        _ranges(demos, summary),
+        "<h2>Episodes</h2>",
+    ]
     parts += [_episode(demos, i) for i in picked]
     parts += ["<h2>Every episode</h2>", _table(summary["per_episode"]), "<h2>Attributes</h2>", _attributes(demos.attrs)]
-    return (f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(demos.path)}</title>'
-            f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n")
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(demos.path)}</title>'
+        f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+    )
 
 
 def _overview(demos: DemoSet, summary: dict) -> str:
     rate = summary["measured_hz"]
-    rows = {"environment": demos.attrs.get("env"), "robot": demos.attrs.get("robot"), "episodes": summary["episodes"],
-            "steps": summary["steps"], "successes": summary["successes"],
-            "length (min, mean, max)": _three(summary["length"]), "control rate (Hz)": summary["control_hz"],
-            "measured rate (Hz; min, mean, max)": _three(rate), "dropped frames": summary["dropped_frames"],
-            "size (MB)": summary["size_mb"],
-            "arrays": ", ".join(f"{key} {v['dtype']} {tuple(v['step'])}" for key, v in summary["keys"].items())}
+    rows = {
+        "environment": demos.attrs.get("env"),
+        "robot": demos.attrs.get("robot"),
+        "episodes": summary["episodes"],
+        "steps": summary["steps"],
+        "successes": summary["successes"],
+        "length (min, mean, max)": _three(summary["length"]),
+        "control rate (Hz)": summary["control_hz"],
+        "measured rate (Hz; min, mean, max)": _three(rate),
+        "dropped frames": summary["dropped_frames"],
+        "size (MB)": summary["size_mb"],
+        "arrays": ", ".join(f"{key} {v['dtype']} {tuple(v['step'])}" for key, v in summary["keys"].items()),
+    }
     cells = "".join(f"<tr><th>{_text(k)}</th><td style='text-align:left'>{_text(v)}</td></tr>" for k, v in rows.items())
     return f"<table>{cells}</table>"
 
@@ -63,8 +79,10 @@ def _ranges(demos: DemoSet, summary: dict) -> str:
     out = []
     for key, r in summary["ranges"].items():
         names = _names(demos, key) or [f"{key}[{j}]" if len(r["min"]) > 1 else key for j in range(len(r["min"]))]
-        rows = [dict(component=names[j], min=r["min"][j], max=r["max"][j],
-                     mean=r["mean"][j], std=r["std"][j]) for j in range(len(r["min"]))]
+        rows = [
+            dict(component=names[j], min=r["min"][j], max=r["max"][j], mean=r["mean"][j], std=r["std"][j])
+            for j in range(len(r["min"]))
+        ]
         out.append(f"<details><summary>{_text(key)} ({len(rows)})</summary>{_table(rows)}</details>")
     return "<h2>Ranges</h2>" + "".join(out)
 
@@ -76,9 +94,12 @@ def _episode(demos: DemoSet, i: int) -> str:
     for key in demos.keys:
         if key.startswith("rgb_"):
             strip = np.concatenate([thumbnail(demos.slice(key, i, t, t + 1)[0]) for t in moments], 1)
-            pictures += f'<figcaption>{_text(key)}, steps {", ".join(map(str, moments))}</figcaption>{picture(strip)}'
-    plots = "".join(curves(demos.slice(key, i, 0, length).reshape(length, -1), key, _names(demos, key)) for key in demos.keys
-                    if is_vector(demos, key) and key not in ("success", "timestamp_s"))
+            pictures += f"<figcaption>{_text(key)}, steps {', '.join(map(str, moments))}</figcaption>{picture(strip)}"
+    plots = "".join(
+        curves(demos.slice(key, i, 0, length).reshape(length, -1), key, _names(demos, key))
+        for key in demos.keys
+        if is_vector(demos, key) and key not in ("success", "timestamp_s")
+    )
     good = bool(demos.meta("success")[i]) if "success" in demos.meta_names else None
     said = "" if good is None else ", success" if good else ", no success"
     tasks = demos.attrs.get("episode_tasks") or []
@@ -113,8 +134,10 @@ def curves(values: np.ndarray, title: str, names=(), width: int = 300, height: i
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y) if np.isfinite(b))
         name = f"<title>{_text(names[j])}</title>" if len(names) else ""
         lines += f'<polyline fill="none" stroke="{COLOURS[j % len(COLOURS)]}" points="{points}">{name}</polyline>'
-    return (f'<svg width="{width}" height="{height}"><text x="40" y="13">{_text(title)}</text>'
-            f'<text x="2" y="24">{high:.3g}</text><text x="2" y="{height - 8}">{low:.3g}</text>{lines}</svg>')
+    return (
+        f'<svg width="{width}" height="{height}"><text x="40" y="13">{_text(title)}</text>'
+        f'<text x="2" y="24">{high:.3g}</text><text x="2" y="{height - 8}">{low:.3g}</text>{lines}</svg>'
+    )
 
 
 def histogram(values: np.ndarray, unit: str, width: int = 420, height: int = 120) -> str:
@@ -123,11 +146,16 @@ def histogram(values: np.ndarray, unit: str, width: int = 420, height: int = 120
         return "<p>No episodes.</p>"
     counts, edges = np.histogram(values, bins=min(20, max(1, len(np.unique(values)))))
     step, top = (width - 50) / len(counts), counts.max()
-    bars = "".join(f'<rect x="{40 + k * step:.1f}" y="{height - 22 - (height - 40) * c / top:.1f}" width="{step - 1:.1f}" '
-                   f'height="{(height - 40) * c / top:.1f}" fill="{COLOURS[0]}"/>' for k, c in enumerate(counts))
-    return (f'<svg width="{width}" height="{height}">{bars}<text x="2" y="24">{top}</text>'
-            f'<text x="40" y="{height - 6}">{edges[0]:.0f}</text>'
-            f'<text x="{width - 60}" y="{height - 6}">{edges[-1]:.0f} {_text(unit)}</text></svg>')
+    bars = "".join(
+        f'<rect x="{40 + k * step:.1f}" y="{height - 22 - (height - 40) * c / top:.1f}" width="{step - 1:.1f}" '
+        f'height="{(height - 40) * c / top:.1f}" fill="{COLOURS[0]}"/>'
+        for k, c in enumerate(counts)
+    )
+    return (
+        f'<svg width="{width}" height="{height}">{bars}<text x="2" y="24">{top}</text>'
+        f'<text x="40" y="{height - 6}">{edges[0]:.0f}</text>'
+        f'<text x="{width - 60}" y="{height - 6}">{edges[-1]:.0f} {_text(unit)}</text></svg>'
+    )
 
 
 def _table(rows: list[dict]) -> str:
@@ -141,8 +169,10 @@ def _table(rows: list[dict]) -> str:
 def _attributes(attrs: dict) -> str:
     rest = {key: value for key, value in attrs.items() if key != "environment"}
     whole = json.dumps(attrs.get("environment"), indent=1)
-    return (f"<pre>{_text(json.dumps(rest, indent=1))}</pre>"
-            f"<details><summary>environment</summary><pre>{_text(whole)}</pre></details>")
+    return (
+        f"<pre>{_text(json.dumps(rest, indent=1))}</pre>"
+        f"<details><summary>environment</summary><pre>{_text(whole)}</pre></details>"
+    )
 
 
 def _three(spread: dict | None) -> str | None:

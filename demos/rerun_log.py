@@ -13,8 +13,9 @@ def log(demos: DemoSet, path: str | Path | None) -> None:
     try:
         import rerun as rr
     except ImportError as error:
-        raise DemoError(f"rerun= needs the package rerun-sdk ({error}): pip install rerun-sdk (html=report.html needs "
-                        "nothing)") from error
+        raise DemoError(
+            f"rerun= needs the package rerun-sdk ({error}): pip install rerun-sdk (html=report.html needs nothing)"
+        ) from error
     stream = rr.RecordingStream("toto_robot_demos")
     if path is None:
         stream.spawn()

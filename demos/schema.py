@@ -30,7 +30,7 @@ from envs.interface import Interface
 FORMAT, SCHEMA = "toto_robot-demos", 1
 CHUNK_STEPS = {"rgb": 8}
 """Steps in a chunk (what one read decompresses); 64 for what isn't a picture."""
-SHARD_STEPS, SHARD_BYTES = 256, 64 * 2 ** 20
+SHARD_STEPS, SHARD_BYTES = 256, 64 * 2**20
 """Steps in a shard (one file), fewer where a shard of the largest key would exceed so many bytes."""
 META_CHUNK = 1024
 """Episodes in one file of `meta/<name>`."""
@@ -118,19 +118,45 @@ def intrinsics(width: int, height: int, fovy_deg: float) -> dict:
     return dict(width=width, height=height, fovy_deg=fovy_deg, fx=f, fy=f, cx=width / 2, cy=height / 2)
 
 
-def attributes(*, control_hz: float, action: dict, env: str | None = None, env_options: dict | None = None,
-               robot: str | None = None, cameras: dict | None = None, proprio_names=(), proprio_units: str = "",
-               renderer: str | None = None, versions: dict | None = None, environment: dict | None = None,
-               environment_fingerprint: str | None = None, interface: dict | None = None, notes=None) -> dict:
+def attributes(
+    *,
+    control_hz: float,
+    action: dict,
+    env: str | None = None,
+    env_options: dict | None = None,
+    robot: str | None = None,
+    cameras: dict | None = None,
+    proprio_names=(),
+    proprio_units: str = "",
+    renderer: str | None = None,
+    versions: dict | None = None,
+    environment: dict | None = None,
+    environment_fingerprint: str | None = None,
+    interface: dict | None = None,
+    notes=None,
+) -> dict:
     """The attributes of a set. `interface`: what its numbers mean (`envs.interface.Interface` in plain values), None where nobody
     has said it; there -1 and 1 are the ends of an action, whatever the bounds `low` and `high` are. `action`: {names, meaning, low, high}; `cameras`: name → `intrinsics` (or less, where
     unknown); `environment`: what `envs.fingerprint.describe` says, None where the data are from elsewhere."""
-    return dict(format=FORMAT, schema=SCHEMA, env=env, env_options=env_options or {}, robot=robot,
-                control_hz=float(control_hz), cameras=cameras or {}, proprio_names=list(proprio_names),
-                proprio_units=proprio_units, action=dict(action), renderer=renderer,
-                versions=versions if versions is not None else installed(), environment=environment,
-                environment_fingerprint=environment_fingerprint, interface=interface, notes=notes,
-                created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
+    return dict(
+        format=FORMAT,
+        schema=SCHEMA,
+        env=env,
+        env_options=env_options or {},
+        robot=robot,
+        control_hz=float(control_hz),
+        cameras=cameras or {},
+        proprio_names=list(proprio_names),
+        proprio_units=proprio_units,
+        action=dict(action),
+        renderer=renderer,
+        versions=versions if versions is not None else installed(),
+        environment=environment,
+        environment_fingerprint=environment_fingerprint,
+        interface=interface,
+        notes=notes,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
 
 
 def plain(interface: Interface) -> dict:
@@ -152,17 +178,27 @@ def installed() -> dict[str, str]:
 def check_attributes(attrs: dict, where) -> None:
     """DemoError unless `attrs` are a set's of this schema."""
     if attrs.get("format") != FORMAT:
-        raise DemoError(f"{where} is a zarr group but not a demonstration set: expected the attribute format={FORMAT!r}, "
-                        f"got {attrs.get('format')!r}. Sets of other formats have to be converted first.")
+        raise DemoError(
+            f"{where} is a zarr group but not a demonstration set: expected the attribute format={FORMAT!r}, "
+            f"got {attrs.get('format')!r}. Sets of other formats have to be converted first."
+        )
     schema = attrs.get("schema")
     if schema != SCHEMA:
         older = isinstance(schema, int) and schema < SCHEMA
-        raise DemoError(f"{where} has schema {schema!r}, this version reads schema {SCHEMA}. " + (
-            "It was made by an older version: record or convert it again." if older else "Update toto_robot to read it."))
+        raise DemoError(
+            f"{where} has schema {schema!r}, this version reads schema {SCHEMA}. "
+            + (
+                "It was made by an older version: record or convert it again."
+                if older
+                else "Update toto_robot to read it."
+            )
+        )
     missing = [name for name in ("control_hz", "action", "cameras") if name not in attrs]
     if missing:
-        raise DemoError(f"{where} lacks the attribute{'s' * (len(missing) > 1)} {', '.join(missing)}; it has "
-                        f"{', '.join(sorted(attrs))}. Its zarr.json was edited or cut short: restore or record it again.")
+        raise DemoError(
+            f"{where} lacks the attribute{'s' * (len(missing) > 1)} {', '.join(missing)}; it has "
+            f"{', '.join(sorted(attrs))}. Its zarr.json was edited or cut short: restore or record it again."
+        )
     hz = attrs["control_hz"]
     if not isinstance(hz, (int, float)) or isinstance(hz, bool) or not hz > 0:
         raise DemoError(f"{where}: expected control_hz to be a positive number, got {hz!r}; put it right in zarr.json")
@@ -177,4 +213,6 @@ def check_same(old: dict, new: dict, where) -> None:
     differ = [name for name in DECIDING if old.get(name) != new.get(name)]
     if differ:
         said = "; ".join(f"{name} is {old.get(name)!r} there and {new.get(name)!r} now" for name in differ)
-        raise DemoError(f"{where} can't be continued: {said}. Record to another path, or with the settings of that set.")
+        raise DemoError(
+            f"{where} can't be continued: {said}. Record to another path, or with the settings of that set."
+        )

@@ -25,19 +25,25 @@ def read(path: Path, array, span: slice, what: str) -> np.ndarray:
         return np.zeros((0, *array.shape[1:]), array.dtype)
     length = (array.shards or array.chunks)[0]
     zeros = (0,) * (len(array.shape) - 1)
-    files = [path / array.path / array.metadata.encode_chunk_key((i, *zeros))
-             for i in range(span.start // length, -(-span.stop // length))]
+    files = [
+        path / array.path / array.metadata.encode_chunk_key((i, *zeros))
+        for i in range(span.start // length, -(-span.stop // length))
+    ]
     for file in files:
         if not file.exists() or not file.stat().st_size:  # zarr would hand out zeros
             state = "empty" if file.exists() else "missing"
-            raise DemoError(f"{path}: {what} can't be read: the file {file.relative_to(path)} is {state}. Restore it from a "
-                            "copy, or record the set again.")
+            raise DemoError(
+                f"{path}: {what} can't be read: the file {file.relative_to(path)} is {state}. Restore it from a "
+                "copy, or record the set again."
+            )
     try:
         return _steps(array, files, span) if _is_ours(array) else array[span]
     except Exception as error:  # zarr and its codecs raise whatever they like on damaged bytes
         names = ", ".join(f"{f.relative_to(path)} ({f.stat().st_size} bytes)" for f in files)
-        raise DemoError(f"{path}: {what} can't be read: {names} is damaged ({said(error)}). Restore it from a copy, or "
-                        "record the set again.") from error
+        raise DemoError(
+            f"{path}: {what} can't be read: {names} is damaged ({said(error)}). Restore it from a copy, or "
+            "record the set again."
+        ) from error
 
 
 def said(error: Exception) -> str:
@@ -48,13 +54,20 @@ def said(error: Exception) -> str:
 def _is_ours(array) -> bool:
     """Whether its files are shards of whole steps in zstd chunks, little-endian, with the index last."""
     codec = array.metadata.codecs[0].to_dict()
-    if codec["name"] != "sharding_indexed" or array.chunks[1:] != array.shape[1:] or array.shards[1:] != array.shape[1:]:
+    if (
+        codec["name"] != "sharding_indexed"
+        or array.chunks[1:] != array.shape[1:]
+        or array.shards[1:] != array.shape[1:]
+    ):
         return False
     config = codec["configuration"]
     codecs = [*config["codecs"], *config["index_codecs"]]
     endian = {c.get("configuration", {}).get("endian", "little") for c in codecs}
-    return ([c["name"] for c in codecs] == ["bytes", "zstd", "bytes", "crc32c"] and endian == {"little"}
-            and config["index_location"] == "end")
+    return (
+        [c["name"] for c in codecs] == ["bytes", "zstd", "bytes", "crc32c"]
+        and endian == {"little"}
+        and config["index_location"] == "end"
+    )
 
 
 def _steps(array, files: list[Path], span: slice) -> np.ndarray:
@@ -71,13 +84,13 @@ def _steps(array, files: list[Path], span: slice) -> np.ndarray:
                 if offset == ABSENT:
                     raise ValueError(f"chunk {i} is not there")
                 packed = os.pread(handle, size, offset)
-                start = first + i * chunk - span.start      # in `out`
+                start = first + i * chunk - span.start  # in `out`
                 if start >= 0 and start + chunk <= len(out):
-                    zstd.decompress(packed, out[start:start + chunk])
+                    zstd.decompress(packed, out[start : start + chunk])
                 else:
                     zstd.decompress(packed, buffer)
                     low, high = max(start, 0), min(start + chunk, len(out))
-                    out[low:high] = buffer[low - start:high - start]
+                    out[low:high] = buffer[low - start : high - start]
         finally:
             os.close(handle)
     return out

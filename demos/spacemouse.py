@@ -32,7 +32,7 @@ class Reports:
         if len(data) >= 7 and data[0] in (1, 2):
             values = struct.unpack_from("<3h", data, 1)
             first = 0 if data[0] == 1 else 3
-            self.axes[first:first + 3] = np.clip(np.array(values) / FULL, -1, 1)
+            self.axes[first : first + 3] = np.clip(np.array(values) / FULL, -1, 1)
             if data[0] == 1 and len(data) >= 13:
                 self.axes[3:] = np.clip(np.array(struct.unpack_from("<3h", data, 7)) / FULL, -1, 1)
         elif len(data) >= 2 and data[0] == 3:
@@ -80,11 +80,17 @@ def _open():
     try:
         import hid
     except ImportError as error:
-        raise DemoError("source=spacemouse needs the package hidapi: pip install hidapi (or use source=keyboard)") from error
-    found = [d for d in hid.enumerate() if d["vendor_id"] in VENDORS and "space" in (d.get("product_string") or "").lower()]
+        raise DemoError(
+            "source=spacemouse needs the package hidapi: pip install hidapi (or use source=keyboard)"
+        ) from error
+    found = [
+        d for d in hid.enumerate() if d["vendor_id"] in VENDORS and "space" in (d.get("product_string") or "").lower()
+    ]
     if not found:
         seen = ", ".join(sorted({d.get("product_string") or "?" for d in hid.enumerate()})) or "no HID device at all"
-        raise DemoError(f"no SpaceMouse found; plugged in: {seen}. On Linux the user must be allowed to read /dev/hidraw*.")
+        raise DemoError(
+            f"no SpaceMouse found; plugged in: {seen}. On Linux the user must be allowed to read /dev/hidraw*."
+        )
     device = hid.device()
     device.open_path(found[0]["path"])
     device.set_nonblocking(1)

@@ -55,35 +55,51 @@ class DemoSet:
                     raise
                 return self.refresh()  # a writer has just begun a set without an episode anew
             if len(ends.shape) != 1 or ends.dtype != np.int64 or not {"keys", "meta", "shard_steps"} <= set(ends.attrs):
-                raise DemoError(f"{self.path}/meta/{ENDS} is not this format's commit marker: expected int64 (E,) with the "
-                                f"attributes keys, meta and shard_steps, got {ends.dtype} {ends.shape}. Record the set again.")
+                raise DemoError(
+                    f"{self.path}/meta/{ENDS} is not this format's commit marker: expected int64 (E,) with the "
+                    f"attributes keys, meta and shard_steps, got {ends.dtype} {ends.shape}. Record the set again."
+                )
             if ends.shape[0]:
                 self._open(ends)
         elif (self.path / "data").is_dir() and not marker.exists():  # a writer makes it before data
-            raise DemoError(f"{self.path} has data/ but no meta/{ENDS}, so nothing says where episodes end. Restore meta/ "
-                            "from a copy, or record the set again.")
+            raise DemoError(
+                f"{self.path} has data/ but no meta/{ENDS}, so nothing says where episodes end. Restore meta/ "
+                "from a copy, or record the set again."
+            )
         self.episodes = len(self.episode_ends)
         self.lengths = self.episode_ends - self.episode_starts
         return self.episodes - before
 
     def _open(self, ends) -> None:
         self.shard_steps = int(ends.attrs["shard_steps"])
-        promised = {f"{part}/{name}": dtype for part, names in (("data", "keys"), ("meta", "meta"))
-                    for name, dtype in ends.attrs[names].items()}
+        promised = {
+            f"{part}/{name}": dtype
+            for part, names in (("data", "keys"), ("meta", "meta"))
+            for name, dtype in ends.attrs[names].items()
+        }
         self._arrays = {name: open_array(self.path, name, dtype) for name, dtype in promised.items()}
         episodes = ends.shape[0]
         stops = read(self.path, ends, slice(0, episodes), f"meta/{ENDS}")
         starts = read(self.path, open_array(self.path, f"meta/{STARTS}", "int64"), slice(0, episodes), f"meta/{STARTS}")
         gone = np.concatenate([[0], stops[:-1]])
-        if len(starts) < episodes or (stops <= starts).any() or (starts < gone).any() or (starts % self.shard_steps).any():
-            raise DemoError(f"{self.path}: meta/{ENDS} and meta/{STARTS} contradict each other: expected rising, separate "
-                            f"spans that start at multiples of {self.shard_steps}. Restore meta/ or record the set again.")
+        if (
+            len(starts) < episodes
+            or (stops <= starts).any()
+            or (starts < gone).any()
+            or (starts % self.shard_steps).any()
+        ):
+            raise DemoError(
+                f"{self.path}: meta/{ENDS} and meta/{STARTS} contradict each other: expected rising, separate "
+                f"spans that start at multiples of {self.shard_steps}. Restore meta/ or record the set again."
+            )
         for name, array in self._arrays.items():
             want = int(stops[-1]) if name.startswith("data/") else episodes
             if array.shape[0] < want:
                 what = "steps" if name.startswith("data/") else "episodes"
-                raise DemoError(f"{self.path}: meta/{ENDS} promises {want} {what} ({episodes} episodes), but {name} holds "
-                                f"{array.shape[0]}. Restore {name} from a copy, or record the set again.")
+                raise DemoError(
+                    f"{self.path}: meta/{ENDS} promises {want} {what} ({episodes} episodes), but {name} holds "
+                    f"{array.shape[0]}. Restore {name} from a copy, or record the set again."
+                )
         self.keys, self.meta_names = tuple(ends.attrs["keys"]), tuple(ends.attrs["meta"])
         self.episode_ends, self.episode_starts = stops, starts
 
@@ -143,7 +159,9 @@ class DemoWriter:
         schema.check_attributes(attrs, "attrs")
         there = (self.path / "zarr.json").exists()
         if there and not resume and (episodes := DemoSet(self.path).episodes):
-            raise DemoError(f"{self.path} exists already ({episodes} episodes); add to it with resume=true, or write elsewhere")
+            raise DemoError(
+                f"{self.path} exists already ({episodes} episodes); add to it with resume=true, or write elsewhere"
+            )
         if not there and self.path.exists() and not _only_begun(self.path):
             raise DemoError(f"{self.path} exists and is not a demonstration set; write to another path")
         try:
@@ -211,7 +229,7 @@ class DemoWriter:
     def _lay(self, key: str, start: int, value: np.ndarray) -> None:
         array = self._arrays[key]
         array.resize((start + len(value), *array.shape[1:]))
-        array[start:start + len(value)] = value
+        array[start : start + len(value)] = value
 
     def _numbers(self, episode, meta) -> dict:
         if "success" in episode and "success" not in meta:
@@ -227,16 +245,30 @@ class DemoWriter:
         """The arrays, empty; the commit marker first, so that data without it can only be damage."""
         self._shard = schema.shard_steps(episode)
         self._meta = {ENDS: np.zeros(0, np.int64)}
-        self._make_meta(ENDS, np.dtype("int64"), {
-            "keys": {key: value.dtype.name for key, value in episode.items()},
-            "meta": {name: value.dtype.name for name, value in numbers.items()}, "shard_steps": self._shard})
+        self._make_meta(
+            ENDS,
+            np.dtype("int64"),
+            {
+                "keys": {key: value.dtype.name for key, value in episode.items()},
+                "meta": {name: value.dtype.name for name, value in numbers.items()},
+                "shard_steps": self._shard,
+            },
+        )
         for key, value in episode.items():
             rest = value.shape[1:]
             self._arrays[key] = zarr.create_array(
-                self._store, name=f"data/{key}", shape=(0, *rest), dtype=value.dtype, fill_value=0,
-                chunks=(schema.chunk_steps(key, self._shard), *rest), shards=(self._shard, *rest),
-                compressors=ZstdCodec(level=3, checksum=True), chunk_key_encoding={"name": "default", "separator": "."},
-                config=WRITE_ALL, zarr_format=3)
+                self._store,
+                name=f"data/{key}",
+                shape=(0, *rest),
+                dtype=value.dtype,
+                fill_value=0,
+                chunks=(schema.chunk_steps(key, self._shard), *rest),
+                shards=(self._shard, *rest),
+                compressors=ZstdCodec(level=3, checksum=True),
+                chunk_key_encoding={"name": "default", "separator": "."},
+                config=WRITE_ALL,
+                zarr_format=3,
+            )
         for name, value in (numbers | {STARTS: np.int64(0)}).items():
             self._make_meta(name, value.dtype, {})
 
@@ -247,31 +279,45 @@ class DemoWriter:
     def _make_meta(self, name, dtype, attributes) -> None:
         self._meta[name] = np.zeros(0, dtype)
         self._arrays[f"meta/{name}"] = zarr.create_array(
-            self._store, name=f"meta/{name}", shape=(0,), dtype=dtype, chunks=(schema.META_CHUNK,), compressors=None,
-            chunk_key_encoding={"name": "default", "separator": "."}, attributes=attributes, zarr_format=3)
+            self._store,
+            name=f"meta/{name}",
+            shape=(0,),
+            dtype=dtype,
+            chunks=(schema.META_CHUNK,),
+            compressors=None,
+            chunk_key_encoding={"name": "default", "separator": "."},
+            attributes=attributes,
+            zarr_format=3,
+        )
 
     def _put(self, name: str, index: int, value) -> None:
         """Entry `index` of a meta array: the chunk, then the shape, each in one rename. (zarr's own order, first the
         shape, would show readers a number that isn't written yet.) A chunk without compression is its plain bytes."""
         values = np.append(self._meta[name], np.asarray(value, self._meta[name].dtype))
         chunk = np.zeros(schema.META_CHUNK, values.dtype.newbyteorder("<"))
-        part = values[index - index % schema.META_CHUNK:]
-        chunk[:len(part)] = part
+        part = values[index - index % schema.META_CHUNK :]
+        chunk[: len(part)] = part
         write_file(self.path / "meta" / name / f"c.{index // schema.META_CHUNK}", chunk.tobytes())
         self._arrays[f"meta/{name}"].resize((index + 1,))
         self._meta[name] = values
 
     def _check_fits(self, episode, numbers) -> None:
-        for what, new, old in (("keys", set(episode), {k for k in self._arrays if not k.startswith("meta/")}),
-                               ("numbers", set(numbers), set(self._meta) - {ENDS, STARTS})):
+        for what, new, old in (
+            ("keys", set(episode), {k for k in self._arrays if not k.startswith("meta/")}),
+            ("numbers", set(numbers), set(self._meta) - {ENDS, STARTS}),
+        ):
             if new != old:
-                raise DemoError(f"{self.path}: every episode of a set has the same {what}: expected {', '.join(sorted(old))}; "
-                                f"got {', '.join(sorted(new))}")
+                raise DemoError(
+                    f"{self.path}: every episode of a set has the same {what}: expected {', '.join(sorted(old))}; "
+                    f"got {', '.join(sorted(new))}"
+                )
         for key, value in episode.items():
             array = self._arrays[key]
             if value.shape[1:] != array.shape[1:] or value.dtype != array.dtype:
-                raise DemoError(f"{self.path}: a step of {key} is {array.dtype} {array.shape[1:]} in this set, got "
-                                f"{value.dtype} {value.shape[1:]}")
+                raise DemoError(
+                    f"{self.path}: a step of {key} is {array.dtype} {array.shape[1:]} in this set, got "
+                    f"{value.dtype} {value.shape[1:]}"
+                )
 
     def _recover(self, attrs: dict) -> None:
         """Open the set as its last finished episode left it, and clear away what came after."""
@@ -310,33 +356,45 @@ def _meta_dtype(name: str, value) -> str:
 def open_group(path: Path):
     """The zarr group at `path`, read-only; DemoError for anything else."""
     if not path.exists():
-        near = sorted(p.name for p in path.parent.glob("*") if (p / "zarr.json").exists()) if path.parent.is_dir() else []
-        raise DemoError(f"no demonstration set at {path}; sets beside it: {', '.join(near) or 'none'}. "
-                        "`python -m demos.record out=PATH` makes one.")
+        near = (
+            sorted(p.name for p in path.parent.glob("*") if (p / "zarr.json").exists()) if path.parent.is_dir() else []
+        )
+        raise DemoError(
+            f"no demonstration set at {path}; sets beside it: {', '.join(near) or 'none'}. "
+            "`python -m demos.record out=PATH` makes one."
+        )
     if not (path / "zarr.json").exists():
         other = "a zarr v2 group" if (path / ".zgroup").exists() else "not a zarr v3 group"
-        raise DemoError(f"{path} is {other}: expected a folder with a zarr.json. `python -m demos.record out=PATH` makes one, "
-                        f"`python -m demos.convert {path} PATH to=zarr` imports a set of another format.")
+        raise DemoError(
+            f"{path} is {other}: expected a folder with a zarr.json. `python -m demos.record out=PATH` makes one, "
+            f"`python -m demos.convert {path} PATH to=zarr` imports a set of another format."
+        )
     try:
         return zarr.open_group(Disk(path, read_only=True), mode="r", zarr_format=3)
     except Exception as error:  # whatever a damaged zarr.json makes zarr raise
-        raise DemoError(f"{path}/zarr.json is damaged ({said(error)}); restore it from a copy, or record the set "
-                        "again") from error
+        raise DemoError(
+            f"{path}/zarr.json is damaged ({said(error)}); restore it from a copy, or record the set again"
+        ) from error
 
 
 def open_array(path: Path, name: str, dtype: str | None = None):
     """One array of the set at `path`; DemoError unless it is there, whole and of type `dtype`."""
     if not (path / name / "zarr.json").exists():
-        raise DemoError(f"{path}: {name} is missing (no {name}/zarr.json), though the set was recorded with it; restore it "
-                        "from a copy, or record the set again")
+        raise DemoError(
+            f"{path}: {name} is missing (no {name}/zarr.json), though the set was recorded with it; restore it "
+            "from a copy, or record the set again"
+        )
     try:
         array = zarr.open_array(Disk(path, read_only=True), path=name, mode="r", zarr_format=3)
     except Exception as error:  # whatever a damaged zarr.json makes zarr raise
-        raise DemoError(f"{path}/{name}/zarr.json is damaged ({said(error)}); restore it from a copy, or record the set "
-                        "again") from error
+        raise DemoError(
+            f"{path}/{name}/zarr.json is damaged ({said(error)}); restore it from a copy, or record the set again"
+        ) from error
     want = schema.expected(name.removeprefix("data/")) if name.startswith("data/") else None
     wanted = {d for d in (dtype, want and want.dtype) if d}
     if wanted - {array.dtype.name}:
-        raise DemoError(f"{path}: {name} has type {array.dtype}, expected {' or '.join(sorted(wanted))}. Its zarr.json was "
-                        "changed, or other software wrote it: restore it from a copy.")
+        raise DemoError(
+            f"{path}: {name} has type {array.dtype}, expected {' or '.join(sorted(wanted))}. Its zarr.json was "
+            "changed, or other software wrote it: restore it from a copy."
+        )
     return array

@@ -18,7 +18,8 @@ def summarise(demos: DemoSet) -> dict:
     dropped = [row["dropped"] for row in per_episode if row["dropped"] is not None]
     lengths = demos.lengths
     return {
-        "episodes": demos.episodes, "steps": demos.steps,
+        "episodes": demos.episodes,
+        "steps": demos.steps,
         "length": _spread(lengths) if demos.episodes else None,
         "seconds": demos.steps / demos.attrs["control_hz"],
         "successes": None if success is None else int(success.sum()),
@@ -44,9 +45,15 @@ def episode_row(demos: DemoSet, i: int) -> dict:
     if "timestamp_s" in demos.keys:
         rate, dropped = timing(demos.slice("timestamp_s", i, 0, length), demos.attrs["control_hz"])
     reward = float(demos.slice("reward", i, 0, length).sum()) if "reward" in demos.keys else None
-    return {"episode": i, "length": length, "success": bool(demos.meta("success")[i]) if "success" in names else None,
-            "seed": int(demos.meta("seed")[i]) if "seed" in names else None, "return": reward,
-            "measured_hz": rate, "dropped": dropped}
+    return {
+        "episode": i,
+        "length": length,
+        "success": bool(demos.meta("success")[i]) if "success" in names else None,
+        "seed": int(demos.meta("seed")[i]) if "seed" in names else None,
+        "return": reward,
+        "measured_hz": rate,
+        "dropped": dropped,
+    }
 
 
 def timing(times_s: np.ndarray, control_hz: float) -> tuple[float | None, int]:
@@ -69,7 +76,7 @@ def ranges(demos: DemoSet, key: str) -> dict[str, list[float]]:
     if low is None:
         return {"min": [], "max": [], "mean": [], "std": []}
     mean = total / demos.steps
-    std = np.sqrt(np.maximum(square / demos.steps - mean ** 2, 0))
+    std = np.sqrt(np.maximum(square / demos.steps - mean**2, 0))
     return {name: value.tolist() for name, value in (("min", low), ("max", high), ("mean", mean), ("std", std))}
 
 

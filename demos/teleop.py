@@ -73,10 +73,23 @@ class LiveView:
             self._image.figure.canvas.flush_events()
 
 
-def teleoperate(env, source: Source, drive: Callable, writer: DemoWriter, plan: Plan, *, seed_of: Callable[[int], int],
-                first: int = 0, views: tuple[str, ...] = (), view: LiveView | None = None, speed_m_s: float = 0.25,
-                turn_rad_s: float = 1.0, say: Callable[[str], object] = lambda text: None,
-                clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> int:
+def teleoperate(
+    env,
+    source: Source,
+    drive: Callable,
+    writer: DemoWriter,
+    plan: Plan,
+    *,
+    seed_of: Callable[[int], int],
+    first: int = 0,
+    views: tuple[str, ...] = (),
+    view: LiveView | None = None,
+    speed_m_s: float = 0.25,
+    turn_rad_s: float = 1.0,
+    say: Callable[[str], object] = lambda text: None,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
     """Record until `plan` has enough, or the person quits; the number of attempts.
 
     `drive(env, velocity_m_s, spin_rad_s, open_gripper)` gives the action, its twist in the world frame. Each step takes
@@ -100,11 +113,15 @@ def teleoperate(env, source: Source, drive: Callable, writer: DemoWriter, plan: 
                 break
             if command.event == DONE and times:
                 break
-            action = drive(env, base @ command.velocity * speed_m_s, base @ command.spin * turn_rad_s, command.open_gripper)
+            action = drive(
+                env, base @ command.velocity * speed_m_s, base @ command.spin * turn_rad_s, command.open_gripper
+            )
             snapshot = env.snapshot()
             times.append(clock() - start)
             row = {"rgb_wrist": obs["rgb"], "proprio": obs["proprio"], "action": action, "action_applied": action}
-            row |= {key: snapshot[key] for key in STATE} | {f"rgb_{v}": env.view(v, *obs["rgb"].shape[1::-1]) for v in views}
+            row |= {key: snapshot[key] for key in STATE} | {
+                f"rgb_{v}": env.view(v, *obs["rgb"].shape[1::-1]) for v in views
+            }
             obs, reward, terminated, truncated, info = env.step(action)
             for key, value in (row | {"reward": np.float32(reward), "success": np.bool_(info["success"])}).items():
                 tape.setdefault(key, []).append(np.array(value))
@@ -119,7 +136,9 @@ def teleoperate(env, source: Source, drive: Callable, writer: DemoWriter, plan: 
             continue
         success = bool(tape["success"][-1])
         if plan.end(success):
-            writer.append(pack(tape, env.control_hz, times), {"seed": seed_of(index), "index": index, "look_seed": look_seed})
+            writer.append(
+                pack(tape, env.control_hz, times), {"seed": seed_of(index), "index": index, "look_seed": look_seed}
+            )
             say(f"kept: {'success' if success else 'no success'}, {len(times)} steps")
         else:
             say(f"not a success after {len(times)} steps: not kept (keep=all keeps it)")

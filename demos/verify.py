@@ -34,8 +34,11 @@ def verify(path: str | Path, on_episode: Callable[[int], object] = lambda done: 
             if not key.startswith("rgb_"):
                 data[key] = value
         where = f"{path}: episode {i}"
-        found += [f"{where}: {key} holds a number that isn't finite" for key in FINITE
-                  if key in data and not np.isfinite(data[key]).all()]
+        found += [
+            f"{where}: {key} holds a number that isn't finite"
+            for key in FINITE
+            if key in data and not np.isfinite(data[key]).all()
+        ]
         if "timestamp_s" in data and (np.diff(data["timestamp_s"]) <= 0).any():
             found.append(f"{where}: timestamp_s does not rise")
         if "success" in data and "success" in numbers and bool(data["success"].any()) != bool(numbers["success"][i]):

@@ -34,14 +34,19 @@ from toto_robot.errors import UserError
 
 def arguments(argv: list[str]) -> argparse.Namespace:
     """The flags; SystemExit 2 for what they are not."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.calibrate", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.calibrate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--board", metavar="PNG", help="write the board to print, and end")
-    parser.add_argument("--square-mm", type=float, default=1000 * Board.square_m, help="a square's side, measured on the paper")
+    parser.add_argument(
+        "--square-mm", type=float, default=1000 * Board.square_m, help="a square's side, measured on the paper"
+    )
     parser.add_argument("--robot-ip", help="address of the robot")
     parser.add_argument("--robot", choices=sorted(LIMITS), default="fr3")
     parser.add_argument("--backend", default="franky", help="client library: " + ", ".join(registry.names()))
-    parser.add_argument("--camera", default="", help="the camera file (YAML), with its intrinsics unless it is a RealSense")
+    parser.add_argument(
+        "--camera", default="", help="the camera file (YAML), with its intrinsics unless it is a RealSense"
+    )
     parser.add_argument("--out", default="hand_eye.yaml", help="where the calibration goes (default hand_eye.yaml)")
     return parser.parse_args(argv)
 
@@ -90,8 +95,14 @@ def calibrate(args: argparse.Namespace) -> dict:
     solution.save(args.out, board)
     advice = "" if residuals.good else "; not good: take more and other pictures, check the lens and the squares' size"
     print(f"{args.out}: {residuals}{advice}", file=sys.stderr)
-    return {"out": args.out, "poses": solution.poses, "good": residuals.good, "worst_m": residuals.shift_m.max(),
-            "worst_rad": residuals.turn_rad.max(), "T_hand_camera": solution.T_hand_camera}
+    return {
+        "out": args.out,
+        "poses": solution.poses,
+        "good": residuals.good,
+        "worst_m": residuals.shift_m.max(),
+        "worst_rad": residuals.turn_rad.max(),
+        "T_hand_camera": solution.T_hand_camera,
+    }
 
 
 def main(argv: list[str]) -> int:

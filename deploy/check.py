@@ -50,14 +50,22 @@ COLOURS = {OK: "green", verdicts.LOOK: "yellow", BAD: "red", SKIPPED: "dim"}
 
 def arguments(argv: list[str]) -> argparse.Namespace:
     """The flags; SystemExit 2 for what they are not."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.check", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--robot-ip", required=True, help="address of the robot, or of an emulator (127.0.0.x)")
     parser.add_argument("--robot", choices=sorted(LIMITS), default="fr3")
     parser.add_argument("--backend", default="franky", help="client library: " + ", ".join(registry.names()))
-    parser.add_argument("--policy", default="", metavar="NAME", help="compare what the camera sees with what this policy was trained on")
-    parser.add_argument("--camera", default="", help="a camera file (YAML), or one of " + ", ".join(cameras.names())
-                        + "; default: the emulator's scene, or none on a real robot")
+    parser.add_argument(
+        "--policy", default="", metavar="NAME", help="compare what the camera sees with what this policy was trained on"
+    )
+    parser.add_argument(
+        "--camera",
+        default="",
+        help="a camera file (YAML), or one of "
+        + ", ".join(cameras.names())
+        + "; default: the emulator's scene, or none on a real robot",
+    )
     parser.add_argument("--hand-eye", default="", help="the file of a hand-eye calibration")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long the connection is measured (default 10)")
     parser.add_argument("--console-port", type=int, default=CONSOLE_PORT, help="of an emulator")
@@ -108,6 +116,7 @@ def _versions() -> str:
             return version(name)
         except PackageNotFoundError:
             return "not installed"
+
     return ", ".join(f"{name} {of(name)}" for name in ("toto_robot", "numpy", "torch", "mujoco"))
 
 
@@ -157,8 +166,10 @@ def _gripper(module, address: Address, env) -> Line:
 def _look(name: str, policy, frames: list) -> Line:
     """Whether the newest frames look like the policy's training pictures."""
     if policy.needs != "rgb" or not frames:
-        return verdicts.look(None, "the policy looks at no pictures" if policy.needs != "rgb" else "there are no frames")
-    newest = np.stack([frame.rgb for frame in frames[-look.FRAMES:]])
+        return verdicts.look(
+            None, "the policy looks at no pictures" if policy.needs != "rgb" else "there are no frames"
+        )
+    newest = np.stack([frame.rgb for frame in frames[-look.FRAMES :]])
     found = look.unknown(name) if policy.look is None else policy.look.look_at(policy.features, newest)
     return verdicts.look(found.verdict, found.said)
 
@@ -179,8 +190,10 @@ def _camera(config: CameraConfig, env, seconds: float = 2.0) -> tuple[list[Line]
     finally:
         camera.close()
     fovy_deg = float(env.model.camera("wrist").fovy[0])
-    return [verdicts.camera(frames[1:], ages_s, wall_s, env.control_hz, Rules().camera_hold_s),
-            verdicts.lens(config, camera.intrinsics, fovy_deg)], frames[1:]
+    return [
+        verdicts.camera(frames[1:], ages_s, wall_s, env.control_hz, Rules().camera_hold_s),
+        verdicts.lens(config, camera.intrinsics, fovy_deg),
+    ], frames[1:]
 
 
 def _hand_eye(path: str, config: CameraConfig | None, env, q_rad: np.ndarray | None) -> Line:

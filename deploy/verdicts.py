@@ -43,7 +43,9 @@ def kernel(root: Path = Path("/")) -> Line:
     governors = {p.read_text().strip() for p in root.glob("sys/devices/system/cpu/cpu*/cpufreq/scaling_governor")}
     if governors - {"performance"}:
         wrong.append(f"CPU frequency governor {', '.join(sorted(governors))}, expected performance")
-    return Line("computer", LOOK if wrong else OK, "; ".join(wrong) or "real-time kernel, priority and governor are set")
+    return Line(
+        "computer", LOOK if wrong else OK, "; ".join(wrong) or "real-time kernel, priority and governor are set"
+    )
 
 
 def robot(state: RobotState) -> Line:
@@ -53,7 +55,9 @@ def robot(state: RobotState) -> Line:
         return Line("robot", BAD, f"{said}; release the user stop (activation device)")
     if state.errors or state.mode in ("reflex", "other"):
         return Line("robot", BAD, f"{said}; see docs/real_robot.md, then recover in Desk or with the first run")
-    return Line("robot", OK if state.mode == "idle" else LOOK, said + ("" if state.mode == "idle" else ", expected idle"))
+    return Line(
+        "robot", OK if state.mode == "idle" else LOOK, said + ("" if state.mode == "idle" else ", expected idle")
+    )
 
 
 def connection(times_s: np.ndarray, wall_s: float) -> Line:
@@ -62,16 +66,23 @@ def connection(times_s: np.ndarray, wall_s: float) -> Line:
     stamps = np.unique(np.round(1000 * np.asarray(times_s)).astype(np.int64))
     moved_s = (stamps[-1] - stamps[0]) / 1000 if len(stamps) else 0.0
     if moved_s < 0.9 * wall_s:
-        return Line("connection", BAD, f"the robot's clock went on by {moved_s:.2f} s in {wall_s:.2f} s: the robot is gone, or "
-                    "an emulator runs on a busy computer or with --clock lockstep")
+        return Line(
+            "connection",
+            BAD,
+            f"the robot's clock went on by {moved_s:.2f} s in {wall_s:.2f} s: the robot is gone, or "
+            "an emulator runs on a busy computer or with --clock lockstep",
+        )
     gaps = np.diff(stamps)
     share = len(gaps) / float(gaps.sum())
     said = f"{100 * share:.1f} % of {gaps.sum()} states in {wall_s:.1f} s were seen, longest gap {gaps.max()} ms"
     if share >= GOOD_SHARE and gaps.max() <= 20:
         return Line("connection", OK, said)
-    return Line("connection", LOOK if share >= POOR_SHARE else BAD,
-                f"{said} (20 lost in a row stop a motion); cable straight into Control, no switch, cameras on another card, "
-                "nothing else on this computer")
+    return Line(
+        "connection",
+        LOOK if share >= POOR_SHARE else BAD,
+        f"{said} (20 lost in a row stop a motion); cable straight into Control, no switch, cameras on another card, "
+        "nothing else on this computer",
+    )
 
 
 def limits(q_rad: np.ndarray, arm: JointLimits, envelope: safety.Envelope) -> list[Line]:
@@ -81,13 +92,26 @@ def limits(q_rad: np.ndarray, arm: JointLimits, envelope: safety.Envelope) -> li
     outside_m, apart_m = float(envelope.outside_m(q_rad)[0]), float(envelope.apart_m(q_rad)[0])
     inside = outside_m <= 0
     return [
-        Line("joint limits", BAD if room[near] < 0 else LOOK if room[near] < 0.1 else OK,
-             f"joint {near + 1} is nearest, {room[near]:.2f} rad from its limit"),
-        Line("workspace", OK if inside else LOOK,
-             f"the tool is {1e3 * abs(outside_m):.0f} mm " + ("inside the box" if inside else
-             "outside the box: a run will go home first, slowly, and only if the way is free")),
-        Line("self-collision", OK if apart_m > envelope.self_distance_m else BAD,
-             f"links are {1e3 * apart_m:.0f} mm apart, at least {1e3 * envelope.self_distance_m:.0f} are asked for"),
+        Line(
+            "joint limits",
+            BAD if room[near] < 0 else LOOK if room[near] < 0.1 else OK,
+            f"joint {near + 1} is nearest, {room[near]:.2f} rad from its limit",
+        ),
+        Line(
+            "workspace",
+            OK if inside else LOOK,
+            f"the tool is {1e3 * abs(outside_m):.0f} mm "
+            + (
+                "inside the box"
+                if inside
+                else "outside the box: a run will go home first, slowly, and only if the way is free"
+            ),
+        ),
+        Line(
+            "self-collision",
+            OK if apart_m > envelope.self_distance_m else BAD,
+            f"links are {1e3 * apart_m:.0f} mm apart, at least {1e3 * envelope.self_distance_m:.0f} are asked for",
+        ),
     ]
 
 
@@ -106,8 +130,10 @@ def camera(frames: list[Frame], ages_s: list[float], wall_s: float, rate_hz: flo
     got_hz = len(frames) / wall_s
     worst = float(np.max(ages_s))
     height, width = frames[0].rgb.shape[:2]
-    said = (f"{got_hz:.1f} frames a second of {width}×{height}, age {1e3 * np.median(ages_s):.0f} ms, "
-            f"worst {1e3 * worst:.0f} ms")
+    said = (
+        f"{got_hz:.1f} frames a second of {width}×{height}, age {1e3 * np.median(ages_s):.0f} ms, "
+        f"worst {1e3 * worst:.0f} ms"
+    )
     dark = float(np.mean([frame.rgb.mean() for frame in frames]))
     faults = [f"slower than the policy ({rate_hz:g} Hz)"] * (got_hz < rate_hz)
     faults += [f"older than {1e3 * max_age_s:.0f} ms, at which the arm holds"] * (worst > max_age_s)
@@ -123,8 +149,11 @@ def lens(config: CameraConfig, intrinsics: Intrinsics | None, trained_fovy_deg: 
         return Line("crop", LOOK, f"{said}; field of view unknown: give the lens in the camera file (intrinsics)")
     differs = abs(intrinsics.fovy_deg - trained_fovy_deg) > FOVY_DEG
     said += f", field of view {intrinsics.fovy_deg:.0f}°"
-    return Line("crop", LOOK if differs else OK,
-                said + f"; policies from the simulated scene saw {trained_fovy_deg:.0f}°" * differs)
+    return Line(
+        "crop",
+        LOOK if differs else OK,
+        said + f"; policies from the simulated scene saw {trained_fovy_deg:.0f}°" * differs,
+    )
 
 
 def look(verdict: str | None, said: str) -> Line:
@@ -132,14 +161,24 @@ def look(verdict: str | None, said: str) -> Line:
     if verdict is None:
         return Line("look", SKIPPED, said)
     judged = {IN: OK, OUT: BAD}.get(verdict, LOOK)
-    return Line("look", judged, f"{verdict}: {said}" + "; put the arm where an episode begins, and light and camera right; a run needs "
-                "--yes-look" * (verdict == OUT))
+    return Line(
+        "look",
+        judged,
+        f"{verdict}: {said}" + "; put the arm where an episode begins, and light and camera right; a run needs "
+        "--yes-look" * (verdict == OUT),
+    )
 
 
 def hand_eye(errors: Errors | None) -> Line:
     """`errors`: what `HandEye.error` said; None where the board was not seen."""
     if errors is None:
-        return Line("hand-eye", LOOK, "the board is not in the picture; put it where it lay, and the arm where it sees it")
+        return Line(
+            "hand-eye", LOOK, "the board is not in the picture; put it where it lay, and the arm where it sees it"
+        )
     good = f"at most {1e3 * GOOD_M:.0f} mm and {np.degrees(GOOD_RAD):.1f}° are good"
-    return Line("hand-eye", OK if errors.good else BAD, f"the board is off by {errors}; {good}"
-                + "; the camera or the board was moved: calibrate again" * (not errors.good))
+    return Line(
+        "hand-eye",
+        OK if errors.good else BAD,
+        f"the board is off by {errors}; {good}"
+        + "; the camera or the board was moved: calibrate again" * (not errors.good),
+    )

@@ -69,7 +69,7 @@ def random_texture(rng: np.random.Generator) -> np.ndarray:
     v, u = np.mgrid[0:n, 0:n] / n
     if kind == 0:
         k = int(rng.integers(1, 9))
-        mask = ((np.floor(u * 2 * k) + np.floor(v * 2 * k)) % 2)
+        mask = (np.floor(u * 2 * k) + np.floor(v * 2 * k)) % 2
     elif kind == 1:
         angle, k = rng.uniform(0, np.pi), rng.uniform(1, 12)
         mask = 0.5 + 0.5 * np.sin(2 * np.pi * k * (u * np.cos(angle) + v * np.sin(angle)))
@@ -91,15 +91,18 @@ def random_texture(rng: np.random.Generator) -> np.ndarray:
 def _light(rng, width=1.0):
     return dict(
         light_pos_m=(0.5 + width * rng.uniform(-1, 1), width * rng.uniform(-1.2, 1.2), rng.uniform(1.4, 2.6)),
-        light_diffuse=float(rng.uniform(0.25, 0.8)), light_ambient=float(rng.uniform(0.25, 0.6)),
-        light_rgb=tuple(float(v) for v in rng.uniform(0.85, 1.0, 3)))
+        light_diffuse=float(rng.uniform(0.25, 0.8)),
+        light_ambient=float(rng.uniform(0.25, 0.6)),
+        light_rgb=tuple(float(v) for v in rng.uniform(0.85, 1.0, 3)),
+    )
 
 
 def _camera(rng, scale=1.0):
     return dict(
         camera_shift_m=tuple(float(v) for v in scale * rng.uniform(-0.01, 0.01, 3)),
         camera_turn_rad=tuple(float(v) for v in scale * rng.uniform(-0.05, 0.05, 3)),
-        fovy_scale=float(1 + scale * rng.uniform(-0.04, 0.04)))
+        fovy_scale=float(1 + scale * rng.uniform(-0.04, 0.04)),
+    )
 
 
 def _sensor(rng):
@@ -128,8 +131,10 @@ def shifted(shift: str | None, rng: np.random.Generator) -> Appearance:
         raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(SHIFTS)}")
     look = NOMINAL
     if shift in ("colour", "all"):
-        near = {name: tuple(float(c) for c in np.clip(np.array(getattr(look, name)) + rng.uniform(-0.15, 0.15, 3), 0, 1))
-                for name in ("object_rgb", "table_rgb", "floor_rgb", "arm_rgb", "finger_rgb")}
+        near = {
+            name: tuple(float(c) for c in np.clip(np.array(getattr(look, name)) + rng.uniform(-0.15, 0.15, 3), 0, 1))
+            for name in ("object_rgb", "table_rgb", "floor_rgb", "arm_rgb", "finger_rgb")
+        }
         look = replace(look, **near)
     if shift in ("light", "all"):
         look = replace(look, **_light(rng, 0.6))
@@ -146,16 +151,28 @@ def randomised(rng: np.random.Generator, clutter: bool) -> Appearance:
     policies)."""
     plain = rng.random(2) < 0.4
     boxes = tuple(
-        (float(rng.uniform(0.3, 0.7)), float(rng.uniform(-0.35, 0.35)), float(rng.uniform(0, np.pi)),
-         float(rng.uniform(0.012, 0.04)), *_colour(rng)) for _ in range(int(rng.integers(0, 4)) if clutter else 0))
+        (
+            float(rng.uniform(0.3, 0.7)),
+            float(rng.uniform(-0.35, 0.35)),
+            float(rng.uniform(0, np.pi)),
+            float(rng.uniform(0.012, 0.04)),
+            *_colour(rng),
+        )
+        for _ in range(int(rng.integers(0, 4)) if clutter else 0)
+    )
     return Appearance(
         object_rgb=_colour(rng, 0.0, 1.0) if rng.random() < 0.7 else NOMINAL.object_rgb,
-        table_rgb=_colour(rng, 0.3, 1.0), floor_rgb=_colour(rng, 0.1, 0.9),
+        table_rgb=_colour(rng, 0.3, 1.0),
+        floor_rgb=_colour(rng, 0.1, 0.9),
         arm_rgb=_colour(rng, 0.4, 1.0) if rng.random() < 0.5 else NOMINAL.arm_rgb,
         finger_rgb=_colour(rng, 0.05, 0.6) if rng.random() < 0.5 else NOMINAL.finger_rgb,
         table_texture=None if plain[0] else random_texture(rng),
         floor_texture=None if plain[1] else random_texture(rng),
-        distractors=boxes, **_light(rng), **_camera(rng), **({} if clutter else _sensor(rng)))
+        distractors=boxes,
+        **_light(rng),
+        **_camera(rng),
+        **({} if clutter else _sensor(rng)),
+    )
 
 
 def near(look: Appearance, rng: np.random.Generator) -> Appearance:
@@ -165,7 +182,12 @@ def near(look: Appearance, rng: np.random.Generator) -> Appearance:
     if look == NOMINAL:
         return look
     names = ("object_rgb", "table_rgb", "floor_rgb", "arm_rgb", "finger_rgb")
-    moved = {n: tuple(float(c) for c in np.clip(np.array(getattr(look, n)) + rng.uniform(-0.16, 0.16, 3), 0, 1)) for n in names}
+    moved = {
+        n: tuple(float(c) for c in np.clip(np.array(getattr(look, n)) + rng.uniform(-0.16, 0.16, 3), 0, 1))
+        for n in names
+    }
     # Colours alone, light alone, or both.
     which = rng.random()
-    return replace(look, **(moved if which < 0.875 else {}), **(_light(rng, 0.8) if which < 0.75 or which >= 0.875 else {}))
+    return replace(
+        look, **(moved if which < 0.875 else {}), **(_light(rng, 0.8) if which < 0.75 or which >= 0.875 else {})
+    )

@@ -22,7 +22,8 @@ class Canvas:
         except Exception as error:  # the GL loaders raise whatever they like
             raise EnvError(
                 f"MuJoCo could not open an offscreen GL context ({error}). Without a display set MUJOCO_GL=egl "
-                "(Debian: libegl1 libgl1-mesa-dri) or MUJOCO_GL=osmesa (libosmesa6).") from error
+                "(Debian: libegl1 libgl1-mesa-dri) or MUJOCO_GL=osmesa (libosmesa6)."
+            ) from error
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self.context)
         self.scene = mujoco.MjvScene(model, maxgeom=max(80, model.ngeom + model.nsite + 16))
         self.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0

@@ -18,9 +18,14 @@ def describe(env) -> dict:
         "robot": _values(env.robot, skip=("body_mjcf", "defaults_mjcf", "extras_mjcf", "hand")),
         "protocol": _values(type(env.protocol)),
         "task": _values(type(env.task)),
-        "observation": {"image_size": env.image_size, "shift": env.shift, "dof": env.dof,
-                        "appearance": env.appearance if isinstance(env.appearance, str) else repr(env.appearance),
-                        "nominal_look": _plain(NOMINAL), **_random_looks(env.appearance)},
+        "observation": {
+            "image_size": env.image_size,
+            "shift": env.shift,
+            "dof": env.dof,
+            "appearance": env.appearance if isinstance(env.appearance, str) else repr(env.appearance),
+            "nominal_look": _plain(NOMINAL),
+            **_random_looks(env.appearance),
+        },
     }
 
 
@@ -51,8 +56,11 @@ def difference(then: dict, now: dict) -> list[str]:
             was, is_ = (lines[first].strip() if first < len(lines) else "(end)" for lines in (old, new))
             found.append(f"mjcf differs from line {first + 1} on: was {was!r}, is {is_!r}")
         elif isinstance(a, dict) and isinstance(b, dict):
-            found += [f"{part}.{key} was {a.get(key, 'absent')!r}, is {b.get(key, 'absent')!r}"
-                      for key in sorted(set(a) | set(b)) if a.get(key, "absent") != b.get(key, "absent")]
+            found += [
+                f"{part}.{key} was {a.get(key, 'absent')!r}, is {b.get(key, 'absent')!r}"
+                for key in sorted(set(a) | set(b))
+                if a.get(key, "absent") != b.get(key, "absent")
+            ]
         else:
             found.append(f"{part} was {a!r}, is {b!r}")
     return found

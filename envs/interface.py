@@ -134,9 +134,13 @@ class CameraSpec:
     """Of `CROPS`."""
     mount_parent: str | None = warn("the pose is told in another frame", default=None)
     """The frame that it is fixed to: the body of the hand, or base or world."""
-    mount_pos_m: tuple[float, float, float] | None = warn("things stand elsewhere in the picture", "mount_mm", default=None)
+    mount_pos_m: tuple[float, float, float] | None = warn(
+        "things stand elsewhere in the picture", "mount_mm", default=None
+    )
     """Position in that frame."""
-    mount_quat: tuple[float, float, float, float] | None = warn("things stand elsewhere in the picture", "mount_deg", default=None)
+    mount_quat: tuple[float, float, float, float] | None = warn(
+        "things stand elsewhere in the picture", "mount_deg", default=None
+    )
     """Orientation in that frame, w x y z, of MuJoCo's camera: it looks along its -z, and its y is up in the picture."""
     fovy_deg: float | None = warn("things have another size in the picture", "fovy_percent", default=None)
     """Vertical field of view of the picture."""
@@ -190,7 +194,8 @@ def joint_proprio(robot) -> ProprioSpec:
         names=tuple(f"q_{j}" for j in joints) + tuple(f"dq_{j}" for j in joints),
         units=units + tuple(f"{unit}/s" for unit in units),
         offset=tuple(float(v) for v in (low + high) / 2) + (0.0,) * len(joints),
-        scale=tuple(float(v) for v in (high - low) / 2) + (10.0,) * len(joints))
+        scale=tuple(float(v) for v in (high - low) / 2) + (10.0,) * len(joints),
+    )
 
 
 def joint_units(robot) -> tuple[str, ...]:
@@ -201,14 +206,23 @@ def joint_units(robot) -> tuple[str, ...]:
 def camera_of(model, name: str, shown_as: str, size: int, pos_m, quat) -> CameraSpec:
     """The camera `name` of a MuJoCo model at a pose in its body's frame, called `shown_as`, with square pictures."""
     camera = model.camera(name)
-    return CameraSpec(name=shown_as, width=size, height=size, crop="centre", mount_parent=model.body(int(camera.bodyid[0])).name,
-                      mount_pos_m=tuple(float(v) for v in pos_m), mount_quat=tuple(float(v) for v in quat),
-                      fovy_deg=float(camera.fovy[0]))
+    return CameraSpec(
+        name=shown_as,
+        width=size,
+        height=size,
+        crop="centre",
+        mount_parent=model.body(int(camera.bodyid[0])).name,
+        mount_pos_m=tuple(float(v) for v in pos_m),
+        mount_quat=tuple(float(v) for v in quat),
+        fovy_deg=float(camera.fovy[0]),
+    )
 
 
 def _same_length(what: str, names: tuple, **others: tuple) -> None:
     if not names or len(set(names)) != len(names):
-        raise EnvError(f"{what}.names: expected at least one name and each once, got {', '.join(map(str, names)) or 'none'}")
+        raise EnvError(
+            f"{what}.names: expected at least one name and each once, got {', '.join(map(str, names)) or 'none'}"
+        )
     for key, values in others.items():
         if len(values) != len(names):
             raise EnvError(f"{what}.{key}: expected {len(names)} entries, one for each name, got {len(values)}")

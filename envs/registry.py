@@ -12,8 +12,13 @@ from envs.tasks import TASKS
 
 @functools.cache
 def _parts() -> dict[str, tuple]:
-    return {f"{robot.name}_{task.name}{PROTOCOLS[p].suffix}": (robot, task.for_hand(robot.hand), PROTOCOLS[p])
-            for robot in ROBOTS.values() for task in TASKS.values() for p in task.protocols if PROTOCOLS[p].fits(robot)}
+    return {
+        f"{robot.name}_{task.name}{PROTOCOLS[p].suffix}": (robot, task.for_hand(robot.hand), PROTOCOLS[p])
+        for robot in ROBOTS.values()
+        for task in TASKS.values()
+        for p in task.protocols
+        if PROTOCOLS[p].fits(robot)
+    }
 
 
 def own_names() -> list[str]:
@@ -44,5 +49,10 @@ def register_all() -> None:
     """Puts every environment into Gymnasium's registry, e.g. `toto_robot/FrankaPick-v0`."""
     for name in own_names():
         camel = "".join(word.capitalize() for word in name.split("_")).replace("Pixmc", "PixMC")
-        gym.register(f"toto_robot/{camel}-v0", entry_point="envs.registry:make", kwargs={"name": name},
-                     disable_env_checker=True, order_enforce=True)
+        gym.register(
+            f"toto_robot/{camel}-v0",
+            entry_point="envs.registry:make",
+            kwargs={"name": name},
+            disable_env_checker=True,
+            order_enforce=True,
+        )

@@ -24,9 +24,21 @@ class RobotEnv(gym.Env):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
 
-    def __init__(self, robot, task, protocol, *, name: str, privileged: bool = False, render: bool = True,
-                 shift: str | None = None, appearance: Appearance | str = "nominal", image_size: int = 128,
-                 render_mode: str | None = None, also: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        robot,
+        task,
+        protocol,
+        *,
+        name: str,
+        privileged: bool = False,
+        render: bool = True,
+        shift: str | None = None,
+        appearance: Appearance | str = "nominal",
+        image_size: int = 128,
+        render_mode: str | None = None,
+        also: tuple[str, ...] = (),
+    ):
         """`also`: more looks of each state, as obs["rgb_also"] uint8 (K, S, S, 3), drawn anew in each step: nominal, near
         (the episode's look with other colours and light, see `appearance.near`), random or cluttered.
         `appearance`: an `Appearance`, or nominal, random or cluttered (a new look in each episode, see `randomised`),
@@ -71,20 +83,25 @@ class RobotEnv(gym.Env):
         """What its actions, proprioception and pictures are, in the nominal look."""
         nominal = self._nominal
         camera = camera_of(self.model, "wrist", "wrist", self.image_size, nominal["wrist_pos"], nominal["wrist_quat"])
-        return Interface(robot=self.robot.name, control_hz=float(self.control_hz), action=self.protocol.actions(),
-                         proprio=replace(joint_proprio(self.robot), clip=self.protocol.largest_seen),
-                         cameras=(replace(camera, fovy_deg=nominal["wrist_fovy"]),), state_of=self.name)
+        return Interface(
+            robot=self.robot.name,
+            control_hz=float(self.control_hz),
+            action=self.protocol.actions(),
+            proprio=replace(joint_proprio(self.robot), clip=self.protocol.largest_seen),
+            cameras=(replace(camera, fovy_deg=nominal["wrist_fovy"]),),
+            state_of=self.name,
+        )
 
     def reset(self, *, seed: int | None = None, options=None):
         super().reset(seed=seed)
         rng = self.np_random
         mujoco.mj_resetData(self.model, self.data)
         q = self.task.home_rad() + rng.uniform(-0.125, 0.125, self.dof)
-        self.data.qpos[:self.dof] = np.clip(q, self.robot.scale_low, self.robot.scale_high)
+        self.data.qpos[: self.dof] = np.clip(q, self.robot.scale_low, self.robot.scale_high)
         self.task.reset(self.data, rng)
         self.protocol.reset(self.data)
         # The looks have a generator of their own, so a shift never changes where the cube is.
-        self._look_seed = int(rng.integers(2 ** 63))
+        self._look_seed = int(rng.integers(2**63))
         self.steps, self.success = 0, False
         self._dress()
         mujoco.mj_forward(self.model, self.data)
@@ -113,8 +130,10 @@ class RobotEnv(gym.Env):
         """The action (A,) float64 inside [-1, 1]; another shape, NaN and infinity are an EnvError."""
         action = np.asarray(action, np.float64)
         if action.shape != self.action_space.shape:
-            raise EnvError(f"{self.name} takes actions of shape {self.action_space.shape} "
-                           f"({', '.join(self.action_names)}), got {action.shape}")
+            raise EnvError(
+                f"{self.name} takes actions of shape {self.action_space.shape} "
+                f"({', '.join(self.action_names)}), got {action.shape}"
+            )
         if not np.isfinite(action).all():
             raise EnvError(f"{self.name} got an action with NaN or infinity: {action}")
         return np.clip(action, -1.0, 1.0)
@@ -142,7 +161,7 @@ class RobotEnv(gym.Env):
 
     def proprio(self) -> np.ndarray:
         """(2·dof,) float32: joint positions scaled to [-1, 1] of their range, then a tenth of their velocities in rad/s."""
-        q, dq = self.data.qpos[:self.dof], self.data.qvel[:self.dof]
+        q, dq = self.data.qpos[: self.dof], self.data.qvel[: self.dof]
         return self.protocol.seen(np.concatenate([2 * (q - self._low) / self._span - 1, 0.1 * dq])).astype(np.float32)
 
     def privileged(self) -> np.ndarray:
@@ -175,7 +194,8 @@ class RobotEnv(gym.Env):
             return np.zeros((self.image_size, self.image_size, 3), np.uint8)
         rng = np.random.default_rng((self._look_seed, self.steps, 2 + index))
         look = {"nominal": lambda: NOMINAL, "near": lambda: near(self.look, rng)}.get(
-            name, lambda: randomised(rng, clutter=name == "cluttered"))()
+            name, lambda: randomised(rng, clutter=name == "cluttered")
+        )()
         return self.drawn_as(look, int(rng.integers(2**31)))
 
     def _wear(self, look: Appearance) -> None:
@@ -188,7 +208,9 @@ class RobotEnv(gym.Env):
     def cube_in_hand_m(self) -> np.ndarray:
         """The object's position in the hand frame, (3,) metres: what the feature probe predicts."""
         if not hasattr(self.task, "body"):
-            raise EnvError(f"env={self.name} has no cube whose position could be told; the tasks pick, cube and move have one")
+            raise EnvError(
+                f"env={self.name} has no cube whose position could be told; the tasks pick, cube and move have one"
+            )
         hand = self.data.body(self.robot.hand_body)
         return hand.xmat.reshape(3, 3).T @ (self.data.xpos[self.task.body] - hand.xpos)
 
@@ -204,17 +226,24 @@ class RobotEnv(gym.Env):
         mjSTATE_INTEGRATION), `protocol_state` and `task_state` float64 (n,), `steps` and `look_seed` int64, `success`."""
         physics = np.empty(mujoco.mj_stateSize(self.model, _STATE))
         mujoco.mj_getState(self.model, self.data, physics, _STATE)
-        return {"sim_state": physics, "protocol_state": np.asarray(self.protocol.state(), np.float64),
-                "task_state": np.asarray(self.task.state(), np.float64), "steps": np.int64(self.steps),
-                "look_seed": np.int64(self._look_seed), "success": np.bool_(self.success)}
+        return {
+            "sim_state": physics,
+            "protocol_state": np.asarray(self.protocol.state(), np.float64),
+            "task_state": np.asarray(self.task.state(), np.float64),
+            "steps": np.int64(self.steps),
+            "look_seed": np.int64(self._look_seed),
+            "success": np.bool_(self.success),
+        }
 
     def restore(self, snapshot: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Restores `snapshot` and returns the observation. `step` then goes on as it did, bit for bit."""
         physics = np.asarray(snapshot["sim_state"], np.float64)
         size = mujoco.mj_stateSize(self.model, _STATE)
         if physics.shape != (size,):
-            raise EnvError(f"{self.name} has a simulator state of shape ({size},), got {physics.shape}: it is from another "
-                           "model or another version of MuJoCo")
+            raise EnvError(
+                f"{self.name} has a simulator state of shape ({size},), got {physics.shape}: it is from another "
+                "model or another version of MuJoCo"
+            )
         self.steps, self.success = int(snapshot["steps"]), bool(snapshot["success"])
         self._look_seed = int(snapshot["look_seed"])
         mujoco.mj_resetData(self.model, self.data)

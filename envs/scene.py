@@ -53,12 +53,22 @@ def compose(robot: Robot, task, protocol) -> mujoco.MjModel:
 def mjcf(robot: Robot, task, protocol) -> str:
     """The text that `compose` compiles."""
     return _HEAD.format(
-        name=f"{robot.name}_{task.name}", dt=repr(protocol.physics_dt_s), defaults=robot.defaults_mjcf,
-        tex=TEXTURE_SIZE, base_pos=task.base_pos, base_quat=task.base_quat, robot=robot.body_mjcf.replace("<body ", '<body gravcomp="1" '),
+        name=f"{robot.name}_{task.name}",
+        dt=repr(protocol.physics_dt_s),
+        defaults=robot.defaults_mjcf,
+        tex=TEXTURE_SIZE,
+        base_pos=task.base_pos,
+        base_quat=task.base_quat,
+        robot=robot.body_mjcf.replace("<body ", '<body gravcomp="1" '),
         distractors="\n".join(
             f'<body name="distractor{i}" mocap="true" pos="{_PARKED}"><geom name="distractor{i}" type="box" '
-            f'size="0.02 0.02 0.02" contype="0" conaffinity="0"/></body>' for i in range(DISTRACTORS)),
-        task=task.mjcf(), actuators=protocol.actuators(robot), extras=robot.extras_mjcf + protocol.extras(robot))
+            f'size="0.02 0.02 0.02" contype="0" conaffinity="0"/></body>'
+            for i in range(DISTRACTORS)
+        ),
+        task=task.mjcf(),
+        actuators=protocol.actuators(robot),
+        extras=robot.extras_mjcf + protocol.extras(robot),
+    )
 
 
 def dress(model: mujoco.MjModel, data: mujoco.MjData, look: Appearance, nominal: dict) -> None:
@@ -82,7 +92,7 @@ def dress(model: mujoco.MjModel, data: mujoco.MjData, look: Appearance, nominal:
             data.mocap_pos[slot] = (x, y, nominal["table_z_m"] + half)
             data.mocap_quat[slot] = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
             geom = model.geom(f"distractor{i}").id
-            model.geom_size[geom], model.geom_rbound[geom] = half, half * 3 ** 0.5
+            model.geom_size[geom], model.geom_rbound[geom] = half, half * 3**0.5
             model.geom_rgba[geom] = (*rgb, 1.0)
     for name in ("table", "floor"):
         _texture(model, model.texture(name).id, getattr(look, f"{name}_texture"))
@@ -109,7 +119,7 @@ def _camera(model, look, nominal):
 def _texture(model, texture: int, pixels) -> None:
     start = model.tex_adr[texture]
     size = model.tex_height[texture] * model.tex_width[texture] * model.tex_nchannel[texture]
-    model.tex_data[start:start + size] = 255 if pixels is None else np.asarray(pixels, np.uint8).reshape(-1)
+    model.tex_data[start : start + size] = 255 if pixels is None else np.asarray(pixels, np.uint8).reshape(-1)
 
 
 def nominal_parts(model: mujoco.MjModel, robot: Robot, task) -> dict:
@@ -122,6 +132,11 @@ def nominal_parts(model: mujoco.MjModel, robot: Robot, task) -> dict:
     return dict(
         arm_geoms=[g for g in own if model.geom_bodyid[g] not in fingers],
         finger_geoms=[(g, shade(g)) for g in own if model.geom_bodyid[g] in fingers],
-        wrist_pos=model.cam_pos[camera].copy(), wrist_quat=model.cam_quat[camera].copy(),
-        wrist_fovy=float(model.cam_fovy[camera]), table_z_m=task.table_z_m,
-        painted=[(model.geom(name).id, *paint) for name, paint in ({"floor": ("floor_rgb", None)} | task.painted).items()])
+        wrist_pos=model.cam_pos[camera].copy(),
+        wrist_quat=model.cam_quat[camera].copy(),
+        wrist_fovy=float(model.cam_fovy[camera]),
+        table_z_m=task.table_z_m,
+        painted=[
+            (model.geom(name).id, *paint) for name, paint in ({"floor": ("floor_rgb", None)} | task.painted).items()
+        ],
+    )

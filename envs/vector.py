@@ -41,25 +41,52 @@ class VectorEnv:
     its terminal.
     """
 
-    def __init__(self, name: str, num_envs: int, *, workers: int = 2, privileged: bool = False, render: bool = True,
-                 labeller=None, shift: str | None = None, appearance="nominal", image_size: int = 128,
-                 snapshots: bool = False, views: tuple[str, ...] = (), also: tuple[str, ...] = (), backend: str = "mujoco"):
+    def __init__(
+        self,
+        name: str,
+        num_envs: int,
+        *,
+        workers: int = 2,
+        privileged: bool = False,
+        render: bool = True,
+        labeller=None,
+        shift: str | None = None,
+        appearance="nominal",
+        image_size: int = 128,
+        snapshots: bool = False,
+        views: tuple[str, ...] = (),
+        also: tuple[str, ...] = (),
+        backend: str = "mujoco",
+    ):
         """`also`: see `RobotEnv`; obs["rgb_also"] is (N, K, S, S, 3). `backend`: a simulator with single environments, mujoco or robosuite; `envs.make_vec` has all."""
         from envs.registry import make
 
         if num_envs < 1 or workers < 0:
             raise EnvError(f"num_envs must be at least 1 and workers at least 0, got {num_envs} and {workers}")
-        options = dict(privileged=privileged, render=render, shift=shift, appearance=appearance, image_size=image_size,
-                       backend=backend, **({"also": tuple(also)} if also else {}))
+        options = dict(
+            privileged=privileged,
+            render=render,
+            shift=shift,
+            appearance=appearance,
+            image_size=image_size,
+            backend=backend,
+            **({"also": tuple(also)} if also else {}),
+        )
         probe = make(name, **{**options, "render": False})
         self.name, self.num_envs, self.shift, self.labeller = name, num_envs, shift, labeller
         self.action_dim = probe.action_space.shape[0]
         self.proprio_dim = probe.observation_space["proprio"].shape[0]
         self.privileged_dim = probe.observation_space["privileged"].shape[0] if privileged else 0
         self.control_hz, self.horizon, self.interface = probe.control_hz, probe.horizon, probe.interface
-        shapes = {"rgb": ((image_size, image_size, 3), np.uint8), "proprio": ((self.proprio_dim,), np.float32),
-                  "reward": ((), np.float64), "terminated": ((), np.bool_), "truncated": ((), np.bool_),
-                  "success": ((), np.bool_), "steps": ((), np.int64)}
+        shapes = {
+            "rgb": ((image_size, image_size, 3), np.uint8),
+            "proprio": ((self.proprio_dim,), np.float32),
+            "reward": ((), np.float64),
+            "terminated": ((), np.bool_),
+            "truncated": ((), np.bool_),
+            "success": ((), np.bool_),
+            "steps": ((), np.int64),
+        }
         if also:
             shapes["rgb_also"] = ((len(also), image_size, image_size, 3), np.uint8)
         if privileged:
@@ -81,8 +108,9 @@ class VectorEnv:
         self._workers = []
         for slots in np.array_split(np.arange(num_envs), min(workers, num_envs)) if workers else ():
             here, there = context.Pipe()
-            process = context.Process(target=_work, daemon=True, args=(
-                there, self._memory.name, self._layout, slots.tolist(), *built_from))
+            process = context.Process(
+                target=_work, daemon=True, args=(there, self._memory.name, self._layout, slots.tolist(), *built_from)
+            )
             with _without_program(type(labeller)):
                 process.start()
             there.close()

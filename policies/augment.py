@@ -62,8 +62,14 @@ def augment(frames: Tensor, config: AugmentConfig, generator: Generator) -> Tens
     factors = 1 + STRENGTH * (2 * torch.rand(3, n, 1, 1, 1, generator=generator) - 1)
     turns = HUE * (2 * torch.rand(n, generator=generator) - 1)
     sigma = SIGMA_PX[0] + (SIGMA_PX[1] - SIGMA_PX[0]) * torch.rand(n, generator=generator)
-    for change, which in zip((lambda p, i: jitter(p, factors[:, i], turns[i]), lambda p, i: grey(p).expand_as(p),
-                              lambda p, i: blur(p, sigma[i] * p.shape[-1] / PUBLISHED_SIZE)), chosen):
+    for change, which in zip(
+        (
+            lambda p, i: jitter(p, factors[:, i], turns[i]),
+            lambda p, i: grey(p).expand_as(p),
+            lambda p, i: blur(p, sigma[i] * p.shape[-1] / PUBLISHED_SIZE),
+        ),
+        chosen,
+    ):
         where = which.nonzero().flatten()
         if len(where):
             x[where] = change(x[where], where)

@@ -81,12 +81,16 @@ class TrainBcConfig(RunConfig):
         if self.keep not in KEEPS:
             raise UserError(f"keep={self.keep!r} does not exist. What exists: {', '.join(KEEPS)}.")
         if self.keep == "best" and not self.held_out:
-            raise UserError("keep=best: no episode is held out, so nothing says which is best. Add data.held_out=0.1, or use keep=last.")
+            raise UserError(
+                "keep=best: no episode is held out, so nothing says which is best. Add data.held_out=0.1, or use keep=last."
+            )
         if not self.env.exists:
             self.episodes = 0  # there is nothing to evaluate in
             if self.eval_every:
-                raise UserError(f"eval_every={self.eval_every}: env=none has no environment to evaluate in. Leave it out, or give "
-                                "env=NAME.")
+                raise UserError(
+                    f"eval_every={self.eval_every}: env=none has no environment to evaluate in. Leave it out, or give "
+                    "env=NAME."
+                )
 
     @property
     def held_out(self) -> float:
@@ -150,7 +154,9 @@ def train(
         title = frame.title(f"{data.episodes} demonstrations")
         with progress(title, cfg.rounds, cloner.total, run.folder, axis="updates") as screen:
             facts, best = _rounds(cfg, run, vec, cloner, held_out, screen)
-            policy.look = look_of_demonstrations(demos, camera_of(demos, cfg.data), data, features, cfg.augmenting, cfg.seed)
+            policy.look = look_of_demonstrations(
+                demos, camera_of(demos, cfg.data), data, features, cfg.augmenting, cfg.seed
+            )
             policy.save(run.folder / "policy")
             screen.begin(cfg.rounds, "evaluating")
             result = score(vec, policy, run.folder, cfg.episodes, cfg.eval_seed)
@@ -170,8 +176,13 @@ def spec_of_demos(cfg: TrainBcConfig, demos, episode: int) -> PolicySpec:
     low, high = (np.broadcast_to(end, dims[1]).tolist() for end in bounds(demos.attrs, cfg.demos))
     attrs = demos.attrs | {"action": demos.attrs["action"] | {"low": low, "high": high}}
     return spec_from_set(
-        attrs, needs=needs, camera=camera, dims=dims, robot=cfg.data.robot,
-        picture=first[key].shape[1:3] if needs == "rgb" else None, transformer=cfg.policy.transformer,
+        attrs,
+        needs=needs,
+        camera=camera,
+        dims=dims,
+        robot=cfg.data.robot,
+        picture=first[key].shape[1:3] if needs == "rgb" else None,
+        transformer=cfg.policy.transformer,
     )
 
 
@@ -183,8 +194,13 @@ def check_fits(cfg: TrainBcConfig, attrs: dict, spec: PolicySpec) -> None:
         own = env_of_set(attrs)
         raise UserError(
             f"{cfg.demos} teaches what env={cfg.env.name} can't run: {told}. "
-            + (f"The set's own env is {own}: give that, " if own else f"The set is from {attrs.get('env')}, which is not ours: ")
-            + ("or " if own else "") + "train without an evaluation (env=none or episodes=0)."
+            + (
+                f"The set's own env is {own}: give that, "
+                if own
+                else f"The set is from {attrs.get('env')}, which is not ours: "
+            )
+            + ("or " if own else "")
+            + "train without an evaluation (env=none or episodes=0)."
         )
 
 
@@ -271,7 +287,9 @@ def _rounds(
     return facts, best
 
 
-def _round(cfg, run: runs.Run, vec, cloner: Cloner, held_out, best: Best, round_: int, facts: dict, screen: Progress) -> dict:
+def _round(
+    cfg, run: runs.Run, vec, cloner: Cloner, held_out, best: Best, round_: int, facts: dict, screen: Progress
+) -> dict:
     """The epochs up to one checkpoint: learn, watch, commit, log."""
     screen.begin(round_, "learning")
     started, before = time.perf_counter(), cloner.done

@@ -41,14 +41,21 @@ def converted(spec: PolicySpec, there: Interface, given: str, where: str, conver
     if "rate" in convert and not math.isclose(spec.control_hz, there.control_hz, rel_tol=1e-6):
         spec, hold = held(spec, there.control_hz, given, where)
         fit = replace(fit, hold=hold)
-    same = (spec.action.names, spec.action.units, spec.action.meanings) == (there.action.names, there.action.units, there.action.meanings)
+    same = (spec.action.names, spec.action.units, spec.action.meanings) == (
+        there.action.names,
+        there.action.units,
+        there.action.meanings,
+    )
     if "range" in convert and same and UNKNOWN not in spec.action.units + spec.action.meanings:
         pairs = list(zip(spec.action.low, spec.action.high, there.action.low, there.action.high))
         inside = all(l2 - 1e-9 <= l1 and h1 <= h2 + 1e-9 for l1, h1, l2, h2 in pairs)
         if inside and any((l1, h1) != (l2, h2) for l1, h1, l2, h2 in pairs):
             # From a number of the policy's to the robot's: both are linear in the same unit.
-            fit = replace(fit, gain=tuple((h1 - l1) / (h2 - l2) for l1, h1, l2, h2 in pairs),
-                          bias=tuple((l1 + h1 - l2 - h2) / (h2 - l2) for l1, h1, l2, h2 in pairs))
+            fit = replace(
+                fit,
+                gain=tuple((h1 - l1) / (h2 - l2) for l1, h1, l2, h2 in pairs),
+                bias=tuple((l1 + h1 - l2 - h2) / (h2 - l2) for l1, h1, l2, h2 in pairs),
+            )
             spec = replace(spec, action=there.action)
     return spec, fit
 
@@ -57,12 +64,20 @@ def held(spec: PolicySpec, hz: float, given: str, where: str) -> tuple[PolicySpe
     """`spec` as it is when each action is executed for a whole number of the robot's periods, and that number."""
     hold, action = round(hz / spec.control_hz), spec.action
     if hold < 2 or abs(hold * spec.control_hz - hz) > 1e-6 * hz:
-        raise UserError(f"convert=rate: the policy {given} acts at {spec.control_hz:g} Hz and {where} at {hz:g} Hz, and a command can "
-                        "only be held for a whole number of the robot's periods; a faster policy can't be asked more rarely.")
+        raise UserError(
+            f"convert=rate: the policy {given} acts at {spec.control_hz:g} Hz and {where} at {hz:g} Hz, and a command can "
+            "only be held for a whole number of the robot's periods; a faster policy can't be asked more rarely."
+        )
     if UNKNOWN in action.meanings:
         name = action.names[action.meanings.index(UNKNOWN)]
-        raise UserError(f"convert=rate: nobody has said what the action {name} of the policy {given} means, and an increment that is "
-                        f"held would be a longer way; {where} has {hz:g} Hz and the policy {spec.control_hz:g} Hz.")
+        raise UserError(
+            f"convert=rate: nobody has said what the action {name} of the policy {given} means, and an increment that is "
+            f"held would be a longer way; {where} has {hz:g} Hz and the policy {spec.control_hz:g} Hz."
+        )
     parts = [hold if meaning in SHARED else 1 for meaning in action.meanings]
-    shared = replace(action, low=tuple(v / k for v, k in zip(action.low, parts)), high=tuple(v / k for v, k in zip(action.high, parts)))
+    shared = replace(
+        action,
+        low=tuple(v / k for v, k in zip(action.low, parts)),
+        high=tuple(v / k for v, k in zip(action.high, parts)),
+    )
     return replace(spec, control_hz=hz, action=shared), hold

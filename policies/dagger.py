@@ -167,9 +167,28 @@ class Collector:
             self.look.offer(self.obs.get("rgb"), features, choice.label, seeds)
             t2 = time.perf_counter()
             done, success = self._step(executed, rng, round_, taken, choice.by_expert, now + t + 1, out)
-            rows.append((features, proprio, *map(torch.from_numpy, (
-                expert, executed, student, np.where(choice.by_expert, self.gate.actor, POLICY).astype(np.uint8), taken,
-                choice.label.copy(), choice.score, np.full(n, round_, np.int32), seeds, done, success))))
+            rows.append(
+                (
+                    features,
+                    proprio,
+                    *map(
+                        torch.from_numpy,
+                        (
+                            expert,
+                            executed,
+                            student,
+                            np.where(choice.by_expert, self.gate.actor, POLICY).astype(np.uint8),
+                            taken,
+                            choice.label.copy(),
+                            choice.score,
+                            np.full(n, round_, np.int32),
+                            seeds,
+                            done,
+                            success,
+                        ),
+                    ),
+                )
+            )
             t3 = time.perf_counter()
             clock.encode, clock.act, clock.sim = clock.encode + t1 - t0, clock.act + t2 - t1, clock.sim + t3 - t2
             on_step(n)
@@ -196,7 +215,9 @@ class Collector:
         out.queries += int(asked.sum())
         return choice, np.where(asked[:, None], labels, np.float32(np.nan))
 
-    def _step(self, executed, rng, round_: int, taken, by_expert, now: int, out: Collected) -> tuple[np.ndarray, np.ndarray]:
+    def _step(
+        self, executed, rng, round_: int, taken, by_expert, now: int, out: Collected
+    ) -> tuple[np.ndarray, np.ndarray]:
         """One environment step, each slot's `now`-th; (N,) which episodes ended, and ended with success."""
         out.expert_steps += int(by_expert.sum())
         out.interventions += int((taken & ~self.taken).sum())

@@ -46,7 +46,9 @@ class DataConfig:
         if self.use < 0 or self.static_rad < 0:
             raise UserError(f"data: expected use and static_rad >= 0, got {self.use} and {self.static_rad}.")
         if self.held_out is not None and not 0 <= self.held_out < 1:
-            raise UserError(f"data.held_out={self.held_out}: expected a share of the episodes, from 0 to below 1, such as 0.1.")
+            raise UserError(
+                f"data.held_out={self.held_out}: expected a share of the episodes, from 0 to below 1, such as 0.1."
+            )
         if any(i < 0 for i in self.skip):
             raise UserError(f"data.skip={self.skip}: expected numbers of episodes, which count from 0.")
 
@@ -158,7 +160,11 @@ def check_keys(demos, config: DataConfig, needs: str | None, path) -> str:
         raise UserError("encoder=privileged: demonstrations hold no privileged state. Use an encoder of frames.")
     if needs == "rgb" and key not in demos.keys:
         there = ", ".join(k.removeprefix("rgb_") for k in demos.keys if k.startswith("rgb_")) or "none"
-        said = f"data.camera={config.camera}: {path} has no {key}." if config.camera else f"{path} has no camera named wrist."
+        said = (
+            f"data.camera={config.camera}: {path} has no {key}."
+            if config.camera
+            else f"{path} has no camera named wrist."
+        )
         raise UserError(f"{said} Its cameras: {there}. Choose one by data.camera=NAME, or use encoder=none.")
     return key
 

@@ -52,7 +52,9 @@ class FeatureCache:
         try:
             atomic_write_bytes(path, save({"features": features.contiguous()}))
         except OSError as error:
-            raise UserError(f"features can't be kept in {self.folder} ({error.strerror}); give cache=ANOTHER_FOLDER, or cache='' "
-                            "to keep none") from error
+            raise UserError(
+                f"features can't be kept in {self.folder} ({error.strerror}); give cache=ANOTHER_FOLDER, or cache='' "
+                "to keep none"
+            ) from error
         self.made += 1
         return features

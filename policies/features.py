@@ -106,7 +106,9 @@ class EncoderFeatures:
         if not hasattr(self.encoder, "codes"):
             return None
         codes = self.encoder.codes(torch.from_numpy(np.ascontiguousarray(seen)))
-        return None if codes is None or codes.dtype == torch.uint8 else codes  # uint8: patches of a continuous tokenizer
+        return (
+            None if codes is None or codes.dtype == torch.uint8 else codes
+        )  # uint8: patches of a continuous tokenizer
 
     @torch.inference_mode()
     def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
@@ -184,7 +186,11 @@ def cropped(frames: np.ndarray, crop: str, size: int | None) -> np.ndarray:
 
 
 def make_features(
-    config: EncoderConfig, *, privileged_dim: int = 0, device: str = "cpu", encoder: Callable | None = None,
+    config: EncoderConfig,
+    *,
+    privileged_dim: int = 0,
+    device: str = "cpu",
+    encoder: Callable | None = None,
     processes: int = 1,
 ) -> Features:
     """The features that `config` names; `encoder` takes the place of the one that would be loaded.

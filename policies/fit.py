@@ -133,8 +133,11 @@ def _fields(name: str, a, b, where: str, same: Callable) -> Iterator[Difference]
     """The fields of actions or proprioception; where their counts differ, that is the difference."""
     if len(a.names) != len(b.names):
         what = {"action": "actions", "proprio": "numbers of proprioception"}[name]
-        yield Difference(f"{name}.names", a.__dataclass_fields__["names"].metadata["rule"],
-                         f"it has {len(a.names)} {what} ({_some(a.names)}) and {where} {len(b.names)} ({_some(b.names)})")
+        yield Difference(
+            f"{name}.names",
+            a.__dataclass_fields__["names"].metadata["rule"],
+            f"it has {len(a.names)} {what} ({_some(a.names)}) and {where} {len(b.names)} ({_some(b.names)})",
+        )
         return
     for part in dataclasses.fields(a):
         ours, theirs = getattr(a, part.name), getattr(b, part.name)
@@ -143,51 +146,91 @@ def _fields(name: str, a, b, where: str, same: Callable) -> Iterator[Difference]
             if wrong:
                 i, more = wrong[0], f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
                 label = f"{name} {i}" + ("" if part.name == "names" else f", {a.names[i]},")
-                yield Difference(f"{name}.{part.name}", part.metadata["rule"],
-                                 f"the {_WORD.get(part.name, part.name)} of {label} is {_text(ours[i])} in the policy and "
-                                 f"{_text(theirs[i])} in {where}{more}")
+                yield Difference(
+                    f"{name}.{part.name}",
+                    part.metadata["rule"],
+                    f"the {_WORD.get(part.name, part.name)} of {label} is {_text(ours[i])} in the policy and "
+                    f"{_text(theirs[i])} in {where}{more}",
+                )
         elif not same(part.name, ours, theirs):
-            yield Difference(f"{name}.{part.name}", part.metadata["rule"], _said(f"{name}.{part.name}", ours, theirs, where))
+            yield Difference(
+                f"{name}.{part.name}", part.metadata["rule"], _said(f"{name}.{part.name}", ours, theirs, where)
+            )
 
 
-def _cameras(needed: tuple[CameraSpec, ...], there: tuple[CameraSpec, ...], where: str, tolerance: Tolerance) -> Iterator[Difference]:
+def _cameras(
+    needed: tuple[CameraSpec, ...], there: tuple[CameraSpec, ...], where: str, tolerance: Tolerance
+) -> Iterator[Difference]:
     """Each camera that the policy needs, against that of the same name; cameras that it doesn't need don't matter."""
     rules = {f.name: f.metadata["rule"] for f in dataclasses.fields(CameraSpec)}
     shown = {camera.name: camera for camera in there}
     for a in needed:
         b = shown.get(a.name)
         if b is None:
-            yield Difference("cameras.name", rules["name"], f"it sees the {len(needed)} camera{'s' * (len(needed) > 1)} "
-                             f"{_some([c.name for c in needed])} and {where} shows {_some(list(shown)) or 'none'}")
+            yield Difference(
+                "cameras.name",
+                rules["name"],
+                f"it sees the {len(needed)} camera{'s' * (len(needed) > 1)} "
+                f"{_some([c.name for c in needed])} and {where} shows {_some(list(shown)) or 'none'}",
+            )
             continue
         if (a.width, a.height) != (b.width, b.height):
-            yield Difference("cameras.width", rules["width"], f"its pictures of the camera {a.name} have {a.width}×{a.height} pixels "
-                             f"and those of {where} {b.width}×{b.height}")
+            yield Difference(
+                "cameras.width",
+                rules["width"],
+                f"its pictures of the camera {a.name} have {a.width}×{a.height} pixels "
+                f"and those of {where} {b.width}×{b.height}",
+            )
         if a.crop != b.crop:
-            yield Difference("cameras.crop", rules["crop"], f"its pictures of the camera {a.name} are cut with crop={a.crop} and those "
-                             f"of {where} with crop={b.crop}")
+            yield Difference(
+                "cameras.crop",
+                rules["crop"],
+                f"its pictures of the camera {a.name} are cut with crop={a.crop} and those "
+                f"of {where} with crop={b.crop}",
+            )
         yield from _pose(a, b, where, tolerance, rules)
 
 
-def _pose(a: CameraSpec, b: CameraSpec, where: str, tolerance: Tolerance, rules: dict[str, Rule]) -> Iterator[Difference]:
-    known = [n for n in ("mount_parent", "mount_pos_m", "mount_quat", "fovy_deg") if None not in (getattr(a, n), getattr(b, n))]
+def _pose(
+    a: CameraSpec, b: CameraSpec, where: str, tolerance: Tolerance, rules: dict[str, Rule]
+) -> Iterator[Difference]:
+    known = [
+        n
+        for n in ("mount_parent", "mount_pos_m", "mount_quat", "fovy_deg")
+        if None not in (getattr(a, n), getattr(b, n))
+    ]
     missing = {"mount_pos_m": "place", "mount_quat": "direction", "fovy_deg": "field of view"}
     if lacks := [word for n, word in missing.items() if n not in known]:
         side = "the policy's folder" if a.fovy_deg is None or a.mount_pos_m is None else where
-        yield Difference("cameras.mount_parent", rules["mount_parent"],
-                         f"{side} does not say the camera {a.name}'s {', '.join(lacks)}, so nothing compares it")
+        yield Difference(
+            "cameras.mount_parent",
+            rules["mount_parent"],
+            f"{side} does not say the camera {a.name}'s {', '.join(lacks)}, so nothing compares it",
+        )
     if "mount_parent" in known and a.mount_parent != b.mount_parent:
-        yield Difference("cameras.mount_parent", rules["mount_parent"], f"the camera {a.name} is fixed to {a.mount_parent} in the "
-                         f"policy and to {b.mount_parent} in {where}, so nothing compares its pose")
+        yield Difference(
+            "cameras.mount_parent",
+            rules["mount_parent"],
+            f"the camera {a.name} is fixed to {a.mount_parent} in the "
+            f"policy and to {b.mount_parent} in {where}, so nothing compares its pose",
+        )
         known = [n for n in known if not n.startswith("mount")]
-    told = {"mount_pos_m": ("stands", "mm", mount_mm), "mount_quat": ("looks", "°", mount_deg), "fovy_deg": ("sees", "%", fovy_percent)}
+    told = {
+        "mount_pos_m": ("stands", "mm", mount_mm),
+        "mount_quat": ("looks", "°", mount_deg),
+        "fovy_deg": ("sees", "%", fovy_percent),
+    }
     for name in (n for n in told if n in known):
         verb, unit, measure = told[name]
         number, most = measure(a, b), getattr(tolerance, rules[name].tolerance)
         if number > most:
             rest = {"stands": "elsewhere", "looks": "elsewhere", "sees": "a field of another size"}[verb]
-            yield Difference(f"cameras.{name}", rules[name], f"the camera {a.name} {verb} {rest} than in training: {number:.1f} {unit} "
-                             f"apart, where {most:g} {unit} are no difference")
+            yield Difference(
+                f"cameras.{name}",
+                rules[name],
+                f"the camera {a.name} {verb} {rest} than in training: {number:.1f} {unit} "
+                f"apart, where {most:g} {unit} are no difference",
+            )
 
 
 def mount_mm(a: CameraSpec, b: CameraSpec) -> float:
@@ -197,7 +240,11 @@ def mount_mm(a: CameraSpec, b: CameraSpec) -> float:
 
 def mount_deg(a: CameraSpec, b: CameraSpec) -> float:
     """Degrees of the rotation from one camera to the other."""
-    dot = abs(sum(x * y for x, y in zip(a.mount_quat, b.mount_quat))) / math.hypot(*a.mount_quat) / math.hypot(*b.mount_quat)
+    dot = (
+        abs(sum(x * y for x, y in zip(a.mount_quat, b.mount_quat)))
+        / math.hypot(*a.mount_quat)
+        / math.hypot(*b.mount_quat)
+    )
     return math.degrees(2 * math.acos(min(1.0, dot)))
 
 
@@ -267,10 +314,16 @@ def _unsaid(about: About, there: Interface, given: str, where: str, keys: FitKey
     """A folder without a description, and without an environment of ours to complete it from."""
     counts, wanted = (about.proprio_dim, about.action_dim), (len(there.proprio.names), len(there.action.names))
     if keys.force and counts == wanted:
-        return Fit(warnings=(f"the policy {given} does not say what its numbers mean: force=true runs it on {where} all the same",))
-    raise UserError(f"The policy {given} has {counts[0]} numbers of proprioception and {counts[1]} actions, {where} has {wanted[0]} and "
-                    f"{wanted[1]}, and its folder does not say what they mean. Train it again, which writes that; in simulation "
-                    "force=true runs one whose counts agree.")
+        return Fit(
+            warnings=(
+                f"the policy {given} does not say what its numbers mean: force=true runs it on {where} all the same",
+            )
+        )
+    raise UserError(
+        f"The policy {given} has {counts[0]} numbers of proprioception and {counts[1]} actions, {where} has {wanted[0]} and "
+        f"{wanted[1]}, and its folder does not say what they mean. Train it again, which writes that; in simulation "
+        "force=true runs one whose counts agree."
+    )
 
 
 # ------------------------------------------------------------------------------------------ the rules as a table
@@ -285,7 +338,9 @@ def _rules(kind: type, prefix: str) -> Iterator[tuple[str, Rule]]:
     hints = typing.get_type_hints(kind)
     for part in dataclasses.fields(kind):
         if part.metadata.get("inside"):
-            inner = next((k for k in typing.get_args(hints[part.name]) if dataclasses.is_dataclass(k)), hints[part.name])
+            inner = next(
+                (k for k in typing.get_args(hints[part.name]) if dataclasses.is_dataclass(k)), hints[part.name]
+            )
             yield from _rules(inner, f"{prefix}{part.name}.")
         else:
             yield f"{prefix}{part.name}", part.metadata["rule"]
@@ -298,6 +353,8 @@ def table() -> str:
     for name, rule in rules():
         what = {"refuse": "is refused", "ignore": "does not matter", "warn": "is told"}[rule.kind]
         if rule.tolerance:
-            what += f" above {getattr(Tolerance(), rule.tolerance):g} {unit[rule.tolerance]} (`tolerance.{rule.tolerance}`)"
+            what += (
+                f" above {getattr(Tolerance(), rule.tolerance):g} {unit[rule.tolerance]} (`tolerance.{rule.tolerance}`)"
+            )
         rows.append(f"| `{name}` | {what} | {rule.why} | {rule.convert} |")
     return "\n".join(rows)

@@ -1,8 +1,8 @@
 """A policy's folder: where it is, and what its policy.yaml says, checked before memory is taken or code of others is loaded.
 
-    policy.yaml          `About`: the encoder, the head, the sizes, and `spec`, what the numbers mean (policies/spec.py)
-    policy.safetensors   the weights
-    look.safetensors     what the training pictures looked like (policies/look), where it sees any
+policy.yaml          `About`: the encoder, the head, the sizes, and `spec`, what the numbers mean (policies/spec.py)
+policy.safetensors   the weights
+look.safetensors     what the training pictures looked like (policies/look), where it sees any
 """
 
 import hashlib
@@ -66,17 +66,25 @@ class About:
         if self.env is not None and not ENV.fullmatch(self.env):
             raise UserError(f"env: expected the name of an environment or null, got {self.env!r}")
         if min(self.proprio_dim, self.action_dim) < 1:
-            raise UserError(f"proprio_dim and action_dim: expected at least 1, got {self.proprio_dim} and {self.action_dim}")
-        if len(set(self.binary_actions)) != len(self.binary_actions) or not all(0 <= i < self.action_dim for i in self.binary_actions):
-            raise UserError(f"binary_actions: expected different indices from 0 to {self.action_dim - 1}, got {list(self.binary_actions)}")
+            raise UserError(
+                f"proprio_dim and action_dim: expected at least 1, got {self.proprio_dim} and {self.action_dim}"
+            )
+        if len(set(self.binary_actions)) != len(self.binary_actions) or not all(
+            0 <= i < self.action_dim for i in self.binary_actions
+        ):
+            raise UserError(
+                f"binary_actions: expected different indices from 0 to {self.action_dim - 1}, got {list(self.binary_actions)}"
+            )
         if not 1 <= len(self.feature_shape) <= 3 or min(self.feature_shape) < 0:
             raise UserError(f"feature_shape: expected one to three sizes, got {list(self.feature_shape)}")
         self._check_notes()
         if self.spec is not None:
             counts = (len(self.spec.proprio.names), len(self.spec.action.names))
             if counts != (self.proprio_dim, self.action_dim):
-                raise UserError(f"spec: it names {counts[0]} numbers of proprioception and {counts[1]} actions, but proprio_dim and "
-                                f"action_dim are {self.proprio_dim} and {self.action_dim}")
+                raise UserError(
+                    f"spec: it names {counts[0]} numbers of proprioception and {counts[1]} actions, but proprio_dim and "
+                    f"action_dim are {self.proprio_dim} and {self.action_dim}"
+                )
 
     def _check_notes(self) -> None:
         hz, action = self.notes.get("control_hz"), self.notes.get("action")
@@ -118,8 +126,10 @@ def read_about(folder: Path) -> About:
     values = read_yaml(path)
     form = values.get("format") if isinstance(values, dict) else None
     if not isinstance(form, int) or form not in FORMATS:
-        raise UserError(f"{path}: expected a policy of format {' or '.join(map(str, FORMATS))}, got {str(form)[:40]!r}. Train the "
-                        "policy again, or update toto_robot.")
+        raise UserError(
+            f"{path}: expected a policy of format {' or '.join(map(str, FORMATS))}, got {str(form)[:40]!r}. Train the "
+            "policy again, or update toto_robot."
+        )
     return build(About, values, str(path))
 
 
@@ -134,19 +144,35 @@ def read_tensors(path: Path, digest: str, load: Callable[[bytes], dict]) -> dict
     try:
         return load(data)
     except SafetensorError as error:
-        raise UserError(f"{path} can't be read as a policy's weights: {error}. Copy it again or train again.") from error
+        raise UserError(
+            f"{path} can't be read as a policy's weights: {error}. Copy it again or train again."
+        ) from error
 
 
 def check_sizes(about: About, shapes: dict[str, tuple[int, ...]], where: Path) -> None:
     """UserError where a size in the description is more than the weights hold: no network is made of it then."""
     values, head, inner = sum(map(math.prod, shapes.values())), about.head, about.head.transformer
-    sizes = [about.proprio_dim, about.action_dim, head.feature_width, head.proprio_width, head.attention_heads, *head.hidden]
+    sizes = [
+        about.proprio_dim,
+        about.action_dim,
+        head.feature_width,
+        head.proprio_width,
+        head.attention_heads,
+        *head.hidden,
+    ]
     layers = len(head.hidden)
     if inner is not None:
         sizes += [inner.width, inner.heads, inner.context, inner.chunk, round(min(inner.width * inner.mlp_ratio, 1e18))]
         layers += inner.blocks
     if len(about.feature_shape) < 3:
         sizes += about.feature_shape
-    if max(sizes) > values or layers > len(shapes) or len(about.feature_shape) == 3 and math.prod(about.feature_shape) > 1 << 20:
-        raise UserError(f"{where / CONFIG} describes a network of other sizes than {WEIGHTS} holds: sizes up to {max(sizes):,} in "
-                        f"{layers} layers, for {values:,} numbers in {len(shapes)} tensors. Copy the folder again or train again.")
+    if (
+        max(sizes) > values
+        or layers > len(shapes)
+        or len(about.feature_shape) == 3
+        and math.prod(about.feature_shape) > 1 << 20
+    ):
+        raise UserError(
+            f"{where / CONFIG} describes a network of other sizes than {WEIGHTS} holds: sizes up to {max(sizes):,} in "
+            f"{layers} layers, for {values:,} numbers in {len(shapes)} tensors. Copy the folder again or train again."
+        )

@@ -88,7 +88,9 @@ class Head(ActionHead):
             self.proprio = nn.Sequential(nn.Linear(proprio_dim, config.proprio_width), norm(config.proprio_width))
         width = self.joined_width = feature_width + config.proprio_width
         if not width:
-            raise UserError("policy.proprio_width=0 with an encoder that gives no feature leaves the policy nothing to see.")
+            raise UserError(
+                "policy.proprio_width=0 with an encoder that gives no feature leaves the policy nothing to see."
+            )
         layers: list[nn.Module] = []
         for hidden in config.hidden:
             layers += [nn.Linear(width, hidden), norm(hidden), activation()]

@@ -20,8 +20,14 @@ from policies.experts import (
 from toto_robot.errors import UserError
 
 SCRIPTED = {
-    "parallel": {"reach": ScriptedReach(), "cabinet": ScriptedCabinet(), "pick": ScriptedPick(), "cube": ScriptedPick(),
-                 "move": ScriptedMove(), "lift": ScriptedLift()},
+    "parallel": {
+        "reach": ScriptedReach(),
+        "cabinet": ScriptedCabinet(),
+        "pick": ScriptedPick(),
+        "cube": ScriptedPick(),
+        "move": ScriptedMove(),
+        "lift": ScriptedLift(),
+    },
     "allegro": {"reach": HandReach(), "cabinet": HandCabinet(), "pick": HandPick(), "move": HandMove()},
 }
 """The scripted expert of each task, for each kind of hand."""
@@ -35,7 +41,9 @@ class ScriptedExpert:
         experts = SCRIPTED.get(env.robot.hand, {})
         if env.task.name not in experts:
             what = "; ".join(f"{hand} hand: {', '.join(tasks)}" for hand, tasks in SCRIPTED.items())
-            raise EnvError(f"expert=scripted does not exist for {env.name} ({env.robot.hand} hand). What exists: {what}.")
+            raise EnvError(
+                f"expert=scripted does not exist for {env.name} ({env.robot.hand} hand). What exists: {what}."
+            )
         return experts[env.task.name].label(env)
 
 

@@ -4,7 +4,10 @@ from pathlib import Path
 
 AXES = {"env_steps": "environment steps", "updates": "updates"}
 """What progress can be counted in, as people say it."""
-SUCCESS = (("student_success", "training episodes that the student drove (newest 100)", "-"), ("eval_success", "unseen seeds", "o-"))
+SUCCESS = (
+    ("student_success", "training episodes that the student drove (newest 100)", "-"),
+    ("eval_success", "unseen seeds", "o-"),
+)
 HELD_OUT = "held_out/"
 """Begins the keys of a row that are the held-out error of one action, in its unit."""
 GUESSES = (("held_out_mean_action", "mean action"), ("held_out_previous_action", "previous action"))
@@ -71,7 +74,13 @@ def draw_each(axes, rows: list[dict], axis: str) -> None:
     names = list(dimensions(rows[-1]))
     for i, name in enumerate(names):
         points = [(x, value) for x, value in _points(rows, axis, HELD_OUT + name) if value > 0]
-        axes.plot(*(zip(*points) if points else ([], [])), color=f"C{i % 10}", ls=("-", "--", ":")[i // 10 % 3], lw=1.2, label=name)
+        axes.plot(
+            *(zip(*points) if points else ([], [])),
+            color=f"C{i % 10}",
+            ls=("-", "--", ":")[i // 10 % 3],
+            lw=1.2,
+            label=name,
+        )
     axes.set(ylabel="held-out error, each action", yscale="log")
     axes.legend(fontsize=7 if len(names) <= FEW else 5, loc="center left", bbox_to_anchor=(1, 0.5))
 

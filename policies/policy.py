@@ -66,7 +66,12 @@ class Policy:
     """A trained student. `act` takes the observation dict of N environments and gives (N, A) float32 in [-1, 1]."""
 
     def __init__(
-        self, net: PolicyNet, features: Features, env: str | None, head: HeadConfig, binary: tuple[int, ...],
+        self,
+        net: PolicyNet,
+        features: Features,
+        env: str | None,
+        head: HeadConfig,
+        binary: tuple[int, ...],
         spec: PolicySpec | None = None,
     ):
         self.net, self.features, self.env, self.spec = net.eval(), features, env, spec
@@ -240,7 +245,14 @@ def describe(path_or_name: str | Path) -> dict:
 
 
 def _network(about: About) -> PolicyNet:
-    return PolicyNet(about.head, about.feature_shape, about.proprio_dim, about.action_dim, about.encoder.pooling, about.binary_actions)
+    return PolicyNet(
+        about.head,
+        about.feature_shape,
+        about.proprio_dim,
+        about.action_dim,
+        about.encoder.pooling,
+        about.binary_actions,
+    )
 
 
 def _check_network(about: About, folder: Path) -> None:
@@ -254,6 +266,10 @@ def _check_network(about: About, folder: Path) -> None:
         raise
     except (ValueError, RuntimeError, ArithmeticError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{folder / CONFIG} describes no network that can be made: {reason}. Train it again.") from error
+        raise UserError(
+            f"{folder / CONFIG} describes no network that can be made: {reason}. Train it again."
+        ) from error
     if shapes != wanted:
-        raise UserError(f"{folder / WEIGHTS} holds tensors of another architecture than its {CONFIG} describes. Train it again.")
+        raise UserError(
+            f"{folder / WEIGHTS} holds tensors of another architecture than its {CONFIG} describes. Train it again."
+        )

@@ -54,8 +54,10 @@ def make_pool(
         return None
     if width == 0:
         if len(shape) == 3 or (len(shape) == 2 and pooling != "grid"):
-            raise UserError(f"policy.feature_width=0 keeps a feature as it is, but one of shape {shape} with "
-                            f"encoder.pooling={pooling} must be pooled: give a width.")
+            raise UserError(
+                f"policy.feature_width=0 keeps a feature as it is, but one of shape {shape} with "
+                f"encoder.pooling={pooling} must be pooled: give a width."
+            )
         return nn.Flatten(1)
     if len(shape) == 3:
         return ResNet(width)

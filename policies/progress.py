@@ -23,8 +23,15 @@ class Progress:
     context manager. With `folder`, metrics go to `metrics.jsonl`, `tb/` and `learning_curve.png` in it.
     """
 
-    def __init__(self, title: str, rounds: int, total_steps: int, folder: Path | None = None, console=None,
-                 axis: str = "env_steps"):
+    def __init__(
+        self,
+        title: str,
+        rounds: int,
+        total_steps: int,
+        folder: Path | None = None,
+        console=None,
+        axis: str = "env_steps",
+    ):
         """`axis`: what progress is counted in, a key of AXES and of every row."""
         self.axis = axis
         self.title, self.rounds, self.total_steps, self.folder = title, rounds, total_steps, folder
@@ -108,7 +115,9 @@ class Progress:
         each = list(dimensions(row).items())
         shown = ", ".join(f"{name} {value:.3g}" for name, value in each[:SHOWN])
         more = f", {len(each) - SHOWN} more in metrics.jsonl" if len(each) > SHOWN else ""
-        return f"  held out {row['held_out_error']:.3f} std (mean action {row['held_out_mean_action']:.3f}): {shown}{more}"
+        return (
+            f"  held out {row['held_out_error']:.3f} std (mean action {row['held_out_mean_action']:.3f}): {shown}{more}"
+        )
 
     def _held_out_cells(self) -> dict[str, str]:
         """The same for the screen, of the newest round and of the one with the smallest error."""
@@ -117,7 +126,9 @@ class Progress:
             return {}
         best, row = min(rows, key=lambda r: r["held_out_error"]), rows[-1]
         before = row["held_out_previous_action"]
-        guesses = f"mean action {row['held_out_mean_action']:.3f}" + ("" if before is None else f", previous action {before:.3f}")
+        guesses = f"mean action {row['held_out_mean_action']:.3f}" + (
+            "" if before is None else f", previous action {before:.3f}"
+        )
         smallest = f"{best['held_out_error']:.3f} after epoch {best['epochs']}"
         each = [f"{name} {value:.3g}" for name, value in dimensions(row).items()]
         lines = [", ".join(each[i : i + 4]) for i in range(0, len(each), 4)]
@@ -151,8 +162,11 @@ class Progress:
         success, of = row.get("student_success"), "of the student's newest episodes"
         if success is None:
             success, of = watched, "of unseen seeds"
-        asked = {"expert asked": f"{row['expert_queries']:,} states, took over {row['interventions']:,} times"} \
-            if "expert_queries" in row else {}
+        asked = (
+            {"expert asked": f"{row['expert_queries']:,} states, took over {row['interventions']:,} times"}
+            if "expert_queries" in row
+            else {}
+        )
         held = self._held_out_cells()
         cells = {
             "round": f"{min(self.round + 1, self.rounds)}/{self.rounds}  {self.phase}",
@@ -161,7 +175,11 @@ class Progress:
             "loss": f"{row['loss']:.4f}" if row else "–",
             **asked,
             **held,
-            **({} if held and success is None else {"success so far": "–" if success is None else f"{100 * success:.0f} % {of}"}),
+            **(
+                {}
+                if held and success is None
+                else {"success so far": "–" if success is None else f"{100 * success:.0f} % {of}"}
+            ),
             "time left": self.left(),
         }
         grid.add_row(f"[bold]{self.title}[/bold]", ProgressBar(total=self.total_steps, completed=self.steps, width=40))

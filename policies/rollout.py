@@ -53,7 +53,9 @@ class EnvConfig:
     def make_vec(self, num_envs: int, **options) -> "VectorEnv":
         """`num_envs` of these environments; `options` are `envs.VectorEnv`'s."""
         if not self.exists:
-            raise EnvError("env=none is no environment, and this command runs in one; give env=NAME. train_bc can do without.")
+            raise EnvError(
+                "env=none is no environment, and this command runs in one; give env=NAME. train_bc can do without."
+            )
         options = {"workers": self.workers, "appearance": self.appearance} | options
         return envs.make_vec(self.name, num_envs, backend=self.backend, python=self.python, **options)
 

@@ -29,7 +29,9 @@ class HistorySpec:
 
     def __post_init__(self) -> None:
         if not (1 <= self.frames <= 1 << 12 and 0 < self.every_s < 1e4):
-            raise UserError(f"history: expected frames from 1 to 4096 and every_s above 0, got {self.frames} and {self.every_s}")
+            raise UserError(
+                f"history: expected frames from 1 to 4096 and every_s above 0, got {self.frames} and {self.every_s}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +48,16 @@ class PolicySpec(Interface):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.version != VERSION:
-            raise UserError(f"version: expected {VERSION}, got {self.version}. Update toto_robot, or train the policy again.")
+            raise UserError(
+                f"version: expected {VERSION}, got {self.version}. Update toto_robot, or train the policy again."
+            )
         if not 1 <= self.chunk <= 1 << 12:
             raise UserError(f"chunk: expected 1 to 4096 actions, got {self.chunk}")
         periods = self.history.every_s * self.control_hz
         if abs(periods - round(periods)) > 1e-6 or periods < 0.5:
-            raise UserError(f"history.every_s: expected whole periods of 1/{self.control_hz:g} s, got {self.history.every_s}")
+            raise UserError(
+                f"history.every_s: expected whole periods of 1/{self.control_hz:g} s, got {self.history.every_s}"
+            )
 
     def plain(self) -> dict:
         """As YAML and JSON have it; `read_spec` takes it back."""
@@ -64,8 +70,14 @@ def spec_from_env(env, *, needs: str | None, transformer: TransformerConfig | No
 
 
 def spec_from_set(
-    attrs: dict, *, needs: str | None, camera: str = "wrist", dims: tuple[int, int] | None = None, robot: str | None = None,
-    picture: tuple[int, int] | None = None, transformer: TransformerConfig | None = None,
+    attrs: dict,
+    *,
+    needs: str | None,
+    camera: str = "wrist",
+    dims: tuple[int, int] | None = None,
+    robot: str | None = None,
+    picture: tuple[int, int] | None = None,
+    transformer: TransformerConfig | None = None,
 ) -> PolicySpec:
     """Of a policy that is trained on a set with the attributes `attrs`; see `interface_of_set`."""
     interface = interface_of_set(attrs, dims=dims, robot=robot, pictures={camera: picture} if picture else {})
@@ -87,7 +99,10 @@ def spec_of(
 
 
 def interface_of_set(
-    attrs: dict, *, dims: tuple[int, int] | None = None, robot: str | None = None,
+    attrs: dict,
+    *,
+    dims: tuple[int, int] | None = None,
+    robot: str | None = None,
     pictures: dict[str, tuple[int, int] | None] | None = None,
 ) -> Interface:
     """What a demonstration set says of its robot. `dims` (P, A) are its numbers of proprioception and actions, for a set without
@@ -118,7 +133,9 @@ def completed(about, there: Interface | None = None) -> PolicySpec | None:
     if ours is not None and tuple(action.get("names") or ours.action.names) == ours.action.names:
         return spec_of(_as_recorded(ours, notes), needs=about.needs, transformer=transformer)
     if notes.get("control_hz") and action:  # cloned from another robot's set, whatever environment was stamped on it
-        interface = _of_foreign({"action": action, "control_hz": notes["control_hz"]}, (about.proprio_dim, about.action_dim), {})
+        interface = _of_foreign(
+            {"action": action, "control_hz": notes["control_hz"]}, (about.proprio_dim, about.action_dim), {}
+        )
         return spec_of(interface, needs=None, transformer=transformer)
     return None
 
@@ -144,11 +161,15 @@ def rescaled(action: ActionSpec, low, high) -> ActionSpec:
     width = len(action.names)
     lows, highs = ([float(v)] * width if isinstance(v, (int, float)) else [float(x) for x in v] for v in (low, high))
     if len(lows) != width or len(highs) != width:
-        raise UserError(f"action: expected {width} bounds, one for each of {', '.join(action.names)}; got {len(lows)} and {len(highs)}")
+        raise UserError(
+            f"action: expected {width} bounds, one for each of {', '.join(action.names)}; got {len(lows)} and {len(highs)}"
+        )
     at = lambda number, i: action.low[i] + (number + 1) / 2 * (action.high[i] - action.low[i])
     if all(v == -1 for v in lows) and all(v == 1 for v in highs):
         return action
-    return replace(action, low=tuple(at(v, i) for i, v in enumerate(lows)), high=tuple(at(v, i) for i, v in enumerate(highs)))
+    return replace(
+        action, low=tuple(at(v, i) for i, v in enumerate(lows)), high=tuple(at(v, i) for i, v in enumerate(highs))
+    )
 
 
 def _told(attrs: dict) -> Interface | None:
@@ -158,8 +179,10 @@ def _told(attrs: dict) -> Interface | None:
     found = build(Interface, attrs["interface"], "the set's attribute interface")
     names = tuple((attrs.get("action") or {}).get("names") or ())
     if names and names != found.action.names:
-        raise UserError(f"the set's attribute interface has the actions {', '.join(found.action.names)}, but its attribute action has "
-                        f"{', '.join(map(str, names))}. Put zarr.json right, or record the set again.")
+        raise UserError(
+            f"the set's attribute interface has the actions {', '.join(found.action.names)}, but its attribute action has "
+            f"{', '.join(map(str, names))}. Put zarr.json right, or record the set again."
+        )
     return found
 
 
@@ -181,7 +204,9 @@ def _as_recorded(ours: Interface, attrs: dict) -> Interface:
     """`ours` at the set's rate, and for the range of its actions: a set may be slower, and its extremes may be its bounds."""
     action = attrs.get("action") or {}
     low, high = (action.get(key) if action.get(key) is not None else end for key, end in (("low", -1.0), ("high", 1.0)))
-    return replace(ours, control_hz=float(attrs.get("control_hz") or ours.control_hz), action=rescaled(ours.action, low, high))
+    return replace(
+        ours, control_hz=float(attrs.get("control_hz") or ours.control_hz), action=rescaled(ours.action, low, high)
+    )
 
 
 def _of_foreign(attrs: dict, dims: tuple[int, int] | None, pictures: dict) -> Interface:
@@ -194,12 +219,23 @@ def _of_foreign(attrs: dict, dims: tuple[int, int] | None, pictures: dict) -> In
     said = {key: {} for key in pictures} | {key: said or {} for key, said in (attrs.get("cameras") or {}).items()}
     cameras = tuple(_camera(key, facts | _size(pictures.get(key)), None) for key, facts in said.items())
     return Interface(
-        robot=robot_name(str(attrs.get("robot") or UNKNOWN)), control_hz=float(attrs["control_hz"]),
-        action=ActionSpec(names=_once(names), low=low, high=high, units=_said(action.get("units"), width),
-                          meanings=_said(action.get("meanings"), width)),
-        proprio=ProprioSpec(names=_once(proprio), units=(units,) * len(proprio), offset=(0.0,) * len(proprio),
-                            scale=(1.0,) * len(proprio)),
-        cameras=tuple(c for c in cameras if c is not None))
+        robot=robot_name(str(attrs.get("robot") or UNKNOWN)),
+        control_hz=float(attrs["control_hz"]),
+        action=ActionSpec(
+            names=_once(names),
+            low=low,
+            high=high,
+            units=_said(action.get("units"), width),
+            meanings=_said(action.get("meanings"), width),
+        ),
+        proprio=ProprioSpec(
+            names=_once(proprio),
+            units=(units,) * len(proprio),
+            offset=(0.0,) * len(proprio),
+            scale=(1.0,) * len(proprio),
+        ),
+        cameras=tuple(c for c in cameras if c is not None),
+    )
 
 
 def _camera(name: str, said: dict, ours: Interface | None) -> CameraSpec | None:
@@ -211,7 +247,9 @@ def _camera(name: str, said: dict, ours: Interface | None) -> CameraSpec | None:
     if not width or not height:
         return None
     fovy = said.get("fovy_deg")
-    return CameraSpec(name=name, width=int(width), height=int(height), crop="centre", fovy_deg=float(fovy) if fovy else None)
+    return CameraSpec(
+        name=name, width=int(width), height=int(height), crop="centre", fovy_deg=float(fovy) if fovy else None
+    )
 
 
 def _size(shape: tuple[int, int] | None) -> dict:
@@ -219,7 +257,11 @@ def _size(shape: tuple[int, int] | None) -> dict:
 
 
 def _said(values, width: int) -> tuple[str, ...]:
-    return tuple(str(v) for v in values) if isinstance(values, (list, tuple)) and len(values) == width else (UNKNOWN,) * width
+    return (
+        tuple(str(v) for v in values)
+        if isinstance(values, (list, tuple)) and len(values) == width
+        else (UNKNOWN,) * width
+    )
 
 
 def _each(values, end: float, width: int) -> tuple[float, ...]:

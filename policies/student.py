@@ -35,7 +35,9 @@ class Student:
         """`total` updates in the whole run, `warmup` of them to reach `lr`, then a cosine to `lr_final` · `lr`;
         `grad_clip` and `ema_decay` 0 for none."""
         if policy.head_config.squash:
-            raise UserError("policy.squash=true is how SAC's actions are made; imitation fits the actions themselves. Leave it out.")
+            raise UserError(
+                "policy.squash=true is how SAC's actions are made; imitation fits the actions themselves. Leave it out."
+            )
         self.policy, self.head = policy, policy.net.head
         self.total, self.peak, self.lr_final, self.warmup = total, lr, lr_final, warmup
         self.grad_clip, self.ema_decay = grad_clip, ema_decay

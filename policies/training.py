@@ -73,7 +73,12 @@ def train(
 def _new_policy(cfg: TrainConfig, vec: VectorEnv, features: Features) -> Policy:
     torch.manual_seed(stream(cfg.seed, "weights")[0])
     return Policy.create(
-        features, cfg.env.name, vec.proprio_dim, vec.action_dim, cfg.policy, tuple(cfg.env.binary_actions),
+        features,
+        cfg.env.name,
+        vec.proprio_dim,
+        vec.action_dim,
+        cfg.policy,
+        tuple(cfg.env.binary_actions),
         spec_from_env(vec, needs=features.needs),
     )
 

@@ -53,9 +53,7 @@ class TransformerConfig:
             if getattr(self, name) < 1:
                 raise UserError(f"policy.transformer.{name}={getattr(self, name)}: expected at least 1.")
         if self.width % self.heads:
-            raise UserError(
-                f"policy.transformer.heads={self.heads} must divide policy.transformer.width={self.width}."
-            )
+            raise UserError(f"policy.transformer.heads={self.heads} must divide policy.transformer.width={self.width}.")
         if self.ensemble_m < 0 or not 0 <= self.dropout < 1 or self.mlp_ratio <= 0:
             raise UserError("policy.transformer: expected ensemble_m >= 0, dropout in [0, 1) and mlp_ratio > 0.")
 
@@ -84,7 +82,12 @@ class TransformerHead(ActionHead):
     """The last T steps → (B, K, A): the present step's action first. Outputs mean what `Head`'s do."""
 
     def __init__(
-        self, config: TransformerConfig, pool: nn.Module | None, proprio_dim: int, action_dim: int, loss: str,
+        self,
+        config: TransformerConfig,
+        pool: nn.Module | None,
+        proprio_dim: int,
+        action_dim: int,
+        loss: str,
         binary: tuple[int, ...] = (),
     ):
         """`pool` makes one token of a frame's normalised feature, (N, *feature_shape) → (N, D); None for no frames."""

@@ -32,12 +32,19 @@ def saved(folder, env="franka_cube", encoder="dvae_codes", camera="wrist"):
 def demos(tmp_path):
     """Three episodes of ten steps of a dark wrist camera and a bright one at the side."""
     rng, names = np.random.default_rng(0), list(INTERFACE.action.names)
-    attrs = schema.attributes(env="theirs", control_hz=10.0, cameras={}, action={"names": names, "low": -1.0, "high": 1.0})
+    attrs = schema.attributes(
+        env="theirs", control_hz=10.0, cameras={}, action={"names": names, "low": -1.0, "high": 1.0}
+    )
     with DemoWriter(tmp_path / "set", attrs) as writer:
         for i in range(3):
-            frames = {f"rgb_{name}": rng.integers(low, low + 60, (10, 128, 128, 3)).astype(np.uint8)
-                      for name, low in (("wrist", 20), ("side", 180))}
-            writer.append({"action": np.zeros((10, 8), np.float32), "proprio": np.zeros((10, 18), np.float32)} | frames, {"index": i})
+            frames = {
+                f"rgb_{name}": rng.integers(low, low + 60, (10, 128, 128, 3)).astype(np.uint8)
+                for name, low in (("wrist", 20), ("side", 180))
+            }
+            writer.append(
+                {"action": np.zeros((10, 8), np.float32), "proprio": np.zeros((10, 18), np.float32)} | frames,
+                {"index": i},
+            )
     return str(tmp_path / "set")
 
 
@@ -50,8 +57,13 @@ def test_a_policy_of_an_environment_gets_the_look_of_its_experts_episodes(tmp_pa
     folder = saved(tmp_path / "p")
     told = add_look.main(AddLookConfig(policy=str(folder), episodes=2))
     look = policies.load(folder).look
-    assert told["policy"] == str(folder) and told["episodes"] == look.episodes == 2 and told["frames"] == look.frames >= 20
-    assert told["units"] == {name: round(unit, 4) for name, unit in look.units.items()} and {"features", "codes"} <= set(told["units"])
+    assert (
+        told["policy"] == str(folder) and told["episodes"] == look.episodes == 2 and told["frames"] == look.frames >= 20
+    )
+    assert told["units"] == {name: round(unit, 4) for name, unit in look.units.items()} and {
+        "features",
+        "codes",
+    } <= set(told["units"])
     assert "2/2 episodes" in capsys.readouterr().err
 
 
@@ -63,15 +75,20 @@ def test_a_cloned_policy_gets_the_look_of_the_camera_that_it_sees(tmp_path, demo
     assert abs(grey(folder) - level) < 10
 
 
-@pytest.mark.parametrize(("made", "keys", "words"), [
-    ({"encoder": "none"}, {}, "sees no pictures"),
-    ({"env": None}, {}, "trained in no environment of ours. Give the set .* demos=SET"),
-    ({"env": "panda_lift"}, {}, "panda_lift, which is not one of our environments"),
-    ({}, {"demos": "set", "camera": "top"}, "Unknown camera 'top'.* side, wrist"),
-    ({}, {"demos": "nowhere"}, "nowhere"),
-    ({}, {"expert": "nobody"}, "nobody"),
-])
-def test_what_is_wrong_is_told_before_the_policy_is_loaded_and_its_folder_stays(tmp_path, demos, monkeypatch, made, keys, words):
+@pytest.mark.parametrize(
+    ("made", "keys", "words"),
+    [
+        ({"encoder": "none"}, {}, "sees no pictures"),
+        ({"env": None}, {}, "trained in no environment of ours. Give the set .* demos=SET"),
+        ({"env": "panda_lift"}, {}, "panda_lift, which is not one of our environments"),
+        ({}, {"demos": "set", "camera": "top"}, "Unknown camera 'top'.* side, wrist"),
+        ({}, {"demos": "nowhere"}, "nowhere"),
+        ({}, {"expert": "nobody"}, "nobody"),
+    ],
+)
+def test_what_is_wrong_is_told_before_the_policy_is_loaded_and_its_folder_stays(
+    tmp_path, demos, monkeypatch, made, keys, words
+):
     folder = saved(tmp_path / "p", **made)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     monkeypatch.chdir(tmp_path)

@@ -6,9 +6,15 @@ import pytest
 from toto_robot import amx
 
 
-@pytest.mark.parametrize("flags, leaf, expected", [
-    ({"avx512f"}, 0x20, False), ({"amx_tile"}, 0x1C, False), ({"amx_tile"}, 0x1D, True), ({"amx_tile"}, 0x20, True),
-])
+@pytest.mark.parametrize(
+    "flags, leaf, expected",
+    [
+        ({"avx512f"}, 0x20, False),
+        ({"amx_tile"}, 0x1C, False),
+        ({"amx_tile"}, 0x1D, True),
+        ({"amx_tile"}, 0x20, True),
+    ],
+)
 def test_amx_is_used_only_where_it_is_claimed_and_described(flags, leaf, expected):
     assert amx.usable(flags, leaf) is expected
 
@@ -34,8 +40,10 @@ def test_where_amx_works_or_is_not_claimed_nothing_is_set(monkeypatch):
 
 
 def test_a_bfloat16_product_runs_on_this_machine():
-    code = ("import toto_robot, torch; from toto_robot.precision import has_bfloat16; has_bfloat16('cpu');"
-            "a = torch.ones(128, 128, dtype=torch.bfloat16); assert (a @ a).sum() == 128 ** 3")
+    code = (
+        "import toto_robot, torch; from toto_robot.precision import has_bfloat16; has_bfloat16('cpu');"
+        "a = torch.ones(128, 128, dtype=torch.bfloat16); assert (a @ a).sum() == 128 ** 3"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 

@@ -12,12 +12,18 @@ from toto_robot.errors import UserError
 def run(folder, values):
     folder.mkdir()
     rows = [{"env_steps": 100 * (i + 1), "eval_success": v} for i, v in enumerate(values)]
-    (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in [*rows, {"env_steps": 999, "eval_success": None}]))
+    (folder / "metrics.jsonl").write_text(
+        "".join(json.dumps(r) + "\n" for r in [*rows, {"env_steps": 999, "eval_success": None}])
+    )
     return str(folder)
 
 
 def test_seeds_of_a_condition_share_a_line(tmp_path):
-    runs = [run(tmp_path / "toto-0", [0.1, 0.9]), run(tmp_path / "toto-1", [0.2, 1.0]), run(tmp_path / "codes", [0, 0.5])]
+    runs = [
+        run(tmp_path / "toto-0", [0.1, 0.9]),
+        run(tmp_path / "toto-1", [0.2, 1.0]),
+        run(tmp_path / "codes", [0, 0.5]),
+    ]
     assert {k: len(v) for k, v in by_condition(runs).items()} == {"toto": 2, "codes": 1}
     out = main(CompareConfig(runs=runs, out=str(tmp_path / "a.png")))
     assert out["last"]["toto"] == {"seeds": 2, "steps": 200, "success": [0.9, 1.0]}
@@ -26,7 +32,9 @@ def test_seeds_of_a_condition_share_a_line(tmp_path):
 
 def test_panels_stand_side_by_side(tmp_path):
     a, b = run(tmp_path / "toto_mean-0", [0.1, 0.9]), run(tmp_path / "toto_grid-0", [0.2, 1.0])
-    out = main(CompareConfig(runs=[a], second=[b], titles=["mean pooling", "grid pooling"], out=str(tmp_path / "a.png")))
+    out = main(
+        CompareConfig(runs=[a], second=[b], titles=["mean pooling", "grid pooling"], out=str(tmp_path / "a.png"))
+    )
     assert set(out["last"]) == {"toto_mean", "toto_grid"}
     assert Image.open(tmp_path / "a.png").width > 1.5 * Image.open(tmp_path / "a.png").height
 

@@ -29,16 +29,31 @@ def made(tmp_path_factory):
         for t, frame in enumerate(frames):
             frame[8:20, (3 * t + 5 * i) % 20 : (3 * t + 5 * i) % 20 + 10] = (200, 40, 40 * i)
         write_video(path / "videos" / f"{i}.mp4", frames, fps=15)
-    build_store(TokenizeConfig(str(path / "videos"), str(path / "store"), tokenizer=str(path / "dvae"), image_size=32, workers=1))
+    build_store(
+        TokenizeConfig(
+            str(path / "videos"), str(path / "store"), tokenizer=str(path / "dvae"), image_size=32, workers=1
+        )
+    )
     return path
 
 
 def test_the_command_writes_both_tables_and_one_line(made, tmp_path):
-    found = main(CompletionConfig(str(made / "model"), str(made / "store"), table_from=str(made / "store"), given=2, frames=1,
-                                  out=str(tmp_path)))
+    found = main(
+        CompletionConfig(
+            str(made / "model"),
+            str(made / "store"),
+            table_from=str(made / "store"),
+            given=2,
+            frames=1,
+            out=str(tmp_path),
+        )
+    )
     assert set(found["teacher-forced"]) == {"toto", "copy", "table"} and set(found["free-running"]) == {"toto", "copy"}
     assert found["teacher-forced"]["copy"]["accuracy_changed"] == 0
-    assert "changed blocks" in (tmp_path / "completion.md").read_text() and (tmp_path / "completion.png").stat().st_size > 5000
+    assert (
+        "changed blocks" in (tmp_path / "completion.md").read_text()
+        and (tmp_path / "completion.png").stat().st_size > 5000
+    )
     assert json.loads((tmp_path / "completion.json").read_text())["clips"] == found["clips"]
 
 

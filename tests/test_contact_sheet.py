@@ -14,7 +14,9 @@ def test_a_row_begins_with_the_reset_and_ends_with_success():
     cfg = ContactSheetConfig(moments=3, size=64)
     tiles, outcome = episode("franka_reach", cfg)
     env = envs.make("franka_reach", image_size=64)
-    np.testing.assert_array_equal(tiles[0][BORDER:64 + BORDER, 2 * BORDER:64 + 2 * BORDER], env.reset(seed=0)[0]["rgb"])
+    np.testing.assert_array_equal(
+        tiles[0][BORDER : 64 + BORDER, 2 * BORDER : 64 + 2 * BORDER], env.reset(seed=0)[0]["rgb"]
+    )
     assert len(tiles) == 3 and outcome.startswith("success after")
     red, green, blue = tiles[-1][0, BORDER].astype(int)
     assert green > red and green > blue and len(set(tiles[0][0, BORDER])) == 1  # a green border, and a grey one

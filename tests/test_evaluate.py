@@ -55,5 +55,8 @@ def test_the_embedded_policy_picks_the_cube(capsys):
 
 
 def test_a_policy_does_not_run_at_another_rate():
-    with pytest.raises(UserError, match="bc_cube does not fit env=franka_pick: it acts at 10 Hz and env=franka_pick at 20 Hz.* franka_cube"):
+    with pytest.raises(
+        UserError,
+        match="bc_cube does not fit env=franka_pick: it acts at 10 Hz and env=franka_pick at 20 Hz.* franka_cube",
+    ):
         main(EvaluateConfig(policy="bc_cube", episodes=1, encode_processes=1))

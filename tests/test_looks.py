@@ -47,7 +47,13 @@ def test_the_command_writes_tables_a_picture_and_one_line(tmp_path):
     found = main(LooksConfig(train=8, test=3, out=str(tmp_path), threads=1))
     assert set(found["codes_changed"]) >= {"exposure ×1.05", "colour", "light", "noise", "camera", "all", "random"}
     assert 0 < found["codes_changed"]["exposure ×1.02"] < found["codes_changed"]["colour"] <= 1
-    assert set(found["probe_from_random_mm"]) >= {"mean pixels", "tokenizer hidden", "codes", "toto 3", "random weights 3"}
+    assert set(found["probe_from_random_mm"]) >= {
+        "mean pixels",
+        "tokenizer hidden",
+        "codes",
+        "toto 3",
+        "random weights 3",
+    }
     written = json.loads((tmp_path / "looks.json").read_text())
     assert written["tokenizer"] == found["tokenizer"] and (tmp_path / "looks.png").stat().st_size > 10_000
     assert "two states" in (tmp_path / "looks.md").read_text()

@@ -27,8 +27,13 @@ def made(tmp_path, monkeypatch):
         (tmp_path / folder).mkdir(parents=True)
         write_video(tmp_path / folder / name, np.zeros((4, 64, 64, 3), np.uint8), fps=10)
     monkeypatch.setattr(publish, "WEIGHTS", tmp_path / "weights")
-    return dict(model=str(tmp_path / "model"), name="small", tokenizer_metrics=str(tmp_path / "metrics.json"),
-                rendered=str(tmp_path / "clips"), videos=str(tmp_path / "real"))
+    return dict(
+        model=str(tmp_path / "model"),
+        name="small",
+        tokenizer_metrics=str(tmp_path / "metrics.json"),
+        rendered=str(tmp_path / "clips"),
+        videos=str(tmp_path / "real"),
+    )
 
 
 def test_the_published_folder_loads_with_its_new_defaults_and_the_card_names_the_clips(made, tmp_path):

@@ -18,8 +18,15 @@ def test_whole_repositories_are_held_out_and_a_clip_without_a_row_belongs_to_its
     main = runpy.run_path(str(RECIPES / "real_clips.py"))["main"]
     for _ in range(2):  # a second run changes nothing
         main(str(tmp_path / "videos"), str(tmp_path / "out"))
-        found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_symlink()}
-        assert found == {"held_out/UT-Austin-RPL_MUTEX/a.mp4", "train/zcczhang_UVD/b.mp4", "train/more/c.mp4", "train/wrist/d.gif"}
+        found = {
+            path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_symlink()
+        }
+        assert found == {
+            "held_out/UT-Austin-RPL_MUTEX/a.mp4",
+            "train/zcczhang_UVD/b.mp4",
+            "train/more/c.mp4",
+            "train/wrist/d.gif",
+        }
     assert (tmp_path / "out/train/zcczhang_UVD/b.mp4").read_bytes() == b"film"
 
 

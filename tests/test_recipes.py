@@ -2,6 +2,7 @@
 
 The recipes run in a copy, with a shell script in the place of Python (and of srun) that only writes down how it was called.
 """
+
 import os
 import runpy
 import shutil
@@ -21,12 +22,19 @@ printf '%s\037' "$@" >> "$CALLS"; printf '\036' >> "$CALLS"
 for word in "$@"; do case "$word" in run=*) mkdir -p "runs/${word#run=}";; -c) echo clip.mp4;; esac; done
 """
 RECIPES = {
-    "bc_cube": ["bc_cube.sh"], "experts": ["experts.sh"], "controls": ["controls.sh"], "egocentric": ["egocentric.sh", "videos"],
-    "finetune_32": ["finetune_32.sh", "videos"], "gates": ["gates.sh"], "layers": ["layers.sh"], "foreign_sets": ["foreign_sets.sh", "sets"],
+    "bc_cube": ["bc_cube.sh"],
+    "experts": ["experts.sh"],
+    "controls": ["controls.sh"],
+    "egocentric": ["egocentric.sh", "videos"],
+    "finetune_32": ["finetune_32.sh", "videos"],
+    "gates": ["gates.sh"],
+    "layers": ["layers.sh"],
+    "foreign_sets": ["foreign_sets.sh", "sets"],
     **{f"scaling {mode}": ["scaling.sh", mode, "a,b", "c", "toto_tiny"] for mode in ("toy", "full")},
     **{f"tables {mode}": ["tables.sh", mode, "videos"] for mode in ("toy", "full")},
     **{f"rl_experts {mode}": ["rl_experts.sh", mode] for mode in ("reach", "pick", "mvp")},
-    "toto_tiny": ["toto_tiny.sh", "videos"], "pretrain.slurm": ["pretrain.slurm", "stores", "toto_tiny"],
+    "toto_tiny": ["toto_tiny.sh", "videos"],
+    "pretrain.slurm": ["pretrain.slurm", "stores", "toto_tiny"],
 }
 
 
@@ -39,10 +47,22 @@ def calls_of(tmp_path, script, *arguments):
     for name in ("python", "srun", "scontrol"):
         (tmp_path / "bin" / name).write_text(PYTHON if name != "scontrol" else "#!/bin/sh\necho node0\n")
         (tmp_path / "bin" / name).chmod(0o755)
-    given = {"PY": "python", "CALLS": str(tmp_path / "calls"), "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
-             "SLURM_JOB_ID": "7", "SLURM_NNODES": "2", "SLURM_JOB_NODELIST": "node[0-1]"}
-    done = subprocess.run(["bash", f"recipes/{script}", *arguments], cwd=tmp_path, env={**os.environ, **given},
-                          capture_output=True, text=True, timeout=60)
+    given = {
+        "PY": "python",
+        "CALLS": str(tmp_path / "calls"),
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "SLURM_JOB_ID": "7",
+        "SLURM_NNODES": "2",
+        "SLURM_JOB_NODELIST": "node[0-1]",
+    }
+    done = subprocess.run(
+        ["bash", f"recipes/{script}", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, **given},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
     calls = (tmp_path / "calls").read_text().split(RECORD)[:-1]
     return [call.split(UNIT)[:-1] for call in calls]
@@ -53,15 +73,17 @@ def command(words):
     if "-m" not in words:
         return None
     at = len(words) - 1 - words[::-1].index("-m")
-    return words[at + 1], words[at + 2:]
+    return words[at + 1], words[at + 2 :]
 
 
 def compose(module, arguments, monkeypatch):
     """What the command would do with its arguments, up to the point where it starts."""
-    monkeypatch.setattr(door, "run", lambda fn, schema, name, positional=(): door.compose(schema, name, arguments, positional))
+    monkeypatch.setattr(
+        door, "run", lambda fn, schema, name, positional=(): door.compose(schema, name, arguments, positional)
+    )
     monkeypatch.setattr(sys, "argv", [module, *arguments])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)          # the module has been imported before
+        warnings.simplefilter("ignore", RuntimeWarning)  # the module has been imported before
         runpy.run_module(module, run_name="__main__")
 
 

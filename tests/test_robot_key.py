@@ -13,10 +13,16 @@ def env_of(*argv: str) -> str:
     return door.compose(TrainConfig, "train_dagger", list(argv)).env.name
 
 
-@pytest.mark.parametrize("argv, name", [
-    (["env=franka_pick", "robot=iiwa_gripper"], "kuka_gripper_pick"), (["robot=iiwa", "env=franka_reach_pixmc"], "kuka_reach_pixmc"),
-    (["robot=kuka"], "kuka_pick"), (["env=kuka_gripper_cabinet", "robot=franka"], "franka_cabinet"), (["env=kuka_move"], "kuka_move"),
-])
+@pytest.mark.parametrize(
+    "argv, name",
+    [
+        (["env=franka_pick", "robot=iiwa_gripper"], "kuka_gripper_pick"),
+        (["robot=iiwa", "env=franka_reach_pixmc"], "kuka_reach_pixmc"),
+        (["robot=kuka"], "kuka_pick"),
+        (["env=kuka_gripper_cabinet", "robot=franka"], "franka_cabinet"),
+        (["env=kuka_move"], "kuka_move"),
+    ],
+)
 def test_robot_is_the_same_task_with_another_robot(argv, name):
     assert env_of(*argv) == name
     assert door.compose(EvaluateConfig, "evaluate", ["expert", *argv], ("policy",)).env.name == name

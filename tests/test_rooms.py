@@ -17,8 +17,16 @@ ALLOWED = {
     "policies": {"toto_robot", "envs", "demos"},
     "deploy": {"toto_robot", "envs", "policies", "demos"},
 }
-DOORS_ELSEWHERE = {"demos/convert.py", "demos/record.py", "demos/inspect.py", "demos/replay.py", "deploy/run_real.py",
-                   "deploy/check.py", "deploy/calibrate.py", "deploy/emulator/__main__.py"}
+DOORS_ELSEWHERE = {
+    "demos/convert.py",
+    "demos/record.py",
+    "demos/inspect.py",
+    "demos/replay.py",
+    "deploy/run_real.py",
+    "deploy/check.py",
+    "deploy/calibrate.py",
+    "deploy/emulator/__main__.py",
+}
 
 
 def sources(room):
@@ -54,18 +62,24 @@ def test_a_room_imports_only_from_the_rooms_it_may(room):
 
 
 def test_the_rooms_of_deploy_import_only_from_those_before_them():
-    order = (("control",), ("robots", "cameras", "emulator", "calibration"), ("processes",), ("session",), ("teaching",))
+    order = (
+        ("control",),
+        ("robots", "cameras", "emulator", "calibration"),
+        ("processes",),
+        ("session",),
+        ("teaching",),
+    )
     level = {room: i for i, rooms in enumerate(order) for room in rooms}
     for room in level:
         for path in sources(f"deploy/{room}"):
             used = {name.split(".")[1] for name in imported(path) if name.startswith("deploy.")} & set(level)
-            assert all(level[other] <= level[room] for other in used), f"{path.relative_to(ROOT)} imports from {sorted(used)}"
+            assert all(level[other] <= level[room] for other in used), (
+                f"{path.relative_to(ROOT)} imports from {sorted(used)}"
+            )
 
 
 def test_no_room_imports_a_door():
-    doors = {
-        ".".join(p.relative_to(ROOT).with_suffix("").parts) for room in ROOMS for p in sources(room) if is_door(p)
-    }
+    doors = {".".join(p.relative_to(ROOT).with_suffix("").parts) for room in ROOMS for p in sources(room) if is_door(p)}
     assert {"toto_robot.train_dagger", "toto_robot.evaluate"} <= doors
     for room in ROOMS:
         for path in sources(room):
@@ -103,8 +117,10 @@ def test_every_choice_of_every_group_composes(name):
     base = {"evaluate": ["policy=expert"], "train_bc": ["demos=x"]}.get(name, [])
     more = {"train_bc": ["optim"], "train_expert": ["algo"]}.get(name, [])
     groups = ["env"] if name == "evaluate" else ["env", "encoder", "policy", *more]
-    never = {"train_bc": {"privileged": "privileged"},  # demonstrations hold no privileged state
-             "train_expert": {"resnet": "resnet", "wide": "plain MLP", "bc_transformer": "plain MLP"}}.get(name, {})
+    never = {
+        "train_bc": {"privileged": "privileged"},  # demonstrations hold no privileged state
+        "train_expert": {"resnet": "resnet", "wide": "plain MLP", "bc_transformer": "plain MLP"},
+    }.get(name, {})
     for group in groups:
         assert door.group_options(group)
         for option in door.group_options(group):

@@ -11,7 +11,12 @@ from toto_robot.tensors import check_numbers, tensor_shapes
 
 
 def test_the_header_tells_every_shape(tmp_path):
-    tensors = {"a": np.zeros((2, 3), np.float32), "b": np.zeros(4, np.float64), "c": np.zeros((), np.uint8), "d": np.zeros((0, 3), np.float16)}
+    tensors = {
+        "a": np.zeros((2, 3), np.float32),
+        "b": np.zeros(4, np.float64),
+        "c": np.zeros((), np.uint8),
+        "d": np.zeros((0, 3), np.float16),
+    }
     save_file(tensors, tmp_path / "x.safetensors", metadata={"by": "us"})
     assert tensor_shapes(tmp_path / "x.safetensors") == {name: t.shape for name, t in tensors.items()}
 
@@ -25,12 +30,22 @@ def entry(shape, begin, end, dtype="F32"):
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"\x01", file_of({}, b"", 2**60), file_of({"a": entry([2], 0, 8)}, b"1234"), file_of({"a": entry([2], 0, 4)}, b"1234"),
-    file_of({"a": entry([10**12, 10**12], 0, 4)}, b"1234"), file_of({"a": entry([-1], 0, 4)}, b"1234"),
-    file_of({"a": entry([1], 0, 4), "b": entry([1], 0, 4)}, b"1234"), file_of({"a": 3}, b""), file_of({"a": entry([1], 4, 8)}, b"12345678"),
-    (10_000).to_bytes(8, "little") + b"[" * 10_000,
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x01",
+        file_of({}, b"", 2**60),
+        file_of({"a": entry([2], 0, 8)}, b"1234"),
+        file_of({"a": entry([2], 0, 4)}, b"1234"),
+        file_of({"a": entry([10**12, 10**12], 0, 4)}, b"1234"),
+        file_of({"a": entry([-1], 0, 4)}, b"1234"),
+        file_of({"a": entry([1], 0, 4), "b": entry([1], 0, 4)}, b"1234"),
+        file_of({"a": 3}, b""),
+        file_of({"a": entry([1], 4, 8)}, b"12345678"),
+        (10_000).to_bytes(8, "little") + b"[" * 10_000,
+    ],
+)
 def test_a_header_that_does_not_account_for_the_file_is_refused(content, tmp_path):
     (tmp_path / "x").write_bytes(content)
     with pytest.raises(UserError, match="can't be read as weights"):
@@ -45,7 +60,10 @@ def test_a_fifo_and_a_device_are_no_weights(tmp_path):
 
 
 def test_a_description_of_more_than_the_weights_hold_is_refused_before_a_network_is_made():
-    config, shapes = TotoConfig(vocab_size=8196, width=192, heads=3, layers=6, intermediate=512), {f"t{i}": (1000, 100) for i in range(8)}
+    config, shapes = (
+        TotoConfig(vocab_size=8196, width=192, heads=3, layers=6, intermediate=512),
+        {f"t{i}": (1000, 100) for i in range(8)},
+    )
     check_numbers(config, shapes, "x")
     with pytest.raises(UserError, match="layers=6 is more than its weights hold"):
         check_numbers(config, {"t": (1000, 1000)}, "x")

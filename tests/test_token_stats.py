@@ -1,4 +1,5 @@
 """The report shows the counted numbers, for one store or several."""
+
 import json
 
 import numpy as np
@@ -27,7 +28,11 @@ def test_stores_stand_side_by_side_in_table_json_and_picture(make, tmp_path):
     result = main(door.compose(TokenStatsConfig, "token_stats", [a, str(out), f"also=[{b}]"], ("store", "out")))
     written = json.loads((out / "token_stats.json").read_text())
     assert [s["store"] for s in result["stores"]] == [s["store"] for s in written] == [a, b]
-    assert written[0]["coverage"] == 0.5 and sum(written[1]["counts"]) == 6 * 2 * 16 and "counts" not in result["stores"][0]
+    assert (
+        written[0]["coverage"] == 0.5
+        and sum(written[1]["counts"]) == 6 * 2 * 16
+        and "counts" not in result["stores"][0]
+    )
     lines = (out / "token_stats.md").read_text().splitlines()
     assert lines[2:] == table([statistics(TokenStore(path)) for path in (a, b)]).splitlines()
     assert "50.0% (100.0%)" in lines[4] and f"| {written[1]['ngrams'][0]['distinct']:,} |" in lines[5]

@@ -1,4 +1,5 @@
 """The door's progress; what it makes is tested in tokens/test_build.py and tokens/test_damage.py."""
+
 import io
 
 from rich.console import Console
@@ -21,8 +22,10 @@ def shown(monkeypatch, every_s, bytes_done):
 
 def test_a_log_gets_lines_with_frames_a_second_and_the_time_left(monkeypatch):
     lines = shown(monkeypatch, 0.0, [0, 100, 500])
-    assert lines == [f"tokenizing: 1/4 shards, {text}" for text in
-                     ("0.0 frames/s, starting", "10.0 frames/s, 9.0 min left", "50.0 frames/s, 1.0 min left")]
+    assert lines == [
+        f"tokenizing: 1/4 shards, {text}"
+        for text in ("0.0 frames/s, starting", "10.0 frames/s, 9.0 min left", "50.0 frames/s, 1.0 min left")
+    ]
 
 
 def test_a_log_gets_no_more_than_a_line_every_few_seconds(monkeypatch):

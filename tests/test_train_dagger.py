@@ -89,13 +89,27 @@ def test_every_mistake_is_the_users_and_leaves_no_run_behind(argv, tmp_path, mon
 def test_a_person_at_a_terminal_shows_the_task_takes_the_arm_and_gives_it_back(tmp_path):
     """Two rounds of a second each: keys in the first, then t, a key, t."""
     terminal, inside = os.openpty()
-    settings = ["gate=hg", "gate.person=keyboard", "gate.live=view.png", "dagger=person", "dagger.rounds=2",
-                "dagger.num_envs=1", "dagger.first_round_steps=20", "dagger.steps_per_round=40", "encoder=privileged",
-                "learner.updates_per_round=5", "learner.batch_size=8", "episodes=1", "run=taught", "threads=1"]
+    settings = [
+        "gate=hg",
+        "gate.person=keyboard",
+        "gate.live=view.png",
+        "dagger=person",
+        "dagger.rounds=2",
+        "dagger.num_envs=1",
+        "dagger.first_round_steps=20",
+        "dagger.steps_per_round=40",
+        "encoder=privileged",
+        "learner.updates_per_round=5",
+        "learner.batch_size=8",
+        "episodes=1",
+        "run=taught",
+        "threads=1",
+    ]
     command = [sys.executable, "-m", "toto_robot.train_dagger", "env=franka_pick", *settings]
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    process = subprocess.Popen(command, stdin=inside, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               cwd=tmp_path, env=env)
+    process = subprocess.Popen(
+        command, stdin=inside, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=env
+    )
     committed = tmp_path / "runs" / "taught" / "checkpoints" / "round_0000" / "state.json"
     until = time.time() + 120
     while not committed.exists() and process.poll() is None and time.time() < until:

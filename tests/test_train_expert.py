@@ -6,7 +6,14 @@ from toto_robot import door, train_dagger
 from toto_robot.errors import UserError
 from toto_robot.train_expert import ExpertConfig, main
 
-TINY = ["threads=1", "env.workers=1", "episodes=2", "algo.num_envs=4", "algo.total_steps=512", "algo.steps_per_round=256"]
+TINY = [
+    "threads=1",
+    "env.workers=1",
+    "episodes=2",
+    "algo.num_envs=4",
+    "algo.total_steps=512",
+    "algo.steps_per_round=256",
+]
 PPO = [*TINY, "algo.ppo.n_steps=32", "run=ppo"]
 
 
@@ -33,23 +40,45 @@ def test_the_door_ends_with_the_success_line_and_then_the_json_line(trained):
 
 def test_the_runs_folder_is_complete(trained):
     run = trained[0] / "runs" / "ppo"
-    for name in ("config.yaml", "metrics.jsonl", "learning_curve.png", "tb", "policy/policy.yaml", "result.json", "rollouts.mp4"):
+    for name in (
+        "config.yaml",
+        "metrics.jsonl",
+        "learning_curve.png",
+        "tb",
+        "policy/policy.yaml",
+        "result.json",
+        "rollouts.mp4",
+    ):
         assert (run / name).exists(), name
     assert not list(run.rglob("*.zip")) and not list(run.rglob("*.pkl"))  # nothing that would have to be unpickled
 
 
 def test_the_expert_of_a_run_does_in_the_simulators_process_what_its_policy_does(trained, door_process):
-    as_policy = door_process(trained[0], "toto_robot.evaluate", "ppo", "env=franka_reach", "episodes=2", "env.workers=1")
-    as_expert = door_process(trained[0], "toto_robot.evaluate", "expert", "expert=ppo", "env=franka_reach", "episodes=2",
-                             "env.workers=1")
+    as_policy = door_process(
+        trained[0], "toto_robot.evaluate", "ppo", "env=franka_reach", "episodes=2", "env.workers=1"
+    )
+    as_expert = door_process(
+        trained[0], "toto_robot.evaluate", "expert", "expert=ppo", "env=franka_reach", "episodes=2", "env.workers=1"
+    )
     ours, theirs, own = last_line(as_policy), last_line(as_expert), json.loads(trained[1].stdout.splitlines()[-1])
     same = ("env", "episodes", "successes", "mean_steps")
     assert [ours[k] for k in same] == [theirs[k] for k in same] == [own[k] for k in same]
 
 
 def test_dagger_learns_from_the_expert_of_a_run(trained, door_process):
-    argv = ["env=franka_reach", "encoder=privileged", "expert=runs/ppo", "run=student", "episodes=0", "threads=1", "env.workers=1",
-            "dagger.rounds=1", "dagger.num_envs=4", "dagger.first_round_steps=80", "learner.updates_per_round=10"]
+    argv = [
+        "env=franka_reach",
+        "encoder=privileged",
+        "expert=runs/ppo",
+        "run=student",
+        "episodes=0",
+        "threads=1",
+        "env.workers=1",
+        "dagger.rounds=1",
+        "dagger.num_envs=4",
+        "dagger.first_round_steps=80",
+        "learner.updates_per_round=10",
+    ]
     assert last_line(door_process(trained[0], "toto_robot.train_dagger", *argv))["env_steps"] == 80
 
 
@@ -67,8 +96,18 @@ def test_an_expert_of_another_environment_is_refused_before_anything_starts(trai
 
 
 def test_a_policy_from_pixels_on_frozen_features_is_one_that_evaluate_loads(tmp_path, door_process):
-    argv = [*TINY, "algo=ppo_mvp", "env=franka_reach_pixmc", "encoder=dvae_codes", "encoder.pooling=mean", "encode_processes=1",
-            "algo.total_steps=16", "algo.ppo.n_steps=4", "episodes=0", "run=pixels"]
+    argv = [
+        *TINY,
+        "algo=ppo_mvp",
+        "env=franka_reach_pixmc",
+        "encoder=dvae_codes",
+        "encoder.pooling=mean",
+        "encode_processes=1",
+        "algo.total_steps=16",
+        "algo.ppo.n_steps=4",
+        "episodes=0",
+        "run=pixels",
+    ]
     done = door_process(tmp_path, "toto_robot.train_expert", *argv)
     assert last_line(done)["env_steps"] == 16
     argv = ["pixels", "env=franka_reach_pixmc", "episodes=1", "env.workers=1", "encode_processes=1"]

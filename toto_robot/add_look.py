@@ -52,14 +52,18 @@ class AddLookConfig:
         if self.appearance not in LOOKS:
             raise unknown("appearance", self.appearance, LOOKS)
         if self.episodes < 2:
-            raise UserError(f"episodes={self.episodes}: expected at least 2, for pictures of one are judged by those of others.")
+            raise UserError(
+                f"episodes={self.episodes}: expected at least 2, for pictures of one are judged by those of others."
+            )
 
 
 def main(cfg: AddLookConfig) -> dict:
     """Measures, and writes the policy's folder anew. What is wrong is told before the encoder is loaded."""
     folder, about = find(cfg.policy), inspect(cfg.policy)
     if about.needs != "rgb":
-        raise UserError(f"The policy {cfg.policy} sees no pictures (encoder {about.encoder.name}), so it needs no statistics.")
+        raise UserError(
+            f"The policy {cfg.policy} sees no pictures (encoder {about.encoder.name}), so it needs no statistics."
+        )
     measured = _of_demonstrations(cfg, about) if cfg.demos else _of_environment(cfg, about)
     look = measured(policies.load(cfg.policy, device=cfg.device).features)
     if look is None:
@@ -90,8 +94,13 @@ def _of_environment(cfg: AddLookConfig, about: About) -> Callable:
     label = make_labeller(cfg.expert, about.env).label
     end = lambda done: "\n" if done == cfg.episodes else ""
     return lambda features: look_of_environment(
-        env, label, features, cfg.episodes, cfg.seed,
-        lambda done: print(f"\r{done}/{cfg.episodes} episodes", end=end(done), file=sys.stderr, flush=True))
+        env,
+        label,
+        features,
+        cfg.episodes,
+        cfg.seed,
+        lambda done: print(f"\r{done}/{cfg.episodes} episodes", end=end(done), file=sys.stderr, flush=True),
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 TILE_LEAF = 0x1D
-_LARGEST_LEAF = bytes.fromhex("53" "31c0" "31c9" "0fa2" "5b" "c3")  # push rbx; eax = ecx = 0; cpuid; pop rbx; ret
+_LARGEST_LEAF = bytes.fromhex("5331c031c90fa25bc3")  # push rbx; eax = ecx = 0; cpuid; pop rbx; ret
 
 
 def usable(flags: set[str] | None = None, leaf: int | None = None) -> bool:

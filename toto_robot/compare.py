@@ -93,7 +93,11 @@ def draw(axes, runs: list[str], colours: dict[str, str], axis: str = "env_steps"
         colour = colours.setdefault(re.sub(r"_(mean|grid|attention)$", "", name), f"C{len(colours)}")
         axes.plot(steps, values.mean(0), marker="o", ms=3, color=colour, label=f"{name} ({seeds})")
         axes.fill_between(steps, values.min(0), values.max(0), color=colour, alpha=0.15, lw=0)
-        last[name] = {"seeds": len(folders), "steps": int(steps[-1]), "success": [round(v / 100, 4) for v in values[:, -1]]}
+        last[name] = {
+            "seeds": len(folders),
+            "steps": int(steps[-1]),
+            "success": [round(v / 100, 4) for v in values[:, -1]],
+        }
     margin = 0.02 * (100 - lowest)
     axes.set(xlabel=AXES[axis], ylabel="success, %", ylim=(lowest - margin, 100 + margin))
     axes.grid(alpha=0.3)
@@ -107,7 +111,9 @@ def main(cfg: CompareConfig) -> dict:
     figure = Figure(figsize=(1.5 + 6 * len(panels), 4.5), layout="constrained")
     figure.suptitle(cfg.title)
     last, colours = {}, {}
-    for axes, runs, title in zip_longest(figure.subplots(1, len(panels), squeeze=False)[0], panels, cfg.titles[: len(panels)]):
+    for axes, runs, title in zip_longest(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, cfg.titles[: len(panels)]
+    ):
         axes.set_title(title or "")
         last |= draw(axes, runs, colours, cfg.axis, cfg.lowest)
     buffer = io.BytesIO()

@@ -70,7 +70,11 @@ def main(cfg: CompletionConfig) -> dict:
     codes = clips(cfg.store, cfg.rows, encoder)
     if cfg.frames and cfg.given + cfg.frames > codes.shape[1]:
         raise UserError(f"given={cfg.given} and frames={cfg.frames}: a clip of {cfg.store} has {codes.shape[1]} frames")
-    table = Table(clips(cfg.table_from, cfg.table_rows, encoder).numpy(), encoder.tokenizer.vocab_size) if cfg.table_from else None
+    table = (
+        Table(clips(cfg.table_from, cfg.table_rows, encoder).numpy(), encoder.tokenizer.vocab_size)
+        if cfg.table_from
+        else None
+    )
     print(f"teacher-forced: {len(codes)} clips", file=sys.stderr, flush=True)
     found = {"teacher-forced": teacher_forced(encoder.toto, codes, table)}
     if cfg.frames:
@@ -101,10 +105,18 @@ def tables(found: dict[str, dict[str, Prediction]]) -> str:
     """Markdown, a table for each mode."""
     parts = []
     for mode, rows in found.items():
-        parts.append(f"\n## {mode}\n\n| predictor | right, all blocks % | right, changed blocks % | bits a block | bits a changed block "
-                     "| PSNR dB |\n|---|---|---|---|---|---|")
+        parts.append(
+            f"\n## {mode}\n\n| predictor | right, all blocks % | right, changed blocks % | bits a block | bits a changed block "
+            "| PSNR dB |\n|---|---|---|---|---|---|"
+        )
         for name, p in rows.items():
-            cells = [_percent(p.accuracy), _percent(p.accuracy_changed), _number(p.bits), _number(p.bits_changed), _number(p.psnr)]
+            cells = [
+                _percent(p.accuracy),
+                _percent(p.accuracy_changed),
+                _number(p.bits),
+                _number(p.bits_changed),
+                _number(p.psnr),
+            ]
             parts.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(parts) + "\n"
 
@@ -135,8 +147,12 @@ def draw(rows: dict[str, Prediction]) -> bytes:
 
 
 def _short(p: Prediction) -> dict:
-    return {"accuracy": round(p.accuracy.mean, 4), "accuracy_changed": round(p.accuracy_changed.mean, 4),
-            "bits_changed": p.bits_changed and round(p.bits_changed, 3), "psnr": p.psnr and round(p.psnr, 2)}
+    return {
+        "accuracy": round(p.accuracy.mean, 4),
+        "accuracy_changed": round(p.accuracy_changed.mean, 4),
+        "bits_changed": p.bits_changed and round(p.bits_changed, 3),
+        "psnr": p.psnr and round(p.psnr, 2),
+    }
 
 
 def _percent(value) -> str:

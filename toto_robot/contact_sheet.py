@@ -87,7 +87,9 @@ def episode(name: str, cfg: ContactSheetConfig) -> tuple[list[np.ndarray], str]:
         over = terminated or truncated or info["success"]
     chosen = [frames[round(i * (len(frames) - 1) / (cfg.moments - 1))] for i in range(cfg.moments)]
     seconds = env.steps / env.control_hz
-    return [_tile(*frame) for frame in chosen], f"{'success' if info['success'] else 'no success'} after {seconds:.1f} s"
+    return [
+        _tile(*frame) for frame in chosen
+    ], f"{'success' if info['success'] else 'no success'} after {seconds:.1f} s"
 
 
 def _side(env, size: int) -> np.ndarray:

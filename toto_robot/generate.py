@@ -62,8 +62,13 @@ def main(cfg: GenerateConfig) -> dict:
         encoder, clip, cfg.frames, samples=cfg.samples, temperature=cfg.temperature, top_p=cfg.top_p, seed=cfg.seed
     )
     video, picture = save_completion(done, Path(cfg.out))
-    return {"video": str(video), "picture": str(picture), "given": cfg.frames, "predicted": cfg.total - cfg.frames,
-            "token_accuracy": round(done.accuracy, 4)}
+    return {
+        "video": str(video),
+        "picture": str(picture),
+        "given": cfg.frames,
+        "predicted": cfg.total - cfg.frames,
+        "token_accuracy": round(done.accuracy, 4),
+    }
 
 
 if __name__ == "__main__":

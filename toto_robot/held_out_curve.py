@@ -58,7 +58,9 @@ def main(cfg: HeldOutCurveConfig) -> dict:
     columns = [rows_of(run) for run in cfg.runs]
     figure = Figure(figsize=(5 * len(columns), 7), layout="constrained")
     numbers = {}
-    for axes, rows, run, title in zip(figure.subplots(2, len(columns), squeeze=False).T, columns, cfg.runs, cfg.titles or cfg.runs):
+    for axes, rows, run, title in zip(
+        figure.subplots(2, len(columns), squeeze=False).T, columns, cfg.runs, cfg.titles or cfg.runs
+    ):
         draw_held_out(axes[0], rows, "updates")
         draw_each(axes[1], rows, "updates")
         axes[0].set(title=title if cfg.titles else Path(run).name)
@@ -67,7 +69,12 @@ def main(cfg: HeldOutCurveConfig) -> dict:
             each.grid(alpha=0.3)
         best = min(rows, key=lambda row: row["held_out_error"])
         guesses = {key.removeprefix("held_out_"): best[key] for key, _ in GUESSES}
-        numbers[run] = {"epoch": best["epochs"], "error": best["held_out_error"], **guesses, "dimensions": dimensions(best)}
+        numbers[run] = {
+            "epoch": best["epochs"],
+            "error": best["held_out_error"],
+            **guesses,
+            "dimensions": dimensions(best),
+        }
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     out = Path(cfg.out)

@@ -81,8 +81,14 @@ def main(cfg: LooksConfig) -> dict:
     found = measure(encoder, random_weights, train, test, seeds=PROBE_SEEDS, tell=_tell)
     if cfg.real:
         found = replace(found, real=measure_real(encoder, *_real_frames(cfg.real, encoder.image_size)))
-    facts = {"encoder": cfg.encoder, "tokenizer": encoder.tokenizer.fingerprint()[:16], "env": cfg.env,
-             "train_episodes": cfg.train, "test_episodes": cfg.test, "steps": list(STEPS)}
+    facts = {
+        "encoder": cfg.encoder,
+        "tokenizer": encoder.tokenizer.fingerprint()[:16],
+        "env": cfg.env,
+        "train_episodes": cfg.train,
+        "test_episodes": cfg.test,
+        "steps": list(STEPS),
+    }
     write_report(Path(cfg.out), found, facts)
     print(tables(found), file=sys.stderr)
     return {**facts, **summary(found), "out": cfg.out}
@@ -95,8 +101,16 @@ def _load(cfg: LooksConfig) -> tuple[Encoder, Encoder | None]:
         tokenizer = load_tokenizer(cfg.encoder)
         if tokenizer.continuous:
             raise UserError(f"encoder={cfg.encoder}: a tokenizer of patches has no codes that could change")
-        return Encoder(tokenizer, None, layer=0, pooling="grid", dtype="float32", device=cfg.device, image_size=IMAGE_SIZE,
-                       identity={}), None
+        return Encoder(
+            tokenizer,
+            None,
+            layer=0,
+            pooling="grid",
+            dtype="float32",
+            device=cfg.device,
+            image_size=IMAGE_SIZE,
+            identity={},
+        ), None
     encoder = toto_robot.load_encoder(cfg.encoder, pooling="grid", device=cfg.device)
     if not isinstance(encoder, Encoder) or encoder.tokenizer.continuous:
         raise UserError(f"encoder={cfg.encoder} has no codes; give toto_tiny, a model folder or a tokenizer's folder")
@@ -115,8 +129,13 @@ def summary(found: Looks) -> dict:
         for (trained, name, layer), tested in found.probe.items()
         if trained == "random"
     }
-    return {"codes_changed": changed, "between_states": round(found.between.mean, 4), "guess_mm": round(found.guess_mm, 1),
-            "codes_used": found.codes_used, "probe_from_random_mm": probe}
+    return {
+        "codes_changed": changed,
+        "between_states": round(found.between.mean, 4),
+        "guess_mm": round(found.guess_mm, 1),
+        "codes_used": found.codes_used,
+        "probe_from_random_mm": probe,
+    }
 
 
 def states(env, seeds: range) -> Iterator[int]:
@@ -177,8 +196,12 @@ def _draw(name: str, seeds: range, looks: dict) -> States:
         step.append(env.steps)
         for look, dress in looks.items():
             frames[look].append(env.drawn_as(dress(seed, env.steps), seed))
-    return States({look: np.stack(f) for look, f in frames.items()}, np.array(position, np.float32), np.array(episode),
-                  np.array(step))
+    return States(
+        {look: np.stack(f) for look, f in frames.items()},
+        np.array(position, np.float32),
+        np.array(episode),
+        np.array(step),
+    )
 
 
 def _real_frames(folder: str, size: int) -> tuple[np.ndarray, np.ndarray]:

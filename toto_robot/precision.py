@@ -38,4 +38,6 @@ def usable_device(name: str | torch.device) -> torch.device:
         torch.empty(0, device=device)
         return device
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"the device {str(name)!r} can't be used here ({str(error).splitlines()[0]}); try device=cpu") from error
+        raise UserError(
+            f"the device {str(name)!r} can't be used here ({str(error).splitlines()[0]}); try device=cpu"
+        ) from error

@@ -63,7 +63,8 @@ def main(cfg: ProbeConfig) -> dict:
     torch.set_num_threads(cfg.threads or os.cpu_count() or 1)
     data = load_probe_data(cfg.data)
     encoders = {
-        name: toto_robot.load_encoder(name, pooling="grid", dtype=cfg.dtype, device=cfg.device) for name in cfg.encoders()
+        name: toto_robot.load_encoder(name, pooling="grid", dtype=cfg.dtype, device=cfg.device)
+        for name in cfg.encoders()
     }
     scores, codes = [], {}
     for name, encoder in encoders.items():
@@ -72,7 +73,10 @@ def main(cfg: ProbeConfig) -> dict:
             codes[tokenizer] = codes_of(encoder, data.frames)
         for score in probe(name, encoder, data, codes=codes[tokenizer], held_out=cfg.held_out, seed=cfg.seed):
             scores.append(score)
-            print(f"{name} layer {score.layer} {score.pooling}: R² {score.r2:.3f}, {score.error_mm:.1f} mm", file=sys.stderr)
+            print(
+                f"{name} layer {score.layer} {score.pooling}: R² {score.r2:.3f}, {score.error_mm:.1f} mm",
+                file=sys.stderr,
+            )
     train, test = split(data.episode, cfg.held_out, cfg.seed)
     truth = torch.from_numpy(data.cube_in_hand_m)
     guess = error_mm(truth[train].mean(dim=0), truth[test])

@@ -72,9 +72,13 @@ def card(cfg: PublishConfig, notes: dict, scores: dict, toto: CausalModel, token
     """MODEL_CARD.md."""
     rendered = find_videos(cfg.rendered)
     digest = hashlib.sha256("".join(sha256(p) for p in rendered).encode()).hexdigest()
-    sources = "\n".join(f"| {name} | {s['frames']} | {s['psnr']:.2f} | {s['psnr_block_mean']:.2f} | {100 * s['usage']:.1f} % |"
-                        for name, s in [("all", scores), *scores.get("sources", {}).items()])
-    clips = "\n".join(f"| {c['file']} | {c['repository']} | {c['licence']} | `{c['sha256'][:16]}…` |" for c in real_clips(cfg.videos))
+    sources = "\n".join(
+        f"| {name} | {s['frames']} | {s['psnr']:.2f} | {s['psnr_block_mean']:.2f} | {100 * s['usage']:.1f} % |"
+        for name, s in [("all", scores), *scores.get("sources", {}).items()]
+    )
+    clips = "\n".join(
+        f"| {c['file']} | {c['repository']} | {c['licence']} | `{c['sha256'][:16]}…` |" for c in real_clips(cfg.videos)
+    )
     facts = "\n".join(f"- {key}: {value}" for key, value in notes.items())
     return f"""# {cfg.name}
 

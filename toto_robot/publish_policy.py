@@ -58,7 +58,9 @@ def main(cfg: PublishPolicyConfig) -> dict:
         raise UserError(f"{cfg.run} can't be published ({error}); expected a finished run's folder") from error
     encoder, spec = about.encoder.name, spec_of_folder(about)
     if spec is None:
-        raise UserError(f"{cfg.run} doesn't say what its policy's numbers mean, and env={about.env} can't tell; train it again")
+        raise UserError(
+            f"{cfg.run} doesn't say what its policy's numbers mean, and env={about.env} can't tell; train it again"
+        )
     if encoder not in (*encoder_names(), *WITHOUT_FILES):
         raise UserError(f"{cfg.run} reads the encoder {encoder!r}, which isn't shipped; publish that first")
     if len(weights) / 1e6 > LIMIT_MB:

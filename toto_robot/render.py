@@ -65,7 +65,9 @@ class RenderConfig:
         if min(self.clips, self.frames, self.keep_every) < 1:
             raise UserError("clips, frames and keep_every must be at least 1")
         if self.labels and (self.twins or self.side or self.env == "all"):
-            raise UserError("labels=true writes frames of one environment's wrist camera: leave out twins=, side= and env=all")
+            raise UserError(
+                "labels=true writes frames of one environment's wrist camera: leave out twins=, side= and env=all"
+            )
         if self.labels and not self.out.endswith(".npz"):
             raise UserError(f"out={self.out}: labels=true writes one .npz file; name it so")
 
@@ -120,7 +122,7 @@ def _onward(vec, obs: dict, noise: HeldNoise, rng) -> dict:
     """One control step of the expert, or of what takes its place."""
     obs, _, terminated, truncated, _ = vec.step(noise(obs["expert"]))
     over = np.flatnonzero(terminated | truncated)
-    return vec.reset(rng.integers(2 ** 31, size=len(over)), over) if len(over) else obs
+    return vec.reset(rng.integers(2**31, size=len(over)), over) if len(over) else obs
 
 
 def stride(control_hz: float) -> int:
@@ -139,7 +141,7 @@ def main(cfg: RenderConfig) -> dict:
         for (name, look), count in wanted.items():
             with _stage(cfg, name, look, min(SLOTS, count)) as vec:
                 while count > 0:
-                    made = film(vec, rng.integers(2 ** 31, size=vec.num_envs), cfg.frames, rng, cfg.labels)
+                    made = film(vec, rng.integers(2**31, size=vec.num_envs), cfg.frames, rng, cfg.labels)
                     for i in range(min(count, vec.num_envs)):
                         if cfg.labels:
                             pick = slice(None, None, cfg.keep_every)
@@ -147,8 +149,12 @@ def main(cfg: RenderConfig) -> dict:
                             parts.append((made.video["wrist"][i, pick], where, np.full(len(where), written)))
                         else:
                             prefix = f"{name}_" if cfg.env == "all" else ""
-                            _write(out, f"{prefix}{look}_{written:05d}", {c: v[i] for c, v in made.video.items()},
-                                   vec.control_hz / stride(vec.control_hz))
+                            _write(
+                                out,
+                                f"{prefix}{look}_{written:05d}",
+                                {c: v[i] for c, v in made.video.items()},
+                                vec.control_hz / stride(vec.control_hz),
+                            )
                         written += 1
                     count -= vec.num_envs
                     bar.update(job, completed=written)
@@ -165,8 +171,14 @@ def main(cfg: RenderConfig) -> dict:
 def _stage(cfg: RenderConfig, name: str, look: str, slots: int) -> envs.VectorEnv:
     dress = {"random": dict(appearance="cluttered"), "all": dict(shift="all"), "nominal": {}}[look]
     return envs.VectorEnv(
-        name, slots, labeller=make_labeller("scripted"), image_size=cfg.image_size,
-        views=("side",) if cfg.side else (), also=("near",) if cfg.twins else (), **dress)
+        name,
+        slots,
+        labeller=make_labeller("scripted"),
+        image_size=cfg.image_size,
+        views=("side",) if cfg.side else (),
+        also=("near",) if cfg.twins else (),
+        **dress,
+    )
 
 
 def _write(out: Path, name: str, videos: dict[str, np.ndarray], hz: float) -> None:

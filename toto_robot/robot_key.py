@@ -21,13 +21,22 @@ def with_robot(argv: list[str], conf: Path, names: list[str]) -> list[str]:
     given = dict(a.split("=", 1) for a in argv if a.startswith(("robot=", "env=")))
     if "robot" not in given:
         return argv
-    defaults = {key: value for each in yaml.safe_load(conf.read_text())["defaults"] if isinstance(each, dict) for key, value in each.items()}
+    defaults = {
+        key: value
+        for each in yaml.safe_load(conf.read_text())["defaults"]
+        if isinstance(each, dict)
+        for key, value in each.items()
+    }
     robot, env = given["robot"], given.get("env") or defaults.get("env") or ""
     if env == "none":
-        raise UserError(f"robot={robot}: env=none has no robot of ours. Leave robot= out; data.robot={robot} says whose demonstrations they are.")
+        raise UserError(
+            f"robot={robot}: env=none has no robot of ours. Leave robot= out; data.robot={robot} says whose demonstrations they are."
+        )
     known = _NAME.fullmatch(env)
     if known is None:
-        raise UserError(f"robot={robot}: {f'env={env}' if env else 'no env='} is not ROBOT_TASK. Write env=franka_pick robot={robot}.")
+        raise UserError(
+            f"robot={robot}: {f'env={env}' if env else 'no env='} is not ROBOT_TASK. Write env=franka_pick robot={robot}."
+        )
     robots = [n.removesuffix(known["task"]) for n in names if n.endswith(known["task"])]
     name = ALSO.get(robot, robot)
     if name not in robots:

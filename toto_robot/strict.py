@@ -81,7 +81,9 @@ class _Plain(yaml.SafeLoader):
     def compose_node(self, parent, index):
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise yaml.YAMLError(f"anchors and aliases are refused ({event.anchor!r}, line {event.start_mark.line + 1})")
+            raise yaml.YAMLError(
+                f"anchors and aliases are refused ({event.anchor!r}, line {event.start_mark.line + 1})"
+            )
         self.depth += 1
         if self.depth > DEEPEST:
             raise yaml.YAMLError(f"more than {DEEPEST} levels inside each other (line {event.start_mark.line + 1})")
@@ -162,6 +164,11 @@ def _short(value: Any) -> str:
 
 
 def _kind(mode: int) -> str:
-    known = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a FIFO"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
-             (stat.S_ISSOCK, "a socket"))
+    known = (
+        (stat.S_ISDIR, "a folder"),
+        (stat.S_ISFIFO, "a FIFO"),
+        (stat.S_ISCHR, "a device"),
+        (stat.S_ISBLK, "a device"),
+        (stat.S_ISSOCK, "a socket"),
+    )
     return next((name for test, name in known if test(mode)), "something else")

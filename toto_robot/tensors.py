@@ -46,7 +46,9 @@ def check_numbers(config, shapes: dict[str, tuple[int, ...]], where: str) -> Non
         most = len(shapes) if name in COUNTS else values
         for number in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(number, int) and not isinstance(number, bool) and number > most:
-                raise UserError(f"{where}: {name}={number:,} is more than its weights hold ({values:,} numbers in {len(shapes)} tensors).")
+                raise UserError(
+                    f"{where}: {name}={number:,} is more than its weights hold ({values:,} numbers in {len(shapes)} tensors)."
+                )
 
 
 def _span(entry: dict) -> tuple[int, int]:

@@ -56,13 +56,18 @@ def main(cfg: TokenStatsConfig) -> dict:
 
 def table(found: list[Statistics]) -> str:
     """Markdown: a row for each store; chance stands behind what was counted."""
-    lines = ["| store | frames | codes | used | coverage (uniform) | entropy, bits (of) | "
-             + " | ".join(f"distinct {n}-grams | uniform | independent" for n in NGRAMS) + " |",
-             "|---" * (6 + 3 * len(NGRAMS)) + "|"]
+    lines = [
+        "| store | frames | codes | used | coverage (uniform) | entropy, bits (of) | "
+        + " | ".join(f"distinct {n}-grams | uniform | independent" for n in NGRAMS)
+        + " |",
+        "|---" * (6 + 3 * len(NGRAMS)) + "|",
+    ]
     for s in found:
         grams = " | ".join(f"{g.distinct:,} | {g.uniform:,.0f} | {g.independent:,.0f}" for g in s.ngrams)
-        lines.append(f"| {s.store} | {s.frames:,} | {s.vocab_size:,} | {s.used:,} | {s.coverage:.1%} "
-                     f"({s.chance_coverage:.1%}) | {s.entropy_bits:.2f} ({s.most_bits:.2f}) | {grams} |")
+        lines.append(
+            f"| {s.store} | {s.frames:,} | {s.vocab_size:,} | {s.used:,} | {s.coverage:.1%} "
+            f"({s.chance_coverage:.1%}) | {s.entropy_bits:.2f} ({s.most_bits:.2f}) | {grams} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -84,14 +89,31 @@ def draw(found: list[Statistics]) -> bytes:
             grams.bar(at, 100 * g.distinct / max(1, g.drawn), width=0.9 * width, color=line.get_color())
             for chance, style in (("uniform", "-"), ("independent", "--")):
                 y = 100 * getattr(g, chance) / max(1, g.drawn)
-                grams.hlines(y, at - width / 2, at + width / 2, color="black", lw=1, linestyle=style,
-                             label=f"chance: {chance}" if last else None)
+                grams.hlines(
+                    y,
+                    at - width / 2,
+                    at + width / 2,
+                    color="black",
+                    lw=1,
+                    linestyle=style,
+                    label=f"chance: {chance}" if last else None,
+                )
     curve.axhline(1, color="black", lw=0.6)
-    curve.set(xlabel="codes, most frequent first (share of the vocabulary)", ylabel="frequency / uniform frequency",
-              yscale="log", xlim=(0, 1), title="1-grams")
+    curve.set(
+        xlabel="codes, most frequent first (share of the vocabulary)",
+        ylabel="frequency / uniform frequency",
+        yscale="log",
+        xlim=(0, 1),
+        title="1-grams",
+    )
     cover.set(ylabel="codes that occur, %", ylim=(0, 105), xticks=[], title="coverage")
-    grams.set(ylabel="distinct, % of all n-grams", xticks=range(len(NGRAMS)), xticklabels=[f"{n}-grams" for n in NGRAMS],
-              ylim=(0, 118), title="neighbours")
+    grams.set(
+        ylabel="distinct, % of all n-grams",
+        xticks=range(len(NGRAMS)),
+        xticklabels=[f"{n}-grams" for n in NGRAMS],
+        ylim=(0, 118),
+        title="neighbours",
+    )
     curve.legend(frameon=False, fontsize=8)
     grams.legend(frameon=False, fontsize=8, loc="upper center", ncols=2)
     image = io.BytesIO()

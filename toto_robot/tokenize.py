@@ -15,6 +15,7 @@ store with its reason; files that a data set lists and doesn't hold go to missin
 where it stopped when the same command is given again; a finished one costs nothing to repeat. `verify` reads a
 store back and names each shard that is not what was written (exit code 1).
 """
+
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ from toto_robot.errors import UserError
 from toto_robot.tokens.build import Progress, TokenizeConfig, build_store
 from toto_robot.tokens.store import damage_report, damaged_shards, read_index
 
-EVERY_S = 10.0           # between lines of progress in a log
+EVERY_S = 10.0  # between lines of progress in a log
 
 
 class Incomplete(UserError):
@@ -46,8 +47,10 @@ def main(cfg: TokenizeConfig) -> dict:
     failed = result.get("failed", 0) + result.get("missing", 0)
     if cfg.strict and failed:
         door.print_json(result)
-        raise Incomplete(f"{failed} files could not be read or are missing ({cfg.out} names them); "
-                         "mend or remove them, or leave out strict=true")
+        raise Incomplete(
+            f"{failed} files could not be read or are missing ({cfg.out} names them); "
+            "mend or remove them, or leave out strict=true"
+        )
     return result
 
 

@@ -9,6 +9,7 @@ video, frame for frame, which `python -m toto_robot.render twins=true` makes; wi
 weights, scores on held-out videos beside the block-mean picture, a log, and a picture of reconstructions.
 A killed run goes on with resume=true.
 """
+
 from toto_robot import door
 from toto_robot.tokens.train_dvae import TrainDVAEConfig, train_dvae
 from toto_robot.tokens.training import on_screen

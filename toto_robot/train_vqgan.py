@@ -8,6 +8,7 @@ toto_robot/tokens/train_vqgan.py). Writes the averaged weights, scores on held-o
 a log, and a picture of reconstructions. A killed run goes on with resume=true. The authors' own checkpoints load as
 they are (tokenizer=path/to/last.ckpt in any command).
 """
+
 from toto_robot import door
 from toto_robot.tokens.train_vqgan import TrainVQGANConfig, train_vqgan
 from toto_robot.tokens.training import on_screen

@@ -17,8 +17,8 @@ from demos.errors import DemoError
 from demos.formats.source import Episode, Imported
 
 OPENS = "+1 opens, -1 closes"
-AGREE = 0.9     # share of a task's episodes that must begin with the same gripper value
-TWO = 0.9       # share of a gripper's values that must lie at its ends
+AGREE = 0.9  # share of a task's episodes that must begin with the same gripper value
+TWO = 0.9  # share of a gripper's values that must lie at its ends
 
 
 def drop_padding(source: Imported) -> Imported:
@@ -34,7 +34,9 @@ def drop_padding(source: Imported) -> Imported:
             if len(episode["action"]) > 1 and not episode["action"][-1, :deltas].any():
                 count += 1
                 episode = _cut(episode, len(episode["action"]) - 1)
-            source.facts["padding"] = f"the last step was a zero increment, and was dropped, in {count} of {total} episodes"
+            source.facts["padding"] = (
+                f"the last step was a zero increment, and was dropped, in {count} of {total} episodes"
+            )
             yield episode, meta
 
     attrs = source.attrs | {"action": action | {"padding": "dropped"}}
@@ -51,8 +53,10 @@ def subsample(source: Imported, hz: float, deltas: int | None = None) -> Importe
     ratio = source.attrs["control_hz"] / hz
     k = round(ratio)
     if k < 1 or abs(ratio - k) > 1e-6:
-        raise DemoError(f"to_hz={hz:g} is no whole fraction of the source's {source.attrs['control_hz']:g} Hz; "
-                        f"give that divided by 1, 2, 3 and so on")
+        raise DemoError(
+            f"to_hz={hz:g} is no whole fraction of the source's {source.attrs['control_hz']:g} Hz; "
+            f"give that divided by 1, 2, 3 and so on"
+        )
     if k == 1:
         return source
     action = source.attrs["action"]
@@ -61,11 +65,13 @@ def subsample(source: Imported, hz: float, deltas: int | None = None) -> Importe
         named = sum(1 for _ in itertools.takewhile(lambda name: name.startswith("d_"), action["names"]))
         deltas = action.get("deltas", named or None)
     if deltas is None or not 0 <= deltas <= width:
-        raise DemoError(f"to_hz={hz:g}: expected deltas= from 0 to {width}, the number of leading action entries that are "
-                        f"increments of one step and must be summed (0 where actions are absolute); got {deltas}")
+        raise DemoError(
+            f"to_hz={hz:g}: expected deltas= from 0 to {width}, the number of leading action entries that are "
+            f"increments of one step and must be summed (0 where actions are absolute); got {deltas}"
+        )
 
     more = {}
-    if tasks := source.attrs.get("episode_tasks"):      # a list for the episodes that stay
+    if tasks := source.attrs.get("episode_tasks"):  # a list for the episodes that stay
         long = [len(episode["action"]) >= k for episode, _ in source.read(False)]
         more["episode_tasks"] = [task for task, enough in zip(tasks, long) if enough]
 
@@ -76,8 +82,10 @@ def subsample(source: Imported, hz: float, deltas: int | None = None) -> Importe
             groups = length // k
             tail += length % k
             lost += groups == 0
-            source.facts["subsampled"] = (f"{k} steps to one, {deltas} of {width} action entries summed; {tail} steps at the "
-                                          f"ends of episodes did not fill a group, {lost} episodes were shorter than one")
+            source.facts["subsampled"] = (
+                f"{k} steps to one, {deltas} of {width} action entries summed; {tail} steps at the "
+                f"ends of episodes did not fill a group, {lost} episodes were shorter than one"
+            )
             if groups:
                 yield _every(episode, k, groups, deltas), meta
 
@@ -130,8 +138,11 @@ def described(source: Imported, robot: str | None, names: list[str], units: list
             continue
         width = len(action["names"])
         if len(values) != width or key == "names" and len(set(values)) != width:
-            raise DemoError(f"{key}={','.join(values)}: expected {width}, one for each action ({', '.join(action['names'])})"
-                            + (", and each once" if key == "names" else "") + f"; got {len(values)}")
+            raise DemoError(
+                f"{key}={','.join(values)}: expected {width}, one for each action ({', '.join(action['names'])})"
+                + (", and each once" if key == "names" else "")
+                + f"; got {len(values)}"
+            )
         action[key] = list(values)
     if robot:
         attrs["robot"] = robot
@@ -167,8 +178,15 @@ def _polarity(firsts: dict[str, list[float]], values: np.ndarray) -> tuple[tuple
     weights = {end: sum(len(firsts[task]) for task, value in decided.items() if value == end) for end in (low, high)}
     usual = max(weights, key=weights.get)
     tasks = {task: decided.get(task, usual) for task in firsts}
-    said = {task: {"open_was": tasks[task], "episodes": len(firsts[task]), "first_high": round(votes[task], 3),
-                   **({} if task in decided else {"undecided": "follows the other tasks"})} for task in firsts}
+    said = {
+        task: {
+            "open_was": tasks[task],
+            "episodes": len(firsts[task]),
+            "first_high": round(votes[task], 3),
+            **({} if task in decided else {"undecided": "follows the other tasks"}),
+        }
+        for task in firsts
+    }
     return (low, high, tasks), {"now": OPENS, "tasks": said}
 
 

@@ -33,12 +33,14 @@ from demos.formats.source import (
 CHUNK_BYTES = 2 * 2**20
 ENDS = "episode_ends"
 PLAIN_FILTERS = ("delta", "fixedscaleoffset", "quantize", "shuffle", "astype", "bitround", "packbits")
-ROW = 64                # steps that are read at once where pictures are checked
+ROW = 64  # steps that are read at once where pictures are checked
 
 
 def looks(path: Path) -> bool:
     """Whether it is a zarr group of format 2 (a folder or a .zip) with data and meta."""
-    return (path / ".zgroup").is_file() and (path / "data").is_dir() or path.is_file() and path.name.endswith(".zarr.zip")
+    return (
+        (path / ".zgroup").is_file() and (path / "data").is_dir() or path.is_file() and path.name.endswith(".zarr.zip")
+    )
 
 
 # ------------------------------------------------------------------------------------------ export
@@ -57,8 +59,10 @@ def write(source: Imported, path: Path, options: Options) -> Report:
             if key not in arrays:
                 arrays[key] = _create(data, key, value)
             elif arrays[key].shape[1:] != value.shape[1:] or arrays[key].dtype != value.dtype:
-                raise DemoError(f"episode {len(ends)}: {key} is {value.dtype} {value.shape[1:]}, in episode 0 it is "
-                                f"{arrays[key].dtype} {arrays[key].shape[1:]}")
+                raise DemoError(
+                    f"episode {len(ends)}: {key} is {value.dtype} {value.shape[1:]}, in episode 0 it is "
+                    f"{arrays[key].dtype} {arrays[key].shape[1:]}"
+                )
             arrays[key].resize((report.steps + length, *value.shape[1:]))
             arrays[key][report.steps :] = value
         report.steps += length
@@ -113,8 +117,10 @@ def read(path: Path, options: Options) -> Imported:
         source.attrs, keys, chosen, cameras = dict(side), {key: key for key in arrays}, [], {}
         if tasks := source.attrs.get("episode_tasks"):
             if len(tasks) != len(ends):
-                raise DemoError(f"{path}: meta/{ENDS} lists {len(ends)} episodes, the attribute {SIDECAR} the tasks of "
-                                f"{len(tasks)}; the set was changed since its export: delete the latter to import without")
+                raise DemoError(
+                    f"{path}: meta/{ENDS} lists {len(ends)} episodes, the attribute {SIDECAR} the tasks of "
+                    f"{len(tasks)}; the set was changed since its export: delete the latter to import without"
+                )
             metas = [meta | {"task": task} for meta, task in zip(metas, tasks)]
     else:
         keys, chosen, cameras = _foreign(path, options, source, arrays)
@@ -122,16 +128,21 @@ def read(path: Path, options: Options) -> Imported:
     def episodes(images: bool) -> Iterator[tuple[Episode, dict]]:
         for start, stop, meta in zip([0, *ends[:-1]], ends, metas):
             try:
-                episode = {key: arrays[name][start:stop] for key, name in keys.items()
-                           if images or not key.startswith(CAMERA)}
+                episode = {
+                    key: arrays[name][start:stop] for key, name in keys.items() if images or not key.startswith(CAMERA)
+                }
                 if chosen:
                     episode["proprio"] = np.concatenate([arrays[name][start:stop] for name in chosen], 1)
                 if images:
-                    episode |= {CAMERA + camera: _as_bytes(arrays[name][start:stop]) for camera, name in cameras.items()}
+                    episode |= {
+                        CAMERA + camera: _as_bytes(arrays[name][start:stop]) for camera, name in cameras.items()
+                    }
             except (OSError, ValueError, RuntimeError, KeyError) as error:
                 raise DemoError(f"{path}, steps {start} to {stop}: {str(error)[:160]}; the set is damaged") from error
             if not side:
-                episode = {key: value.astype(STEP_KEYS.get(key, value.dtype), copy=False) for key, value in episode.items()}
+                episode = {
+                    key: value.astype(STEP_KEYS.get(key, value.dtype), copy=False) for key, value in episode.items()
+                }
             check_steps(episode, f"{path}, steps {start} to {stop}")
             yield episode, meta
 
@@ -148,9 +159,11 @@ def _open(path: Path) -> zarr.Group:
         return root
     except DemoError:
         raise
-    except Exception as error:      # whatever a damaged zip or JSON drives zarr to
-        raise DemoError(f"{path} is not a replay buffer of Diffusion Policy ({type(error).__name__}: {str(error)[:160]}); "
-                        f"expected zarr format 2 with data/ and meta/{ENDS}") from error
+    except Exception as error:  # whatever a damaged zip or JSON drives zarr to
+        raise DemoError(
+            f"{path} is not a replay buffer of Diffusion Policy ({type(error).__name__}: {str(error)[:160]}); "
+            f"expected zarr format 2 with data/ and meta/{ENDS}"
+        ) from error
 
 
 def _arrays(root: zarr.Group, path: Path) -> dict[str, zarr.Array]:
@@ -163,16 +176,20 @@ def _arrays(root: zarr.Group, path: Path) -> dict[str, zarr.Array]:
     except DemoError:
         raise
     except Exception as error:
-        raise DemoError(f"{path}: data/ can't be read ({type(error).__name__}: {str(error)[:200]}); pictures compressed with "
-                        "imagecodecs (jpeg2k) must be stored as plain arrays first") from error
+        raise DemoError(
+            f"{path}: data/ can't be read ({type(error).__name__}: {str(error)[:200]}); pictures compressed with "
+            "imagecodecs (jpeg2k) must be stored as plain arrays first"
+        ) from error
     return found
 
 
 def _refuse_objects(array: zarr.Array, where: str) -> None:
     filters = [getattr(f, "codec_id", type(f).__name__) for f in array.metadata.filters or ()]
     if array.dtype.kind not in "fiub" or any(name not in PLAIN_FILTERS for name in filters):
-        raise DemoError(f"{where} holds {array.dtype} through {', '.join(filters) or 'no filter'}; only arrays of numbers are "
-                        "read, since objects could run code: store it as numbers, or delete it")
+        raise DemoError(
+            f"{where} holds {array.dtype} through {', '.join(filters) or 'no filter'}; only arrays of numbers are "
+            "read, since objects could run code: store it as numbers, or delete it"
+        )
 
 
 def _ends(root: zarr.Group, path: Path) -> list[int]:
@@ -191,8 +208,11 @@ def _ends(root: zarr.Group, path: Path) -> list[int]:
 
 def _read_metas(root: zarr.Group, count: int) -> list[dict]:
     """seed, success and the like of each episode, where arrays of meta/ are one number an episode."""
-    arrays = {name: array[:] for name, array in root["meta"].arrays()
-              if name != ENDS and array.shape == (count,) and array.dtype.kind in "fiub"}
+    arrays = {
+        name: array[:]
+        for name, array in root["meta"].arrays()
+        if name != ENDS and array.shape == (count,) and array.dtype.kind in "fiub"
+    }
     return [{name: values[i].item() for name, values in arrays.items()} for i in range(count)]
 
 
@@ -209,18 +229,26 @@ def _foreign(path: Path, options: Options, source: Imported, arrays: dict[str, z
                 source.drop(f"data/{name}", f"pictures in {array.dtype} that are no whole numbers of 0 to 255")
     flat = {name: array.shape[1] for name, array in arrays.items() if array.ndim == 2 and name != "action"}
     chosen = choose_proprio(flat, options, str(path))
-    keys = {"action": "action"} | {key: key for key in ("reward", "success", "timestamp_s") if key in arrays
-                                   and arrays[key].ndim == 1}
+    keys = {"action": "action"} | {
+        key: key for key in ("reward", "success", "timestamp_s") if key in arrays and arrays[key].ndim == 1
+    }
     kept = {*keys.values(), *chosen, *cameras.values()}
     for name, array in arrays.items():
         if name not in kept and not any(entry["what"] == f"data/{name}" for entry in source.dropped):
-            source.drop(f"data/{name}", "not a name of a robot's own state; proprio= keeps it" if name in flat
-                        else f"{array.ndim - 1} dimensions a step, which has no place here")
+            source.drop(
+                f"data/{name}",
+                "not a name of a robot's own state; proprio= keeps it"
+                if name in flat
+                else f"{array.ndim - 1} dimensions a step, which has no place here",
+            )
     source.attrs = attributes(
-        env=path.name.split(".")[0], control_hz=need_hz(None, options, f"{path} (Diffusion Policy)"),
+        env=path.name.split(".")[0],
+        control_hz=need_hz(None, options, f"{path} (Diffusion Policy)"),
         cameras={camera: arrays[name].shape[1:3] for camera, name in cameras.items()},
-        action_names=indexed("action", arrays["action"].shape[1]), meaning="as recorded",
-        proprio_names=[n for name in chosen for n in indexed(name, flat[name])])
+        action_names=indexed("action", arrays["action"].shape[1]),
+        meaning="as recorded",
+        proprio_names=[n for name in chosen for n in indexed(name, flat[name])],
+    )
     return keys, chosen, cameras
 
 

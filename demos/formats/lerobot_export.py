@@ -44,8 +44,12 @@ class _Export:
         self.attrs, self.report = source.attrs, Report()
         self.fps = round(self.attrs["control_hz"])
         if self.fps != self.attrs["control_hz"]:
-            self.report.changed.append({"what": "control_hz", "how": f"{self.attrs['control_hz']:g} became the whole number "
-                                                                     f"{self.fps} that LeRobot wants"})
+            self.report.changed.append(
+                {
+                    "what": "control_hz",
+                    "how": f"{self.attrs['control_hz']:g} became the whole number {self.fps} that LeRobot wants",
+                }
+            )
         self.keys: set[str] = set()
         self.features: dict[str, dict] = {}
         self.tails: dict[str, list] = {}
@@ -81,12 +85,22 @@ class _Export:
         if task not in self.tasks:
             self.tasks.append(task)
         index, start = len(self.rows), self.report.steps
-        row = {"episode_index": index, "tasks": [task], "length": length, "dataset_from_index": start,
-               "dataset_to_index": start + length, "meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0}
+        row = {
+            "episode_index": index,
+            "tasks": [task],
+            "length": length,
+            "dataset_from_index": start,
+            "dataset_to_index": start + length,
+            "meta/episodes/chunk_index": 0,
+            "meta/episodes/file_index": 0,
+        }
         steps = np.arange(length, dtype=np.int64)
         values = {
-            "timestamp": (steps / self.fps).astype(np.float32), "frame_index": steps, "index": steps + start,
-            "episode_index": np.full(length, index, np.int64), "next.done": steps == length - 1,
+            "timestamp": (steps / self.fps).astype(np.float32),
+            "frame_index": steps,
+            "index": steps + start,
+            "episode_index": np.full(length, index, np.int64),
+            "next.done": steps == length - 1,
             "task_index": np.full(length, self.tasks.index(task), np.int64),
         }
         values |= {name: self._flat(key, episode[key]) for key, name in self.report.kept.items()}
@@ -108,17 +122,25 @@ class _Export:
             tail = list(value.shape[1:])
             if key.startswith(CAMERA):
                 name, video = IMAGES + key.removeprefix(CAMERA), self.options.images != "png"
-                self.features[name] = {"dtype": "video" if video else "image", "shape": tail,
-                                       "names": ["height", "width", "channels"]}
+                self.features[name] = {
+                    "dtype": "video" if video else "image",
+                    "shape": tail,
+                    "names": ["height", "width", "channels"],
+                }
             elif value.dtype.name not in tables.DTYPES or 0 in tail:
-                self.report.dropped.append({"what": key, "why": f"holds {value.dtype} {tuple(tail)}, which Parquet does not"})
+                self.report.dropped.append(
+                    {"what": key, "why": f"holds {value.dtype} {tuple(tail)}, which Parquet does not"}
+                )
                 continue
             else:
                 name = NAMES.get(key, OURS + key)
                 width = int(np.prod(tail))
                 names = columns.get(key)
-                self.features[name] = {"dtype": value.dtype.name, "shape": [width],
-                                       "names": names if names and len(names) == width else None}
+                self.features[name] = {
+                    "dtype": value.dtype.name,
+                    "shape": [width],
+                    "names": names if names and len(names) == width else None,
+                }
                 self.tails[key] = tail
             self.report.kept[key] = name
         kinds = {"timestamp": "float32", "next.done": "bool"}
@@ -130,8 +152,10 @@ class _Export:
         feature = self.features[self.report.kept[key]]
         tail, dtype = (feature["shape"], "uint8") if key.startswith(CAMERA) else (self.tails[key], feature["dtype"])
         if list(value.shape[1:]) != tail or value.dtype.name != dtype:
-            raise DemoError(f"episode {len(self.rows)}: expected {key} as {dtype} {tuple(tail)} as in episode 0, got "
-                            f"{value.dtype} {value.shape[1:]}")
+            raise DemoError(
+                f"episode {len(self.rows)}: expected {key} as {dtype} {tuple(tail)} as in episode 0, got "
+                f"{value.dtype} {value.shape[1:]}"
+            )
         if key.startswith(CAMERA):
             return value
         width = int(np.prod(tail))
@@ -140,8 +164,13 @@ class _Export:
     def _rows(self, values: dict[str, np.ndarray]) -> dict:
         """Append the episode to the data file, as one row group."""
         pa, parquet = tables.pyarrow()
-        stored = {name: tables.image_column(value, f"{name}-{len(self.rows):06d}") if value.ndim == 4 else tables.column(value)
-                  for name, value in values.items() if self.features[name]["dtype"] != "video"}
+        stored = {
+            name: tables.image_column(value, f"{name}-{len(self.rows):06d}")
+            if value.ndim == 4
+            else tables.column(value)
+            for name, value in values.items()
+            if self.features[name]["dtype"] != "video"
+        }
         table = pa.table(stored)
         if self.data and self.data_bytes + table.nbytes > DATA_MB * 2**20:
             self.data.close()
@@ -170,8 +199,12 @@ class _Export:
         start = writer.count
         writer.write(frames)
         part = f"videos/{name}/"
-        return {f"{part}chunk_index": at // CHUNK, f"{part}file_index": at % CHUNK,
-                f"{part}from_timestamp": start / self.fps, f"{part}to_timestamp": writer.count / self.fps}
+        return {
+            f"{part}chunk_index": at // CHUNK,
+            f"{part}file_index": at % CHUNK,
+            f"{part}from_timestamp": start / self.fps,
+            f"{part}to_timestamp": writer.count / self.fps,
+        }
 
     def _check_videos(self) -> None:
         """Read the first episode back, and say how good it is."""
@@ -182,12 +215,24 @@ class _Export:
             file = self.path / VIDEO_PATH.format(video_key=name, chunk_index=0, file_index=0)
             quality = psnr_db(read_span(file, 0.0, self.fps, len(first)), first)
             codec, crf = self.options.images, self.videos[name][0].crf
-            self.report.changed.append({"what": CAMERA + name.removeprefix(IMAGES), "how": f"{codec}, crf {crf}, 4:2:0: "
-                                        f"{quality:.1f} dB PSNR over episode 0", "psnr_db": round(quality, 2)})
+            self.report.changed.append(
+                {
+                    "what": CAMERA + name.removeprefix(IMAGES),
+                    "how": f"{codec}, crf {crf}, 4:2:0: {quality:.1f} dB PSNR over episode 0",
+                    "psnr_db": round(quality, 2),
+                }
+            )
             height, width = feature["shape"][:2]
             feature["info"] = {
-                "video.height": height, "video.width": width, "video.codec": codec, "video.pix_fmt": "yuv420p",
-                "video.is_depth_map": False, "video.fps": self.fps, "video.channels": 3, "has_audio": False}
+                "video.height": height,
+                "video.width": width,
+                "video.codec": codec,
+                "video.pix_fmt": "yuv420p",
+                "video.is_depth_map": False,
+                "video.fps": self.fps,
+                "video.channels": 3,
+                "has_audio": False,
+            }
 
     def _meta(self) -> None:
         pa, parquet = tables.pyarrow()
@@ -195,11 +240,20 @@ class _Export:
         parquet.write_table(pa.Table.from_pylist(self.rows), self.path / EPISODES_PATH)
         tables.write_tasks(self.path / "meta/tasks.parquet", self.tasks)
         info = {
-            "codebase_version": "v3.0", "robot_type": self.attrs.get("robot") or "unknown", "total_episodes": len(self.rows),
-            "total_frames": self.report.steps, "total_tasks": len(self.tasks), "chunks_size": CHUNK,
-            "data_files_size_in_mb": DATA_MB, "video_files_size_in_mb": VIDEO_MB, "fps": self.fps,
-            "splits": {"train": f"0:{len(self.rows)}"}, "data_path": DATA_PATH,
-            "video_path": VIDEO_PATH if self.videos else None, "features": self.features}
+            "codebase_version": "v3.0",
+            "robot_type": self.attrs.get("robot") or "unknown",
+            "total_episodes": len(self.rows),
+            "total_frames": self.report.steps,
+            "total_tasks": len(self.tasks),
+            "chunks_size": CHUNK,
+            "data_files_size_in_mb": DATA_MB,
+            "video_files_size_in_mb": VIDEO_MB,
+            "fps": self.fps,
+            "splits": {"train": f"0:{len(self.rows)}"},
+            "data_path": DATA_PATH,
+            "video_path": VIDEO_PATH if self.videos else None,
+            "features": self.features,
+        }
         side = {"attrs": self.attrs, "episodes": self.metas, "shapes": self.tails}
         for name, content in ((INFO, info), ("meta/stats.json", self.totals.result()), (SIDE, side)):
             (self.path / name).write_text(json.dumps(content, indent=1))

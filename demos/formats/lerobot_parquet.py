@@ -19,8 +19,21 @@ NAMES = {"proprio": "observation.state", "action": "action", "reward": "next.rew
 CHUNK, DATA_MB, VIDEO_MB = 1000, 100, 200
 DEFAULTS = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
-IMAGES_PER_EPISODE = 32     # for statistics; LeRobot samples too
-DTYPES = {"float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"}
+IMAGES_PER_EPISODE = 32  # for statistics; LeRobot samples too
+DTYPES = {
+    "float16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "bool",
+}
 
 
 def pyarrow():
@@ -29,7 +42,9 @@ def pyarrow():
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise DemoError("LeRobot sets are Parquet files: pip install pyarrow (or pip install -e '.[lerobot]')") from None
+        raise DemoError(
+            "LeRobot sets are Parquet files: pip install pyarrow (or pip install -e '.[lerobot]')"
+        ) from None
     return pyarrow, pyarrow.parquet
 
 
@@ -62,11 +77,28 @@ def write_tasks(path: Path, tasks: list[str]) -> None:
     """
     pa, parquet = pyarrow()
     text = {"field_name": "task", "name": "task", "numpy_type": "object", "pandas_type": "unicode", "metadata": None}
-    number = {"field_name": "task_index", "name": "task_index", "numpy_type": "int64", "pandas_type": "int64", "metadata": None}
-    labels = {"field_name": None, "name": None, "numpy_type": "object", "pandas_type": "unicode",
-              "metadata": {"encoding": "UTF-8"}}
-    note = {"index_columns": ["task"], "column_indexes": [labels], "columns": [number, text],
-            "attributes": {}, "creator": {"library": "pyarrow", "version": pa.__version__}, "pandas_version": "2.2.3"}
+    number = {
+        "field_name": "task_index",
+        "name": "task_index",
+        "numpy_type": "int64",
+        "pandas_type": "int64",
+        "metadata": None,
+    }
+    labels = {
+        "field_name": None,
+        "name": None,
+        "numpy_type": "object",
+        "pandas_type": "unicode",
+        "metadata": {"encoding": "UTF-8"},
+    }
+    note = {
+        "index_columns": ["task"],
+        "column_indexes": [labels],
+        "columns": [number, text],
+        "attributes": {},
+        "creator": {"library": "pyarrow", "version": pa.__version__},
+        "pandas_version": "2.2.3",
+    }
     table = pa.table({"task_index": pa.array(range(len(tasks)), pa.int64()), "task": pa.array(tasks, pa.string())})
     parquet.write_table(table.replace_schema_metadata({"pandas": json.dumps(note)}), path)
 
@@ -84,8 +116,13 @@ def episode_stats(values: np.ndarray) -> dict[str, np.ndarray]:
     else:
         flat = values.reshape(len(values), -1).astype(np.float64)
         shape = flat.shape[1:]
-    found = {"min": flat.min(0), "max": flat.max(0), "mean": flat.mean(0), "std": flat.std(0),
-             **{name: np.quantile(flat, q, axis=0) for name, q in QUANTILES.items()}}
+    found = {
+        "min": flat.min(0),
+        "max": flat.max(0),
+        "mean": flat.mean(0),
+        "std": flat.std(0),
+        **{name: np.quantile(flat, q, axis=0) for name, q in QUANTILES.items()},
+    }
     return {**{name: value.reshape(shape) for name, value in found.items()}, "count": count}
 
 
@@ -115,7 +152,9 @@ class Totals:
             means = {name: total[name] / n for name in ("mean", *QUANTILES)}
             std = np.sqrt(np.maximum(total["square"] / n - means["mean"] ** 2, 0))
             found[feature] = {"min": total["min"], "max": total["max"], "std": std, "count": total["count"], **means}
-        return {feature: {name: np.asarray(v).tolist() for name, v in stats.items()} for feature, stats in found.items()}
+        return {
+            feature: {name: np.asarray(v).tolist() for name, v in stats.items()} for feature, stats in found.items()
+        }
 
 
 # ------------------------------------------------------------------------------------------ reading
@@ -125,7 +164,9 @@ def numbers(column) -> np.ndarray:
     """A Parquet column of numbers, of lists of them, or of lists of lists, as an array (T, ...)."""
     pa, _ = pyarrow()
     values, shape = column.combine_chunks(), [len(column)]
-    while pa.types.is_list(values.type) or pa.types.is_large_list(values.type) or pa.types.is_fixed_size_list(values.type):
+    while (
+        pa.types.is_list(values.type) or pa.types.is_large_list(values.type) or pa.types.is_fixed_size_list(values.type)
+    ):
         if values.null_count:
             raise ValueError("a list is missing")
         inner = values.flatten()

@@ -29,7 +29,9 @@ def listed(path: Path) -> list[dict]:
                 row = dict(json.loads(line))
                 rows.append({"tasks": [], **row} | {key: int(row[key]) for key in ("episode_index", "length")})
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise DemoError(f"{path / LIST} is not a list of LeRobot episodes ({type(error).__name__}: {error}); download it again") from error
+        raise DemoError(
+            f"{path / LIST} is not a list of LeRobot episodes ({type(error).__name__}: {error}); download it again"
+        ) from error
     return sorted(rows, key=lambda row: row["episode_index"])
 
 
@@ -46,8 +48,10 @@ def present(path: Path, info: dict, rows: list[dict], videos: list[str]) -> tupl
     said = [f"{len(gone)} of {len(rows)} episodes have no data file: {_spans(gone)}"] if gone else []
     said += [f"episode {at} has no {file}" for at, file in without]
     if not whole:
-        raise DemoError(f"{path}: no episode is whole ({'; '.join(said) or f'{LIST} lists none'}); expected "
-                        f"{data_file(path, info, rows[0]).relative_to(path) if rows else 'data/'} and its videos; download them")
+        raise DemoError(
+            f"{path}: no episode is whole ({'; '.join(said) or f'{LIST} lists none'}); expected "
+            f"{data_file(path, info, rows[0]).relative_to(path) if rows else 'data/'} and its videos; download them"
+        )
     return whole, "; ".join(said)
 
 
@@ -59,11 +63,15 @@ def data(path: Path, info: dict, rows: list[dict], columns: list[str]) -> Iterat
         try:
             table = parquet.ParquetFile(file).read(columns=columns)
             numbers = np.unique(table["episode_index"].to_numpy())
-        except Exception as error:      # whatever a damaged Parquet file drives the reader to
-            raise DemoError(f"{file} can't be read ({type(error).__name__}: {' '.join(str(error).split())[:160]}); download it "
-                            "again") from error
+        except Exception as error:  # whatever a damaged Parquet file drives the reader to
+            raise DemoError(
+                f"{file} can't be read ({type(error).__name__}: {' '.join(str(error).split())[:160]}); download it "
+                "again"
+            ) from error
         if list(numbers) != [row["episode_index"]]:
-            raise DemoError(f"{file}: expected steps of episode {row['episode_index']}, got those of {numbers.tolist()}; download it again")
+            raise DemoError(
+                f"{file}: expected steps of episode {row['episode_index']}, got those of {numbers.tolist()}; download it again"
+            )
         yield row["episode_index"], table
 
 
@@ -87,8 +95,10 @@ def _place(path: Path, info: dict, key: str, row: dict, **more: str) -> Path:
         chunk = row["episode_index"] // int(info.get("chunks_size", CHUNK))
         relative = PurePosixPath(str(info[key]).format(episode_chunk=chunk, episode_index=row["episode_index"], **more))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
-        raise DemoError(f"{path / INFO}: {key} names no file of episode {row['episode_index']} ({type(error).__name__}: {error}); "
-                        "download it again") from error
+        raise DemoError(
+            f"{path / INFO}: {key} names no file of episode {row['episode_index']} ({type(error).__name__}: {error}); "
+            "download it again"
+        ) from error
     if relative.is_absolute() or ".." in relative.parts:
         raise DemoError(f"{path / INFO}: {key} leads out of the set")
     return path / relative

@@ -47,24 +47,33 @@ def read(path: Path, options: Options) -> Imported:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DemoError(f"{path / INFO} is not a LeRobot info file ({_said(error)}); download it again") from error
     if not version.startswith(("v2.", "v3.")):
-        raise DemoError(f"{path} is LeRobot {version}, expected v2.0, v2.1 or v3.0; convert it with lerobot's own scripts, or update "
-                        "toto_robot")
+        raise DemoError(
+            f"{path} is LeRobot {version}, expected v2.0, v2.1 or v3.0; convert it with lerobot's own scripts, or update "
+            "toto_robot"
+        )
     by_episode = version.startswith("v2.")
     if "action" not in features:
         raise DemoError(f"{path}: expected a feature named action, it has {', '.join(features)}")
     rows = lerobot_v2.listed(path) if by_episode else _rows(path)
     if len(rows) != (promised := info.get("total_episodes", len(rows))):
-        raise DemoError(f"{path}: {INFO} promises {promised} episodes, meta/episodes lists {len(rows)}; download it again")
+        raise DemoError(
+            f"{path}: {INFO} promises {promised} episodes, meta/episodes lists {len(rows)}; download it again"
+        )
     if side and len(side["episodes"]) != len(rows):
-        raise DemoError(f"{path}: meta/episodes lists {len(rows)} episodes, {SIDE} has the numbers of {len(side['episodes'])}; "
-                        "the set was changed since its export: delete the latter to import without")
+        raise DemoError(
+            f"{path}: meta/episodes lists {len(rows)} episodes, {SIDE} has the numbers of {len(side['episodes'])}; "
+            "the set was changed since its export: delete the latter to import without"
+        )
     cameras = {name: shapes[name] for name, kind in kinds.items() if kind in ("image", "video")}
     source = Imported({}, lambda images: iter(()))
     if by_episode:
         rows, missing = lerobot_v2.present(path, info, rows, [name for name in cameras if kinds[name] == "video"])
         source.facts |= {"missing": missing} if missing else {}
-    observed = {name.removeprefix("observation."): int(np.prod(shapes[name])) for name, kind in kinds.items()
-                if name.startswith("observation.") and kind in tables.DTYPES}
+    observed = {
+        name.removeprefix("observation."): int(np.prod(shapes[name]))
+        for name, kind in kinds.items()
+        if name.startswith("observation.") and kind in tables.DTYPES
+    }
     chosen = [key for key in ("state",) if key in observed] if side else choose_proprio(observed, options, str(path))
     keys = _keys(kinds, chosen, source)
     if side:
@@ -72,11 +81,16 @@ def read(path: Path, options: Options) -> Imported:
     else:
         tasks = [str((row["tasks"] or [""])[0]) for row in rows]
         source.attrs = attributes(
-            env=path.name, control_hz=need_hz(fps, Options(), str(path)), robot=str(info.get("robot_type") or ""),
-            cameras={key_name(_camera(name)): shape[:2] for name, shape in cameras.items()}, meaning="as recorded",
+            env=path.name,
+            control_hz=need_hz(fps, Options(), str(path)),
+            robot=str(info.get("robot_type") or ""),
+            cameras={key_name(_camera(name)): shape[:2] for name, shape in cameras.items()},
+            meaning="as recorded",
             action_names=_names(features["action"], "action", int(np.prod(shapes["action"]))),
             proprio_names=[n for key in chosen for n in _names(features[f"observation.{key}"], key, observed[key])],
-            tasks=sorted(set(tasks)), episode_tasks=tasks)
+            tasks=sorted(set(tasks)),
+            episode_tasks=tasks,
+        )
 
     def episodes(images: bool) -> Iterator[tuple[Episode, dict]]:
         wanted = [*keys.values(), *(f"observation.{key}" for key in chosen if "proprio" not in keys)]
@@ -88,8 +102,10 @@ def read(path: Path, options: Options) -> Imported:
             index, table = next(found, (None, ()))
             if index != row["episode_index"] or len(table) != row["length"]:
                 got = f"have {len(table)} of episode {index}" if len(table) else "end before it"
-                raise DemoError(f"{where}: expected {row['length']} steps, the data {got}; the set is damaged or not complete, "
-                                "download it again")
+                raise DemoError(
+                    f"{where}: expected {row['length']} steps, the data {got}; the set is damaged or not complete, "
+                    "download it again"
+                )
             episode = _episode(table, keys, chosen, (side or {}).get("shapes"), where)
             for name in cameras if images else ():
                 if kinds[name] == "image":
@@ -103,8 +119,10 @@ def read(path: Path, options: Options) -> Imported:
             number = {lerobot_v2.NUMBER: row["episode_index"]} if by_episode else {}
             yield episode, {**(side["episodes"][at] if side else {}), **task, **number}
         if more := next(found, None):
-            raise DemoError(f"{path}: meta/episodes lists {len(rows)} episodes, the data go on with {len(more[1])} steps of "
-                            f"episode {more[0]}; the set is damaged or not complete, download it again")
+            raise DemoError(
+                f"{path}: meta/episodes lists {len(rows)} episodes, the data go on with {len(more[1])} steps of "
+                f"episode {more[0]}; the set is damaged or not complete, download it again"
+            )
 
     source.read = episodes
     return source
@@ -125,11 +143,13 @@ def _rows(path: Path) -> list[dict]:
         try:
             names = [name for name in parquet.read_schema(file).names if not name.startswith("stats/")]
             rows += parquet.read_table(file, columns=names).to_pylist()
-        except Exception as error:      # whatever a damaged Parquet file drives the reader to
+        except Exception as error:  # whatever a damaged Parquet file drives the reader to
             raise DemoError(f"{file} is not a list of LeRobot episodes ({_said(error)}); download it again") from error
     if not rows or any(not isinstance(row.get(key), int) for row in rows for key in ("episode_index", "length")):
-        raise DemoError(f"{path}: expected meta/episodes/chunk-*/file-*.parquet with episode_index and length; found "
-                        f"{len(rows)} rows of it, so the set is not complete")
+        raise DemoError(
+            f"{path}: expected meta/episodes/chunk-*/file-*.parquet with episode_index and length; found "
+            f"{len(rows)} rows of it, so the set is not complete"
+        )
     return sorted(({"tasks": [], **row} for row in rows), key=lambda row: row["episode_index"])
 
 
@@ -160,7 +180,9 @@ def _names(feature: dict, key: str, width: int) -> list[str]:
     if isinstance(names, dict):
         numbered = bool(names) and all(isinstance(at, int) for at in names.values())
         names = sorted(names, key=names.get) if numbered else list(names.values())
-    if isinstance(names, list) and all(isinstance(part, list) for part in names):     # groups of names, with or without titles
+    if isinstance(names, list) and all(
+        isinstance(part, list) for part in names
+    ):  # groups of names, with or without titles
         names = [name for part in names for name in part]
     return [str(name) for name in names] if isinstance(names, list) and len(names) == width else indexed(key, width)
 
@@ -214,8 +236,10 @@ def _span(path: Path, info: dict, name: str, row: dict, fps: float) -> np.ndarra
         relative = PurePosixPath(str(info["video_path"]).format(video_key=name, **place))
         start_s = float(row[part + "from_timestamp"])
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-        raise DemoError(f"{path}: no place of {name} in episode {row['episode_index']} ({type(error).__name__}: {error}); "
-                        "the set is not complete, download it again") from error
+        raise DemoError(
+            f"{path}: no place of {name} in episode {row['episode_index']} ({type(error).__name__}: {error}); "
+            "the set is not complete, download it again"
+        ) from error
     if relative.is_absolute() or ".." in relative.parts:
         raise DemoError(f"{path / INFO}: video_path leads out of the set")
     return read_span(path / relative, start_s, fps, row["length"])

@@ -7,7 +7,7 @@ from pathlib import Path
 from demos.errors import DemoError
 from demos.formats.source import CAMERA, FORMAT, Episode, Imported, Options, Report, check_steps
 
-DERIVED = ("length", "index")      # the store counts them itself
+DERIVED = ("length", "index")  # the store counts them itself
 
 
 def looks(path: Path) -> bool:
@@ -26,8 +26,10 @@ def read(path: Path, options: Options) -> Imported:
     attrs, metas = dict(demos.attrs), {name: demos.meta(name) for name in demos.meta_names if name not in DERIVED}
     tasks = attrs.get("episode_tasks") or []
     if options.proprio:
-        raise DemoError(f"proprio= chooses among the observations of another format; {path} is a set of ours, and its proprio "
-                        "was chosen when it was made. Leave it out, or import the original again with it.")
+        raise DemoError(
+            f"proprio= chooses among the observations of another format; {path} is a set of ours, and its proprio "
+            "was chosen when it was made. Leave it out, or import the original again with it."
+        )
 
     def episodes(images: bool) -> Iterator[tuple[Episode, dict]]:
         keys = [key for key in demos.keys if images or not key.startswith(CAMERA)]
@@ -56,6 +58,9 @@ def write(source: Imported, path: Path, options: Options) -> Report:
             report.kept |= {key: key for key in episode}
     if not report.episodes:
         raise DemoError("there is no episode to import")
-    report.changed += [{"what": name, "how": f"known for {count} of {report.episodes} episodes, and 0 for the others"}
-                       for name, count in known.items() if count < report.episodes]
+    report.changed += [
+        {"what": name, "how": f"known for {count} of {report.episodes} episodes, and 0 for the others"}
+        for name, count in known.items()
+        if count < report.episodes
+    ]
     return report

@@ -32,9 +32,13 @@ from demos.formats.tfrecord import parse_example, read_records
 SHARD = re.compile(r"(?P<name>.+)-(?P<split>\w+)\.tfrecord-(?P<at>\d{5})-of-(?P<of>\d{5})")
 OBSERVATION, ACTION, META = "steps/observation/", "steps/action", "episode_metadata/"
 FOLLOWS = "follows from where the episode ends"
-FLAGS = {"steps/is_first": FOLLOWS, "steps/is_last": FOLLOWS, "steps/is_terminal": FOLLOWS,
-         "steps/discount": "no discount is kept with demonstrations",
-         "steps/language_embedding": "can be computed from the instruction, which is kept as the task"}
+FLAGS = {
+    "steps/is_first": FOLLOWS,
+    "steps/is_last": FOLLOWS,
+    "steps/is_terminal": FOLLOWS,
+    "steps/discount": "no discount is kept with demonstrations",
+    "steps/language_embedding": "can be computed from the instruction, which is kept as the task",
+}
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,16 @@ class Known:
 MVP = "{} increments of the joints (rad, measured), then the next gripper state"
 JOINTS = ("rad",) * 7 + ("1",)
 KNOWN = {
-    "berkeley_mvp": Known(5, 7, MVP.format(7), JOINTS), "mvp_dataset": Known(5, 7, MVP.format(7), JOINTS),
-    "berkeley_rpt": Known(30, 7, MVP.format(7), JOINTS), "rpt_dataset": Known(30, 7, MVP.format(7), JOINTS),
-    "bridge": Known(5, 6, "increments of the hand (m, rad of roll, pitch, yaw), then the gripper",
-                    ("m",) * 3 + ("rad",) * 3 + ("1",)),
+    "berkeley_mvp": Known(5, 7, MVP.format(7), JOINTS),
+    "mvp_dataset": Known(5, 7, MVP.format(7), JOINTS),
+    "berkeley_rpt": Known(30, 7, MVP.format(7), JOINTS),
+    "rpt_dataset": Known(30, 7, MVP.format(7), JOINTS),
+    "bridge": Known(
+        5,
+        6,
+        "increments of the hand (m, rad of roll, pitch, yaw), then the gripper",
+        ("m",) * 3 + ("rad",) * 3 + ("1",),
+    ),
 }
 """By the beginning of the TFDS name. MVP and RPT: their builders' source and the Open X-Embodiment sheet."""
 
@@ -85,23 +95,38 @@ def read(path: Path, options: Options) -> Imported:
         raise DemoError(f"{path} holds no episodes")
     features = _features(folder) or _inferred(first[1], first[0])
     known = next((k for prefix, k in KNOWN.items() if name.startswith(prefix)), None)
-    low_dim = {key.removeprefix(OBSERVATION): int(np.prod(f.shape)) for key, f in features.items()
-               if key.startswith(OBSERVATION) and f.kind == "tensor"}
+    low_dim = {
+        key.removeprefix(OBSERVATION): int(np.prod(f.shape))
+        for key, f in features.items()
+        if key.startswith(OBSERVATION) and f.kind == "tensor"
+    }
     chosen = choose_proprio(low_dim, options, str(path))
-    actions = {key: int(np.prod(f.shape)) for key, f in features.items() if key == ACTION or key.startswith(ACTION + "/")}
+    actions = {
+        key: int(np.prod(f.shape)) for key, f in features.items() if key == ACTION or key.startswith(ACTION + "/")
+    }
     if not actions:
-        raise DemoError(f"{path}: expected {ACTION}, it has {', '.join(features)}; this is no RLDS set of demonstrations")
-    cameras = {key.removeprefix(OBSERVATION): f.shape[:2] for key, f in features.items()
-               if key.startswith(OBSERVATION) and f.kind == "image" and len(f.shape) == 3}
+        raise DemoError(
+            f"{path}: expected {ACTION}, it has {', '.join(features)}; this is no RLDS set of demonstrations"
+        )
+    cameras = {
+        key.removeprefix(OBSERVATION): f.shape[:2]
+        for key, f in features.items()
+        if key.startswith(OBSERVATION) and f.kind == "image" and len(f.shape) == 3
+    }
     source = Imported({}, lambda images: iter(()))
     tasks, episode_tasks, blank, rewarded = _survey(files, counts, features, cameras, source)
     cameras = {camera: shape for camera, shape in cameras.items() if camera not in blank}
     names = [n for key, width in actions.items() for n in indexed(key.removeprefix("steps/").replace("/", "."), width)]
     source.attrs = attributes(
-        env=name, control_hz=need_hz(known and known.hz, options, f"{path} (RLDS)"), action_names=names,
+        env=name,
+        control_hz=need_hz(known and known.hz, options, f"{path} (RLDS)"),
+        action_names=names,
         cameras={key_name(camera): shape for camera, shape in sorted(cameras.items())},
         proprio_names=[n for key in chosen for n in indexed(key, low_dim[key])],
-        meaning=known.meaning if known else "as recorded", tasks=tasks, episode_tasks=episode_tasks)
+        meaning=known.meaning if known else "as recorded",
+        tasks=tasks,
+        episode_tasks=episode_tasks,
+    )
     if known:
         source.attrs["action"] |= {"deltas": known.deltas, "padding": "last step", "gripper": known.deltas}
         source.attrs["action"] |= {"units": list(known.units)} if len(known.units) == len(names) else {}
@@ -126,8 +151,10 @@ def _shards(path: Path) -> list[Path]:
     here = sorted(p for p in path.glob("*.tfrecord*") if p.is_file())
     inner = [] if here else [p for p in path.glob("*/features.json")]
     if len(inner) > 1:
-        raise DemoError(f"{path} holds {len(inner)} versions ({', '.join(sorted(p.parent.name for p in inner))}); "
-                        "give the folder of one")
+        raise DemoError(
+            f"{path} holds {len(inner)} versions ({', '.join(sorted(p.parent.name for p in inner))}); "
+            "give the folder of one"
+        )
     return sorted(p for p in inner[0].parent.glob("*.tfrecord*")) if inner else here
 
 
@@ -138,8 +165,10 @@ def _check_shards(folder: Path, files: list[Path]) -> None:
         splits.setdefault((shard["split"], int(shard["of"])), set()).add(int(shard["at"]))
     for (split, of), there in splits.items():
         if absent := sorted(set(range(of)) - there):
-            raise DemoError(f"{folder} has {len(there)} of {of} shards of {split}, the first one missing is {absent[0]:05d}; "
-                            "download them all, or give one of the files")
+            raise DemoError(
+                f"{folder} has {len(there)} of {of} shards of {split}, the first one missing is {absent[0]:05d}; "
+                "download them all, or give one of the files"
+            )
 
 
 def _info(folder: Path, files: list[Path]) -> tuple[str, dict[str, int]]:
@@ -152,10 +181,14 @@ def _info(folder: Path, files: list[Path]) -> tuple[str, dict[str, int]]:
     try:
         info = json.loads(path.read_text())
         name = str(info.get("name", name))
-        splits = {str(split["name"]): [int(n) for n in split.get("shardLengths", [])] for split in info.get("splits", [])}
+        splits = {
+            str(split["name"]): [int(n) for n in split.get("shardLengths", [])] for split in info.get("splits", [])
+        }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DemoError(f"{path} is not TFDS's description of a set ({type(error).__name__}: {error}); download it again, or "
-                        "remove it to read the shards without") from error
+        raise DemoError(
+            f"{path} is not TFDS's description of a set ({type(error).__name__}: {error}); download it again, or "
+            "remove it to read the shards without"
+        ) from error
     for file in files:
         shard = SHARD.fullmatch(file.name)
         lengths = splits.get(shard["split"], []) if shard else []
@@ -175,7 +208,9 @@ def _features(folder: Path) -> dict[str, Feature]:
         while waiting:
             name, node = waiting.pop(0)
             if "featuresDict" in node:
-                waiting += [(f"{name}/{key}".lstrip("/"), inner) for key, inner in node["featuresDict"]["features"].items()]
+                waiting += [
+                    (f"{name}/{key}".lstrip("/"), inner) for key, inner in node["featuresDict"]["features"].items()
+                ]
             elif "sequence" in node and name == "steps":
                 waiting.append((name, node["sequence"]["feature"]))
             elif "image" in node:
@@ -185,22 +220,32 @@ def _features(folder: Path) -> dict[str, Feature]:
             else:
                 found[name] = Feature("text" if "text" in node else str(node.get("pythonClassName", "?")))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DemoError(f"{path} is not TFDS's list of features ({type(error).__name__}: {error}); download it again, or "
-                        "remove it to infer the shapes") from error
+        raise DemoError(
+            f"{path} is not TFDS's list of features ({type(error).__name__}: {error}); download it again, or "
+            "remove it to infer the shapes"
+        ) from error
     return found
 
 
 def _inferred(example: dict, where: str) -> dict[str, Feature]:
     """What an episode's own lists say, for shards that came without features.json."""
-    length = next((len(example[key]) for key in ("steps/is_first", "steps/is_last", "steps/reward") if key in example), 0)
+    length = next(
+        (len(example[key]) for key in ("steps/is_first", "steps/is_last", "steps/reward") if key in example), 0
+    )
     if not length:
-        raise DemoError(f"{where}: no features.json beside it, and none of steps/is_first, is_last, reward to tell an "
-                        f"episode's length from; it has {', '.join(sorted(example)) or 'nothing'}")
+        raise DemoError(
+            f"{where}: no features.json beside it, and none of steps/is_first, is_last, reward to tell an "
+            f"episode's length from; it has {', '.join(sorted(example)) or 'nothing'}"
+        )
     found = {}
     for key, value in sorted(example.items()):
         if isinstance(value, list):
-            picture = bool(value) and bytes(value[0][:4]) in (b"\xff\xd8\xff\xe0", b"\xff\xd8\xff\xe1", b"\xff\xd8\xff\xdb",
-                                                              b"\x89PNG")
+            picture = bool(value) and bytes(value[0][:4]) in (
+                b"\xff\xd8\xff\xe0",
+                b"\xff\xd8\xff\xe1",
+                b"\xff\xd8\xff\xdb",
+                b"\x89PNG",
+            )
             found[key] = Feature("image", _decode(value[0], where).shape) if picture else Feature("text")
         elif key.startswith("steps/") and len(value) % length == 0:
             found[key] = Feature("tensor", () if len(value) == length else (len(value) // length,))
@@ -222,8 +267,9 @@ def _examples(files: list[Path], counts: dict[str, int]) -> Iterator[tuple[str, 
                     raise
                 raise DemoError(f"{where}: not a tf.train.Example ({error})") from error
         if counts.get(file.name, at + 1) != at + 1:
-            raise DemoError(f"{file} holds {at + 1} episodes and dataset_info.json promises {counts[file.name]}; "
-                            "download it again")
+            raise DemoError(
+                f"{file} holds {at + 1} episodes and dataset_info.json promises {counts[file.name]}; download it again"
+            )
 
 
 # ------------------------------------------------------------------------------------------ episodes
@@ -245,7 +291,9 @@ def _survey(files: list[Path], counts: dict, features: dict[str, Feature], camer
     for camera in sorted(blank):
         source.drop(OBSERVATION + camera, "shows one colour in every episode: a dummy")
     if lying := [camera for camera in sorted(seen) if flags[camera] == {False}]:
-        source.facts["flags"] = f"has_{', has_'.join(lying)} are false in every episode, and those cameras show pictures: kept"
+        source.facts["flags"] = (
+            f"has_{', has_'.join(lying)} are false in every episode, and those cameras show pictures: kept"
+        )
     if not rewarded:
         source.facts["success"] = "no reward above 0 anywhere, so success is not known"
     return sorted(set(episode_tasks)), episode_tasks, blank, rewarded
@@ -259,7 +307,12 @@ def _task(example: dict) -> str:
 def _note_dropped(source: Imported, features: dict[str, Feature], chosen: list[str], cameras: dict) -> None:
     kept = {OBSERVATION + name for name in chosen} | {OBSERVATION + camera for camera in cameras}
     for key, feature in features.items():
-        if key in kept or key == ACTION or key.startswith(ACTION + "/") or key in ("steps/reward", "steps/language_instruction"):
+        if (
+            key in kept
+            or key == ACTION
+            or key.startswith(ACTION + "/")
+            or key in ("steps/reward", "steps/language_instruction")
+        ):
             continue
         if key in FLAGS:
             source.drop(key, FLAGS[key])
@@ -271,8 +324,9 @@ def _note_dropped(source: Imported, features: dict[str, Feature], chosen: list[s
             source.drop(key, f"a {feature.kind} that has no place here")
 
 
-def _episode(example: dict, features: dict[str, Feature], actions: dict[str, int], chosen: list[str], cameras: dict,
-             where: str) -> Episode:
+def _episode(
+    example: dict, features: dict[str, Feature], actions: dict[str, int], chosen: list[str], cameras: dict, where: str
+) -> Episode:
     state = {OBSERVATION + key: int(np.prod(features[OBSERVATION + key].shape)) for key in chosen}
     episode = {}
     for name, widths in (("action", actions), ("proprio", state)):
@@ -288,7 +342,9 @@ def _episode(example: dict, features: dict[str, Feature], actions: dict[str, int
         pictures = [_decode(p, where) for p in example.get(OBSERVATION + camera, [])]
         if wrong := [p.shape for p in pictures if p.shape != (height, width, 3)]:
             raise DemoError(f"{where}: expected pictures {(height, width, 3)} from {camera}, got {wrong[0]}")
-        episode[CAMERA + key_name(camera)] = np.stack(pictures) if pictures else np.zeros((0, height, width, 3), np.uint8)
+        episode[CAMERA + key_name(camera)] = (
+            np.stack(pictures) if pictures else np.zeros((0, height, width, 3), np.uint8)
+        )
     check_steps(episode, where)
     return episode
 

@@ -34,12 +34,15 @@ from demos.formats.source import (
 
 SUFFIXES = (".hdf5", ".h5")
 MAGIC = b"\x89HDF\r\n\x1a\n"
-GYM = 2                 # robomimic.envs.env_base.EnvType.GYM_TYPE
+GYM = 2  # robomimic.envs.env_base.EnvType.GYM_TYPE
 IMAGE = "_image"
 MADE_UP = "made_up"
-SAMPLE = 200_000        # rows at most that are compared to tell a copy or a placeholder
-OTHERS = {"next_obs": "the observation of the next step", "dones": "follows from where the episode ends",
-          "initial_state": "a tree of simulator states; the first observation tells the robot's"}
+SAMPLE = 200_000  # rows at most that are compared to tell a copy or a placeholder
+OTHERS = {
+    "next_obs": "the observation of the next step",
+    "dones": "follows from where the episode ends",
+    "initial_state": "a tree of simulator states; the first observation tells the robot's",
+}
 
 
 def looks(path: Path) -> bool:
@@ -85,10 +88,14 @@ def write(source: Imported, path: Path, options: Options) -> Report:
             _note_range(report, episode["action"])
         if not report.episodes:
             raise DemoError("there is no episode to export")
-        env = {"env_name": attrs["env"], "type": GYM, "env_version": str(attrs.get("environment_fingerprint") or ""),
-               "env_kwargs": {**(attrs.get("env_options") or {}), "control_freq": attrs["control_hz"]}}
+        env = {
+            "env_name": attrs["env"],
+            "type": GYM,
+            "env_version": str(attrs.get("environment_fingerprint") or ""),
+            "env_kwargs": {**(attrs.get("env_options") or {}), "control_freq": attrs["control_hz"]},
+        }
         data.attrs["total"], data.attrs["env_args"] = report.steps, json.dumps(env)
-        file[f"{SIDECAR}/attrs"] = json.dumps(attrs)     # an attribute holds no more than 64 KiB
+        file[f"{SIDECAR}/attrs"] = json.dumps(attrs)  # an attribute holds no more than 64 KiB
     return report
 
 
@@ -117,11 +124,15 @@ def _write_demo(demo, episode: Episode, parts: list[tuple[str, int]], length: in
     for key, value in episode.items():
         if key.startswith(CAMERA):
             kept[key] = f"obs/{key.removeprefix(CAMERA)}{IMAGE}"
-            demo.create_dataset(kept[key], data=value, chunks=(1, *value.shape[1:]), compression="gzip", compression_opts=1)
+            demo.create_dataset(
+                kept[key], data=value, chunks=(1, *value.shape[1:]), compression="gzip", compression_opts=1
+            )
         elif key == "proprio" and value.ndim == 2:
             widths = [width or value.shape[1] for _, width in parts]
             if sum(widths) != value.shape[1]:
-                raise DemoError(f"proprio has {value.shape[1]} columns, and proprio_names {sum(widths)}; repair the names")
+                raise DemoError(
+                    f"proprio has {value.shape[1]} columns, and proprio_names {sum(widths)}; repair the names"
+                )
             for (name, _), part in zip(parts, np.split(value, np.cumsum(widths)[:-1], axis=1)):
                 demo[f"obs/{name}"] = part
             kept[key] = ", ".join(f"obs/{name}" for name, _ in parts)
@@ -129,7 +140,7 @@ def _write_demo(demo, episode: Episode, parts: list[tuple[str, int]], length: in
             kept[key] = names.get(key, f"{SIDECAR}/{key}")
             demo[kept[key]] = value
     if "reward" not in episode:
-        demo["rewards"] = np.zeros(length, np.float32)      # robomimic reads them whether they are known or not
+        demo["rewards"] = np.zeros(length, np.float32)  # robomimic reads them whether they are known or not
         demo["rewards"].attrs[MADE_UP] = True
     demo["dones"] = (np.arange(length) == length - 1).astype(np.int64)
     return kept
@@ -149,7 +160,9 @@ def read(path: Path, options: Options) -> Imported:
     files, source = _files(path), Imported({}, lambda images: iter(()))
     demos = [(file, name) for file in files for name in _demo_names(h5py, file)]
     if not demos:
-        raise DemoError(f"{path}: expected data/demo_0 and so on, as robomimic writes them, in a {' or '.join(SUFFIXES)} file")
+        raise DemoError(
+            f"{path}: expected data/demo_0 and so on, as robomimic writes them, in a {' or '.join(SUFFIXES)} file"
+        )
     with _open(h5py, files[0]) as file:
         first, side = file["data"][demos[0][1]], _side(h5py, file)
         env, shapes = _env_args(file), _shapes(h5py, first)
@@ -173,7 +186,9 @@ def read(path: Path, options: Options) -> Imported:
                 except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
                     raise DemoError(f"{where} can't be read ({error}); the file is damaged") from error
                 if (steps := check_steps(episode, where)) != (promised := demo.attrs.get("num_samples", steps)):
-                    raise DemoError(f"{where}: expected {promised} steps (its num_samples), got {steps}; download it again")
+                    raise DemoError(
+                        f"{where}: expected {promised} steps (its num_samples), got {steps}; download it again"
+                    )
             yield episode, meta
 
     source.read = episodes
@@ -187,8 +202,10 @@ def _demo_names(h5py, file: Path) -> list[str]:
         names = [name for name in data if re.fullmatch(r"demo_\d+", name)] if isinstance(data, h5py.Group) else []
         counts, total = [data[name].attrs.get("num_samples") for name in names], names and data.attrs.get("total")
         if isinstance(total, np.integer) and None not in counts and total != sum(counts):
-            raise DemoError(f"{file} promises {total} steps (its data's attribute total), its {len(names)} demos have "
-                            f"{sum(counts)}; download it again, or correct the attribute if demos were removed on purpose")
+            raise DemoError(
+                f"{file} promises {total} steps (its data's attribute total), its {len(names)} demos have "
+                f"{sum(counts)}; download it again, or correct the attribute if demos were removed on purpose"
+            )
         return sorted(names, key=lambda name: int(name.removeprefix("demo_")))
 
 
@@ -196,7 +213,9 @@ def _open(h5py, file: Path):
     try:
         return h5py.File(file, "r")
     except OSError as error:
-        raise DemoError(f"{file} is not an HDF5 file, or a damaged one ({str(error)[:120]}); download it again") from error
+        raise DemoError(
+            f"{file} is not an HDF5 file, or a damaged one ({str(error)[:120]}); download it again"
+        ) from error
 
 
 def _side(h5py, file) -> dict | None:
@@ -207,7 +226,9 @@ def _side(h5py, file) -> dict | None:
     try:
         return dict(json.loads(item[()]))
     except (ValueError, TypeError) as error:
-        raise DemoError(f"{file.filename}: {SIDECAR}/attrs can't be read ({error}); delete it to import without") from error
+        raise DemoError(
+            f"{file.filename}: {SIDECAR}/attrs can't be read ({error}); delete it to import without"
+        ) from error
 
 
 def _env_args(file) -> dict:
@@ -220,43 +241,65 @@ def _env_args(file) -> dict:
 def _shapes(h5py, demo) -> dict[str, tuple]:
     """Name inside the demo → (shape of a step, dtype) of every dataset."""
     found = {}
-    demo.visititems(lambda name, item: found.update({name: (item.shape[1:], item.dtype)})
-                    if isinstance(item, h5py.Dataset) and item.ndim else None)
+    demo.visititems(
+        lambda name, item: (
+            found.update({name: (item.shape[1:], item.dtype)}) if isinstance(item, h5py.Dataset) and item.ndim else None
+        )
+    )
     return found
 
 
 def _foreign(path: Path, options: Options, source: Imported, env: dict, shapes: dict, demos: list) -> tuple[list, dict]:
     """Sets the attributes of a set that is no export of ours; what becomes its proprio, and which datasets a key each."""
-    flat = {name.removeprefix("obs/"): shape[0] for name, (shape, dtype) in shapes.items()
-            if name.startswith("obs/") and len(shape) == 1 and dtype.kind in "fiub"}
+    flat = {
+        name.removeprefix("obs/"): shape[0]
+        for name, (shape, dtype) in shapes.items()
+        if name.startswith("obs/") and len(shape) == 1 and dtype.kind in "fiub"
+    }
     if "actions" not in shapes:
         raise DemoError(f"{path}: expected actions in every demo, there are {', '.join(sorted(shapes)) or 'none'}")
     values = {name: _column(demos, f"obs/{name}") for name in flat}
     copies = {} if options.proprio else _copies(values, _column(demos, "actions"))
     chosen = [name for name in choose_proprio(flat, options, str(path)) if name not in copies]
-    cameras = {key_name(_camera(name)): shape[:2] for name, (shape, dtype) in shapes.items()
-               if name.startswith("obs/") and _is_image(shape, dtype)}
+    cameras = {
+        key_name(_camera(name)): shape[:2]
+        for name, (shape, dtype) in shapes.items()
+        if name.startswith("obs/") and _is_image(shape, dtype)
+    }
     kwargs = env.get("env_kwargs") or {}
     robots = kwargs.get("robots") if isinstance(kwargs, dict) else None
     rate = kwargs.get("control_freq") if isinstance(kwargs, dict) else None
     source.attrs = attributes(
-        env=str(env.get("env_name") or path.stem), robot=", ".join(robots) if isinstance(robots, list) else str(robots or ""),
-        control_hz=need_hz(rate, options, f"{path} (robomimic)", _rate_hint(demos, shapes)), cameras=cameras,
-        action_names=indexed("action", shapes["actions"][0][0]), meaning="as recorded",
-        proprio_names=[n for name in chosen for n in indexed(name, flat[name])])
+        env=str(env.get("env_name") or path.stem),
+        robot=", ".join(robots) if isinstance(robots, list) else str(robots or ""),
+        control_hz=need_hz(rate, options, f"{path} (robomimic)", _rate_hint(demos, shapes)),
+        cameras=cameras,
+        action_names=indexed("action", shapes["actions"][0][0]),
+        meaning="as recorded",
+        proprio_names=[n for name in chosen for n in indexed(name, flat[name])],
+    )
     _note_dropped(source, shapes, chosen, copies, values)
     singles = {"rewards": "reward", "states": "sim_state", "obs/object": "task_state"}
     gone = {entry["what"] for entry in source.dropped} | {f"obs/{name}" for name in chosen}
-    return chosen, {name: key for name, key in singles.items() if name in shapes and name not in gone
-                    and len(shapes[name][0]) == (name != "rewards")}
+    return chosen, {
+        name: key
+        for name, key in singles.items()
+        if name in shapes and name not in gone and len(shapes[name][0]) == (name != "rewards")
+    }
 
 
 def _copies(values: dict[str, list[np.ndarray]], actions: list[np.ndarray]) -> dict[str, str]:
     """Observation → what it repeats in every step: the actions, or an observation of a likelier name."""
     found, kept = {}, {"the demo's actions": actions}
     for name, value in sorted(values.items(), key=lambda item: ("gripper" in item[0], item[0])):
-        twin = next((other for other, seen in kept.items() if len(seen) == len(value)
-                     and all(np.array_equal(a, b) for a, b in zip(seen, value))), None)
+        twin = next(
+            (
+                other
+                for other, seen in kept.items()
+                if len(seen) == len(value) and all(np.array_equal(a, b) for a, b in zip(seen, value))
+            ),
+            None,
+        )
         if twin:
             found[name] = twin
         else:
@@ -278,7 +321,7 @@ def _note_dropped(source: Imported, shapes: dict, chosen: list[str], copies: dic
         elif group == "obs":
             source.drop(name, "not a name of a robot's own state; proprio= keeps it")
         elif name == "states" and len(shape) == 1:
-            continue        # kept as sim_state
+            continue  # kept as sim_state
         elif group == "states":
             source.drop("states/*", "a tree of simulator states, which only the simulator that wrote it can set")
         else:
@@ -300,7 +343,10 @@ def _column(demos: list, name: str) -> list[np.ndarray]:
 
 def _rate_hint(demos: list, shapes: dict) -> str:
     """What joint positions and velocities say of the time between steps: the slope of one's changes over the other."""
-    names = [next((n for n in shapes if n.startswith("obs/") and n.endswith(end)), None) for end in ("joint_pos", "joint_vel")]
+    names = [
+        next((n for n in shapes if n.startswith("obs/") and n.endswith(end)), None)
+        for end in ("joint_pos", "joint_vel")
+    ]
     if None in names or shapes[names[0]][0] != shapes[names[1]][0]:
         return ""
     moved_speed = square = 0.0

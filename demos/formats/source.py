@@ -12,14 +12,23 @@ from demos.errors import DemoError
 FORMAT, SCHEMA = "toto_robot-demos", 1
 CAMERA = "rgb_"
 STEP_KEYS = {
-    "action": np.float32, "proprio": np.float32, "action_applied": np.float32, "reward": np.float32, "success": np.bool_,
-    "timestamp_s": np.float64, "sim_state": np.float64, "protocol_state": np.float64, "task_state": np.float64,
+    "action": np.float32,
+    "proprio": np.float32,
+    "action_applied": np.float32,
+    "reward": np.float32,
+    "success": np.bool_,
+    "timestamp_s": np.float64,
+    "sim_state": np.float64,
+    "protocol_state": np.float64,
+    "task_state": np.float64,
 }
 """The keys of an episode beside the cameras' `rgb_NAME` uint8 (T, H, W, 3), and the type each is imported as."""
 SIDECAR = "toto_robot"
 """The name under which an export keeps our own attributes, so that it can come back whole."""
-ROBOT_STATE = re.compile(r"(robot\d+_)?(state|proprio|agent_pos|joint_(pos|vel)|eef_(pos|quat)|ee_(pos|quat)|pose"
-                         r"|gripper(_(pos|vel|qpos|qvel))?)")
+ROBOT_STATE = re.compile(
+    r"(robot\d+_)?(state|proprio|agent_pos|joint_(pos|vel)|eef_(pos|quat)|ee_(pos|quat)|pose"
+    r"|gripper(_(pos|vel|qpos|qvel))?)"
+)
 """Names of observations that are the robot's own, and become proprio unless `proprio=` says otherwise."""
 
 Episode = dict[str, np.ndarray]
@@ -76,17 +85,36 @@ class Imported:
             self.dropped.append({"what": what, "why": why})
 
 
-def attributes(*, env: str, control_hz: float, cameras: dict[str, tuple[int, int]], proprio_names: list[str],
-               action_names: list[str], meaning: str, robot: str = "", **more) -> dict:
+def attributes(
+    *,
+    env: str,
+    control_hz: float,
+    cameras: dict[str, tuple[int, int]],
+    proprio_names: list[str],
+    action_names: list[str],
+    meaning: str,
+    robot: str = "",
+    **more,
+) -> dict:
     """Attributes of a foreign set; `cameras` maps a name to (height, width), and intrinsics stay unknown (None)."""
     unknown = {"fovy_deg": None, "fx": None, "fy": None, "cx": None, "cy": None}
     return {
-        "format": FORMAT, "schema": SCHEMA, "env": env, "env_options": {}, "robot": robot, "control_hz": control_hz,
+        "format": FORMAT,
+        "schema": SCHEMA,
+        "env": env,
+        "env_options": {},
+        "robot": robot,
+        "control_hz": control_hz,
         "cameras": {name: {"width": w, "height": h, **unknown} for name, (h, w) in cameras.items()},
         "proprio_names": proprio_names,
         "action": {"names": action_names, "meaning": meaning, "low": None, "high": None},
-        "renderer": None, "versions": {}, "environment": None, "environment_fingerprint": None, "notes": None,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), **more,
+        "renderer": None,
+        "versions": {},
+        "environment": None,
+        "environment_fingerprint": None,
+        "notes": None,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **more,
     }
 
 

@@ -36,8 +36,10 @@ def read_records(path: Path) -> Iterator[bytes]:
                 raise DemoError(f"{where}: the file ends inside a record's head; it is truncated, download it again")
             length, crc = struct.unpack("<QI", head)
             if masked_crc(head[:8]) != crc:
-                raise DemoError(f"{where}: the checksum of its length is wrong; this is no TFRecord file, or a damaged one "
-                                "(compressed ones must be unpacked first)")
+                raise DemoError(
+                    f"{where}: the checksum of its length is wrong; this is no TFRecord file, or a damaged one "
+                    "(compressed ones must be unpacked first)"
+                )
             if file.tell() + length + 4 > size:
                 raise DemoError(f"{where}: it promises {length} bytes and the file ends before; download it again")
             data = file.read(length)
@@ -76,8 +78,10 @@ def _feature(message: memoryview) -> Value:
         items = [item for number, item in _fields(_bytes(body)) if number == 1]
         if kind == 1:
             value = [_bytes(item) for item in items]
-        elif kind == 2:     # packed, or one by one
-            packed = b"".join(bytes(item) if isinstance(item, memoryview) else struct.pack("<I", item) for item in items)
+        elif kind == 2:  # packed, or one by one
+            packed = b"".join(
+                bytes(item) if isinstance(item, memoryview) else struct.pack("<I", item) for item in items
+            )
             value = np.frombuffer(packed, "<f4").astype(np.float32)
         elif kind == 3:
             parts = [_varints(item) if isinstance(item, memoryview) else np.array([item], np.uint64) for item in items]

@@ -10,13 +10,13 @@ import numpy as np
 
 from demos.errors import DemoError
 
-ALONE = {"protocol_whitelist": "none"}      # a playlist in a video's clothes must not reach for other files or hosts
+ALONE = {"protocol_whitelist": "none"}  # a playlist in a video's clothes must not reach for other files or hosts
 CODECS = {
     "av1": ("libsvtav1", {"preset": "12", "svtav1-params": "lp=1"}, 30),
     "h264": ("libx264", {"preset": "veryfast", "threads": "1"}, 18),
 }
 """Name → (encoder, its options, crf). AV1 as LeRobot itself encodes."""
-GOP = 2                 # LeRobot's: any frame is at most one frame behind a key frame, so random access is cheap
+GOP = 2  # LeRobot's: any frame is at most one frame behind a key frame, so random access is cheap
 
 
 class VideoWriter:
@@ -28,7 +28,7 @@ class VideoWriter:
             raise DemoError(f"{codec} in 4:2:0 needs even sides, and frames here are {width}×{height}; use images=png")
         if encoder not in av.codecs_available:
             raise DemoError(f"images={codec}: this build of PyAV has no {encoder}; use images=png")
-        os.environ.setdefault("SVT_LOG", "1")       # SVT-AV1 prints its settings otherwise
+        os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its settings otherwise
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.crf, self.count = path, usual if crf is None else crf, 0
         self._container = av.open(str(path), "w", format="mp4")
@@ -64,7 +64,9 @@ def read_span(path: Path, start_s: float, fps: float, count: int) -> np.ndarray:
             raise
         raise DemoError(f"{path} does not decode from {start_s:.3f} s on ({error}); download it again") from error
     if len(frames) < count:
-        raise DemoError(f"{path}: expected {count} frames from {start_s:.3f} s on, got {len(frames)}; download it again")
+        raise DemoError(
+            f"{path}: expected {count} frames from {start_s:.3f} s on, got {len(frames)}; download it again"
+        )
     return np.stack(frames)
 
 
@@ -83,8 +85,10 @@ def _frames(path: Path, start_s: float, fps: float) -> Iterator[np.ndarray]:
             if time_s < -0.5 / fps:
                 continue
             if abs(time_s - at / fps) > 0.25 / fps:
-                raise DemoError(f"{path}: expected a frame at {start_s + at / fps:.4f} s, the next is at "
-                                f"{start_s + time_s:.4f} s; its times don't fit the set's fps")
+                raise DemoError(
+                    f"{path}: expected a frame at {start_s + at / fps:.4f} s, the next is at "
+                    f"{start_s + time_s:.4f} s; its times don't fit the set's fps"
+                )
             yield picture.to_ndarray(format="rgb24")
             at += 1
 

@@ -83,8 +83,10 @@ def whole_picture(config: CameraConfig) -> Iterator[Camera]:
     """The camera, open, with square pictures as large as they go. CameraError; HandEyeError where its lens is unknown."""
     with make(replace(config, size=min(config.width, config.height), crop="center")) as camera:
         if camera.intrinsics is None:
-            raise HandEyeError(f"the lens of the camera {config.name} is unknown; calibrate it (docs/real_robot.md) and write "
-                               "its intrinsics into the camera file")
+            raise HandEyeError(
+                f"the lens of the camera {config.name} is unknown; calibrate it (docs/real_robot.md) and write "
+                "its intrinsics into the camera file"
+            )
         yield camera
 
 
@@ -101,8 +103,10 @@ class Errors:
         return _rms(self.shift_m) <= GOOD_M and _rms(self.turn_rad) <= GOOD_RAD
 
     def __str__(self) -> str:
-        return (f"rms {1e3 * _rms(self.shift_m):.1f} mm and {np.degrees(_rms(self.turn_rad)):.2f}°, worst "
-                f"{1e3 * self.shift_m.max():.1f} mm and {np.degrees(self.turn_rad.max()):.2f}°")
+        return (
+            f"rms {1e3 * _rms(self.shift_m):.1f} mm and {np.degrees(_rms(self.turn_rad)):.2f}°, worst "
+            f"{1e3 * self.shift_m.max():.1f} mm and {np.degrees(self.turn_rad.max()):.2f}°"
+        )
 
 
 @dataclass(frozen=True)
@@ -121,8 +125,12 @@ class HandEye:
 
     def save(self, path, board: Board) -> None:
         """Write YAML, whole or not at all."""
-        values = {"T_hand_camera": self.T_hand_camera.tolist(), "T_base_board": self.T_base_board.tolist(),
-                  "poses": self.poses, "board": asdict(board)}
+        values = {
+            "T_hand_camera": self.T_hand_camera.tolist(),
+            "T_base_board": self.T_base_board.tolist(),
+            "poses": self.poses,
+            "board": asdict(board),
+        }
         atomic_write_text(path, yaml.safe_dump(values, default_flow_style=None, sort_keys=False))
 
 
@@ -136,25 +144,31 @@ def load(path) -> tuple[HandEye, Board]:
                 raise ValueError("expected poses of 4 x 4 numbers with a rotation in them")
         return HandEye(*T, int(values["poses"])), Board(**values["board"])
     except (KeyError, TypeError, ValueError) as error:
-        raise HandEyeError(f"{path} is no hand-eye calibration ({type(error).__name__}: {' '.join(str(error).split())}); "
-                           "make one with `python -m deploy.calibrate`") from error
+        raise HandEyeError(
+            f"{path} is no hand-eye calibration ({type(error).__name__}: {' '.join(str(error).split())}); "
+            "make one with `python -m deploy.calibrate`"
+        ) from error
 
 
 def solve(T_base_hand: np.ndarray, T_camera_board: np.ndarray) -> tuple[HandEye, Errors]:
     """The calibration from N poses (N, 4, 4) each, and its residuals. HandEyeError for poses that can't tell it."""
     hands, boards = np.asarray(T_base_hand, np.float64), np.asarray(T_camera_board, np.float64)
     if hands.shape != boards.shape or hands.shape[1:] != (4, 4) or len(hands) < MIN_POSES:
-        raise HandEyeError(f"expected at least {MIN_POSES} poses of 4 x 4 for hand and board each, got {hands.shape} and "
-                           f"{boards.shape}; take more pictures")
+        raise HandEyeError(
+            f"expected at least {MIN_POSES} poses of 4 x 4 for hand and board each, got {hands.shape} and "
+            f"{boards.shape}; take more pictures"
+        )
     i, j = np.triu_indices(len(hands), 1)
-    A = np.linalg.inv(hands[j]) @ hands[i]                 # motions of the hand, and of the camera: A X = X B
+    A = np.linalg.inv(hands[j]) @ hands[i]  # motions of the hand, and of the camera: A X = X B
     B = boards[j] @ np.linalg.inv(boards[i])
     a, b = (np.stack([_log(T[:3, :3]) for T in motions]) for motions in (A, B))
     spread_rad = np.linalg.svd(a, compute_uv=False)[1] / np.sqrt(len(a))
     if spread_rad < MIN_TURN_RAD:
-        raise HandEyeError(f"the hand turned about one axis only (rms {spread_rad:.2f} rad about any other, expected "
-                           f"{MIN_TURN_RAD}); tilt it forwards and sideways between the pictures")
-    u, _, vt = np.linalg.svd(a.T @ b)                      # the rotation that takes each axis b to a
+        raise HandEyeError(
+            f"the hand turned about one axis only (rms {spread_rad:.2f} rad about any other, expected "
+            f"{MIN_TURN_RAD}); tilt it forwards and sideways between the pictures"
+        )
+    u, _, vt = np.linalg.svd(a.T @ b)  # the rotation that takes each axis b to a
     R = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
     C = (A[:, :3, :3] - np.eye(3)).reshape(-1, 3)
     d = (B[:, :3, 3] @ R.T - A[:, :3, 3]).reshape(-1)
@@ -173,16 +187,22 @@ def _rms(values: np.ndarray) -> float:
 
 def _apart(poses: np.ndarray, pose: np.ndarray) -> Errors:
     turns = poses[:, :3, :3] @ pose[:3, :3].T
-    return Errors(np.linalg.norm(poses[:, :3, 3] - pose[:3, 3], axis=1), np.array([np.linalg.norm(_log(R)) for R in turns]))
+    return Errors(
+        np.linalg.norm(poses[:, :3, 3] - pose[:3, 3], axis=1), np.array([np.linalg.norm(_log(R)) for R in turns])
+    )
 
 
 def _log(R: np.ndarray) -> np.ndarray:
     """The rotation vector (3,) of R (3, 3), by way of its quaternion, which stays exact near half a turn."""
     x, y, z = R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]
-    K = np.array([[R[0, 0] - R[1, 1] - R[2, 2], 0, 0, 0],
-                  [R[0, 1] + R[1, 0], R[1, 1] - R[0, 0] - R[2, 2], 0, 0],
-                  [R[0, 2] + R[2, 0], R[1, 2] + R[2, 1], R[2, 2] - R[0, 0] - R[1, 1], 0],
-                  [x, y, z, np.trace(R)]])
+    K = np.array(
+        [
+            [R[0, 0] - R[1, 1] - R[2, 2], 0, 0, 0],
+            [R[0, 1] + R[1, 0], R[1, 1] - R[0, 0] - R[2, 2], 0, 0],
+            [R[0, 2] + R[2, 0], R[1, 2] + R[2, 1], R[2, 2] - R[0, 0] - R[1, 1], 0],
+            [x, y, z, np.trace(R)],
+        ]
+    )
     q = np.linalg.eigh(K)[1][:, -1]
     q = q if q[3] >= 0 else -q
     sine = np.linalg.norm(q[:3])

@@ -4,4 +4,14 @@
 from deploy.cameras.base import Camera, CameraConfig, CameraError, CameraFeatures, CameraLost, Frame, read_config
 from deploy.cameras.registry import make, names
 
-__all__ = ["Camera", "CameraConfig", "CameraError", "CameraFeatures", "CameraLost", "Frame", "make", "names", "read_config"]
+__all__ = [
+    "Camera",
+    "CameraConfig",
+    "CameraError",
+    "CameraFeatures",
+    "CameraLost",
+    "Frame",
+    "make",
+    "names",
+    "read_config",
+]

@@ -73,14 +73,18 @@ class CameraConfig:
         if self.crop not in CROPS:
             raise CameraError(f"crop={self.crop!r} does not exist; there are: {', '.join(CROPS)}")
         if min(self.width, self.height, self.size) < 8 or not 0 < self.fps <= 1000:
-            raise CameraError("expected width, height and size of at least 8 pixels and fps from above 0 to 1000, got "
-                              f"{self.width}, {self.height}, {self.size} and {self.fps}")
+            raise CameraError(
+                "expected width, height and size of at least 8 pixels and fps from above 0 to 1000, got "
+                f"{self.width}, {self.height}, {self.size} and {self.fps}"
+            )
         if isinstance(self.intrinsics, dict):
             self.intrinsics = _from_dict(Intrinsics, self.intrinsics, "intrinsics")
         inner = self.intrinsics
         if inner and (inner.width, inner.height) != (self.width, self.height):
-            raise CameraError(f"the intrinsics are for {inner.width}×{inner.height} pixels and the camera is asked for "
-                              f"{self.width}×{self.height}; calibrate at the size that is used")
+            raise CameraError(
+                f"the intrinsics are for {inner.width}×{inner.height} pixels and the camera is asked for "
+                f"{self.width}×{self.height}; calibrate at the size that is used"
+            )
 
     def picture(self, rgb: np.ndarray) -> np.ndarray:
         """The sensor's picture uint8 (H, W, 3), cropped and resized to (size, size, 3)."""
@@ -144,7 +148,9 @@ class BaseCamera:
 
     def __init__(self, config: CameraConfig):
         self.config = config
-        self.features = CameraFeatures(config.name, config.kind, (config.size, config.size, 3), config.fps, self.physical)
+        self.features = CameraFeatures(
+            config.name, config.kind, (config.size, config.size, 3), config.fps, self.physical
+        )
         self.intrinsics = config.intrinsics and config.intrinsics.cropped(config.crop, config.size)
 
     def __enter__(self):

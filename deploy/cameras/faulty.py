@@ -24,8 +24,10 @@ def parse(text: str) -> tuple[str, int, float]:
     """`freeze@20-40`, or `freeze@20` for good, to (name, first frame, frame after the last)."""
     match = re.fullmatch(r"(\w+)@(\d+)(?:-(\d+))?", text)
     if not match or match[1] not in FAULTS:
-        raise CameraError(f"faults: expected NAME@FIRST or NAME@FIRST-END with frames counted from 0, got {text!r}; NAME is "
-                          + "; ".join(f"{name}: {means}" for name, means in FAULTS.items()))
+        raise CameraError(
+            f"faults: expected NAME@FIRST or NAME@FIRST-END with frames counted from 0, got {text!r}; NAME is "
+            + "; ".join(f"{name}: {means}" for name, means in FAULTS.items())
+        )
     return match[1], int(match[2]), int(match[3]) if match[3] else float("inf")
 
 
@@ -66,7 +68,9 @@ class FaultyCamera:
             if fault != "drop":
                 return self._spoil(fault, frame)
             if time.monotonic() >= deadline_s:
-                raise CameraLost(f"camera {self.features.name}: no new frame within {timeout_s:g} s (dropped on purpose)")
+                raise CameraLost(
+                    f"camera {self.features.name}: no new frame within {timeout_s:g} s (dropped on purpose)"
+                )
             if not fresh:
                 time.sleep(1e-3)
 

@@ -51,5 +51,12 @@ class Intrinsics:
         side = min(cut.shape[:2])
         top, left, scale = top + (cut.shape[0] - side) / 2, left + (cut.shape[1] - side) / 2, size / side
         # The picture's corner is half a pixel from the centre of its first pixel.
-        return Intrinsics(size, size, self.fx_px * scale, self.fy_px * scale, (self.cx_px + 0.5 - left) * scale - 0.5,
-                          (self.cy_px + 0.5 - top) * scale - 0.5, self.distortion)
+        return Intrinsics(
+            size,
+            size,
+            self.fx_px * scale,
+            self.fy_px * scale,
+            (self.cx_px + 0.5 - left) * scale - 0.5,
+            (self.cy_px + 0.5 - top) * scale - 0.5,
+            self.distortion,
+        )

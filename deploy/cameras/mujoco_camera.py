@@ -46,7 +46,9 @@ class MujocoCamera(BaseCamera):
             wait_s = self._due_s - time.monotonic()
             if wait_s > timeout_s:
                 time.sleep(timeout_s)
-                raise self.error(f"no new frame within {timeout_s:g} s: it gives {self.config.fps:g} a second", CameraLost)
+                raise self.error(
+                    f"no new frame within {timeout_s:g} s: it gives {self.config.fps:g} a second", CameraLost
+                )
             time.sleep(max(0.0, wait_s))
         captured_s = time.monotonic()
         self._due_s = max(self._due_s + 1 / self.config.fps, captured_s)

@@ -23,8 +23,10 @@ class OpencvCamera(BaseCamera):
         device, self._convert = self.config.device or "0", (cv2.cvtColor, cv2.COLOR_BGR2RGB)
         self._capture = cv2.VideoCapture(int(device) if device.isdigit() else device)
         if not self._capture.isOpened():
-            raise self.error(f"OpenCV can't open {device!r}; expected an index, a path or an address; on Linux `ls "
-                             "/dev/video*` lists the cameras, and reading one may need the group `video`")
+            raise self.error(
+                f"OpenCV can't open {device!r}; expected an index, a path or an address; on Linux `ls "
+                "/dev/video*` lists the cameras, and reading one may need the group `video`"
+            )
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # else a slow reader gets old frames; not every driver obeys
         self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, self.config.width)
         self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self.config.height)
@@ -32,8 +34,10 @@ class OpencvCamera(BaseCamera):
         got = tuple(int(self._capture.get(key)) for key in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
         if got != (self.config.width, self.config.height):
             self._capture.release()
-            raise self.error(f"asked for {self.config.width}×{self.config.height} pixels, it gives {got[0]}×{got[1]}; set "
-                             "width and height to a size that the camera has (`v4l2-ctl --list-formats-ext` lists them)")
+            raise self.error(
+                f"asked for {self.config.width}×{self.config.height} pixels, it gives {got[0]}×{got[1]}; set "
+                "width and height to a size that the camera has (`v4l2-ctl --list-formats-ext` lists them)"
+            )
         self._newest, self._closing = Newest(), threading.Event()
         self._thread = threading.Thread(target=self._grab, name=f"camera {self.config.name}", daemon=True)
         self._thread.start()

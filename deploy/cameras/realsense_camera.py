@@ -20,8 +20,10 @@ class RealsenseCamera(BaseCamera):
         try:
             import pyrealsense2 as rs
         except ImportError as error:
-            raise self.error(f"pyrealsense2 can't be imported ({error}); pip install pyrealsense2, and on Debian and Ubuntu "
-                             "apt install libusb-1.0-0") from error
+            raise self.error(
+                f"pyrealsense2 can't be imported ({error}); pip install pyrealsense2, and on Debian and Ubuntu "
+                "apt install libusb-1.0-0"
+            ) from error
         self._rs = rs
         device = self._device or self._find()
         sensor, profile = self._profile(device)
@@ -41,8 +43,10 @@ class RealsenseCamera(BaseCamera):
         found = {device.get_info(serial): device for device in self._rs.context().query_devices()}
         wanted = self.config.device or (next(iter(found)) if len(found) == 1 else "")
         if wanted not in found:
-            raise self.error(f"expected the serial number of a RealSense; connected are: {', '.join(found) or 'none'}; "
-                             "check the USB 3 cable, and that the user may read the device (librealsense's udev rules)")
+            raise self.error(
+                f"expected the serial number of a RealSense; connected are: {', '.join(found) or 'none'}; "
+                "check the USB 3 cable, and that the user may read the device (librealsense's udev rules)"
+            )
         return found[wanted]
 
     def _profile(self, device):
@@ -56,7 +60,9 @@ class RealsenseCamera(BaseCamera):
                     if have[-1] == (c.width, c.height, round(c.fps)):
                         return sensor, video
         listing = ", ".join(f"{w}×{h} at {fps}" for w, h, fps in sorted(set(have))) or "none (no colour sensor)"
-        raise self.error(f"it has no colour stream of {c.width}×{c.height} at {c.fps:g} frames a second; it has: {listing}")
+        raise self.error(
+            f"it has no colour stream of {c.width}×{c.height} at {c.fps:g} frames a second; it has: {listing}"
+        )
 
     def read(self, timeout_s: float) -> Frame:
         try:

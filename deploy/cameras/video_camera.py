@@ -14,7 +14,9 @@ class VideoCamera(BaseCamera):
     def __init__(self, config, clock=time.monotonic, sleep=time.sleep):
         super().__init__(config)
         if config.crop != "center":
-            raise self.error(f"a video file is decoded to the square in its middle, got crop={config.crop!r}; use crop=center")
+            raise self.error(
+                f"a video file is decoded to the square in its middle, got crop={config.crop!r}; use crop=center"
+            )
         self._clock, self._sleep = clock, sleep
 
     def open(self) -> None:

@@ -42,8 +42,18 @@ class Gate:
     """One arm's commands. `speed` scales the policy's increments and the limits on speed, acceleration and jerk alike:
     1 is what the policy was trained with."""
 
-    def __init__(self, robot: Robot, limits: JointLimits, envelope: safety.Envelope, *, period_s: float, max_step_rad: float,
-                 max_lead_rad: float, speed: float = 1.0, margin_rad: float = 0.05):
+    def __init__(
+        self,
+        robot: Robot,
+        limits: JointLimits,
+        envelope: safety.Envelope,
+        *,
+        period_s: float,
+        max_step_rad: float,
+        max_lead_rad: float,
+        speed: float = 1.0,
+        margin_rad: float = 0.05,
+    ):
         self.robot, self.envelope, self.max_step_rad = robot, envelope, speed * max_step_rad
         self.limits = safety.share_of(limits, speed, margin_rad)
         arm = replace(robot, limits=self.limits)
@@ -83,7 +93,9 @@ class Gate:
         else:
             points = self.controller.command(np.zeros(self.joints), q_rad)
         step = (self.controller.limiter.q_rad - start) / self.max_step_rad
-        return Command(points, np.append(step, -1.0 if self.closed else 1.0), self.closed, limited, self._breach(points))
+        return Command(
+            points, np.append(step, -1.0 if self.closed else 1.0), self.closed, limited, self._breach(points)
+        )
 
     def _braking_path(self, start: np.ndarray) -> np.ndarray:
         """(N, J) from the last command over the one just taken to where the arm would stop, and the points between."""
@@ -108,8 +120,11 @@ def minimum_jerk(start_rad, end_rad, limits: JointLimits, dt_s: float = SERVO_DT
     """
     start, end = np.asarray(start_rad, np.float64), np.asarray(end_rad, np.float64)
     way = np.abs(end - start)
-    times = [1.875 * way / limits.dq_max_rad_s, np.sqrt(10 / np.sqrt(3) * way / limits.ddq_max_rad_s2),
-             np.cbrt(60 * way / limits.dddq_max_rad_s3)]
+    times = [
+        1.875 * way / limits.dq_max_rad_s,
+        np.sqrt(10 / np.sqrt(3) * way / limits.ddq_max_rad_s2),
+        np.cbrt(60 * way / limits.dddq_max_rad_s3),
+    ]
     path = _minimum_jerk(start, end, int(np.ceil(np.max(times) / dt_s)) + 1)
     # Near an end an arm may allow less: all speeds shrink alike when the way takes longer. Where it allows none, nothing helps.
     low, high = limits.speeds_rad_s(path)
@@ -120,4 +135,4 @@ def minimum_jerk(start_rad, end_rad, limits: JointLimits, dt_s: float = SERVO_DT
 
 def _minimum_jerk(start: np.ndarray, end: np.ndarray, steps: int) -> np.ndarray:
     tau = (np.arange(1, steps + 1) / steps)[:, None]
-    return start + (end - start) * tau ** 3 * (10 - 15 * tau + 6 * tau ** 2)
+    return start + (end - start) * tau**3 * (10 - 15 * tau + 6 * tau**2)

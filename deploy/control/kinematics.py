@@ -31,17 +31,22 @@ class Kinematics:
         body = ElementTree.fromstring(robot.body_mjcf)
         offsets, shapes, frame = [], _shapes(body), 0
         rows = [(0, shape) for shape in shapes]
-        while (body := next((b for b in body.findall("body") if b.get("name") not in robot.finger_bodies), None)) is not None:
+        while (
+            body := next((b for b in body.findall("body") if b.get("name") not in robot.finger_bodies), None)
+        ) is not None:
             frame += 1
             offsets.append(_transform(body))
             rows += [(frame, shape) for shape in _shapes(body)]
         self.joints = len(robot.arm_joints)
         if len(offsets) != self.joints + 1:
-            raise ValueError(f"{robot.name}: expected {self.joints} links and a hand in one chain, got {len(offsets)} bodies")
+            raise ValueError(
+                f"{robot.name}: expected {self.joints} links and a hand in one chain, got {len(offsets)} bodies"
+            )
         self.offsets = np.stack(offsets)
         self.tcp = np.append(robot.tcp_in_hand_m, 1.0)
-        self.capsules = Capsules(np.array([f for f, _ in rows]), np.stack([e for _, (e, _) in rows]),
-                                 np.array([r for _, (_, r) in rows]))
+        self.capsules = Capsules(
+            np.array([f for f, _ in rows]), np.stack([e for _, (e, _) in rows]), np.array([r for _, (_, r) in rows])
+        )
 
     def frames(self, q_rad: np.ndarray) -> np.ndarray:
         """(N, J + 2, 4, 4) poses of the base, of each link and of the hand, from joints (N, J)."""
@@ -90,9 +95,11 @@ def _numbers(text: str | None, default: str) -> np.ndarray:
 def _transform(body) -> np.ndarray:
     out = np.eye(4)
     w, x, y, z = (quat := _numbers(body.get("quat"), "1 0 0 0")) / np.linalg.norm(quat)
-    out[:3, :3] = [[1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-                   [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-                   [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)]]
+    out[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
+        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
+        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    ]
     out[:3, 3] = _numbers(body.get("pos"), "0 0 0")
     return out
 

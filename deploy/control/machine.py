@@ -97,23 +97,34 @@ class Situation:
 
 
 FAULTS = {
-    Event.USER_STOP: Ending.USER_STOP, Event.NETWORK: Ending.NETWORK, Event.LIMITS: Ending.LIMITS,
-    Event.GRIPPER_FAILED: Ending.GRIPPER, Event.PREFLIGHT_FAILED: Ending.PREFLIGHT,
-    Event.RECOVERY_FAILED: Ending.REFLEX, Event.ROBOT_FAILED: Ending.ROBOT,
+    Event.USER_STOP: Ending.USER_STOP,
+    Event.NETWORK: Ending.NETWORK,
+    Event.LIMITS: Ending.LIMITS,
+    Event.GRIPPER_FAILED: Ending.GRIPPER,
+    Event.PREFLIGHT_FAILED: Ending.PREFLIGHT,
+    Event.RECOVERY_FAILED: Ending.REFLEX,
+    Event.ROBOT_FAILED: Ending.ROBOT,
 }
 STOPS = {
-    Event.INTERRUPTED: Ending.INTERRUPTED, Event.DECLINED: Ending.DECLINED, Event.FINISHED: Ending.DONE,
-    Event.POLICY_DIED: Ending.POLICY, Event.CAMERA_DIED: Ending.CAMERA,
+    Event.INTERRUPTED: Ending.INTERRUPTED,
+    Event.DECLINED: Ending.DECLINED,
+    Event.FINISHED: Ending.DONE,
+    Event.POLICY_DIED: Ending.POLICY,
+    Event.CAMERA_DIED: Ending.CAMERA,
 }
 FORWARD = {
-    (State.INIT, Event.READY): State.PREFLIGHT, (State.PREFLIGHT, Event.CHECKED): State.HOME,
-    (State.HOME, Event.AT_HOME): State.ARMED, (State.ARMED, Event.CONFIRMED): State.RUN,
-    (State.RUN, Event.EPISODE_OVER): State.HOME, (State.HOLD, Event.EPISODE_OVER): State.HOME,
+    (State.INIT, Event.READY): State.PREFLIGHT,
+    (State.PREFLIGHT, Event.CHECKED): State.HOME,
+    (State.HOME, Event.AT_HOME): State.ARMED,
+    (State.ARMED, Event.CONFIRMED): State.RUN,
+    (State.RUN, Event.EPISODE_OVER): State.HOME,
+    (State.HOLD, Event.EPISODE_OVER): State.HOME,
 }
 
 
-def react(now: Situation, event: Event, time_s: float, rules: Rules, *, captured_s: float = 0.0,
-          why: str = "") -> tuple[Situation, list[Reaction]]:
+def react(
+    now: Situation, event: Event, time_s: float, rules: Rules, *, captured_s: float = 0.0, why: str = ""
+) -> tuple[Situation, list[Reaction]]:
     """The situation after `event` at `time_s`, and the reactions in their order. An event that means nothing in a state
     changes nothing."""
     if now.state in (State.STOP, State.FAULT):

@@ -24,15 +24,23 @@ and how hard the arm may press."""
 
 def share_of(limits: JointLimits, speed: float, margin_rad: float = 0.0) -> JointLimits:
     """`limits` with `speed` of the velocity, acceleration and jerk (0 < speed <= 1), `margin_rad` inside the positions."""
-    return replace(limits, q_min_rad=limits.q_min_rad + margin_rad, q_max_rad=limits.q_max_rad - margin_rad,
-                   dq_max_rad_s=speed * limits.dq_max_rad_s, ddq_max_rad_s2=speed * limits.ddq_max_rad_s2,
-                   dddq_max_rad_s3=speed * limits.dddq_max_rad_s3)
+    return replace(
+        limits,
+        q_min_rad=limits.q_min_rad + margin_rad,
+        q_max_rad=limits.q_max_rad - margin_rad,
+        dq_max_rad_s=speed * limits.dq_max_rad_s,
+        ddq_max_rad_s2=speed * limits.ddq_max_rad_s2,
+        dddq_max_rad_s3=speed * limits.dddq_max_rad_s3,
+    )
 
 
 def tighter(a: JointLimits, b: JointLimits) -> JointLimits:
     """Limits that keep both `a` and `b`."""
-    numbers = {name: (np.maximum if name == "q_min_rad" else np.minimum)(value, getattr(b, name))
-               for name, value in vars(a).items() if name != "brake"}
+    numbers = {
+        name: (np.maximum if name == "q_min_rad" else np.minimum)(value, getattr(b, name))
+        for name, value in vars(a).items()
+        if name != "brake"
+    }
     return JointLimits(**numbers, brake=b.brake or a.brake)
 
 
@@ -62,17 +70,22 @@ def refuse_set_points(before_rad: np.ndarray, points_rad: np.ndarray, limits: Jo
         joint = int(np.argmax(np.maximum(limits.q_min_rad - points_rad, points_rad - limits.q_max_rad).max(0)))
         return f"a set-point is outside the position limits of joint {joint + 1}"
     path = np.vstack([before_rad, points_rad])
-    for name, top in (("speed", limits.dq_max_rad_s), ("acceleration", limits.ddq_max_rad_s2),
-                      ("jerk", limits.dddq_max_rad_s3)):
+    for name, top in (
+        ("speed", limits.dq_max_rad_s),
+        ("acceleration", limits.ddq_max_rad_s2),
+        ("jerk", limits.dddq_max_rad_s3),
+    ):
         path = np.diff(path, axis=0) / dt_s
-        found = np.abs(path[-len(points_rad):]).max(0) / top
+        found = np.abs(path[-len(points_rad) :]).max(0) / top
         if found.max() > 1 + 1e3 * TOLERANCE:
             return f"the {name} of joint {int(found.argmax()) + 1} would be {found.max():.3g} times its limit"
     path = np.vstack([before_rad[-1:], points_rad])
     (low, high), dq = limits.speeds_rad_s(path[1:]), np.diff(path, axis=0) / dt_s
     over = np.maximum(low - dq, dq - high).max(0)
     if over.max() > 1e-3:
-        return f"joint {int(over.argmax()) + 1} would come too near its position limit too fast, by {over.max():.3g} rad/s"
+        return (
+            f"joint {int(over.argmax()) + 1} would come too near its position limit too fast, by {over.max():.3g} rad/s"
+        )
     return None
 
 

@@ -87,7 +87,7 @@ class History:
     def add(self, time_s: float, q_rad, dq_rad_s, width_m: float) -> None:
         count = self.count.value
         row, J = self._rows()[count % self.length], self.joints
-        row[0], row[1:J + 1], row[J + 1:2 * J + 1], row[-1] = time_s, q_rad, dq_rad_s, width_m
+        row[0], row[1 : J + 1], row[J + 1 : 2 * J + 1], row[-1] = time_s, q_rad, dq_rad_s, width_m
         self.count.value = count + 1
 
     def forget(self) -> None:
@@ -112,4 +112,4 @@ class History:
         width = lambda t: np.interp(t, times, rows[:, -1])
         span = min(0.05, max(time_s - times[0], 0.0))
         rate = (row[-1] - width(time_s - span)) / span if span > 1e-9 else 0.0
-        return row[:J], row[J:2 * J], float(row[-1]), float(rate)
+        return row[:J], row[J : 2 * J], float(row[-1]), float(rate)

@@ -40,34 +40,72 @@ from envs.appearance import SHIFTS
 
 
 def parser() -> argparse.ArgumentParser:
-    arguments = argparse.ArgumentParser("python -m deploy.emulator", description=__doc__, allow_abbrev=False,
-                                        formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = argparse.ArgumentParser(
+        "python -m deploy.emulator",
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = arguments.add_argument
     add("--scene", default="cube", choices=sorted(SCENES), help="what stands around the arm (cube: franka_cube)")
     add("--ip", default="127.0.0.1", help="address to listen at; every 127.x.x.x is this machine")
-    add("--protocol", type=int, default=10, choices=sorted(ROBOT_OF, reverse=True),
-        help="10: an FR3 (pylibfranka and franky from PyPI); 5: a Panda (panda-python from PyPI)")
+    add(
+        "--protocol",
+        type=int,
+        default=10,
+        choices=sorted(ROBOT_OF, reverse=True),
+        help="10: an FR3 (pylibfranka and franky from PyPI); 5: a Panda (panda-python from PyPI)",
+    )
     add("--clock", default="realtime", choices=sorted(CLOCKS), help="how time passes, see above")
-    add("--console-port", type=int, default=CONSOLE_PORT, metavar="PORT", help="port of the console, 1339 by default; 0: any")
+    add(
+        "--console-port",
+        type=int,
+        default=CONSOLE_PORT,
+        metavar="PORT",
+        help="port of the console, 1339 by default; 0: any",
+    )
     add("--seed", type=int, default=0, help="where cube and arm start, as in the environment's reset")
-    add("--shift", choices=SHIFTS, help="how the scene looks to cameras, in place of what training showed; a new look with each "
-        "reset, as in the environment")
+    add(
+        "--shift",
+        choices=SHIFTS,
+        help="how the scene looks to cameras, in place of what training showed; a new look with each "
+        "reset, as in the environment",
+    )
     add("--viewer", action="store_true", help="open MuJoCo's viewer; needs a display")
-    add("--film", metavar="FILE.mp4", help="write a video of the scene from the side, 25 frames a second of the robot's time")
+    add(
+        "--film",
+        metavar="FILE.mp4",
+        help="write a video of the scene from the side, 25 frames a second of the robot's time",
+    )
     add("--parent-pid", type=int, metavar="PID", help="end when this process does")
     return arguments
 
 
 def main(argv: list[str] | None = None) -> int:
     options = parser().parse_args(argv)
-    if options.viewer and sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return _refuse("--viewer needs a display and there is none (DISPLAY is not set); --film FILE.mp4 works without one")
+    if (
+        options.viewer
+        and sys.platform == "linux"
+        and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    ):
+        return _refuse(
+            "--viewer needs a display and there is none (DISPLAY is not set); --film FILE.mp4 works without one"
+        )
     try:
-        emulator = Emulator(options.scene, options.ip, options.protocol, options.clock, options.console_port, options.seed,
-                            options.shift)
+        emulator = Emulator(
+            options.scene,
+            options.ip,
+            options.protocol,
+            options.clock,
+            options.console_port,
+            options.seed,
+            options.shift,
+        )
     except OSError as error:
-        return _refuse(f"can't listen at {options.ip} ({error.strerror}): another robot is there, or it is not an address of "
-                       "this machine; try --ip 127.0.0.2")
+        return _refuse(
+            f"can't listen at {options.ip} ({error.strerror}): another robot is there, or it is not an address of "
+            "this machine; try --ip 127.0.0.2"
+        )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: emulator.shutdown())
     if options.parent_pid:

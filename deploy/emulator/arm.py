@@ -27,31 +27,44 @@ def links(model: mujoco.MjModel) -> list[dict]:
         mujoco.mju_quat2Mat(turn, body.quat)
         mujoco.mju_quat2Mat(own, body.iquat)
         own = own.reshape(3, 3)
-        found.append(dict(pos=body.pos.copy(), mat=turn.reshape(3, 3), mass=float(body.mass[0]), com=body.ipos.copy(),
-                          inertia=own @ np.diag(body.inertia) @ own.T))
+        found.append(
+            dict(
+                pos=body.pos.copy(),
+                mat=turn.reshape(3, 3),
+                mass=float(body.mass[0]),
+                com=body.ipos.copy(),
+                inertia=own @ np.diag(body.inertia) @ own.T,
+            )
+        )
     return found
 
 
 def urdf(model: mujoco.MjModel, limits: JointLimits) -> str:
     """The model that GetRobotModel sends: kinematics and inertias of the arm in `model`, without the hand, which the
     client adds from the state. Joint limits as the client reads them: the ends of the brake limits."""
-    parts = ['<robot name="fr3"><link name="base"/><link name="link0"/><joint name="base_joint" type="fixed">'
-             '<parent link="base"/><child link="link0"/></joint>']
+    parts = [
+        '<robot name="fr3"><link name="base"/><link name="link0"/><joint name="base_joint" type="fixed">'
+        '<parent link="base"/><child link="link0"/></joint>'
+    ]
     for i, link in enumerate(links(model), 1):
         ixx, ixy, ixz, _, iyy, iyz, _, _, izz = link["inertia"].ravel()
-        inertia = " ".join(f'{k}="{v:.12g}"' for k, v in
-                           dict(ixx=ixx, ixy=ixy, ixz=ixz, iyy=iyy, iyz=iyz, izz=izz).items())
+        inertia = " ".join(
+            f'{k}="{v:.12g}"' for k, v in dict(ixx=ixx, ixy=ixy, ixz=ixz, iyy=iyy, iyz=iyz, izz=izz).items()
+        )
         top, effort, brake = limits.dq_max_rad_s[i - 1], limits.tau_max_nm[i - 1], limits.brake
         parts.append(
             f'<link name="link{i}"><inertial><origin xyz={_xyz(link["com"])}/><mass value="{link["mass"]:.9g}"/>'
-            f'<inertia {inertia}/></inertial></link>'
+            f"<inertia {inertia}/></inertial></link>"
             f'<joint name="joint{i}" type="revolute"><parent link="link{i - 1}"/><child link="link{i}"/>'
             f'<origin xyz={_xyz(link["pos"])} rpy={_xyz(_rpy(link["mat"]))}/><axis xyz="0 0 1"/>'
             f'<limit lower="{brake.low_rad[i - 1]}" upper="{brake.high_rad[i - 1]}" velocity="{top}" '
             f'effort="{effort}"/><position_based_velocity_limits velocity_offset="{brake.offset_rad_s[i - 1]}" '
-            f'deceleration_limit="{brake.deceleration_rad_s2[i - 1]}"/></joint>')
-    parts.append(f'<link name="link8"/><joint name="joint8" type="fixed"><parent link="link7"/><child link="link8"/>'
-                 f'<origin xyz="0 0 {FLANGE_IN_LINK7_M}"/></joint></robot>')
+            f'deceleration_limit="{brake.deceleration_rad_s2[i - 1]}"/></joint>'
+        )
+    parts.append(
+        f'<link name="link8"/><joint name="joint8" type="fixed"><parent link="link7"/><child link="link8"/>'
+        f'<origin xyz="0 0 {FLANGE_IN_LINK7_M}"/></joint></robot>'
+    )
     return "".join(parts)
 
 

@@ -1,6 +1,6 @@
 """The operator's console: one JSON request a line over TCP, one JSON reply a line. docs/emulator.md lists the requests.
 
-    Console("127.0.0.1").ask("fault", name="user_stop")
+Console("127.0.0.1").ask("fault", name="user_stop")
 """
 
 import json
@@ -24,8 +24,10 @@ class Console:
         try:
             self._socket = socket.create_connection((ip, port), timeout=5.0)
         except OSError as error:
-            raise ConsoleError(f"no emulator's console at {ip}:{port} ({error}); start one with "
-                               f"`python -m deploy.emulator --ip {ip} --console-port {port}`") from error
+            raise ConsoleError(
+                f"no emulator's console at {ip}:{port} ({error}); start one with "
+                f"`python -m deploy.emulator --ip {ip} --console-port {port}`"
+            ) from error
         self._socket.settimeout(timeout_s)
         self._file = self._socket.makefile("rwb")
 
@@ -100,7 +102,7 @@ class ConsoleServer:
         try:
             request = json.loads(line)
             if not isinstance(request, dict):
-                raise ConsoleError("a request is a JSON object with a key \"do\"")
+                raise ConsoleError('a request is a JSON object with a key "do"')
             return {"ok": True, **self._answer(request)}
         except (ConsoleError, json.JSONDecodeError, TypeError, ValueError) as error:
             return {"ok": False, "error": f"{error}"}
@@ -109,7 +111,7 @@ class ConsoleServer:
 def main(argv: list[str]) -> int:
     """Sends one request and prints its reply."""
     if len(argv) not in (1, 2) or not argv[0].startswith("{"):
-        print("usage: python -m deploy.emulator.console '{\"do\": \"info\"}' [IP[:PORT]]", file=sys.stderr)
+        print('usage: python -m deploy.emulator.console \'{"do": "info"}\' [IP[:PORT]]', file=sys.stderr)
         return 2
     ip, _, port = (argv[1] if len(argv) == 2 else "127.0.0.1").partition(":")
     try:

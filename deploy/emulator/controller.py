@@ -49,8 +49,13 @@ class Controller:
         self.violations: list[str] = []
         self.lost_packets = self.reflexes = self.motions = 0
         self.settings = {
-            "joint_stiffness": np.array(JOINT_STIFFNESS_NM_RAD, np.float64), "m_load": np.zeros(1), "F_x_Cload": np.zeros(3),
-            "I_load": np.zeros(9), "EE_T_K": np.eye(4).ravel(), "NE_T_EE": np.eye(4).ravel()}
+            "joint_stiffness": np.array(JOINT_STIFFNESS_NM_RAD, np.float64),
+            "m_load": np.zeros(1),
+            "F_x_Cload": np.zeros(3),
+            "I_load": np.zeros(9),
+            "EE_T_K": np.eye(4).ravel(),
+            "NE_T_EE": np.eye(4).ravel(),
+        }
         for phase in ("acceleration", "nominal"):
             for side in ("lower", "upper"):
                 self.settings[f"tau_{side}_{phase}"] = np.array(TAU_THRESHOLD_NM)
@@ -96,7 +101,12 @@ class Controller:
         if request.use_async:
             top = request.dq_max_rad_s
             joint_position = (request.generator, request.control) == (Generator.JOINT_POSITION, Control.JOINT_IMPEDANCE)
-            if not joint_position or not np.isfinite(top).all() or (top <= 0).any() or (top > self.limits.dq_max_rad_s).any():
+            if (
+                not joint_position
+                or not np.isfinite(top).all()
+                or (top <= 0).any()
+                or (top > self.limits.dq_max_rad_s).any()
+            ):
                 return MoveStatus.INVALID_ARGUMENT
         self.motion, self.ended = request, None
         self.last_motion_errors[:] = False
@@ -219,7 +229,9 @@ class Controller:
             return self._end(MoveStatus.INPUT_ERROR_ABORTED)
         if motion.use_async:
             if command is not None and command.finished:
-                return self._end(MoveStatus.SUCCESS)  # its position is zeros: libfranka's handler sends no target with it
+                return self._end(
+                    MoveStatus.SUCCESS
+                )  # its position is zeros: libfranka's handler sends no target with it
             self._plan(command)
         elif motion.generator is not Generator.NONE:
             self._follow(command)
@@ -304,14 +316,17 @@ class Command:
 
     def __init__(self, q_rad=None, dq_rad_s=None, tau_nm=None, finished: bool = False):
         zeros = np.zeros(7)
-        self.q_rad, self.dq_rad_s, self.tau_nm = (zeros if v is None else np.asarray(v, np.float64)
-                                                  for v in (q_rad, dq_rad_s, tau_nm))
+        self.q_rad, self.dq_rad_s, self.tau_nm = (
+            zeros if v is None else np.asarray(v, np.float64) for v in (q_rad, dq_rad_s, tau_nm)
+        )
         self.finished = finished
 
     def finite(self, motion: MoveRequest) -> bool:
         """Whether the numbers that `motion` uses are finite."""
         used = [self.tau_nm] if motion.control is Control.EXTERNAL else []
-        used += {Generator.JOINT_POSITION: [self.q_rad], Generator.JOINT_VELOCITY: [self.dq_rad_s]}.get(motion.generator, [])
+        used += {Generator.JOINT_POSITION: [self.q_rad], Generator.JOINT_VELOCITY: [self.dq_rad_s]}.get(
+            motion.generator, []
+        )
         return all(np.isfinite(v).all() for v in used)
 
 

@@ -24,8 +24,16 @@ CLOCKS = {"realtime": RealTime, "lockstep": Lockstep}
 class Emulator:
     """An emulated robot at `ip`. `run` is its loop; it returns after `shutdown`."""
 
-    def __init__(self, scene: str = "cube", ip: str = "127.0.0.1", version: int = 10, clock: str = "realtime",
-                 console_port: int = 1339, seed: int = 0, shift: str | None = None):
+    def __init__(
+        self,
+        scene: str = "cube",
+        ip: str = "127.0.0.1",
+        version: int = 10,
+        clock: str = "realtime",
+        console_port: int = 1339,
+        seed: int = 0,
+        shift: str | None = None,
+    ):
         """`shift`: the look of what cameras draw of the scene (envs.appearance.SHIFTS), a new one with each reset."""
         self.scene, self.ip, self.version, self.shift = scene, ip, version, shift
         limits = LIMITS[ROBOT_OF[version]]
@@ -95,9 +103,18 @@ class Emulator:
         return _call(requests, "request", do, arguments, self.lock if do != "grant" else None)
 
     def do_info(self) -> dict:
-        return {"emulator": "toto_robot", "scene": self.scene, "env": SCENES[self.scene], "robot": ROBOT_OF[self.version],
-                "protocol": self.version, "clock": self.clock.name, "time_ms": self.time_ms, "pid": os.getpid(),
-                "mode": self.controller.mode.name.lower(), "pixels_env": {"name": SCENES[self.scene], "options": {"shift": self.shift}}}
+        return {
+            "emulator": "toto_robot",
+            "scene": self.scene,
+            "env": SCENES[self.scene],
+            "robot": ROBOT_OF[self.version],
+            "protocol": self.version,
+            "clock": self.clock.name,
+            "time_ms": self.time_ms,
+            "pid": os.getpid(),
+            "mode": self.controller.mode.name.lower(),
+            "pixels_env": {"name": SCENES[self.scene], "options": {"shift": self.shift}},
+        }
 
     def do_reset(self, seed: int) -> dict:
         if self.controller.motion is not None:
@@ -111,8 +128,14 @@ class Emulator:
 
     def do_physics(self) -> dict:
         data = self.plant.data
-        return {"time_ms": self.time_ms, "seed": self.plant.seed, "qpos": data.qpos.tolist(), "qvel": data.qvel.tolist(),
-                "success": bool(self.plant.success), "width_m": self.plant.width_m()}
+        return {
+            "time_ms": self.time_ms,
+            "seed": self.plant.seed,
+            "qpos": data.qpos.tolist(),
+            "qvel": data.qvel.tolist(),
+            "success": bool(self.plant.success),
+            "width_m": self.plant.width_m(),
+        }
 
     def do_grant(self, until_ms: int) -> dict:
         if not isinstance(self.clock, Lockstep):
@@ -135,10 +158,18 @@ class Emulator:
 
     def do_counters(self) -> dict:
         c = self.controller
-        return {"moves": c.motions, "commands": self.robot.commands, "connections": self.robot.connections,
-                "lost_packets": c.lost_packets, "violations": c.violations, "reflexes": c.reflexes,
-                "gripper_commands": self.hand.commands, "keepalive_ms": self.keepalive_ms,
-                "late_ms": self.clock.late_ms, "time_ms": self.time_ms}
+        return {
+            "moves": c.motions,
+            "commands": self.robot.commands,
+            "connections": self.robot.connections,
+            "lost_packets": c.lost_packets,
+            "violations": c.violations,
+            "reflexes": c.reflexes,
+            "gripper_commands": self.hand.commands,
+            "keepalive_ms": self.keepalive_ms,
+            "late_ms": self.clock.late_ms,
+            "time_ms": self.time_ms,
+        }
 
     def do_release_user_stop(self) -> dict:
         self.controller.user_stop(False)

@@ -65,7 +65,9 @@ class Hand:
             self.grasped = width_m - inner_m < width < width_m + outer_m
             return GripperReply.SUCCESS if self.grasped else GripperReply.UNSUCCESSFUL
 
-        self._start(_Task([-force_n / self.kp], speed_m_s, force_n, done, reply))  # the servo presses with force_n when closed
+        self._start(
+            _Task([-force_n / self.kp], speed_m_s, force_n, done, reply)
+        )  # the servo presses with force_n when closed
 
     def stop(self) -> None:
         """Ends the running command, which is told so, where the fingers are; a grasp goes on."""

@@ -55,7 +55,9 @@ class GripperServer:
             tcp.sendall(message(GRIPPER_HEADER, 0, command_id, status))
             if version != GRIPPER_VERSION:
                 return
-            threading.Thread(target=self._stream, args=((client_ip, port), open_), name="gripper state", daemon=True).start()
+            threading.Thread(
+                target=self._stream, args=((client_ip, port), open_), name="gripper state", daemon=True
+            ).start()
             while True:
                 self._handle(tcp, *read_message(tcp, GRIPPER_HEADER))
         except (OSError, struct.error, IndexError):

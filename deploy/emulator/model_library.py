@@ -20,13 +20,18 @@ def build(model: mujoco.MjModel, architecture: int, system: int) -> bytes | None
     """The library of the arm in `model` as a file's content. None where there is no compiler or the client is of another
     architecture or system than Linux on this machine's; then the reason stands on stderr."""
     if architecture != _MACHINES.get(platform.machine()) or system != 0:
-        print(f"model library refused: the client asks for architecture {architecture}, system {system}; this machine can "
-              f"only compile for Linux on {platform.machine()}", file=sys.stderr)
+        print(
+            f"model library refused: the client asks for architecture {architecture}, system {system}; this machine can "
+            f"only compile for Linux on {platform.machine()}",
+            file=sys.stderr,
+        )
         return None
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
-        print("model library refused: no C compiler; install gcc, or use a client that doesn't load the model",
-              file=sys.stderr)
+        print(
+            "model library refused: no C compiler; install gcc, or use a client that doesn't load the model",
+            file=sys.stderr,
+        )
         return None
     return _compile(compiler, source(model))
 
@@ -34,10 +39,15 @@ def build(model: mujoco.MjModel, architecture: int, system: int) -> bytes | None
 def source(model: mujoco.MjModel) -> str:
     """The C text of the library."""
     row = lambda values: "{" + ", ".join(f"{v:.17g}" for v in values) + "}"
-    table = ",\n".join(f"  {{{row(link['mat'].ravel())}, {row(link['pos'])}, {link['mass']:.17g}, {row(link['com'])}, "
-                       f"{row(link['inertia'].ravel())}}}" for link in links(model))
-    head = ("static const struct { double r[9], p[3], m, com[3], inertia[9]; } links[7] = {\n"
-            f"{table}}};\nstatic const double flange_m = {FLANGE_IN_LINK7_M};\n")
+    table = ",\n".join(
+        f"  {{{row(link['mat'].ravel())}, {row(link['pos'])}, {link['mass']:.17g}, {row(link['com'])}, "
+        f"{row(link['inertia'].ravel())}}}"
+        for link in links(model)
+    )
+    head = (
+        "static const struct { double r[9], p[3], m, com[3], inertia[9]; } links[7] = {\n"
+        f"{table}}};\nstatic const double flange_m = {FLANGE_IN_LINK7_M};\n"
+    )
     return head + Path(__file__).with_suffix(".c").read_text()
 
 

@@ -94,8 +94,16 @@ class Plant:
         wrench = np.zeros(6)
         if np.abs(self.tau_ext_nm).max() > 1e-3:
             wrench = np.linalg.solve(jacobian @ jacobian.T + 1e-6 * np.eye(6), jacobian @ self.tau_ext_nm)
-        return Sensed(data.qpos[:7].copy(), data.qvel[:7].copy(), data.qfrc_actuator[:7] + data.qfrc_gravcomp[:7],
-                      self.tau_ext_nm.copy(), wrench, data.qfrc_bias[:7] - data.qfrc_gravcomp[:7], jacobian, O_T_F)
+        return Sensed(
+            data.qpos[:7].copy(),
+            data.qvel[:7].copy(),
+            data.qfrc_actuator[:7] + data.qfrc_gravcomp[:7],
+            self.tau_ext_nm.copy(),
+            wrench,
+            data.qfrc_bias[:7] - data.qfrc_gravcomp[:7],
+            jacobian,
+            O_T_F,
+        )
 
     def flange(self, q_rad: np.ndarray) -> np.ndarray:
         """O_T_F (4, 4) at other joint positions."""

@@ -33,7 +33,9 @@ class RobotServer:
     """Listens on `ip`. Everything that touches `controller` or `plant` holds `lock`; the loop calls `take`, `publish` and
     `settle` in this order each millisecond, and `wait_answered` between them in lockstep."""
 
-    def __init__(self, ip: str, version: int, controller: Controller, plant: Plant, faults: Faults, lock: threading.RLock):
+    def __init__(
+        self, ip: str, version: int, controller: Controller, plant: Plant, faults: Faults, lock: threading.RLock
+    ):
         self.ip, self.protocol = ip, PROTOCOLS[version]
         self.controller, self.plant, self.faults, self.lock = controller, plant, faults, lock
         self.commands = self.connections = 0

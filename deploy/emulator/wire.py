@@ -15,25 +15,46 @@ ROBOT_PORT, GRIPPER_PORT = 1337, 1338
 GRIPPER_VERSION = 3
 
 ERRORS = (
-    "joint_position_limits_violation", "cartesian_position_limits_violation", "self_collision_avoidance_violation",
-    "joint_velocity_violation", "cartesian_velocity_violation", "force_control_safety_violation", "joint_reflex",
-    "cartesian_reflex", "max_goal_pose_deviation_violation", "max_path_pose_deviation_violation",
-    "cartesian_velocity_profile_safety_violation", "joint_position_motion_generator_start_pose_invalid",
-    "joint_motion_generator_position_limits_violation", "joint_motion_generator_velocity_limits_violation",
-    "joint_motion_generator_velocity_discontinuity", "joint_motion_generator_acceleration_discontinuity",
-    "cartesian_position_motion_generator_start_pose_invalid", "cartesian_motion_generator_elbow_limit_violation",
-    "cartesian_motion_generator_velocity_limits_violation", "cartesian_motion_generator_velocity_discontinuity",
-    "cartesian_motion_generator_acceleration_discontinuity", "cartesian_motion_generator_elbow_sign_inconsistent",
-    "cartesian_motion_generator_start_elbow_invalid", "force_controller_desired_force_tolerance_violation",
-    "start_elbow_sign_inconsistent", "communication_constraints_violation", "power_limit_violation",
+    "joint_position_limits_violation",
+    "cartesian_position_limits_violation",
+    "self_collision_avoidance_violation",
+    "joint_velocity_violation",
+    "cartesian_velocity_violation",
+    "force_control_safety_violation",
+    "joint_reflex",
+    "cartesian_reflex",
+    "max_goal_pose_deviation_violation",
+    "max_path_pose_deviation_violation",
+    "cartesian_velocity_profile_safety_violation",
+    "joint_position_motion_generator_start_pose_invalid",
+    "joint_motion_generator_position_limits_violation",
+    "joint_motion_generator_velocity_limits_violation",
+    "joint_motion_generator_velocity_discontinuity",
+    "joint_motion_generator_acceleration_discontinuity",
+    "cartesian_position_motion_generator_start_pose_invalid",
+    "cartesian_motion_generator_elbow_limit_violation",
+    "cartesian_motion_generator_velocity_limits_violation",
+    "cartesian_motion_generator_velocity_discontinuity",
+    "cartesian_motion_generator_acceleration_discontinuity",
+    "cartesian_motion_generator_elbow_sign_inconsistent",
+    "cartesian_motion_generator_start_elbow_invalid",
+    "force_controller_desired_force_tolerance_violation",
+    "start_elbow_sign_inconsistent",
+    "communication_constraints_violation",
+    "power_limit_violation",
     "cartesian_motion_generator_joint_position_limits_violation",
     "cartesian_motion_generator_joint_velocity_limits_violation",
     "cartesian_motion_generator_joint_velocity_discontinuity",
     "cartesian_motion_generator_joint_acceleration_discontinuity",
-    "cartesian_position_motion_generator_invalid_frame", "controller_torque_discontinuity",
-    "joint_p2p_insufficient_torque_for_planning", "tau_j_range_violation", "instability_detected",
-    "joint_move_in_wrong_direction", "cartesian_spline_motion_generator_violation",
-    "joint_via_motion_generator_planning_joint_limit_violation", "base_acceleration_initialization_timeout",
+    "cartesian_position_motion_generator_invalid_frame",
+    "controller_torque_discontinuity",
+    "joint_p2p_insufficient_torque_for_planning",
+    "tau_j_range_violation",
+    "instability_detected",
+    "joint_move_in_wrong_direction",
+    "cartesian_spline_motion_generator_violation",
+    "joint_via_motion_generator_planning_joint_limit_violation",
+    "base_acceleration_initialization_timeout",
     "base_acceleration_invalid_reading",
 )
 """The bits of `errors` and `reflex_reason` in order, by the names of libfranka's `Errors`."""
@@ -56,8 +77,20 @@ class Generator(enum.IntEnum):
 
 
 class MoveStatus(enum.IntEnum):
-    (SUCCESS, MOTION_STARTED, PREEMPTED, PREEMPTED_SAFETY, REJECTED_SAFETY, NOT_POSSIBLE, SINGULAR_POSE,
-     INVALID_ARGUMENT, REFLEX_ABORTED, USER_STOP_ABORTED, INPUT_ERROR_ABORTED, ABORTED) = range(12)
+    (
+        SUCCESS,
+        MOTION_STARTED,
+        PREEMPTED,
+        PREEMPTED_SAFETY,
+        REJECTED_SAFETY,
+        NOT_POSSIBLE,
+        SINGULAR_POSE,
+        INVALID_ARGUMENT,
+        REFLEX_ABORTED,
+        USER_STOP_ABORTED,
+        INPUT_ERROR_ABORTED,
+        ABORTED,
+    ) = range(12)
 
 
 class Reply(enum.IntEnum):
@@ -77,25 +110,75 @@ GRIPPER_STATE = struct.Struct("<Idd?H")
 """Message id, width and greatest width in m, is grasped, temperature in °C."""
 
 _STATE = (
-    ("O_T_EE", 16), ("O_T_EE_d", 16), ("F_T_EE", 16), ("EE_T_K", 16), ("F_T_NE", 16), ("NE_T_EE", 16),
-    ("m_ee", 1), ("I_ee", 9), ("F_x_Cee", 3), ("m_load", 1), ("I_load", 9), ("F_x_Cload", 3),
-    ("elbow", 2), ("elbow_d", 2), ("tau_J", 7), ("tau_J_d", 7), ("dtau_J", 7), ("q", 7), ("q_d", 7), ("dq", 7),
-    ("dq_d", 7), ("ddq_d", 7), ("joint_contact", 7), ("cartesian_contact", 6), ("joint_collision", 7),
-    ("cartesian_collision", 6), ("tau_ext_hat_filtered", 7), ("O_F_ext_hat_K", 6), ("K_F_ext_hat_K", 6),
-    ("O_dP_EE_d", 6), ("O_ddP_O", 3), ("elbow_c", 2), ("delbow_c", 2), ("ddelbow_c", 2), ("O_T_EE_c", 16),
-    ("O_dP_EE_c", 6), ("O_ddP_EE_c", 6), ("theta", 7), ("dtheta", 7))
+    ("O_T_EE", 16),
+    ("O_T_EE_d", 16),
+    ("F_T_EE", 16),
+    ("EE_T_K", 16),
+    ("F_T_NE", 16),
+    ("NE_T_EE", 16),
+    ("m_ee", 1),
+    ("I_ee", 9),
+    ("F_x_Cee", 3),
+    ("m_load", 1),
+    ("I_load", 9),
+    ("F_x_Cload", 3),
+    ("elbow", 2),
+    ("elbow_d", 2),
+    ("tau_J", 7),
+    ("tau_J_d", 7),
+    ("dtau_J", 7),
+    ("q", 7),
+    ("q_d", 7),
+    ("dq", 7),
+    ("dq_d", 7),
+    ("ddq_d", 7),
+    ("joint_contact", 7),
+    ("cartesian_contact", 6),
+    ("joint_collision", 7),
+    ("cartesian_collision", 6),
+    ("tau_ext_hat_filtered", 7),
+    ("O_F_ext_hat_K", 6),
+    ("K_F_ext_hat_K", 6),
+    ("O_dP_EE_d", 6),
+    ("O_ddP_O", 3),
+    ("elbow_c", 2),
+    ("delbow_c", 2),
+    ("ddelbow_c", 2),
+    ("O_T_EE_c", 16),
+    ("O_dP_EE_c", 6),
+    ("O_ddP_EE_c", 6),
+    ("theta", 7),
+    ("dtheta", 7),
+)
 _ACCELEROMETERS = (("accelerometer_top", 18), ("accelerometer_bottom", 18))
 
 
 def _state(real: str, fields) -> np.dtype:
-    return np.dtype([("message_id", "<u8"), *((name, real, (n,)) for name, n in fields), ("motion_generator_mode", "u1"),
-                     ("controller_mode", "u1"), ("errors", "u1", (41,)), ("reflex_reason", "u1", (41,)),
-                     ("robot_mode", "u1"), ("control_command_success_rate", real)])
+    return np.dtype(
+        [
+            ("message_id", "<u8"),
+            *((name, real, (n,)) for name, n in fields),
+            ("motion_generator_mode", "u1"),
+            ("controller_mode", "u1"),
+            ("errors", "u1", (41,)),
+            ("reflex_reason", "u1", (41,)),
+            ("robot_mode", "u1"),
+            ("control_command_success_rate", real),
+        ]
+    )
 
 
-_COMMAND = [("message_id", "<u8"), ("q_c", "<f8", (7,)), ("dq_c", "<f8", (7,)), ("O_T_EE_c", "<f8", (16,)),
-            ("O_dP_EE_c", "<f8", (6,)), ("elbow_c", "<f8", (2,)), ("valid_elbow", "u1"),
-            ("motion_generation_finished", "u1"), ("tau_J_d", "<f8", (7,))]
+_COMMAND = [
+    ("message_id", "<u8"),
+    ("q_c", "<f8", (7,)),
+    ("dq_c", "<f8", (7,)),
+    ("O_T_EE_c", "<f8", (16,)),
+    ("O_dP_EE_c", "<f8", (6,)),
+    ("elbow_c", "<f8", (2,)),
+    ("valid_elbow", "u1"),
+    ("motion_generation_finished", "u1"),
+    ("tau_J_d", "<f8", (7,)),
+]
 
 
 @dataclass(frozen=True)
@@ -133,19 +216,59 @@ class MoveRequest:
 
 
 PROTOCOLS = {
-    10: Protocol(10, ("Connect", "Move", "StopMove", "SetCollisionBehavior", "SetJointImpedance", "SetCartesianImpedance",
-                      "SetGuidingMode", "SetEEToK", "SetNEToEE", "SetLoad", "AutomaticErrorRecovery", "GetRobotModel"),
-                 _state("<f4", _STATE + _ACCELEROMETERS), np.dtype([*_COMMAND, ("torque_command_finished", "u1")])),
-    5: Protocol(5, ("Connect", "Move", "StopMove", "GetCartesianLimit", "SetCollisionBehavior", "SetJointImpedance",
-                    "SetCartesianImpedance", "SetGuidingMode", "SetEEToK", "SetNEToEE", "SetLoad", "SetFilters",
-                    "AutomaticErrorRecovery", "LoadModelLibrary"),
-                _state("<f8", _STATE), np.dtype(_COMMAND)),
+    10: Protocol(
+        10,
+        (
+            "Connect",
+            "Move",
+            "StopMove",
+            "SetCollisionBehavior",
+            "SetJointImpedance",
+            "SetCartesianImpedance",
+            "SetGuidingMode",
+            "SetEEToK",
+            "SetNEToEE",
+            "SetLoad",
+            "AutomaticErrorRecovery",
+            "GetRobotModel",
+        ),
+        _state("<f4", _STATE + _ACCELEROMETERS),
+        np.dtype([*_COMMAND, ("torque_command_finished", "u1")]),
+    ),
+    5: Protocol(
+        5,
+        (
+            "Connect",
+            "Move",
+            "StopMove",
+            "GetCartesianLimit",
+            "SetCollisionBehavior",
+            "SetJointImpedance",
+            "SetCartesianImpedance",
+            "SetGuidingMode",
+            "SetEEToK",
+            "SetNEToEE",
+            "SetLoad",
+            "SetFilters",
+            "AutomaticErrorRecovery",
+            "LoadModelLibrary",
+        ),
+        _state("<f8", _STATE),
+        np.dtype(_COMMAND),
+    ),
 }
 
 _SETTERS = {
-    "SetCollisionBehavior": (("tau_lower_acceleration", 7), ("tau_upper_acceleration", 7), ("tau_lower_nominal", 7),
-                             ("tau_upper_nominal", 7), ("force_lower_acceleration", 6), ("force_upper_acceleration", 6),
-                             ("force_lower_nominal", 6), ("force_upper_nominal", 6)),
+    "SetCollisionBehavior": (
+        ("tau_lower_acceleration", 7),
+        ("tau_upper_acceleration", 7),
+        ("tau_lower_nominal", 7),
+        ("tau_upper_nominal", 7),
+        ("force_lower_acceleration", 6),
+        ("force_upper_acceleration", 6),
+        ("force_lower_nominal", 6),
+        ("force_upper_nominal", 6),
+    ),
     "SetJointImpedance": (("joint_stiffness", 7),),
     "SetCartesianImpedance": (("cartesian_stiffness", 6),),
     "SetGuidingMode": None,

@@ -48,6 +48,8 @@ class WatchedArm:
                 if report.poll():
                     raise RobotFault(Event.NETWORK, report.recv()[1])
             except EOFError as error:
-                raise RobotFault(Event.NETWORK, "the process with the arm's or the gripper's client has ended") from error
+                raise RobotFault(
+                    Event.NETWORK, "the process with the arm's or the gripper's client has ended"
+                ) from error
         values = self.state.read()
-        return RobotState(float(values[0]), values[1:1 + self.joints], values[1 + self.joints:], "guiding")
+        return RobotState(float(values[0]), values[1 : 1 + self.joints], values[1 + self.joints :], "guiding")

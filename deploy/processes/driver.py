@@ -50,7 +50,9 @@ class Driver:
         if after is not before:
             self.links.tell(("state", after.value, self.now.why, event.name))
         for reaction in reactions:
-            if self.now.state is after:  # else the reaction before met a fault, and what follows from that has been done
+            if (
+                self.now.state is after
+            ):  # else the reaction before met a fault, and what follows from that has been done
                 self._carry_out(reaction)
 
     def _carry_out(self, reaction: Reaction) -> None:
@@ -127,8 +129,14 @@ class Driver:
 
     def run(self) -> machine.Situation:
         """Until STOP or FAULT."""
-        slices = {State.INIT: self.idle, State.PREFLIGHT: self._preflight, State.HOME: self._home, State.ARMED: self._armed,
-                  State.RUN: self._period, State.HOLD: self._period}
+        slices = {
+            State.INIT: self.idle,
+            State.PREFLIGHT: self._preflight,
+            State.HOME: self._home,
+            State.ARMED: self._armed,
+            State.RUN: self._period,
+            State.HOLD: self._period,
+        }
         while True:
             if self.now.state in slices:
                 slices[self.now.state]()
@@ -205,7 +213,9 @@ class Driver:
             for points in np.array_split(way, max(1, len(way) // 100)):
                 if not self._stream(points, State.HOME):
                     return
-            if not self._stream(np.tile(self.plan.home_rad, (1000, 1)), State.HOME):  # comes to rest, and the hand opens
+            if not self._stream(
+                np.tile(self.plan.home_rad, (1000, 1)), State.HOME
+            ):  # comes to rest, and the hand opens
                 return
         self.event(Event.AT_HOME)
 
@@ -288,9 +298,27 @@ class Driver:
         self._send(command, due_s)
         self._after_motion(command)
         latency_s = float("nan") if answer is None else start_s - answer.captured_s
-        self.links.tell(("period", Period(
-            self.episode, self.index, -1 if answer is None else answer.index, start_s, state.value, command.applied, q, q_d,
-            self.hand.observe().width_m, command.limited, self.late, lag_s, latency_s, self.success)))
+        self.links.tell(
+            (
+                "period",
+                Period(
+                    self.episode,
+                    self.index,
+                    -1 if answer is None else answer.index,
+                    start_s,
+                    state.value,
+                    command.applied,
+                    q,
+                    q_d,
+                    self.hand.observe().width_m,
+                    command.limited,
+                    self.late,
+                    lag_s,
+                    latency_s,
+                    self.success,
+                ),
+            )
+        )
         self.index, self.late = self.index + 1, 0
         if self.now.state in machine.RUNNING:
             self._after_period()

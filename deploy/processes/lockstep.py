@@ -102,16 +102,36 @@ def started(arm: str, clock: str, shift: str | None = None):
 
 
 def _spawn(arm: str, clock: str, ip: str, shift: str | None) -> subprocess.Popen:
-    command = [sys.executable, "-m", "deploy.emulator", "--ip", ip, "--protocol", str(PROTOCOL[arm]), "--clock", clock,
-               "--parent-pid", str(os.getpid()), *(["--shift", shift] if shift else [])]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, start_new_session=True,
-                            cwd=Path(__file__).resolve().parents[2])
+    command = [
+        sys.executable,
+        "-m",
+        "deploy.emulator",
+        "--ip",
+        ip,
+        "--protocol",
+        str(PROTOCOL[arm]),
+        "--clock",
+        clock,
+        "--parent-pid",
+        str(os.getpid()),
+        *(["--shift", shift] if shift else []),
+    ]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+        cwd=Path(__file__).resolve().parents[2],
+    )
 
 
 def _ready(process: subprocess.Popen, ip: str) -> tuple[str, tuple[str, int]]:
     readable, _, _ = select.select([process.stdout], [], [], START_S)
     line = process.stdout.readline() if readable else ""
     if not line:
-        raise UserError(f"The emulator did not start at {ip} (exit code {process.poll()}); its message is above. Try "
-                        f"`python -m deploy.emulator --ip {ip}` by itself.")
+        raise UserError(
+            f"The emulator did not start at {ip} (exit code {process.poll()}); its message is above. Try "
+            f"`python -m deploy.emulator --ip {ip}` by itself."
+        )
     return ip, (ip, json.loads(line)["console_port"])

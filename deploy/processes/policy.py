@@ -112,8 +112,9 @@ class FolderPolicy(Blind):
         return LookAnswer(found.verdict, found.said)
 
     def act(self, obs: dict, episode: int, index: int):
-        return self.policy.act({key: value[None] for key, value in obs.items()}
-                               | {"slot": np.array([0]), "step": np.array([index])})[0]
+        return self.policy.act(
+            {key: value[None] for key, value in obs.items()} | {"slot": np.array([0]), "step": np.array([index])}
+        )[0]
 
 
 class ScriptedPolicy(Blind):
@@ -131,8 +132,9 @@ class ScriptedPolicy(Blind):
         return self.expert.label(self.world)
 
 
-def policy_main(make: Callable, scale: Scale, frames: FrameSlot, history: History, requests: Connection,
-                report: Connection, stopped) -> None:
+def policy_main(
+    make: Callable, scale: Scale, frames: FrameSlot, history: History, requests: Connection, report: Connection, stopped
+) -> None:
     """Answers requests until `stopped` or the other end closes. `make()` gives an object with `act(obs, episode, index)` and
     `look_at(frames)`.
     To `report` goes ("ready", seconds of the slower warm-up inferences), or ("refused", why) for a policy that can't be loaded

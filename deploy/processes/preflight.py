@@ -26,10 +26,20 @@ def found(driver, state: RobotState) -> list[tuple[str, bool, str]]:
     """`checks` of all that `driver` (deploy/processes/driver.py) holds, with the arm at `state`."""
     driver.ask_camera()
     age_s = frame_age_s(driver.links.frames, driver.clock, driver.asked_reads)
-    if driver.plan.look_frames and driver.look is None and age_s is not None:  # once: after a recovery the arm stands anywhere
+    if (
+        driver.plan.look_frames and driver.look is None and age_s is not None
+    ):  # once: after a recovery the arm stands anywhere
         ask_for_look(driver)
-    return checks(driver.robot.features, state, driver.plan, driver.gate.envelope, age_s, driver.hand.observe().width_m,
-                  None if driver.clock.lockstep else driver.answer_s, driver.look)
+    return checks(
+        driver.robot.features,
+        state,
+        driver.plan,
+        driver.gate.envelope,
+        age_s,
+        driver.hand.observe().width_m,
+        None if driver.clock.lockstep else driver.answer_s,
+        driver.look,
+    )
 
 
 def ask_for_look(driver) -> None:
@@ -44,7 +54,9 @@ def ask_for_look(driver) -> None:
     while driver.look is None and driver.now.state is State.PREFLIGHT:
         driver.idle()
         if time.monotonic() > end:
-            driver.event(Event.POLICY_DIED, f"the policy did not say within {LOOK_S:g} s whether it knows what the camera sees")
+            driver.event(
+                Event.POLICY_DIED, f"the policy did not say within {LOOK_S:g} s whether it knows what the camera sees"
+            )
 
 
 def newest_frames(driver, count: int) -> list[np.ndarray]:
@@ -65,8 +77,16 @@ def newest_frames(driver, count: int) -> list[np.ndarray]:
     return frames
 
 
-def checks(robot: Features, state: RobotState, plan: Plan, envelope: safety.Envelope, frame_age_s: float | None,
-           width_m: float, answer_s: float | None, look: LookAnswer | None = None) -> list[tuple[str, bool, str]]:
+def checks(
+    robot: Features,
+    state: RobotState,
+    plan: Plan,
+    envelope: safety.Envelope,
+    frame_age_s: float | None,
+    width_m: float,
+    answer_s: float | None,
+    look: LookAnswer | None = None,
+) -> list[tuple[str, bool, str]]:
     """`frame_age_s`: of the newest frame, None where there is none; `answer_s`: what the policy takes for an action, None
     where time stands still meanwhile; `look`: its word on the newest frames, None where it wasn't asked."""
     low, high = plan.limits.q_min_rad, plan.limits.q_max_rad
@@ -76,8 +96,11 @@ def checks(robot: Features, state: RobotState, plan: Plan, envelope: safety.Enve
         ("robot", state.mode in ("idle", "move") and not errors, f"{robot.client}, mode {state.mode}{errors}"),
         ("joints", room > 0, f"{room:.2f} rad from the nearest limit"),
         ("way home", *way_home(state.q_rad, plan, envelope)),
-        ("camera", frame_age_s is not None and frame_age_s < plan.rules.camera_hold_s,
-         "no frame" if frame_age_s is None else f"newest frame {1000 * frame_age_s:.0f} ms old"),
+        (
+            "camera",
+            frame_age_s is not None and frame_age_s < plan.rules.camera_hold_s,
+            "no frame" if frame_age_s is None else f"newest frame {1000 * frame_age_s:.0f} ms old",
+        ),
         ("policy", *_pace(answer_s, plan)),
         ("gripper", True, f"{1000 * width_m:.0f} mm open"),
         *([("look", *_known(look, plan))] if look else []),
@@ -112,7 +135,10 @@ def _pace(answer_s: float | None, plan: Plan) -> tuple[bool, str]:
         return True, "time stands still while it answers"
     said = f"{1e3 * answer_s:.0f} ms an action, for periods of {1e3 * plan.period_s:.0f} ms"
     if answer_s > plan.rules.policy_hold_s:
-        return False, f"{said}: the arm would hold and stop; use a faster computer or a smaller encoder, end other programs"
+        return (
+            False,
+            f"{said}: the arm would hold and stop; use a faster computer or a smaller encoder, end other programs",
+        )
     return True, said
 
 

@@ -85,8 +85,15 @@ def gate_of(spec: RobotSpec) -> Gate:
     """The gate with the tighter of the scene's limits (what the policy was trained with) and the arm's."""
     limits = safety.tighter(spec.robot.limits, spec.limits)
     envelope = safety.Envelope.of(spec.robot, spec.workspace)
-    return Gate(spec.robot, limits, envelope, period_s=spec.plan.period_s, max_step_rad=spec.max_step_rad,
-                max_lead_rad=spec.max_lead_rad, speed=spec.speed)
+    return Gate(
+        spec.robot,
+        limits,
+        envelope,
+        period_s=spec.plan.period_s,
+        max_step_rad=spec.max_step_rad,
+        max_lead_rad=spec.max_lead_rad,
+        speed=spec.speed,
+    )
 
 
 def _clock_and_scene(spec: RobotSpec, robot):

@@ -14,8 +14,10 @@ from deploy.robots.libfranka import FORCE_N, OPEN_M, SPEED_M_S, LibfrankaGripper
 from deploy.robots.registry import client
 from envs.robots import ROBOTS
 
-INSTALL = ("Install it with `pip install franky-control==2.0.0` (Linux, x86-64; builds for other robot server versions: its "
-           "README).")
+INSTALL = (
+    "Install it with `pip install franky-control==2.0.0` (Linux, x86-64; builds for other robot server versions: its "
+    "README)."
+)
 
 
 class FrankyRobot:
@@ -34,8 +36,10 @@ class FrankyRobot:
         except Exception as error:  # libfranka's exceptions have no common base in Python
             raise RobotFault(Event.NETWORK, f"no connection to {self.address.ip}: {error}") from error
         robot = ROBOTS["franka"]
-        self._gains = dict(stiffness=np.array(robot.impedance_k_nm_rad, np.float64),
-                           damping=np.array(robot.impedance_d_nms_rad, np.float64))
+        self._gains = dict(
+            stiffness=np.array(robot.impedance_k_nm_rad, np.float64),
+            damping=np.array(robot.impedance_d_nms_rad, np.float64),
+        )
 
     @property
     def moving(self) -> bool:

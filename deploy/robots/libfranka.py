@@ -28,7 +28,9 @@ def thresholds(options: dict) -> tuple[list[float], ...]:
     except ValueError:
         value = -1.0
     if not 1 <= value <= 100:
-        raise UserError(f"--option collision={text}: expected a number from 1 to 100 (N·m and N), {COLLISION:g} by default.")
+        raise UserError(
+            f"--option collision={text}: expected a number from 1 to 100 (N·m and N), {COLLISION:g} by default."
+        )
     return [value] * 7, [value] * 7, [value] * 6, [value] * 6
 
 
@@ -37,16 +39,25 @@ def check_options(options: dict) -> None:
     if wrong := sorted(set(options) - {"collision", "realtime"}):
         raise UserError(f"--option {wrong[0]}: does not exist. What exists: collision, realtime.")
     if options.get("realtime", "ignore") not in ("enforce", "ignore"):
-        raise UserError(f"--option realtime={options['realtime']}: expected enforce (the client refuses a kernel that is not a "
-                        "real-time one) or ignore, the default.")
+        raise UserError(
+            f"--option realtime={options['realtime']}: expected enforce (the client refuses a kernel that is not a "
+            "real-time one) or ignore, the default."
+        )
     thresholds(options)
 
 
 def robot_state(s: Any, errors: tuple[str, ...], collision: tuple[list[float], ...]) -> RobotState:
     """A client's state, with the names of its `errors`; `collision` are its `thresholds`."""
     mode = MODES.get(s.robot_mode.name.removeprefix("k"), "other")
-    return RobotState(s.time.to_sec(), np.array(s.q), np.array(s.dq), mode, errors, float(s.control_command_success_rate),
-                      contact(s.tau_ext_hat_filtered, s.O_F_ext_hat_K, collision))
+    return RobotState(
+        s.time.to_sec(),
+        np.array(s.q),
+        np.array(s.dq),
+        mode,
+        errors,
+        float(s.control_command_success_rate),
+        contact(s.tau_ext_hat_filtered, s.O_F_ext_hat_K, collision),
+    )
 
 
 def contact(tau_ext_nm, wrench, collision: tuple[list[float], ...]) -> Contact:
@@ -71,7 +82,9 @@ class LibfrankaGripper:
         try:
             self._gripper = self._library.Gripper(self.address.ip)
         except Exception as error:  # libfranka's exceptions have no common base in Python
-            raise RobotFault(Event.GRIPPER_FAILED, f"no connection to the gripper at {self.address.ip}: {error}") from error
+            raise RobotFault(
+                Event.GRIPPER_FAILED, f"no connection to the gripper at {self.address.ip}: {error}"
+            ) from error
 
     def observe(self) -> GripperState:
         try:

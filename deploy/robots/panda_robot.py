@@ -13,8 +13,10 @@ from deploy.robots.libfranka import LibfrankaGripper, robot_state, set_flags, th
 from deploy.robots.registry import client
 from envs.robots import ROBOTS
 
-INSTALL = ("Install it with `pip install panda-python==1.1.1` (it needs numpy 2 or newer; 1.0.0 aborts the interpreter in "
-           "motions).")
+INSTALL = (
+    "Install it with `pip install panda-python==1.1.1` (it needs numpy 2 or newer; 1.0.0 aborts the interpreter in "
+    "motions)."
+)
 
 
 class PandaRobot:
@@ -30,12 +32,17 @@ class PandaRobot:
         enforce = self.address.options.get("realtime") == "enforce"
         self._thresholds = thresholds(self.address.options)
         try:
-            self._panda = self._client.Panda(self.address.ip, realtime_config=config.kEnforce if enforce else config.kIgnore)
+            self._panda = self._client.Panda(
+                self.address.ip, realtime_config=config.kEnforce if enforce else config.kIgnore
+            )
         except Exception as error:  # libfranka's exceptions have no common base in Python
             raise RobotFault(Event.NETWORK, f"no connection to {self.address.ip}: {error}") from error
         robot = ROBOTS["franka"]
-        self._gains = dict(stiffness=np.array(robot.impedance_k_nm_rad, np.float64),
-                           damping=np.array(robot.impedance_d_nms_rad, np.float64), filter_coeff=1.0)
+        self._gains = dict(
+            stiffness=np.array(robot.impedance_k_nm_rad, np.float64),
+            damping=np.array(robot.impedance_d_nms_rad, np.float64),
+            filter_coeff=1.0,
+        )
 
     @property
     def moving(self) -> bool:

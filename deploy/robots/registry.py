@@ -15,10 +15,16 @@ OURS = {
     "sim": "deploy.robots.sim_robot",
 }
 SPEAKS = {
-    "franky": ({"fr3"}, "franky-control's wheel speaks server version 10, which is the FR3's; franky builds for a Panda are "
-                        "made by robot server version, see its README"),
+    "franky": (
+        {"fr3"},
+        "franky-control's wheel speaks server version 10, which is the FR3's; franky builds for a Panda are "
+        "made by robot server version, see its README",
+    ),
     "pylibfranka": ({"fr3"}, "pylibfranka's wheel speaks server version 10, which is the FR3's"),
-    "panda_py": ({"panda"}, "panda-python's wheel on PyPI is built with libfranka 0.9.2, which speaks to the Panda only"),
+    "panda_py": (
+        {"panda"},
+        "panda-python's wheel on PyPI is built with libfranka 0.9.2, which speaks to the Panda only",
+    ),
     "ros": ({"fr3", "panda"}, ""),
     "sim": ({"fr3", "panda"}, ""),
 }
@@ -37,7 +43,9 @@ def check(backend: str, arm: str) -> None:
     arms, reason = SPEAKS.get(backend, ({arm}, ""))
     if arm not in arms:
         fit = [name for name, (there, _) in SPEAKS.items() if arm in there]
-        raise UserError(f"--backend {backend} can't drive --robot {arm}: {reason}. For {arm} there are: {', '.join(fit)}.")
+        raise UserError(
+            f"--backend {backend} can't drive --robot {arm}: {reason}. For {arm} there are: {', '.join(fit)}."
+        )
 
 
 def check_options(backend: str, options: dict) -> None:

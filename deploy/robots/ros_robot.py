@@ -20,8 +20,10 @@ from deploy.robots.libfranka import FORCE_N, OPEN_M, SPEED_M_S, contact, thresho
 from deploy.robots.registry import client
 from toto_robot.errors import UserError
 
-INSTALL = ("Source the workspace that has franka_ros; rospy, actionlib and the common messages are also packages of Debian "
-           "(python3-rospy, python3-actionlib). --robot-ip is the machine of the ROS master.")
+INSTALL = (
+    "Source the workspace that has franka_ros; rospy, actionlib and the common messages are also packages of Debian "
+    "(python3-rospy, python3-actionlib). --robot-ip is the machine of the ROS master."
+)
 DEFAULTS = {
     "states": "/franka_state_controller/franka_states",
     "command": "/joint_group_position_controller/command",
@@ -83,14 +85,18 @@ class RosNode:
         with self._changed:
             fresh = lambda: self._newest is not None and time.monotonic() - self._came_s < SILENT_S
             if not self._changed.wait_for(fresh, 4 * SILENT_S):
-                raise RobotFault(self.event, f"nothing on {self._topic} from the ROS master at {self.uri} for {4 * SILENT_S} s")
+                raise RobotFault(
+                    self.event, f"nothing on {self._topic} from the ROS master at {self.uri} for {4 * SILENT_S} s"
+                )
             return self._newest
 
     def action(self, name: str, kind):
         """A client of the action `name`; RobotFault where nobody serves it."""
         found = self.actionlib.SimpleActionClient(name, kind)
         if not found.wait_for_server(self.rospy.Duration(ACTION_S)):
-            raise RobotFault(self.event, f"nobody serves the action {name} at {self.uri}: start franka_ros, or give --option")
+            raise RobotFault(
+                self.event, f"nobody serves the action {name} at {self.uri}: start franka_ros, or give --option"
+            )
         return found
 
     def close(self) -> None:
@@ -116,13 +122,22 @@ class RosRobot:
     def observe(self) -> RobotState:
         m = self.node.newest()
         errors = tuple(name for name in m.current_errors.__slots__ if getattr(m.current_errors, name))
-        return RobotState(m.time, np.array(m.q), np.array(m.dq), MODES[m.robot_mode], errors, m.control_command_success_rate,
-                          contact(m.tau_ext_hat_filtered, m.O_F_ext_hat_K, thresholds(self.node.options)))
+        return RobotState(
+            m.time,
+            np.array(m.q),
+            np.array(m.dq),
+            MODES[m.robot_mode],
+            errors,
+            m.control_command_success_rate,
+            contact(m.tau_ext_hat_filtered, m.O_F_ext_hat_K, thresholds(self.node.options)),
+        )
 
     def start(self) -> None:
         if self._command.get_num_connections() == 0:
-            raise RobotFault(Event.NETWORK, f"nobody listens to {self.node.options['command']}: load the controller, or give "
-                             "--option command=...")
+            raise RobotFault(
+                Event.NETWORK,
+                f"nobody listens to {self.node.options['command']}: load the controller, or give --option command=...",
+            )
         self._q_d, self._dq_d = self.observe().q_rad, np.zeros(7)
         self._sent_s, self._stopping, self.moving = time.monotonic(), False, True
 
@@ -141,7 +156,9 @@ class RosRobot:
         if state.mode in ("reflex", "user_stopped"):
             self.moving = False
             said = ", ".join(f'"{error}"' for error in state.errors)
-            raise stopped_by_itself("user stop" if state.mode == "user_stopped" else f"reflex: {said or 'motion aborted'}")
+            raise stopped_by_itself(
+                "user stop" if state.mode == "user_stopped" else f"reflex: {said or 'motion aborted'}"
+            )
         if self._stopping:
             passed_s = time.monotonic() - self._sent_s
             reach = self._brake_rad_s2 * passed_s
@@ -154,9 +171,13 @@ class RosRobot:
         self._stopping = True
 
     def recover(self) -> None:
-        state = self._recovery.send_goal_and_wait(self._messages.ErrorRecoveryGoal(), self.node.rospy.Duration(RECOVERY_S))
+        state = self._recovery.send_goal_and_wait(
+            self._messages.ErrorRecoveryGoal(), self.node.rospy.Duration(RECOVERY_S)
+        )
         if state != self.node.actionlib.GoalStatus.SUCCEEDED:
-            raise RobotFault(Event.REFLEX, f"the arm refused its automatic error recovery ({self._recovery.get_goal_status_text()})")
+            raise RobotFault(
+                Event.REFLEX, f"the arm refused its automatic error recovery ({self._recovery.get_goal_status_text()})"
+            )
 
     def disconnect(self) -> None:
         self.moving = False

@@ -39,7 +39,7 @@ class SimRobot:
         self.seed = seed
         self.env.reset(seed=seed)
         self.law.reset()
-        self.q_d_rad = self.env.data.qpos[:self.arms].copy()
+        self.q_d_rad = self.env.data.qpos[: self.arms].copy()
         self._publish()
 
     def time_s(self) -> float:
@@ -47,12 +47,17 @@ class SimRobot:
 
     def observe(self) -> RobotState:
         data = self.env.data
-        return RobotState(self.time_s(), data.qpos[:self.arms].copy(), data.qvel[:self.arms].copy(),
-                          "move" if self.moving else "idle", success_rate=1.0)
+        return RobotState(
+            self.time_s(),
+            data.qpos[: self.arms].copy(),
+            data.qvel[: self.arms].copy(),
+            "move" if self.moving else "idle",
+            success_rate=1.0,
+        )
 
     def start(self) -> None:
         self.law.reset()
-        self.q_d_rad = self.env.data.qpos[:self.arms].copy()
+        self.q_d_rad = self.env.data.qpos[: self.arms].copy()
         self.moving = True
 
     def act(self, q_d_rad: np.ndarray) -> np.ndarray:
@@ -72,8 +77,9 @@ class SimRobot:
 
     def _step(self) -> None:
         data, arms = self.env.data, self.arms
-        data.ctrl[:arms] = self.law.torque(self.q_d_rad, data.qpos[:arms], data.qvel[:arms],
-                                           data.qfrc_bias[:arms] - data.qfrc_gravcomp[:arms])
+        data.ctrl[:arms] = self.law.torque(
+            self.q_d_rad, data.qpos[:arms], data.qvel[:arms], data.qfrc_bias[:arms] - data.qfrc_gravcomp[:arms]
+        )
         data.ctrl[arms:] = self.env.protocol.gripper.advance(1 / SERVO_DT_S)
         mujoco.mj_step(self.env.model, data)
         self.time_ms += 1
@@ -84,7 +90,7 @@ class SimRobot:
 
     def stop(self) -> None:
         """A simulated arm holds where it is told to: here."""
-        self.q_d_rad = self.env.data.qpos[:self.arms].copy()
+        self.q_d_rad = self.env.data.qpos[: self.arms].copy()
         self.moving = False
 
     def recover(self) -> None:
@@ -110,7 +116,7 @@ class SimGripper:
         pass
 
     def observe(self) -> GripperState:
-        fingers = self.robot.env.data.qpos[self.robot.arms:self.robot.env.dof]
+        fingers = self.robot.env.data.qpos[self.robot.arms : self.robot.env.dof]
         return GripperState(float(fingers.sum()), False)
 
     def command(self, close: bool) -> None:

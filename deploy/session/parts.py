@@ -52,8 +52,10 @@ def scene_of(env_name: str):
     env = envs.make(env_name, render=False)
     if env.protocol.name != "deployment":
         fit = ", ".join(n for n in envs.names() if envs.make(n, render=False).protocol.name == "deployment")
-        raise UserError(f"The policy was trained in {env_name}, whose protocol {env.protocol.name!r} is not what an arm is "
-                        f"driven with. Train one in: {fit}.")
+        raise UserError(
+            f"The policy was trained in {env_name}, whose protocol {env.protocol.name!r} is not what an arm is "
+            f"driven with. Train one in: {fit}."
+        )
     return env
 
 
@@ -74,8 +76,13 @@ def interface(s: Settings, env) -> Interface:
         camera = replace(drawn, name=config.name, width=config.size, height=config.size)
     else:
         lens = config.intrinsics and config.intrinsics.cropped(config.crop, config.size)
-        camera = CameraSpec(name=config.name, width=config.size, height=config.size, crop=CROP_WORDS[config.crop],
-                            fovy_deg=lens.fovy_deg if lens else None)
+        camera = CameraSpec(
+            name=config.name,
+            width=config.size,
+            height=config.size,
+            crop=CROP_WORDS[config.crop],
+            fovy_deg=lens.fovy_deg if lens else None,
+        )
     if s.hand_eye:
         camera = replace(camera, mount_parent=env.robot.hand_body, **_mount(s.hand_eye))
     return replace(env.interface, robot=ROBOTS[s.robot], cameras=(camera,), state_of="")
@@ -106,10 +113,20 @@ def make(s: Settings, env, context, fit: Fit = Fit()) -> Parts:
     else:
         make_policy = functools.partial(FolderPolicy, s.policy, s.device, fit)
     return Parts(
-        env.name, env.robot, 1 / env.control_hz, env.horizon, protocol.max_step_rad, protocol.max_lead_rad,
-        Scale(env.robot.scale_low, env.robot.scale_high, len(env.robot.finger_joints)), (config.size, config.size, 3),
-        make_policy, functools.partial(_make_camera, config, env.name, physics if s.simulated else None, s.shift), options,
-        vars(config.intrinsics.cropped(config.crop, config.size)) if config.intrinsics else {}, interface(s, env))
+        env.name,
+        env.robot,
+        1 / env.control_hz,
+        env.horizon,
+        protocol.max_step_rad,
+        protocol.max_lead_rad,
+        Scale(env.robot.scale_low, env.robot.scale_high, len(env.robot.finger_joints)),
+        (config.size, config.size, 3),
+        make_policy,
+        functools.partial(_make_camera, config, env.name, physics if s.simulated else None, s.shift),
+        options,
+        vars(config.intrinsics.cropped(config.crop, config.size)) if config.intrinsics else {},
+        interface(s, env),
+    )
 
 
 def camera_config(s: Settings, env, about: About | None = None) -> CameraConfig:
@@ -119,8 +136,10 @@ def camera_config(s: Settings, env, about: About | None = None) -> CameraConfig:
         return config
     wanted = about.spec.cameras[0]
     if wanted.width != wanted.height:
-        raise UserError(f"--convert crop: the policy's pictures have {wanted.width}×{wanted.height} pixels, and a camera here gives square "
-                        "ones.")
+        raise UserError(
+            f"--convert crop: the policy's pictures have {wanted.width}×{wanted.height} pixels, and a camera here gives square "
+            "ones."
+        )
     crop = next(crop for crop, word in CROP_WORDS.items() if word == wanted.crop)
     return replace(config, size=wanted.width, crop=config.crop if config.kind == "mujoco" else crop)
 

@@ -19,7 +19,7 @@ class SharedPhysics:
         """Brings `env` (a RobotEnv of the same scene) to the state of now; its time in seconds of the run's clock."""
         values = self.block.read()
         nq = env.model.nq
-        return _set(env, values[0], values[2:2 + nq], values[2 + nq:])
+        return _set(env, values[0], values[2 : 2 + nq], values[2 + nq :])
 
     def seed(self) -> int:
         """Of the last reset."""

@@ -42,18 +42,35 @@ class Recorder:
         data = {key: np.stack([row[key] for row in columns]) for key in columns[0]}
         data["timestamp_s"] = data["captured_s"] - data["captured_s"][0]
         data["success"][-1] = data["reward"][-1] = success  # where a person judges, the rows don't know
-        self.writer.append(data, {"seed": seed, "success": success, "index": self.writer.episodes,
-                                  "missed": sum(p.asked < 0 for p in mine), "late": sum(p.late for p in mine)})
+        self.writer.append(
+            data,
+            {
+                "seed": seed,
+                "success": success,
+                "index": self.writer.episodes,
+                "missed": sum(p.asked < 0 for p in mine),
+                "late": sum(p.late for p in mine),
+            },
+        )
 
     @staticmethod
     def _row(p: Period, answer: Answer, rgb: np.ndarray, proprio: np.ndarray) -> dict:
         return {
-            "action": np.asarray(answer.action, np.float32), "action_applied": p.applied.astype(np.float32),
-            "proprio": proprio, "rgb_wrist": rgb, "success": np.bool_(p.success), "reward": np.float32(p.success),
-            "captured_s": np.float64(answer.captured_s), "asked_s": np.float64(answer.asked_s),
-            "applied_s": np.float64(p.start_s), "inference_s": np.float64(answer.inference_s),
-            "q_rad": p.q_rad, "q_command_rad": p.q_d_rad, "width_m": np.float64(p.width_m),
-            "frame": np.int64(answer.sequence), "state": np.int64(STATES.index(p.state)),
+            "action": np.asarray(answer.action, np.float32),
+            "action_applied": p.applied.astype(np.float32),
+            "proprio": proprio,
+            "rgb_wrist": rgb,
+            "success": np.bool_(p.success),
+            "reward": np.float32(p.success),
+            "captured_s": np.float64(answer.captured_s),
+            "asked_s": np.float64(answer.asked_s),
+            "applied_s": np.float64(p.start_s),
+            "inference_s": np.float64(answer.inference_s),
+            "q_rad": p.q_rad,
+            "q_command_rad": p.q_d_rad,
+            "width_m": np.float64(p.width_m),
+            "frame": np.int64(answer.sequence),
+            "state": np.int64(STATES.index(p.state)),
         }
 
     def close(self) -> None:
@@ -65,17 +82,26 @@ def attributes(env, camera: dict, notes: dict, interface: Interface | None = Non
     numbers mean where its camera is not the scene's."""
     joints = (*env.robot.arm_joints, *env.robot.finger_joints)
     return schema.attributes(
-        env=env.name, robot=env.robot.name, control_hz=env.control_hz, cameras={"wrist": camera},
+        env=env.name,
+        robot=env.robot.name,
+        control_hz=env.control_hz,
+        cameras={"wrist": camera},
         proprio_names=[f"q_{j}" for j in joints] + [f"dq_{j}" for j in joints],
         proprio_units="q: 2 (q - low) / (high - low) - 1 of the joint's range (rad; fingers m); dq: 0.1 x rad/s (fingers m/s)",
-        action=dict(names=list(env.action_names), low=-1.0, high=1.0,
-                    meaning=" ".join((type(env.protocol).__doc__ or "").split())),
+        action=dict(
+            names=list(env.action_names),
+            low=-1.0,
+            high=1.0,
+            meaning=" ".join((type(env.protocol).__doc__ or "").split()),
+        ),
         interface=schema.plain(interface or env.interface),
-        notes={**notes, "states": STATES, "keys": " ".join(EXTRA.split())})
+        notes={**notes, "states": STATES, "keys": " ".join(EXTRA.split())},
+    )
 
 
 def revision() -> str:
     """The git commit that runs, with a + where files differ from it; "unknown" outside a checkout."""
+
     def ask(*words: str) -> str:
         return subprocess.run(["git", *words], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
 

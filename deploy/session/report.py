@@ -20,15 +20,24 @@ class Timings:
     def summary(self) -> dict[str, dict[str, float]]:
         """{name: {p50_ms, p99_ms, max_ms, n}}."""
         ms = lambda seconds: round(1e3 * float(seconds), 2)
-        return {name: {"p50_ms": ms(np.percentile(v, 50)), "p99_ms": ms(np.percentile(v, 99)), "max_ms": ms(max(v)), "n": len(v)}
-                for name, v in self.values.items()}
+        return {
+            name: {
+                "p50_ms": ms(np.percentile(v, 50)),
+                "p99_ms": ms(np.percentile(v, 99)),
+                "max_ms": ms(max(v)),
+                "n": len(v),
+            }
+            for name, v in self.values.items()
+        }
 
     def table(self) -> Table:
         table = Table(title="timing, milliseconds", title_justify="left")
         for name in ("", "p50", "p99", "max", "n"):
             table.add_column(name, justify="left" if not name else "right")
         for name, row in self.summary().items():
-            table.add_row(name.replace("_", " "), *(f"{row[k]:.1f}" for k in ("p50_ms", "p99_ms", "max_ms")), str(row["n"]))
+            table.add_row(
+                name.replace("_", " "), *(f"{row[k]:.1f}" for k in ("p50_ms", "p99_ms", "max_ms")), str(row["n"])
+            )
         return table
 
 
@@ -56,9 +65,11 @@ def periods_line(counts: Counts, period_s: float) -> str:
     """How well the rate was kept, and what was done to the policy's actions."""
     if not counts.periods:
         return "no control period was run"
-    return (f"{1 / period_s:g} Hz: {counts.missed} of {counts.periods} control periods ({100 * counts.missed_share():.1f} %) "
-            f"without an action in time, {counts.late} actions dropped as too late, {counts.limited} limited, "
-            f"{counts.refused} refused; {counts.holds} holds, {counts.recoveries} recoveries")
+    return (
+        f"{1 / period_s:g} Hz: {counts.missed} of {counts.periods} control periods ({100 * counts.missed_share():.1f} %) "
+        f"without an action in time, {counts.late} actions dropped as too late, {counts.limited} limited, "
+        f"{counts.refused} refused; {counts.holds} holds, {counts.recoveries} recoveries"
+    )
 
 
 def outcome_line(number: int, seed: int, steps: int, success: bool) -> str:
@@ -71,6 +82,12 @@ def status_line(state: str, episode: int, episodes: int, period, hz: float, coun
     parts = [f"[bold]{state.upper():<9}[/bold]", f"episode {max(episode, 0) + 1}/{episodes}"]
     if period is not None:
         error = float(np.abs(period.q_d_rad - period.q_rad).max())
-        parts += [f"step {period.index}", f"{hz:4.1f} Hz", f"inference {1e3 * inference_s:.0f} ms",
-                  f"behind {1e3 * error:.0f} mrad", f"missed {counts.missed}", f"limited {counts.limited}"]
+        parts += [
+            f"step {period.index}",
+            f"{hz:4.1f} Hz",
+            f"inference {1e3 * inference_s:.0f} ms",
+            f"behind {1e3 * error:.0f} mrad",
+            f"missed {counts.missed}",
+            f"limited {counts.limited}",
+        ]
     return "  ".join(parts)

@@ -99,7 +99,9 @@ def _policy(name: str) -> About | None:
 
     about = inspect(name)
     if about.needs == "privileged":
-        raise UserError(f"The policy {name} reads the simulator's privileged state, which no camera gives. Train one on pixels.")
+        raise UserError(
+            f"The policy {name} reads the simulator's privileged state, which no camera gives. Train one on pixels."
+        )
     return about
 
 
@@ -150,10 +152,13 @@ def _what(s: Settings) -> str:
     if s.simulated:
         return "No robot: the Gymnasium scene, stepped by this program (--backend sim)."
     if s.emulated:
-        return (f"The robot is EMULATED: a {s.robot} in MuJoCo at {s.robot_ip}, {s.clock} clock, driven through the real "
-                f"client {s.backend}. No arm moves.")
-    return f"REAL ROBOT: {s.robot} at {s.robot_ip} through {s.backend}" + (", dry run: no motion is sent." if s.dry_run else
-                                                                           ". Keep the user stop in your hand.")
+        return (
+            f"The robot is EMULATED: a {s.robot} in MuJoCo at {s.robot_ip}, {s.clock} clock, driven through the real "
+            f"client {s.backend}. No arm moves."
+        )
+    return f"REAL ROBOT: {s.robot} at {s.robot_ip} through {s.backend}" + (
+        ", dry run: no motion is sent." if s.dry_run else ". Keep the user stop in your hand."
+    )
 
 
 def _recorder(s: Settings, env, made: parts.Parts, about: About | None) -> recording.Recorder | None:
@@ -161,10 +166,23 @@ def _recorder(s: Settings, env, made: parts.Parts, about: About | None) -> recor
         s.record = None
         return None
     s.record = s.record or f"data/deployments/{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    notes = dict(source="deploy", policy=s.policy, policy_sha256=about.sha256 if about else s.policy, git=recording.revision(), robot=s.robot,
-                 backend=s.backend, robot_ip=s.robot_ip, emulated=s.emulated, clock=s.clock, speed_scale=s.speed_scale,
-                 home_speed=s.home_speed, camera=s.camera_file or s.camera, dry_run=s.dry_run, shift=s.shift,
-                 workspace=[*s.workspace.low_m, *s.workspace.high_m])
+    notes = dict(
+        source="deploy",
+        policy=s.policy,
+        policy_sha256=about.sha256 if about else s.policy,
+        git=recording.revision(),
+        robot=s.robot,
+        backend=s.backend,
+        robot_ip=s.robot_ip,
+        emulated=s.emulated,
+        clock=s.clock,
+        speed_scale=s.speed_scale,
+        home_speed=s.home_speed,
+        camera=s.camera_file or s.camera,
+        dry_run=s.dry_run,
+        shift=s.shift,
+        workspace=[*s.workspace.low_m, *s.workspace.high_m],
+    )
     return recording.Recorder(s.record, recording.attributes(env, made.camera, notes, made.interface))
 
 
@@ -180,6 +198,10 @@ def _print(session: Session, result: dict) -> None:
     if result["episodes"]:
         console.print(summary_line(result["successes"], result["episodes"]), highlight=False)
     if session.s.emulated and not session.s.simulated:
-        console.print("The robot was emulated: this says how the stack works, not how an arm would do.", highlight=False)
+        console.print(
+            "The robot was emulated: this says how the stack works, not how an arm would do.", highlight=False
+        )
     if session.ending.code:
-        console.print(f"ended with {session.ending.name.lower()} ({session.ending.code}): {session.why}", highlight=False)
+        console.print(
+            f"ended with {session.ending.name.lower()} ({session.ending.code}): {session.why}", highlight=False
+        )

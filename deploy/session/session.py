@@ -40,7 +40,9 @@ START_S = 120
 class Session:
     """`parts` says how to make what the policy's and the camera's processes need (deploy/session/parts.py)."""
 
-    def __init__(self, settings: Settings, parts, seeds: list[int], panel: Panel, recorder: recording.Recorder | None = None):
+    def __init__(
+        self, settings: Settings, parts, seeds: list[int], panel: Panel, recorder: recording.Recorder | None = None
+    ):
         self.s, self.parts, self.seeds, self.panel, self.recorder = settings, parts, seeds, panel, recorder
         self.context = multiprocessing.get_context("spawn")
         self.timings, self.counts = Timings(), Counts()
@@ -82,8 +84,13 @@ class Session:
         if not self.s.simulated:
             width, (hand_here, hand_there) = Block(c, 2), c.Pipe()
             hand = width, hand_here
-            self._spawn("gripper", gripper_main, functools.partial(_make_gripper, self.s.backend, self._address()), width,
-                        hand_there)
+            self._spawn(
+                "gripper",
+                gripper_main,
+                functools.partial(_make_gripper, self.s.backend, self._address()),
+                width,
+                hand_there,
+            )
         ready = {name: self._ready(name) for name in list(self.children)}
         self.panel.say(f"camera: {ready['camera']}")
         self.panel.say(f"policy: {self.s.policy}, {1e3 * ready['policy']:.0f} ms an action")
@@ -121,11 +128,31 @@ class Session:
 
     def _spec(self) -> RobotSpec:
         s, parts = self.s, self.parts
-        plan = Plan(self.seeds, round(parts.horizon / s.speed_scale), parts.period_s, np.array(parts.robot.q_home_rad),
-                    LIMITS[s.robot], s.home_speed, dry=s.dry_run, rules=s.rules,
-                    look_frames=0 if s.policy == "scripted" else LOOK_FRAMES, yes_look=s.yes_look)
-        return RobotSpec(s.backend, self._address(), s.clock == "lockstep", s.console, parts.robot, LIMITS[s.robot],
-                         s.speed_scale, s.workspace, parts.max_step_rad, parts.max_lead_rad, plan)
+        plan = Plan(
+            self.seeds,
+            round(parts.horizon / s.speed_scale),
+            parts.period_s,
+            np.array(parts.robot.q_home_rad),
+            LIMITS[s.robot],
+            s.home_speed,
+            dry=s.dry_run,
+            rules=s.rules,
+            look_frames=0 if s.policy == "scripted" else LOOK_FRAMES,
+            yes_look=s.yes_look,
+        )
+        return RobotSpec(
+            s.backend,
+            self._address(),
+            s.clock == "lockstep",
+            s.console,
+            parts.robot,
+            LIMITS[s.robot],
+            s.speed_scale,
+            s.workspace,
+            parts.max_step_rad,
+            parts.max_lead_rad,
+            plan,
+        )
 
     # ------------------------------------------------------------------------------------------ running
 
@@ -142,8 +169,11 @@ class Session:
             getattr(self, f"_on_{kind}")(*rest)
         self._watch_children()
         self._operator()
-        self.panel.show(status_line(self.state, len(self.outcomes), len(self.seeds), self.period, self.hz, self.counts,
-                                    self.inference_s))
+        self.panel.show(
+            status_line(
+                self.state, len(self.outcomes), len(self.seeds), self.period, self.hz, self.counts, self.inference_s
+            )
+        )
 
     @staticmethod
     def _has(connection) -> bool:
@@ -162,7 +192,9 @@ class Session:
             if name == "policy":
                 answer, rgb, proprio = said
                 self.inference_s = answer.inference_s
-                age_s = max(0.0, answer.asked_s - answer.captured_s)  # a policy that was busy takes a frame that came later
+                age_s = max(
+                    0.0, answer.asked_s - answer.captured_s
+                )  # a policy that was busy takes a frame that came later
                 self.timings.add(camera_age=age_s, inference=answer.inference_s)
                 if self.recorder is not None:
                     self.recorder.step(answer, rgb, proprio)
@@ -177,8 +209,13 @@ class Session:
         if self.ending is not None:
             return
         if not self.children["robot"].is_alive() and not self._has(self.robot):
-            self.ending, self.why = Ending.NETWORK, "the robot's process died; an arm stops by itself when its client is gone"
-            if self.period is not None and self.period.episode == len(self.outcomes):  # it was in the middle of this one
+            self.ending, self.why = (
+                Ending.NETWORK,
+                "the robot's process died; an arm stops by itself when its client is gone",
+            )
+            if self.period is not None and self.period.episode == len(
+                self.outcomes
+            ):  # it was in the middle of this one
                 self.ended = self.period.episode, self.period.index + 1
                 self._close(False)
         for name in ("policy", "camera", "gripper"):
@@ -296,11 +333,27 @@ class Session:
         episodes = [Episode(seed, success, steps, 0.0) for seed, steps, success in self.outcomes]
         empty = {"episodes": 0, "successes": 0, "success": None, "wilson95": None, "mean_steps": None}
         counts = asdict(self.counts) | {"missed_share": round(self.counts.missed_share(), 4)}
-        return {"env": self.parts.env_name, "policy": self.s.policy} | (summarise(episodes) if episodes else empty) | {
-            "ending": self.ending.name.lower(), "exit_code": self.ending.code, "why": self.why, "robot": self.s.robot,
-            "backend": self.s.backend, "emulated": self.s.emulated, "clock": self.s.clock, "speed_scale": self.s.speed_scale,
-            "dry_run": self.s.dry_run, "seeds": [seed for seed, _, _ in self.outcomes], "counts": counts,
-            "timing": self.timings.summary(), "record": self.s.record, "look": self.look, "shift": self.s.shift}
+        return (
+            {"env": self.parts.env_name, "policy": self.s.policy}
+            | (summarise(episodes) if episodes else empty)
+            | {
+                "ending": self.ending.name.lower(),
+                "exit_code": self.ending.code,
+                "why": self.why,
+                "robot": self.s.robot,
+                "backend": self.s.backend,
+                "emulated": self.s.emulated,
+                "clock": self.s.clock,
+                "speed_scale": self.s.speed_scale,
+                "dry_run": self.s.dry_run,
+                "seeds": [seed for seed, _, _ in self.outcomes],
+                "counts": counts,
+                "timing": self.timings.summary(),
+                "record": self.s.record,
+                "look": self.look,
+                "shift": self.s.shift,
+            }
+        )
 
 
 def _make_gripper(backend: str, address: Address):

@@ -77,8 +77,9 @@ def resolved(s: Settings, emulator_at) -> Settings:
     if found is not None:
         s.console, info = found
         if info["robot"] != s.robot:
-            raise UserError(f"The emulator at {s.robot_ip} is a {info['robot']}, not a {s.robot}: give --robot "
-                            f"{info['robot']}.")
+            raise UserError(
+                f"The emulator at {s.robot_ip} is a {info['robot']}, not a {s.robot}: give --robot {info['robot']}."
+            )
         if s.clock not in (None, info["clock"]):
             raise UserError(f"The emulator at {s.robot_ip} runs on the {info['clock']} clock, not {s.clock}.")
         s.clock = info["clock"]
@@ -108,27 +109,36 @@ def _is_loopback(ip: str) -> bool:
 
 def _check_operator(s: Settings) -> None:
     if s.yes and not s.emulated and not s.at_robot:
-        raise UserError(f"--yes skips the operator's confirmation, and {s.robot_ip} is not an emulated robot. Stand at the arm "
-                        "with the user stop in your hand and give --i-am-at-the-robot too, or leave out --yes.")
+        raise UserError(
+            f"--yes skips the operator's confirmation, and {s.robot_ip} is not an emulated robot. Stand at the arm "
+            "with the user stop in your hand and give --i-am-at-the-robot too, or leave out --yes."
+        )
     if s.policy == "scripted" and not s.emulated:
-        raise UserError("--policy scripted sees the simulator's true state, which a real robot doesn't have. Give a trained "
-                        "one.")
+        raise UserError(
+            "--policy scripted sees the simulator's true state, which a real robot doesn't have. Give a trained one."
+        )
 
 
 def _check_camera(s: Settings) -> None:
     kinds = cameras.names()
     if s.camera and s.camera_file:
-        raise UserError(f"--camera {s.camera} and --camera-file {s.camera_file}: give one of them; the file says which kind it is.")
+        raise UserError(
+            f"--camera {s.camera} and --camera-file {s.camera_file}: give one of them; the file says which kind it is."
+        )
     if not s.camera and not s.camera_file and not s.emulated:
         raise UserError(f"--camera is needed on a robot: one of {', '.join(c for c in kinds if c != 'mujoco')}.")
     kind = cameras.read_config(s.camera_file).kind if s.camera_file else s.camera or "mujoco"
     if kind not in kinds:
         raise UserError(f"--camera {kind!r} does not exist. What exists: {', '.join(kinds)}.")
     if kind == "video" and not s.camera_file:
-        raise UserError("--camera video needs the name of its file: give --camera-file with a YAML that says kind: video and "
-                        "device: FILE.")
+        raise UserError(
+            "--camera video needs the name of its file: give --camera-file with a YAML that says kind: video and "
+            "device: FILE."
+        )
     if kind == "mujoco" and not s.emulated:
-        raise UserError("--camera mujoco draws a simulated scene, and this robot is not simulated. Give realsense or opencv.")
+        raise UserError(
+            "--camera mujoco draws a simulated scene, and this robot is not simulated. Give realsense or opencv."
+        )
     s.camera = None if s.camera_file else kind
 
 
@@ -138,15 +148,21 @@ def _check_shift(s: Settings) -> None:
     if s.shift not in SHIFTS:
         raise UserError(f"--shift {s.shift!r} does not exist. What exists: {', '.join(SHIFTS)}.")
     if s.robot_ip:
-        raise UserError(f"--shift {s.shift} changes how a scene that this program simulates is drawn, and {s.robot_ip} is not that. "
-                        f"Leave out one of them; an emulator of yours takes it itself: python -m deploy.emulator --shift {s.shift}.")
+        raise UserError(
+            f"--shift {s.shift} changes how a scene that this program simulates is drawn, and {s.robot_ip} is not that. "
+            f"Leave out one of them; an emulator of yours takes it itself: python -m deploy.emulator --shift {s.shift}."
+        )
     if s.camera != "mujoco":
-        raise UserError(f"--shift {s.shift} changes what the simulated camera draws, and the camera is {s.camera or s.camera_file}: "
-                        "leave out one of them.")
+        raise UserError(
+            f"--shift {s.shift} changes what the simulated camera draws, and the camera is {s.camera or s.camera_file}: "
+            "leave out one of them."
+        )
 
 
 def check_rate(hz: float | None, policy_hz: float, policy: str) -> None:
     """UserError for a control rate other than the policy's own: its increments are meant for one period of that length."""
     if hz is not None and hz != policy_hz:
-        raise UserError(f"--hz {hz:g}: the policy {policy} was trained at {policy_hz:g} Hz and its increments are for periods "
-                        f"of that length. Leave out --hz, or slow the arm down with --speed-scale.")
+        raise UserError(
+            f"--hz {hz:g}: the policy {policy} was trained at {policy_hz:g} Hz and its increments are for periods "
+            f"of that length. Leave out --hz, or slow the arm down with --speed-scale."
+        )

@@ -27,8 +27,10 @@ def record(keys: ArmKeys, env_name: str, out: str, episodes: int, resume: bool, 
     """Guide until the set at `out` holds `episodes`. What the door prints. `source`: where keys come from, by default the
     terminal. UserError for what can't be; ArmEnded and CameraLost where arm or camera fail."""
     if keys.backend == "sim" or keys.clock == "lockstep":
-        raise UserError("source=guide needs an arm that a person (or the emulator's console) can move in real time: leave out "
-                        "backend=sim and clock=lockstep.")
+        raise UserError(
+            "source=guide needs an arm that a person (or the emulator's console) can move in real time: leave out "
+            "backend=sim and clock=lockstep."
+        )
     env = on_arm.scene_of(env_name)
     say = lambda text: print(text, file=sys.stderr)
     asked = keys.settings("hand guiding")
@@ -36,28 +38,48 @@ def record(keys: ArmKeys, env_name: str, out: str, episodes: int, resume: bool, 
         s = stack.enter_context(on_arm.emulated(replace(asked, clock="realtime") if asked.console is None else asked))
         context = multiprocessing.get_context("spawn")
         made = parts.make(s, env, context)
-        robot, hand = _clients(stack, context, s.backend, Address(s.robot_ip, s.robot, made.options), len(env.robot.arm_joints))
+        robot, hand = _clients(
+            stack, context, s.backend, Address(s.robot_ip, s.robot, made.options), len(env.robot.arm_joints)
+        )
         camera = made.make_camera()
         camera.open()
         stack.callback(camera.close)
-        notes = dict(source="guide", robot=s.robot, backend=s.backend, robot_ip=s.robot_ip, emulated=s.emulated,
-                     git=recording.revision(), camera=s.camera_file or s.camera)
+        notes = dict(
+            source="guide",
+            robot=s.robot,
+            backend=s.backend,
+            robot_ip=s.robot_ip,
+            emulated=s.emulated,
+            git=recording.revision(),
+            camera=s.camera_file or s.camera,
+        )
         attributes = recording.attributes(env, made.camera, notes)
         source = source or Keyboard()
         stack.callback(source.close)
-        say(f"The robot is EMULATED at {s.robot_ip}; its console's request `guide` plays the person." if s.emulated else
-            f"REAL ROBOT at {s.robot_ip}. Nothing here moves it; you do.")
+        say(
+            f"The robot is EMULATED at {s.robot_ip}; its console's request `guide` plays the person."
+            if s.emulated
+            else f"REAL ROBOT at {s.robot_ip}. Nothing here moves it; you do."
+        )
         with DemoWriter(out, attributes, resume=resume) as writer:
             before = writer.episodes
             keep = lambda data: writer.append(data, {"success": True, "index": writer.episodes})
             try:
-                tried = Guide(robot, hand, camera, source, made.scale, made.max_step_rad, made.period_s, keep, say
-                              ).run(episodes - before)
+                tried = Guide(robot, hand, camera, source, made.scale, made.max_step_rad, made.period_s, keep, say).run(
+                    episodes - before
+                )
             except RobotFault as fault:
                 raise ArmEnded(Ending.NETWORK, f"{fault}; {writer.episodes - before} episodes were kept") from fault
     there = DemoSet(out)
-    return {"out": out, "episodes": there.episodes, "successes": there.episodes, "steps": there.steps,
-            "recorded": there.episodes - before, "attempts": tried, "emulated": s.emulated}
+    return {
+        "out": out,
+        "episodes": there.episodes,
+        "successes": there.episodes,
+        "steps": there.steps,
+        "recorded": there.episodes - before,
+        "attempts": tried,
+        "emulated": s.emulated,
+    }
 
 
 def _clients(stack: contextlib.ExitStack, context, backend: str, address: Address, joints: int):
@@ -65,8 +87,10 @@ def _clients(stack: contextlib.ExitStack, context, backend: str, address: Addres
     arm_state, hand_state = Block(context, 1 + 2 * joints), Block(context, 2)
     orders_here, orders_there = context.Pipe()
     arm, hand = (functools.partial(_make, backend, what, address) for what in ("make", "make_gripper"))
-    reports = (_start(stack, context, "arm", watch_main, arm, arm_state),
-               _start(stack, context, "gripper", gripper_main, hand, hand_state, orders_there))
+    reports = (
+        _start(stack, context, "arm", watch_main, arm, arm_state),
+        _start(stack, context, "gripper", gripper_main, hand, hand_state, orders_there),
+    )
     return WatchedArm(arm_state, reports, joints), RemoteGripper(hand_state, orders_here)
 
 

@@ -17,8 +17,10 @@ from deploy.robots.base import Gripper, Robot
 
 READ_S = 1.0
 """How long a frame may take."""
-HELP = ("Enter: start, and at the end keep   Backspace: discard   space: close and open the hand   Esc: quit\n"
-        "A foot switch that types one of these keys will do.")
+HELP = (
+    "Enter: start, and at the end keep   Backspace: discard   space: close and open the hand   Esc: quit\n"
+    "A foot switch that types one of these keys will do."
+)
 
 
 @dataclass
@@ -108,8 +110,14 @@ class Guide:
             frame, state, width_m = self.camera.read(READ_S), self.robot.observe(), self.hand.observe().width_m
             rate = 0.0 if before is None else (width_m - before) / self.period_s
             before = width_m
-            tape.add(q_rad=state.q_rad, width_m=np.float64(width_m), open=np.float64(1 if opened else -1), rgb_wrist=frame.rgb,
-                     captured_s=np.float64(frame.captured_s), frame=np.int64(frame.sequence),
-                     proprio=self.scale.proprio(state.q_rad, state.dq_rad_s, width_m, rate))
+            tape.add(
+                q_rad=state.q_rad,
+                width_m=np.float64(width_m),
+                open=np.float64(1 if opened else -1),
+                rgb_wrist=frame.rgb,
+                captured_s=np.float64(frame.captured_s),
+                frame=np.int64(frame.sequence),
+                proprio=self.scale.proprio(state.q_rad, state.dq_rad_s, width_m, rate),
+            )
             due = max(due + self.period_s, self.clock() - self.period_s)  # never hurry to catch up
             self.sleep(max(0.0, due - self.clock()))

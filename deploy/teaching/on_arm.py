@@ -41,9 +41,19 @@ class ArmKeys:
     def settings(self, what: str, **more) -> Settings:
         """Checked, with every default filled in. UserError for what can't be."""
         file = self.camera if self.camera and self.camera.endswith((".yaml", ".yml")) else None
-        asked = Settings(policy=what, robot_ip=self.robot_ip, robot=self.robot or "fr3", backend=self.backend,
-                         camera=None if file else self.camera, camera_file=file, clock=self.clock,
-                         speed_scale=self.speed_scale, yes=self.yes, at_robot=self.i_am_at_the_robot, **more)
+        asked = Settings(
+            policy=what,
+            robot_ip=self.robot_ip,
+            robot=self.robot or "fr3",
+            backend=self.backend,
+            camera=None if file else self.camera,
+            camera_file=file,
+            clock=self.clock,
+            speed_scale=self.speed_scale,
+            yes=self.yes,
+            at_robot=self.i_am_at_the_robot,
+            **more,
+        )
         return resolved(asked, run.emulator_at)
 
 
@@ -65,8 +75,18 @@ def emulated(s: Settings) -> Iterator[Settings]:
         yield s
 
 
-def session(s: Settings, env, make_policy: Callable, seeds: list[int], panel: Panel, *, periods: int,
-            home_rad: np.ndarray | None = None, recorder=None, kind: type[Session] = Session) -> Session:
+def session(
+    s: Settings,
+    env,
+    make_policy: Callable,
+    seeds: list[int],
+    panel: Panel,
+    *,
+    periods: int,
+    home_rad: np.ndarray | None = None,
+    recorder=None,
+    kind: type[Session] = Session,
+) -> Session:
     """A session whose policy process runs `make_policy()`, for `periods` control periods an episode at full speed, from
     `home_rad` (J,) where it is given."""
     made = kind(s, None, seeds, panel, recorder)
@@ -80,5 +100,7 @@ def scene_of(name: str):
     try:
         return parts.scene_of(name)
     except UserError as error:
-        raise UserError(f"An arm can't be driven as env={name} is: its control protocol is a simulation's. Give "
-                        f"env={parts.SCRIPTED_ENV}.") from error
+        raise UserError(
+            f"An arm can't be driven as env={name} is: its control protocol is a simulation's. Give "
+            f"env={parts.SCRIPTED_ENV}."
+        ) from error

@@ -68,14 +68,20 @@ def replay(path: str, episodes, keys: ArmKeys) -> tuple[list[dict], Ending, str]
     demos = DemoSet(path)
     missing = [key for key in ("proprio", "action") if key not in demos.keys]
     if missing or not demos.attrs.get("env"):
-        raise DemoError(f"{path} can't be replayed on an arm: it needs proprio, action and the attribute env, and has "
-                        f"{', '.join(demos.keys)}")
+        raise DemoError(
+            f"{path} can't be replayed on an arm: it needs proprio, action and the attribute env, and has "
+            f"{', '.join(demos.keys)}"
+        )
     env = on_arm.scene_of(demos.attrs["env"])
     if demos.attrs["control_hz"] != env.control_hz:
-        raise DemoError(f"{path} was recorded at {demos.attrs['control_hz']} Hz, and {env.name} runs at {env.control_hz:g}")
+        raise DemoError(
+            f"{path} was recorded at {demos.attrs['control_hz']} Hz, and {env.name} runs at {env.control_hz:g}"
+        )
     rows, ending, why = [], Ending.DONE, ""
     with on_arm.emulated(keys.settings(f"replay of {path}")) as s, Panel() as panel:
-        panel.say("The robot is EMULATED." if s.emulated else f"REAL ROBOT at {s.robot_ip}. Keep the user stop in your hand.")
+        panel.say(
+            "The robot is EMULATED." if s.emulated else f"REAL ROBOT at {s.robot_ip}. Keep the user stop in your hand."
+        )
         for i in episodes:
             row, ending, why = _one(demos, int(i), env, s, panel)
             rows.append(row)

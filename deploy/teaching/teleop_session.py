@@ -55,7 +55,9 @@ class TeleopSession(Session):
         self.source, self.wanted, self.kept, self.tried, self.open_episode = source, episodes, 0, 0, False
         self.command = Block(self.context, 7)
         self.command.write([0] * 6 + [1])
-        self.parts = replace(self.parts, make_policy=functools.partial(Driven, self.parts.env_name, self.command, speed_m_s))
+        self.parts = replace(
+            self.parts, make_policy=functools.partial(Driven, self.parts.env_name, self.command, speed_m_s)
+        )
 
     def _operator(self) -> None:
         if self.panel.interrupts:
@@ -100,25 +102,54 @@ class TeleopSession(Session):
             self.panel.say("discarded")
 
 
-def record(keys: ArmKeys, source: Source, env_name: str, out: str, episodes: int, resume: bool, seed: int,
-           speed_m_s: float) -> tuple[dict, Ending, str]:
+def record(
+    keys: ArmKeys, source: Source, env_name: str, out: str, episodes: int, resume: bool, seed: int, speed_m_s: float
+) -> tuple[dict, Ending, str]:
     """Drive until the set at `out` holds `episodes`. What the door prints, and how the arm's run ended."""
     env = on_arm.scene_of(env_name)
     asked = keys.settings("teleoperation")
     if asked.emulated and keys.clock is None and asked.console is None:
         asked = replace(asked, clock="realtime")  # a person can't wait for standing time
     with on_arm.emulated(asked) as s, Panel() as panel:
-        panel.say(f"The robot is EMULATED.\n{source.help}" if s.emulated else f"REAL ROBOT at {s.robot_ip}.\n{source.help}")
-        notes = dict(source="teleoperation", robot=s.robot, backend=s.backend, robot_ip=s.robot_ip, emulated=s.emulated,
-                     git=recording.revision(), camera=s.camera_file or s.camera, speed_scale=s.speed_scale)
+        panel.say(
+            f"The robot is EMULATED.\n{source.help}" if s.emulated else f"REAL ROBOT at {s.robot_ip}.\n{source.help}"
+        )
+        notes = dict(
+            source="teleoperation",
+            robot=s.robot,
+            backend=s.backend,
+            robot_ip=s.robot_ip,
+            emulated=s.emulated,
+            git=recording.revision(),
+            camera=s.camera_file or s.camera,
+            speed_scale=s.speed_scale,
+        )
         there = DemoSet(out).episodes if resume and Path(out).exists() else 0
         attempts = range(there, there + 10 * episodes)
-        made = on_arm.session(s, env, None, [training_seed(seed, i) for i in attempts], panel, periods=10 * env.horizon,
-                              kind=TeleopSession)
+        made = on_arm.session(
+            s,
+            env,
+            None,
+            [training_seed(seed, i) for i in attempts],
+            panel,
+            periods=10 * env.horizon,
+            kind=TeleopSession,
+        )
         made.recorder = recording.Recorder(out, recording.attributes(env, made.parts.camera, notes))
         made.drive(source, episodes - there, speed_m_s)
         ending = made.run()
     demos = DemoSet(out)
-    return {"out": out, "episodes": demos.episodes, "successes": demos.episodes, "steps": demos.steps if demos.episodes else 0,
-            "recorded": demos.episodes - there, "attempts": made.tried, "emulated": s.emulated,
-            "ending": ending.name.lower()}, ending, made.why
+    return (
+        {
+            "out": out,
+            "episodes": demos.episodes,
+            "successes": demos.episodes,
+            "steps": demos.steps if demos.episodes else 0,
+            "recorded": demos.episodes - there,
+            "attempts": made.tried,
+            "emulated": s.emulated,
+            "ending": ending.name.lower(),
+        },
+        ending,
+        made.why,
+    )

@@ -34,7 +34,9 @@ def interface(name: str, backend: str = "mujoco", image_size: int = 128):
     check(name, backend)
     from envs.registry import make
 
-    return make(name, "robosuite" if backend == "robosuite" else "mujoco", render=False, image_size=image_size).interface
+    return make(
+        name, "robosuite" if backend == "robosuite" else "mujoco", render=False, image_size=image_size
+    ).interface
 
 
 def make_vec(name: str, num_envs: int, *, backend: str = "mujoco", python: str | None = None, **options):

@@ -24,7 +24,7 @@ import numpy as np
 PROTOCOL, VERSION = "toto-vector-env", 1
 MAGIC = b"TVEP"
 PREFIX = struct.Struct("<4sIQ")
-MAX_HEADER, MAX_PAYLOAD = 2 ** 20, 2 ** 30
+MAX_HEADER, MAX_PAYLOAD = 2**20, 2**30
 DTYPES = ("|u1", "|b1", "<i8", "<f4", "<f8")
 MAX_DIMENSIONS = 8
 
@@ -53,8 +53,10 @@ def pack(kind, fields=None, arrays=None):
     header = json.dumps(dict(fields or {}, type=kind, arrays=listed)).encode()
     payload = b"".join(parts)
     if len(header) > MAX_HEADER or len(payload) > MAX_PAYLOAD:
-        raise FrameError("a frame holds %d and %d bytes at most, got %d and %d"
-                         % (MAX_HEADER, MAX_PAYLOAD, len(header), len(payload)))
+        raise FrameError(
+            "a frame holds %d and %d bytes at most, got %d and %d"
+            % (MAX_HEADER, MAX_PAYLOAD, len(header), len(payload))
+        )
     return PREFIX.pack(MAGIC, len(header), len(payload)) + header + payload
 
 
@@ -91,10 +93,14 @@ def unpack(data):
 def _read(exactly):
     magic, header_size, payload_size = PREFIX.unpack(exactly(PREFIX.size, begun=False))
     if magic != MAGIC:
-        raise FrameError("expected a frame that begins with %r, got %r: something else writes to this socket" % (MAGIC, magic))
+        raise FrameError(
+            "expected a frame that begins with %r, got %r: something else writes to this socket" % (MAGIC, magic)
+        )
     if header_size > MAX_HEADER or payload_size > MAX_PAYLOAD:
-        raise FrameError("a frame holds %d and %d bytes at most, this one says %d and %d"
-                         % (MAX_HEADER, MAX_PAYLOAD, header_size, payload_size))
+        raise FrameError(
+            "a frame holds %d and %d bytes at most, this one says %d and %d"
+            % (MAX_HEADER, MAX_PAYLOAD, header_size, payload_size)
+        )
     kind, fields, listed = _header(bytes(exactly(header_size)), payload_size)
     payload, arrays, start = exactly(payload_size), {}, 0
     for name, dtype, shape in listed:
@@ -129,14 +135,26 @@ def _header(text, payload_size):
         header = json.loads(text.decode())
     except (ValueError, RecursionError) as error:
         raise FrameError("the header is no JSON: %s" % error) from error
-    if not isinstance(header, dict) or not isinstance(header.get("type"), str) or not isinstance(header.get("arrays"), list):
+    if (
+        not isinstance(header, dict)
+        or not isinstance(header.get("type"), str)
+        or not isinstance(header.get("arrays"), list)
+    ):
         raise FrameError('the header is no object with "type" and "arrays"')
     kind, listed, total = header.pop("type"), header.pop("arrays"), 0
     for item in listed:
-        if not (isinstance(item, list) and len(item) == 3 and isinstance(item[0], str) and item[1] in DTYPES
-                and isinstance(item[2], list) and len(item[2]) <= MAX_DIMENSIONS
-                and all(type(n) is int and 0 <= n <= MAX_PAYLOAD for n in item[2])):
-            raise FrameError("expected an array as [name, one of %s, shape], got %s" % (", ".join(DTYPES), str(item)[:200]))
+        if not (
+            isinstance(item, list)
+            and len(item) == 3
+            and isinstance(item[0], str)
+            and item[1] in DTYPES
+            and isinstance(item[2], list)
+            and len(item[2]) <= MAX_DIMENSIONS
+            and all(type(n) is int and 0 <= n <= MAX_PAYLOAD for n in item[2])
+        ):
+            raise FrameError(
+                "expected an array as [name, one of %s, shape], got %s" % (", ".join(DTYPES), str(item)[:200])
+            )
         total += _bytes(item[1], item[2])
     if len({item[0] for item in listed}) < len(listed):
         raise FrameError("two arrays of one name")
@@ -163,13 +181,18 @@ def serve(sock, make_world):
     try:
         kind, fields, _ = receive(sock)
         if kind != "hello" or fields.get("protocol") != PROTOCOL or fields.get("version") != VERSION:
-            raise Refused("this worker speaks %s version %d and expected hello, got %s %s version %s"
-                          % (PROTOCOL, VERSION, kind, fields.get("protocol"), fields.get("version")))
+            raise Refused(
+                "this worker speaks %s version %d and expected hello, got %s %s version %s"
+                % (PROTOCOL, VERSION, kind, fields.get("protocol"), fields.get("version"))
+            )
         world = make_world(fields)
         send(sock, "spec", dict(world.spec, protocol=PROTOCOL, version=VERSION))
         commands = {
-            "reset": lambda a: world.reset(a["seeds"], a["indices"]), "step": lambda a: world.step(a["actions"], a["active"]),
-            "get_state": lambda a: world.get_state(), "set_state": lambda a: world.set_state(a)}
+            "reset": lambda a: world.reset(a["seeds"], a["indices"]),
+            "step": lambda a: world.step(a["actions"], a["active"]),
+            "get_state": lambda a: world.get_state(),
+            "set_state": lambda a: world.set_state(a),
+        }
         while True:
             kind, _, arrays = receive(sock)
             if kind == "close":
@@ -182,8 +205,14 @@ def serve(sock, make_world):
     except Exception as error:
         mistake = isinstance(error, (Refused, FrameError))
         with contextlib.suppress(Closed):
-            send(sock, "error", {"kind": "mistake" if mistake else "bug",
-                                 "message": str(error) if mistake else traceback.format_exc()[-8000:]})
+            send(
+                sock,
+                "error",
+                {
+                    "kind": "mistake" if mistake else "bug",
+                    "message": str(error) if mistake else traceback.format_exc()[-8000:],
+                },
+            )
     finally:
         if world is not None:
             world.close()

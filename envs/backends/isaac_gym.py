@@ -22,20 +22,40 @@ class IsaacVectorEnv(RemoteVectorEnv):
     gives the actions (N, A), as `policies.experts.LearnedExpert` does. Experts that ask MuJoCo can't.
     """
 
-    def __init__(self, name: str, num_envs: int, *, python: str | None = None, workers: int = 1, labeller=None,
-                 shift: str | None = None, appearance="nominal", snapshots: bool = False, views: tuple[str, ...] = (), **options):
+    def __init__(
+        self,
+        name: str,
+        num_envs: int,
+        *,
+        python: str | None = None,
+        workers: int = 1,
+        labeller=None,
+        shift: str | None = None,
+        appearance="nominal",
+        snapshots: bool = False,
+        views: tuple[str, ...] = (),
+        **options,
+    ):
         """`python`: the interpreter of the environment that has Isaac Gym. `workers` is taken and not used."""
-        refused = {"shift": shift, "appearance": appearance if appearance != "nominal" else None, "snapshots": snapshots or None,
-                   "views": views or None}
+        refused = {
+            "shift": shift,
+            "appearance": appearance if appearance != "nominal" else None,
+            "snapshots": snapshots or None,
+            "views": views or None,
+        }
         given = [f"{key}={value!r}" for key, value in refused.items() if value is not None]
         if given:
             raise EnvError(f"backend=isaacgym has its own look and one camera; leave out {', '.join(given)}")
         if labeller is not None and not hasattr(labeller, "act"):
-            raise EnvError("backend=isaacgym has no scripted expert: those see a MuJoCo state. Give expert=RUN, a run of train_expert "
-                           f"in env={name} (backend=mujoco or isaacgym), or take backend=mujoco_warp")
+            raise EnvError(
+                "backend=isaacgym has no scripted expert: those see a MuJoCo state. Give expert=RUN, a run of train_expert "
+                f"in env={name} (backend=mujoco or isaacgym), or take backend=mujoco_warp"
+            )
         if not python:
-            raise EnvError("backend=isaacgym needs env.python=PATH: the interpreter of an environment (Python 3.6 to 3.8) in which "
-                           "NVIDIA's Isaac Gym Preview 4 is installed. Without one take backend=mujoco_warp")
+            raise EnvError(
+                "backend=isaacgym needs env.python=PATH: the interpreter of an environment (Python 3.6 to 3.8) in which "
+                "NVIDIA's Isaac Gym Preview 4 is installed. Without one take backend=mujoco_warp"
+            )
         if not shutil.which(os.path.expanduser(python)):
             raise EnvError(f"env.python={python!r} is no program that can be run")
         super().__init__([os.path.expanduser(python), "-u", str(WORKER)], name, num_envs, labeller=labeller, **options)

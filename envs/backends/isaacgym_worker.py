@@ -51,15 +51,23 @@ class FrankaPick:
 
     def __init__(self, fields, make_scene):
         if fields["name"] not in NAMES:
-            raise frames.Refused("env=%r does not exist with backend=isaacgym; there are: %s" % (fields["name"], ", ".join(NAMES)))
+            raise frames.Refused(
+                "env=%r does not exist with backend=isaacgym; there are: %s" % (fields["name"], ", ".join(NAMES))
+            )
         self.n, self.size = int(fields["num_envs"]), int(fields["image_size"])
         self.with_privileged, self.with_render = bool(fields["privileged"]), bool(fields["render"])
         self.scene = make_scene(fields)
         self.targets = np.tile(HOME, (self.n, 1))
         self.streak, self.steps = np.zeros(self.n, np.int64), np.zeros(self.n, np.int64)
         self.success = np.zeros(self.n, bool)
-        self.spec = {"action_dim": 9, "proprio_dim": 18, "privileged_dim": 34, "control_hz": CONTROL_HZ, "horizon": HORIZON,
-                     "action_names": ACTIONS}
+        self.spec = {
+            "action_dim": 9,
+            "proprio_dim": 18,
+            "privileged_dim": 34,
+            "control_hz": CONTROL_HZ,
+            "horizon": HORIZON,
+            "action_names": ACTIONS,
+        }
 
     def reset(self, seeds, indices):
         """Starts an episode in each slot of `indices` (k,), with seeds (k,)."""
@@ -84,8 +92,13 @@ class FrankaPick:
         self.success |= active & (self.streak >= SUCCESS_STEPS)
         failed = (z < TABLE_Z_M - 0.04) | (self.scene.force > 1.0)
         out = self.observe()
-        out.update(reward=np.where(active, self.reward(actions), 0.0), terminated=active & failed,
-                   truncated=active & (self.steps >= HORIZON) & ~failed, success=self.success.copy(), steps=self.steps.copy())
+        out.update(
+            reward=np.where(active, self.reward(actions), 0.0),
+            terminated=active & failed,
+            truncated=active & (self.steps >= HORIZON) & ~failed,
+            success=self.success.copy(),
+            steps=self.steps.copy(),
+        )
         return out
 
     def reward(self, actions):
@@ -93,8 +106,13 @@ class FrankaPick:
         cube = self.scene.cube[:, :3]
         distance = np.maximum(np.linalg.norm(self.scene.tips - cube[:, None], axis=2), 0.02)
         lifted, to_go = cube[:, 2] - (TABLE_Z_M + HALF_M) > 0.015, np.abs(GOAL_Z_M - cube[:, 2])
-        return (np.sum(0.08 / (0.04 + distance), axis=1) + 4 * 0.5 * lifted + 1.28 * lifted / (0.04 + to_go)
-                + 4 * 0.5 * (to_go <= 0.04) - 0.01 * np.sum(np.square(actions), axis=1))
+        return (
+            np.sum(0.08 / (0.04 + distance), axis=1)
+            + 4 * 0.5 * lifted
+            + 1.28 * lifted / (0.04 + to_go)
+            + 4 * 0.5 * (to_go <= 0.04)
+            - 0.01 * np.sum(np.square(actions), axis=1)
+        )
 
     def observe(self):
         cube, tips = self.scene.cube[:, :3], self.scene.tips
@@ -103,15 +121,25 @@ class FrankaPick:
             parts += [tips.reshape(self.n, 6), cube, (cube[:, None] - tips).reshape(self.n, 6), GOAL_Z_M - cube[:, 2:]]
         seen = np.clip(np.concatenate(parts, 1), -5, 5).astype("<f4")
         shape = (self.n, self.size, self.size, 3)
-        out = {"rgb": self.scene.pictures(self.size) if self.with_render else np.zeros(shape, np.uint8), "proprio": seen[:, :18]}
+        out = {
+            "rgb": self.scene.pictures(self.size) if self.with_render else np.zeros(shape, np.uint8),
+            "proprio": seen[:, :18],
+        }
         if self.with_privileged:
             out["privileged"] = seen
         return out
 
     def get_state(self):
         """Joints, cube, targets and counters; PhysX's contacts are not in it, so a motion goes on nearly, not exactly."""
-        return {"q": self.scene.q.astype("<f8"), "dq": self.scene.dq.astype("<f8"), "cube": self.scene.cube.astype("<f8"),
-                "targets": self.targets, "streak": self.streak, "steps": self.steps, "success": self.success}
+        return {
+            "q": self.scene.q.astype("<f8"),
+            "dq": self.scene.dq.astype("<f8"),
+            "cube": self.scene.cube.astype("<f8"),
+            "targets": self.targets,
+            "streak": self.streak,
+            "steps": self.steps,
+            "success": self.success,
+        }
 
     def set_state(self, state):
         self.targets, self.streak, self.steps = state["targets"].copy(), state["streak"].copy(), state["steps"].copy()
@@ -138,7 +166,8 @@ class IsaacScene:
             raise frames.Refused(
                 "Python %d.%d at %s has no Isaac Gym (%s): env.python= is the interpreter of an environment (Python 3.6 to 3.8) "
                 "in which NVIDIA's Isaac Gym Preview 4 is installed. backend=mujoco_warp simulates batches without it"
-                % (sys.version_info[0], sys.version_info[1], sys.executable, error)) from error
+                % (sys.version_info[0], sys.version_info[1], sys.executable, error)
+            ) from error
         import torch
 
         self.api, self.wrap, self.unwrap, self.torch = gymapi, gymtorch.wrap_tensor, gymtorch.unwrap_tensor, torch

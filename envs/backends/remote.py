@@ -21,8 +21,20 @@ class RemoteVectorEnv:
     see `IsaacVectorEnv`.
     """
 
-    def __init__(self, command: list[str], name: str, num_envs: int, *, hello: dict | None = None, image_size: int = 128,
-                 privileged: bool = False, render: bool = True, labeller=None, start_s: float = 600.0, timeout_s: float = 120.0):
+    def __init__(
+        self,
+        command: list[str],
+        name: str,
+        num_envs: int,
+        *,
+        hello: dict | None = None,
+        image_size: int = 128,
+        privileged: bool = False,
+        render: bool = True,
+        labeller=None,
+        start_s: float = 600.0,
+        timeout_s: float = 120.0,
+    ):
         if num_envs < 1:
             raise EnvError(f"num_envs must be at least 1, got {num_envs}")
         self.name, self.num_envs, self.shift, self.timeout_s, self._why = name, num_envs, None, timeout_s, None
@@ -34,11 +46,26 @@ class RemoteVectorEnv:
         try:
             with theirs:
                 self._process = subprocess.Popen(
-                    [*command, "--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-                    stdout=self._said, stderr=subprocess.STDOUT)
-            self.spec = self._ask("hello", dict(
-                hello or {}, protocol=frames.PROTOCOL, version=frames.VERSION, name=name, num_envs=num_envs,
-                image_size=image_size, privileged=privileged, render=render), timeout_s=start_s)[0]
+                    [*command, "--fd", str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._said,
+                    stderr=subprocess.STDOUT,
+                )
+            self.spec = self._ask(
+                "hello",
+                dict(
+                    hello or {},
+                    protocol=frames.PROTOCOL,
+                    version=frames.VERSION,
+                    name=name,
+                    num_envs=num_envs,
+                    image_size=image_size,
+                    privileged=privileged,
+                    render=render,
+                ),
+                timeout_s=start_s,
+            )[0]
             self._read_spec(privileged, image_size)
         except BaseException as error:
             self.close()
@@ -48,11 +75,17 @@ class RemoteVectorEnv:
 
     def _read_spec(self, privileged: bool, image_size: int) -> None:
         kinds = dict(action_dim=int, proprio_dim=int, privileged_dim=int, horizon=int, control_hz=(int, float))
-        wrong = [k for k, kind in kinds.items() if not isinstance(self.spec.get(k), kind) or not 0 <= self.spec[k] < 1e6]
+        wrong = [
+            k for k, kind in kinds.items() if not isinstance(self.spec.get(k), kind) or not 0 <= self.spec[k] < 1e6
+        ]
         if (self.spec.get("protocol"), self.spec.get("version")) != (frames.PROTOCOL, frames.VERSION) or wrong:
-            self._give_up(f"expected a spec of {frames.PROTOCOL} version {frames.VERSION} with numbers {', '.join(kinds)}; "
-                          f"got {str(self.spec)[:300]}")
-        self.action_dim, self.proprio_dim, self.horizon = (self.spec[k] for k in ("action_dim", "proprio_dim", "horizon"))
+            self._give_up(
+                f"expected a spec of {frames.PROTOCOL} version {frames.VERSION} with numbers {', '.join(kinds)}; "
+                f"got {str(self.spec)[:300]}"
+            )
+        self.action_dim, self.proprio_dim, self.horizon = (
+            self.spec[k] for k in ("action_dim", "proprio_dim", "horizon")
+        )
         self.privileged_dim = self.spec["privileged_dim"] if self._shows_privileged else 0
         self.control_hz = float(self.spec["control_hz"])
         n = self.num_envs
@@ -78,7 +111,9 @@ class RemoteVectorEnv:
         active = np.ones(self.num_envs, bool) if active is None else np.asarray(active, bool)
         if not np.isfinite(actions[active]).all():
             raise EnvError(f"{self.name} got an action with NaN or infinity")
-        arrays = self._ask("step", arrays={"actions": np.where(active[:, None], actions, 0).astype("<f4"), "active": active})[1]
+        arrays = self._ask(
+            "step", arrays={"actions": np.where(active[:, None], actions, 0).astype("<f4"), "active": active}
+        )[1]
         layout = self._observed | {key: (dtype, (self.num_envs,)) for key, dtype in ACTED.items()}
         out = self._checked(arrays, layout)
         reward, terminated, truncated, success, steps = (out.pop(key) for key in ACTED)
@@ -149,7 +184,9 @@ class RemoteVectorEnv:
             self._kill(str(fields.get("message")))
             raise EnvError(f"{self.name}: {fields.get('message')}")
         if answer != ("spec" if kind == "hello" else "done"):
-            self._give_up(str(fields.get("message")) if answer == "error" else f"it answered {kind} with {answer[:40]!r}")
+            self._give_up(
+                str(fields.get("message")) if answer == "error" else f"it answered {kind} with {answer[:40]!r}"
+            )
         return fields, arrays
 
     def _labelled(self, obs: dict) -> dict:
@@ -167,7 +204,9 @@ class RemoteVectorEnv:
 
     def _give_up(self, why: str):
         said = self._kill(why)
-        raise RuntimeError(f"the worker of {self.name} failed: {why}" + (f"\nThe end of what it printed:\n{said}" if said else ""))
+        raise RuntimeError(
+            f"the worker of {self.name} failed: {why}" + (f"\nThe end of what it printed:\n{said}" if said else "")
+        )
 
     def _kill(self, why: str) -> str:
         """Kills the worker, and returns the end of what it has printed."""

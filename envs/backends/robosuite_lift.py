@@ -27,8 +27,10 @@ def _robosuite():
     try:
         import robosuite
     except ImportError as error:
-        raise EnvError(f"backend=robosuite needs robosuite 1.5.2 ({error}): run `make robosuite`, which installs it without "
-                       "what it pins (it runs on mujoco < 3.10)") from error
+        raise EnvError(
+            f"backend=robosuite needs robosuite 1.5.2 ({error}): run `make robosuite`, which installs it without "
+            "what it pins (it runs on mujoco < 3.10)"
+        ) from error
     return robosuite
 
 
@@ -61,19 +63,46 @@ class RobosuiteLift(gym.Env):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
     action_names = ("d_x", "d_y", "d_z", "d_rx", "d_ry", "d_rz", "gripper")
-    privileged_names = ("q (dof)", "dq (dof)", "grip site (3)", "cube (3)", "cube rotation (6)", "grip site to cube (3)")
+    privileged_names = (
+        "q (dof)",
+        "dq (dof)",
+        "grip site (3)",
+        "cube (3)",
+        "cube rotation (6)",
+        "grip site to cube (3)",
+    )
 
-    def __init__(self, name: str, *, privileged: bool = False, render: bool = True, shift: str | None = None,
-                 appearance="nominal", image_size: int = 128, render_mode: str | None = None):
+    def __init__(
+        self,
+        name: str,
+        *,
+        privileged: bool = False,
+        render: bool = True,
+        shift: str | None = None,
+        appearance="nominal",
+        image_size: int = 128,
+        render_mode: str | None = None,
+    ):
         if shift is not None or appearance != "nominal":
-            raise EnvError(f"{name} has robosuite's look only; leave out shift= and appearance= (got {shift}, {appearance})")
+            raise EnvError(
+                f"{name} has robosuite's look only; leave out shift= and appearance= (got {shift}, {appearance})"
+            )
         if image_size % 8 or image_size < 8:
             raise EnvError(f"image_size must be a multiple of 8 (the tokenizer's patch), got {image_size}")
         if render_mode not in (None, "rgb_array"):
             raise EnvError(f"render_mode={render_mode!r} does not exist; there are: None, rgb_array")
         self.suite = _robosuite().make(
-            "Lift", robots=ROBOTS[name], has_renderer=False, has_offscreen_renderer=False, use_camera_obs=False,
-            reward_shaping=True, ignore_done=True, hard_reset=False, renderer="mujoco", seed=0)
+            "Lift",
+            robots=ROBOTS[name],
+            has_renderer=False,
+            has_offscreen_renderer=False,
+            use_camera_obs=False,
+            reward_shaping=True,
+            ignore_done=True,
+            hard_reset=False,
+            renderer="mujoco",
+            seed=0,
+        )
         self.name, self.image_size, self.render_mode = name, image_size, render_mode
         self.with_privileged, self.with_render, self.shift, self.appearance = privileged, render, None, "nominal"
         self.control_hz, self.horizon = float(self.suite.control_freq), 200
@@ -101,15 +130,24 @@ class RobosuiteLift(gym.Env):
         step = (0.05,) * 3 + (0.5,) * 3 + (1.0,)
         camera = self.model.camera(CAMERAS["wrist"])
         return Interface(
-            robot=self.robot.name, control_hz=self.control_hz, state_of=self.name,
-            action=ActionSpec(names=self.action_names, units=("m",) * 3 + ("rad",) * 3 + ("1",), low=tuple(-v for v in step), high=step,
-                              meanings=("cartesian_increment",) * 3 + ("rotation_increment",) * 3 + ("gripper_close",)),
+            robot=self.robot.name,
+            control_hz=self.control_hz,
+            state_of=self.name,
+            action=ActionSpec(
+                names=self.action_names,
+                units=("m",) * 3 + ("rad",) * 3 + ("1",),
+                low=tuple(-v for v in step),
+                high=step,
+                meanings=("cartesian_increment",) * 3 + ("rotation_increment",) * 3 + ("gripper_close",),
+            ),
             proprio=ProprioSpec(
                 names=tuple(f"q_{j}" for j in joints) + tuple(f"dq_{j}" for j in joints),
                 units=tuple(units) + tuple(f"{unit}/s" for unit in units),
                 offset=tuple(float(v) for v in self._low + self._span / 2) + (0.0,) * self.dof,
-                scale=tuple(float(v) for v in self._span / 2) + (10.0,) * self.dof),
-            cameras=(camera_of(self.model, CAMERAS["wrist"], "wrist", self.image_size, camera.pos, camera.quat),))
+                scale=tuple(float(v) for v in self._span / 2) + (10.0,) * self.dof,
+            ),
+            cameras=(camera_of(self.model, CAMERAS["wrist"], "wrist", self.image_size, camera.pos, camera.quat),),
+        )
 
     @property
     def tool(self) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +167,7 @@ class RobosuiteLift(gym.Env):
 
     def reset(self, *, seed: int | None = None, options=None):
         super().reset(seed=seed)
-        self._begin(int(self.np_random.integers(2 ** 63)))
+        self._begin(int(self.np_random.integers(2**63)))
         return self.observe(), {"success": False, "steps": 0}
 
     def _begin(self, episode: int) -> None:
@@ -142,8 +180,10 @@ class RobosuiteLift(gym.Env):
     def step(self, action):
         action = np.asarray(action, np.float64)
         if action.shape != self.action_space.shape:
-            raise EnvError(f"{self.name} takes actions of shape {self.action_space.shape} "
-                           f"({', '.join(self.action_names)}), got {action.shape}")
+            raise EnvError(
+                f"{self.name} takes actions of shape {self.action_space.shape} "
+                f"({', '.join(self.action_names)}), got {action.shape}"
+            )
         if not np.isfinite(action).all():
             raise EnvError(f"{self.name} got an action with NaN or infinity: {action}")
         reward = self._advance(np.clip(action, -1.0, 1.0))
@@ -159,8 +199,10 @@ class RobosuiteLift(gym.Env):
 
     def observe(self) -> dict[str, np.ndarray]:
         size = self.image_size
-        out = {"rgb": self.view("wrist", size, size) if self.with_render else np.zeros((size, size, 3), np.uint8),
-               "proprio": self.proprio()}
+        out = {
+            "rgb": self.view("wrist", size, size) if self.with_render else np.zeros((size, size, 3), np.uint8),
+            "proprio": self.proprio(),
+        }
         if self.with_privileged:
             out["privileged"] = self.privileged()
         return out
@@ -184,7 +226,9 @@ class RobosuiteLift(gym.Env):
         return canvas(self.model, width, height, _Plain).draw(self.model, self.data, CAMERAS.get(camera, camera))
 
     def snapshot(self):
-        raise EnvError(f"{self.name} has no snapshots: robosuite's controllers keep a state of their own. It has get_state")
+        raise EnvError(
+            f"{self.name} has no snapshots: robosuite's controllers keep a state of their own. It has get_state"
+        )
 
     def get_state(self) -> bytes:
         """The episode's number and its actions so far, and the generator of later resets."""

@@ -16,14 +16,17 @@ def _warp():
     """(warp, mujoco_warp), without their greetings on stdout."""
     try:
         import warp
+
         if hasattr(warp, "LOG_WARNING"):
             warp.config.log_level = warp.LOG_WARNING
         else:
             warp.config.quiet = True
         import mujoco_warp
     except ImportError as error:
-        raise EnvError(f"backend=mujoco_warp needs MuJoCo Warp ({error}): pip install -e '.[mujoco_warp]', or pip install "
-                       "mujoco-warp==3.9.0.1 warp-lang==1.14.0 (the versions that belong to mujoco 3.9)") from error
+        raise EnvError(
+            f"backend=mujoco_warp needs MuJoCo Warp ({error}): pip install -e '.[mujoco_warp]', or pip install "
+            "mujoco-warp==3.9.0.1 warp-lang==1.14.0 (the versions that belong to mujoco 3.9)"
+        ) from error
     return warp, mujoco_warp
 
 
@@ -37,9 +40,22 @@ class WarpVectorEnv:
     backend=mujoco to rounding until a contact decides otherwise. Slots are independent; inactive ones stand still.
     """
 
-    def __init__(self, name: str, num_envs: int, *, workers: int = 1, privileged: bool = False, render: bool = True,
-                 labeller=None, shift: str | None = None, appearance="nominal", image_size: int = 128,
-                 snapshots: bool = False, views: tuple[str, ...] = (), device: str | None = None):
+    def __init__(
+        self,
+        name: str,
+        num_envs: int,
+        *,
+        workers: int = 1,
+        privileged: bool = False,
+        render: bool = True,
+        labeller=None,
+        shift: str | None = None,
+        appearance="nominal",
+        image_size: int = 128,
+        snapshots: bool = False,
+        views: tuple[str, ...] = (),
+        device: str | None = None,
+    ):
         """`device`: one of warp's, as "cuda:0"; null for the first GPU, or else the CPU. `workers` is taken and not used."""
         from envs.registry import make
 
@@ -49,10 +65,15 @@ class WarpVectorEnv:
         if device is None:
             device = "cuda:0" if self._wp.is_cuda_available() else "cpu"
         if device == "cpu":
-            print("mujoco_warp: no CUDA device is used, so the batch runs on warp's CPU device, slower than backend=mujoco; "
-                  "compiling its kernels takes minutes the first time.", file=sys.stderr)
-        self.envs = [make(name, privileged=privileged, render=render, shift=shift, appearance=appearance, image_size=image_size)
-                     for _ in range(num_envs)]
+            print(
+                "mujoco_warp: no CUDA device is used, so the batch runs on warp's CPU device, slower than backend=mujoco; "
+                "compiling its kernels takes minutes the first time.",
+                file=sys.stderr,
+            )
+        self.envs = [
+            make(name, privileged=privileged, render=render, shift=shift, appearance=appearance, image_size=image_size)
+            for _ in range(num_envs)
+        ]
         one = self.envs[0]
         self.name, self.num_envs, self.shift, self.device, self.labeller = name, num_envs, shift, device, labeller
         self.action_dim, self.proprio_dim = one.action_space.shape[0], one.observation_space["proprio"].shape[0]
@@ -64,8 +85,13 @@ class WarpVectorEnv:
             rows = 4 * CONTACTS + 2 * one.model.nv + 8 * one.model.neq
             self._data = self._mjw.put_data(one.model, one.data, nworld=num_envs, nconmax=CONTACTS, njmax=rows)
         self._seen: list[dict] = [{} for _ in range(num_envs)]
-        self._acted = {"reward": np.zeros(num_envs), "terminated": np.zeros(num_envs, bool), "truncated": np.zeros(num_envs, bool),
-                       "success": np.zeros(num_envs, bool), "steps": np.zeros(num_envs, np.int64)}
+        self._acted = {
+            "reward": np.zeros(num_envs),
+            "terminated": np.zeros(num_envs, bool),
+            "truncated": np.zeros(num_envs, bool),
+            "success": np.zeros(num_envs, bool),
+            "steps": np.zeros(num_envs, np.int64),
+        }
         self.reset(range(num_envs))
 
     def reset(self, seeds, indices=None) -> dict[str, np.ndarray]:
@@ -103,7 +129,9 @@ class WarpVectorEnv:
             for key in UPLOADED:
                 self._upload(key)
             # Every slot has the same protocol, so the generators ask for the same numbers of physics steps.
-            for counts in zip(*(self.envs[i].protocol.drive(a, self.envs[i].data) for i, a in actions.items()), strict=True):
+            for counts in zip(
+                *(self.envs[i].protocol.drive(a, self.envs[i].data) for i, a in actions.items()), strict=True
+            ):
                 self._upload("ctrl")
                 for _ in range(counts[0]):
                     self._mjw.step(self._model, self._data)
@@ -115,8 +143,10 @@ class WarpVectorEnv:
                     self.envs[i].data.time += counts[0] * self.envs[i].model.opt.timestep
             most, rows = int(self._data.nacon.numpy()[0]), int(self._data.nefc.numpy().max())
         if most > self._data.naconmax or rows > self._data.njmax:
-            raise RuntimeError(f"{self.name}: {most} contacts and {rows} constraint rows are more than the {self._data.naconmax} "
-                               f"(all slots) and {self._data.njmax} (a slot) that mujoco_warp has room for")
+            raise RuntimeError(
+                f"{self.name}: {most} contacts and {rows} constraint rows are more than the {self._data.naconmax} "
+                f"(all slots) and {self._data.njmax} (a slot) that mujoco_warp has room for"
+            )
 
     def _upload(self, key: str) -> None:
         values = np.stack([getattr(env.data, key) for env in self.envs]).astype(np.float32)

@@ -42,7 +42,7 @@ class Deployment(RealArm):
 
     def reset(self, data):
         arms = len(self.robot.arm_joints)
-        data.qpos[arms:self.robot.dof] = data.ctrl[arms:] = self.gripper.reset()
+        data.qpos[arms : self.robot.dof] = data.ctrl[arms:] = self.gripper.reset()
         self.controller.reset(data.qpos[:arms].copy())
         data.ctrl[:arms] = 0
 

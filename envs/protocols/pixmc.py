@@ -48,8 +48,13 @@ class PixMC:
     def actions(self) -> ActionSpec:
         """What the numbers of an action mean."""
         step = tuple(float(v) for v in self.scale)
-        return ActionSpec(names=self.action_names, units=joint_units(self.robot), meanings=("joint_increment",) * len(step),
-                          low=tuple(-v for v in step), high=step)
+        return ActionSpec(
+            names=self.action_names,
+            units=joint_units(self.robot),
+            meanings=("joint_increment",) * len(step),
+            low=tuple(-v for v in step),
+            high=step,
+        )
 
     @staticmethod
     def fits(robot: Robot) -> bool:
@@ -82,7 +87,7 @@ class PixMC:
         return np.clip(values, -self._clip, self._clip)
 
     def reset(self, data):
-        self.target = data.qpos[:self.robot.dof].copy()
+        self.target = data.qpos[: self.robot.dof].copy()
         data.ctrl[:] = self.target
 
     def apply(self, action, data, step):

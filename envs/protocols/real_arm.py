@@ -50,9 +50,13 @@ class RealArm:
     def actions(self) -> ActionSpec:
         """What the numbers of an action mean."""
         arms, step = len(self.robot.arm_joints), self.max_step_rad
-        return ActionSpec(names=self.action_names, units=("rad",) * arms + ("1",),
-                          meanings=("joint_increment",) * arms + ("gripper_open",),
-                          low=(-step,) * arms + (-1.0,), high=(step,) * arms + (1.0,))
+        return ActionSpec(
+            names=self.action_names,
+            units=("rad",) * arms + ("1",),
+            meanings=("joint_increment",) * arms + ("gripper_open",),
+            low=(-step,) * arms + (-1.0,),
+            high=(step,) * arms + (1.0,),
+        )
 
     @staticmethod
     def fits(robot: Robot) -> bool:
@@ -87,7 +91,7 @@ class RealArm:
 
     def reset(self, data):
         arms = len(self.robot.arm_joints)
-        data.qpos[arms:self.robot.dof] = data.ctrl[arms:] = self.gripper.reset()
+        data.qpos[arms : self.robot.dof] = data.ctrl[arms:] = self.gripper.reset()
         self.limiter.reset(data.qpos[:arms].copy())
         data.ctrl[:arms] = self.limiter.q_rad
 

@@ -30,16 +30,35 @@ DEFAULTS = """
 
 _HALF = np.pi / 2
 # Roll, pitch, yaw about fixed axes and position of joints 0 to 3 in their parents; palm frame: x along the fingers.
-_FINGER_PLACES = (((np.pi, -_HALF, None), None), ((np.pi, -_HALF, _HALF), (0, 0, 0)), ((0, 0, 0), (0.054, 0, 0)),
-                  ((0, 0, 0), (0.0384, 0, 0)))
-_BASES = {"index": (-0.0872639, (0.0514302, -0.03632, -0.0113)), "middle": (0.0, (0.0537375, 0.0087771, -0.0113)),
-          "ring": (0.0872639, (0.0514302, 0.0538749, -0.0113))}
-_THUMB_PLACES = (((-_HALF, -_HALF, 1.4834861), (-0.0367482, -0.0081281, -0.0295)), ((_HALF, 0, 0), (0.005, 0, 0)),
-                 ((np.pi, -_HALF, 0), (0, 0, 0.0554)), ((0, 0, 0), (0.0514, 0, 0)))
-_FINGER_SHAPES = (("0 0 0 0.003 0 0", 0.012, 0.005), ("0.004 0 0 0.05 0 0", 0.0115, 0.125164),
-                  ("0.004 0 0 0.036 0 0", 0.0115, 0.131691), ("0.006 0 0 0.04 0.002 0", 0.0105, 0.0211922))
-_THUMB_SHAPES = (("0 0 0 0.003 0 0", 0.015, 0.1), ("0 0 0.005 0 0 0.045", 0.0125, 0.1),
-                 ("0.004 0 0 0.048 0 0", 0.0115, 0.1), ("0.006 0 0 0.055 0.002 0", 0.0105, 0.1))
+_FINGER_PLACES = (
+    ((np.pi, -_HALF, None), None),
+    ((np.pi, -_HALF, _HALF), (0, 0, 0)),
+    ((0, 0, 0), (0.054, 0, 0)),
+    ((0, 0, 0), (0.0384, 0, 0)),
+)
+_BASES = {
+    "index": (-0.0872639, (0.0514302, -0.03632, -0.0113)),
+    "middle": (0.0, (0.0537375, 0.0087771, -0.0113)),
+    "ring": (0.0872639, (0.0514302, 0.0538749, -0.0113)),
+}
+_THUMB_PLACES = (
+    ((-_HALF, -_HALF, 1.4834861), (-0.0367482, -0.0081281, -0.0295)),
+    ((_HALF, 0, 0), (0.005, 0, 0)),
+    ((np.pi, -_HALF, 0), (0, 0, 0.0554)),
+    ((0, 0, 0), (0.0514, 0, 0)),
+)
+_FINGER_SHAPES = (
+    ("0 0 0 0.003 0 0", 0.012, 0.005),
+    ("0.004 0 0 0.05 0 0", 0.0115, 0.125164),
+    ("0.004 0 0 0.036 0 0", 0.0115, 0.131691),
+    ("0.006 0 0 0.04 0.002 0", 0.0105, 0.0211922),
+)
+_THUMB_SHAPES = (
+    ("0 0 0 0.003 0 0", 0.015, 0.1),
+    ("0 0 0.005 0 0 0.045", 0.0125, 0.1),
+    ("0.004 0 0 0.048 0 0", 0.0115, 0.1),
+    ("0.006 0 0 0.055 0.002 0", 0.0105, 0.1),
+)
 """Of each link: the capsule's ends, its radius, the link's mass. Link 0 is inside the palm and touches nothing."""
 
 
@@ -60,9 +79,9 @@ def _finger(finger: str) -> str:
             turn, pos = (*turn[:2], _BASES[finger][0]), _BASES[finger][1]
         joint = 4 * FINGERS.index(finger) + i
         hidden = ' contype="0" conaffinity="0"' if i == 0 else ""
-        inner = f"""<body name="{finger}_link_{i}" pos="{' '.join(map(str, pos))}" quat="{_quat(*turn)}">
+        inner = f"""<body name="{finger}_link_{i}" pos="{" ".join(map(str, pos))}" quat="{_quat(*turn)}">
   <joint name="{finger}_joint_{i}" range="{LOW_RAD[joint]} {HIGH_RAD[joint]}"/>
-  <geom name="{finger}_{i}{'_pad' if i == 3 else ''}" fromto="{ends}" size="{radius}" mass="{mass}"{hidden}/>
+  <geom name="{finger}_{i}{"_pad" if i == 3 else ""}" fromto="{ends}" size="{radius}" mass="{mass}"{hidden}/>
   {inner}
 </body>"""
     return inner

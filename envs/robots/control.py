@@ -43,7 +43,7 @@ class SetPoints:
         # Three periods of the line through four commands, averaged: what each command adds to the last period.
         time = np.arange(1, 3 * self.count + 1) / self.count
         shares = np.maximum(1 - np.abs(time[:, None] - np.arange(4)), 0)
-        self.weights = np.stack([np.convolve(share, kernel)[2 * self.count:3 * self.count] for share in shares.T], 1)
+        self.weights = np.stack([np.convolve(share, kernel)[2 * self.count : 3 * self.count] for share in shares.T], 1)
 
     def reset(self, q_rad) -> None:
         """Starts at rest at `q_rad` (J,)."""

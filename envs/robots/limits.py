@@ -27,7 +27,7 @@ class Brake:
     def towards_rad_s(self, distance_rad, after_s: float = 0.0) -> np.ndarray:
         """Greatest speed (J,) at a distance (J,) from an end, such that it is still allowed when it has been kept `after_s`."""
         late = self.offset_rad_s + self.deceleration_rad_s2 * after_s
-        room = late ** 2 - self.offset_rad_s ** 2 + 2 * self.deceleration_rad_s2 * distance_rad
+        room = late**2 - self.offset_rad_s**2 + 2 * self.deceleration_rad_s2 * distance_rad
         return np.maximum(np.sqrt(np.maximum(room, 0)) - late, 0)
 
 
@@ -67,9 +67,13 @@ class JointLimits:
     def speeds_rad_s(self, q_rad) -> tuple[np.ndarray, np.ndarray]:
         """The least and the greatest speed (..., J) that are allowed at joints (..., J)."""
         if self.brake is None:
-            return np.broadcast_to(-self.dq_max_rad_s, np.shape(q_rad)), np.broadcast_to(self.dq_max_rad_s, np.shape(q_rad))
-        return (-np.minimum(self.dq_max_rad_s, self.brake.towards_rad_s(q_rad - self.brake.low_rad)),
-                np.minimum(self.dq_max_rad_s, self.brake.towards_rad_s(self.brake.high_rad - q_rad)))
+            return np.broadcast_to(-self.dq_max_rad_s, np.shape(q_rad)), np.broadcast_to(
+                self.dq_max_rad_s, np.shape(q_rad)
+            )
+        return (
+            -np.minimum(self.dq_max_rad_s, self.brake.towards_rad_s(q_rad - self.brake.low_rad)),
+            np.minimum(self.dq_max_rad_s, self.brake.towards_rad_s(self.brake.high_rad - q_rad)),
+        )
 
 
 class JointLimiter:
@@ -99,7 +103,7 @@ class JointLimiter:
         reach = lim.ddq_max_rad_s2 * dt
         dq = np.clip(dq, self.dq_rad_s - reach, self.dq_rad_s + reach)
         # Speed v may be kept for one period if v²/2a + v·dt fits into the room left; that condition reproduces itself.
-        room = lambda distance: np.sqrt(2 * lim.ddq_max_rad_s2 * np.maximum(distance, 0) + reach ** 2) - reach
+        room = lambda distance: np.sqrt(2 * lim.ddq_max_rad_s2 * np.maximum(distance, 0) + reach**2) - reach
         up, down = room(self.high - self.q_rad), room(self.q_rad - self.low)
         if lim.brake is not None:
             up = np.minimum(up, lim.brake.towards_rad_s(lim.brake.high_rad - self.q_rad, dt))

@@ -41,24 +41,38 @@ class Cabinet(Task):
     """A fingertip nearer than this is at the handle."""
     needs_fingers = True
     """Whether success asks for both opposed fingers at the handle."""
-    _hands = {"parallel": {}, "allegro": dict(
-        finger_weights=(0.04, 0.04, 0.04, 0.08), nearness_m=0.04, around_weight=0.0, pose_weight=0.0, opposed=(0, 3),
-        needs_fingers=False,
-        privileged_names=(*HAND_SEES, "handle (3)", "fingertips to handle (4 × 3)", "drawer to go (1)"))}
-    _homes_rad = {"franka": (0.0, -0.97, 0.0, -2.2, 0.0, 2.45, -0.785),
-                  "kuka_gripper": (0.0, -0.66, 0.0, -1.8, 0.0, 0.68, -1.57),
-                  "kuka": (0.0, -0.75, 0.0, -1.54, 0.0, 0.57, 0.0)}
-    painted = {**{name: ("table_rgb", (0.85, 0.85, 0.85)) for name in ("doors", "left", "right", "top", "back")},
-               "front": ("table_rgb", (0.55, 0.55, 0.55)), "handle": ("object_rgb", None),
-               **{f"post{i}": ("object_rgb", None) for i in range(2)},
-               **{f"prop{i}": ("object_rgb", (0.8, 0.5, 0.2)) for i in range(len(_PROPS))}}
+    _hands = {
+        "parallel": {},
+        "allegro": dict(
+            finger_weights=(0.04, 0.04, 0.04, 0.08),
+            nearness_m=0.04,
+            around_weight=0.0,
+            pose_weight=0.0,
+            opposed=(0, 3),
+            needs_fingers=False,
+            privileged_names=(*HAND_SEES, "handle (3)", "fingertips to handle (4 × 3)", "drawer to go (1)"),
+        ),
+    }
+    _homes_rad = {
+        "franka": (0.0, -0.97, 0.0, -2.2, 0.0, 2.45, -0.785),
+        "kuka_gripper": (0.0, -0.66, 0.0, -1.8, 0.0, 0.68, -1.57),
+        "kuka": (0.0, -0.75, 0.0, -1.54, 0.0, 0.57, 0.0),
+    }
+    painted = {
+        **{name: ("table_rgb", (0.85, 0.85, 0.85)) for name in ("doors", "left", "right", "top", "back")},
+        "front": ("table_rgb", (0.55, 0.55, 0.55)),
+        "handle": ("object_rgb", None),
+        **{f"post{i}": ("object_rgb", None) for i in range(2)},
+        **{f"prop{i}": ("object_rgb", (0.8, 0.5, 0.2)) for i in range(len(_PROPS))},
+    }
 
     @classmethod
     def mjcf(cls) -> str:
         props = "\n".join(
             f'<body name="prop{i}" pos="{0.1015 + x} {y} {0.7672 + _PROP_Z_M}"><freejoint name="prop{i}"/><geom name="prop{i}" '
             f'type="box" size="0.04 0.04 0.04" density="400" contype="12" conaffinity="11"/></body>'
-            for i, (x, y) in enumerate(_PROPS))
+            for i, (x, y) in enumerate(_PROPS)
+        )
         return f"""
 <body name="cabinet" mocap="true" pos="0.05 0 0.45">
   <geom name="doors" {_SOLID} pos="0 0 -0.085" size="0.316 0.38 0.315" material="table"/>
@@ -95,7 +109,7 @@ class Cabinet(Task):
         at = np.array(self.cabinet_m) + rng.uniform(-1, 1, 3) * self.cabinet_range_m
         data.mocap_pos[self.slot], data.qpos[self.drawer] = at, 0.0
         for start, (x, y) in zip(self.starts, _PROPS):
-            data.qpos[start:start + 7] = (*(at + (0.0515 + x, y, 0.3172 + _PROP_Z_M)), 1, 0, 0, 0)
+            data.qpos[start : start + 7] = (*(at + (0.0515 + x, y, 0.3172 + _PROP_Z_M)), 1, 0, 0, 0)
 
     def handle(self, data) -> np.ndarray:
         """(3,) the middle of the handle, world frame, metres."""
@@ -108,7 +122,8 @@ class Cabinet(Task):
 
     def good(self, data) -> bool:
         return data.qpos[self.drawer] >= self.opened_m and (
-            not self.needs_fingers or self._hold(self.fingertips(data), self.handle(data)))
+            not self.needs_fingers or self._hold(self.fingertips(data), self.handle(data))
+        )
 
     def score(self, data, action) -> float:
         return self.reward(self.fingertips(data), self.handle(data), float(data.qpos[self.drawer]), action)
@@ -120,8 +135,15 @@ class Cabinet(Task):
         one, other = (tips[i][2] - handle[2] for i in self.opposed)
         around = 0.5 * (one * other < 0)
         pose = around * self._hold(tips, handle) * open_m * 2
-        return float(near + self.around_weight * around + 2 * 0.5 * (open_m > 0.01) + 6 * open_m
-                     + self.pose_weight * pose + 2 * 0.5 * (self.travel_m - open_m <= 0.1) - effort(action))
+        return float(
+            near
+            + self.around_weight * around
+            + 2 * 0.5 * (open_m > 0.01)
+            + 6 * open_m
+            + self.pose_weight * pose
+            + 2 * 0.5 * (self.travel_m - open_m <= 0.1)
+            - effort(action)
+        )
 
     def _hold(self, tips, handle) -> bool:
         return bool((np.linalg.norm(tips - handle, axis=1)[list(self.opposed)] < self.at_handle_m).all())

@@ -20,13 +20,28 @@ class Move(Pick):
     goal_range_m = (0.1, 0.2, 0.1)
     goal_tolerance_m = 0.04
     pixmc_success_steps = 1
-    privileged_names = (*GRIPPER_SEES, "cube (3)", "goal (3)", "left to cube (3)", "right to cube (3)", "cube to goal (3)")
-    _hands = {"parallel": {}, "allegro": Pick._hands["allegro"] | dict(
-        goal_tolerance_m=0.0675, pixmc_success_steps=10,
-        privileged_names=(*HAND_SEES, "cube (3)", "goal (3)", "fingertips to cube (4 × 3)", "cube to goal (3)"))}
-    _homes_rad = {"franka": (0.0, -1.2, 0.0, -1.95, 0.0, 1.8, 0.785),
-                  "kuka_gripper": (0.0, -0.82, 0.0, -1.53, 0.0, 1.39, 0.0),
-                  "kuka": (-1.54, 0.44, 0.5, -0.69, 1.05, 1.74, -0.51)}
+    privileged_names = (
+        *GRIPPER_SEES,
+        "cube (3)",
+        "goal (3)",
+        "left to cube (3)",
+        "right to cube (3)",
+        "cube to goal (3)",
+    )
+    _hands = {
+        "parallel": {},
+        "allegro": Pick._hands["allegro"]
+        | dict(
+            goal_tolerance_m=0.0675,
+            pixmc_success_steps=10,
+            privileged_names=(*HAND_SEES, "cube (3)", "goal (3)", "fingertips to cube (4 × 3)", "cube to goal (3)"),
+        ),
+    }
+    _homes_rad = {
+        "franka": (0.0, -1.2, 0.0, -1.95, 0.0, 1.8, 0.785),
+        "kuka_gripper": (0.0, -0.82, 0.0, -1.53, 0.0, 1.39, 0.0),
+        "kuka": (-1.54, 0.44, 0.5, -0.69, 1.05, 1.74, -0.51),
+    }
     painted = Pick.painted | {"goal": ("object_rgb", Goal.rgb)}
 
     @classmethod

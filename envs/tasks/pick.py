@@ -34,9 +34,18 @@ class Pick(Task):
     """A cube this far below the table's surface has fallen off."""
     _touch = 'solref="0.01 1" solimp="0.95 0.99 0.001"'
     """How hard the cube is to the touch."""
-    _hands = {"parallel": {}, "allegro": dict(
-        half_m=0.03, _finger_weights=(0.04, 0.04, 0.04, 0.08), _nearest_m=0.03, _lifted_m=0.02, _bonus_m=0.06, _fallen_m=0.06,
-        privileged_names=(*HAND_SEES, "cube (3)", "fingertips to cube (4 × 3)", "height to go (1)"))}
+    _hands = {
+        "parallel": {},
+        "allegro": dict(
+            half_m=0.03,
+            _finger_weights=(0.04, 0.04, 0.04, 0.08),
+            _nearest_m=0.03,
+            _lifted_m=0.02,
+            _bonus_m=0.06,
+            _fallen_m=0.06,
+            privileged_names=(*HAND_SEES, "cube (3)", "fingertips to cube (4 × 3)", "height to go (1)"),
+        ),
+    }
     painted = {"table": ("table_rgb", None), "object": ("object_rgb", None)}
 
     @classmethod
@@ -57,8 +66,15 @@ class Pick(Task):
     def place(self, data, rng: np.random.Generator) -> None:
         x, y = 0.5 + rng.uniform(-0.1, 0.1), rng.uniform(-0.2, 0.2)
         yaw = rng.uniform(-np.pi, np.pi) if self.protocol.random_yaw else 0.0
-        data.qpos[self.start:self.start + 7] = (
-            x, y, self.table_z_m + self.half_m, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
+        data.qpos[self.start : self.start + 7] = (
+            x,
+            y,
+            self.table_z_m + self.half_m,
+            np.cos(yaw / 2),
+            0,
+            0,
+            np.sin(yaw / 2),
+        )
 
     def privileged(self, data) -> np.ndarray:
         """What PixMC's oracle adds to proprio, (16,) or (31,), plus the cube's rotation (first two columns, 6) at the
@@ -85,8 +101,13 @@ class Pick(Task):
 
     def _paid(self, tips, cube, to_goal_m: float, action) -> float:
         lifted = cube[2] - (self.table_z_m + self.half_m) > self._lifted_m
-        return float(nearness(tips, cube, self._finger_weights, 0.04, self._nearest_m) + 4 * 0.5 * lifted
-                     + 1.28 * lifted / (0.04 + to_goal_m) + 4 * 0.5 * (to_goal_m <= self._bonus_m) - effort(action))
+        return float(
+            nearness(tips, cube, self._finger_weights, 0.04, self._nearest_m)
+            + 4 * 0.5 * lifted
+            + 1.28 * lifted / (0.04 + to_goal_m)
+            + 4 * 0.5 * (to_goal_m <= self._bonus_m)
+            - effort(action)
+        )
 
 
 class CubePick(Pick):

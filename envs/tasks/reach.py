@@ -22,9 +22,11 @@ class Reach(Task):
     """Fingers, in the order of `Robot.finger_bodies`, whose tips' middle shall be at the goal."""
     _share_of_horizon = 0.4
     _hands = {"parallel": {}, "allegro": dict(goal_m=(0.45, 0.0, 0.65), reaching=(0,))}
-    _homes_rad = {"franka": (0.0, -0.7, 0.0, -1.05, 0.0, 1.2, 0.785),
-                  "kuka_gripper": (0.0, -0.5, 0.0, -0.88, 0.0, 1.91, 0.0),
-                  "kuka": (0.0, -1.0, 0.0, -1.55, 0.0, 1.0, 0.0)}
+    _homes_rad = {
+        "franka": (0.0, -0.7, 0.0, -1.05, 0.0, 1.2, 0.785),
+        "kuka_gripper": (0.0, -0.5, 0.0, -0.88, 0.0, 1.91, 0.0),
+        "kuka": (0.0, -1.0, 0.0, -1.55, 0.0, 1.0, 0.0),
+    }
     painted = {"table": ("table_rgb", None), "goal": ("object_rgb", Goal.rgb)}
 
     @classmethod

@@ -86,7 +86,7 @@ class Task(ABC):
         """(dof,) joint positions that a reset is drawn around."""
         home = self.protocol.home_rad(self.robot)
         if self.protocol.name != "pixmc":  # PixMC has one home for all tasks
-            home[:len(self.robot.arm_joints)] = self.posture_rad
+            home[: len(self.robot.arm_joints)] = self.posture_rad
         return home
 
     def reset(self, data, rng: np.random.Generator) -> None:
@@ -122,7 +122,9 @@ class Task(ABC):
 
     def fingertips(self, data) -> np.ndarray:
         """(F, 3) grasp points of the fingers, world frame, metres."""
-        return np.stack([data.xpos[b] + data.xmat[b].reshape(3, 3) @ at for b, at in zip(self.fingers, self.grasp_points_m)])
+        return np.stack(
+            [data.xpos[b] + data.xmat[b].reshape(3, 3) @ at for b, at in zip(self.fingers, self.grasp_points_m)]
+        )
 
     def hand_points(self, data) -> list[np.ndarray]:
         """What an oracle sees of the hand: the fingertips, and before them the palm of a hand that has one. (3,) each."""

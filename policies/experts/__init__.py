@@ -16,5 +16,15 @@ from policies.experts.move import ScriptedMove
 from policies.experts.pick import ScriptedPick
 from policies.experts.reach import ScriptedReach
 
-__all__ = ["HandCabinet", "HandMove", "HandPick", "HandReach", "LearnedExpert", "ScriptedCabinet", "ScriptedLift",
-           "ScriptedMove", "ScriptedPick", "ScriptedReach"]
+__all__ = [
+    "HandCabinet",
+    "HandMove",
+    "HandPick",
+    "HandReach",
+    "LearnedExpert",
+    "ScriptedCabinet",
+    "ScriptedLift",
+    "ScriptedMove",
+    "ScriptedPick",
+    "ScriptedReach",
+]

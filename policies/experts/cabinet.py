@@ -35,7 +35,7 @@ class ScriptedCabinet(Scripted):
         offset = env.task.handle(data) - tcp
         along, closing, ahead = offset @ turn
         between = abs(along) < self.near_m[0] and abs(closing) < self.near_m[1] and abs(ahead) < self.near_m[2]
-        held = between and data.qpos[arms:env.dof].sum() < self.grip_m
+        held = between and data.qpos[arms : env.dof].sum() < self.grip_m
         if held:
             # Speeds up with the drawer: hands that hold with 40 N lose a handle that they jerk at.
             top = np.clip(0.1 + data.qvel[env.task.drawer_speed], 0.05, self.pull_m_s)
@@ -44,7 +44,9 @@ class ScriptedCabinet(Scripted):
         else:
             lateral = float(np.linalg.norm(offset - (offset @ wanted[:, 2]) * wanted[:, 2]))
             spin = float(np.linalg.norm(self._towards(turn, wanted)))
-            back = min(self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.4 * max(spin - 0.1, 0.0), self.stand_off_m)
+            back = min(
+                self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.4 * max(spin - 0.1, 0.0), self.stand_off_m
+            )
             velocity = self._capped(gain * (offset - back * wanted[:, 2]), 0.03 if between else self.speed_m_s)
         spin = self._capped(gain * self._towards(turn, wanted), self.turn_rad_s)
         dq = self._ik(env, tcp, velocity, spin, 0.5 if held else 1.0)

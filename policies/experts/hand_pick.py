@@ -44,7 +44,7 @@ class HandPick(Scripted):
         fingers, thumb = tips[:3].mean(0), tips[3]
         spread = np.linalg.norm(fingers - thumb)
         caged = spread < self.open_spread_m and np.linalg.norm(cube - (fingers + thumb) / 2) < self.caged_m
-        still = np.abs(data.qvel[len(robot.arm_joints):env.dof]).max() < self.still_rad_s
+        still = np.abs(data.qvel[len(robot.arm_joints) : env.dof]).max() < self.still_rad_s
         held = caged and spread < self.held_spread_m and still
         offset = cube - tcp
         lateral = float(np.hypot(offset[0], offset[1]))
@@ -56,7 +56,9 @@ class HandPick(Scripted):
         if held:
             dq = self._carry(env, tcp, turn, cube, spin)
         else:
-            above = self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.25 * max(np.linalg.norm(spin) - self.turn_enough_rad, 0.0)
+            above = self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.25 * max(
+                np.linalg.norm(spin) - self.turn_enough_rad, 0.0
+            )
             velocity = self._capped(gain * (offset + (0, 0, min(above, 0.15))), 0.03 if closing else self.speed_m_s)
             dq = self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), 1.0)
         return env.protocol.action_for(dq / env.control_hz, not closing, data)

@@ -29,7 +29,9 @@ class LearnedExpert:
     Holds plain arrays, so that it can be sent to another process.
     """
 
-    def __init__(self, env: str, tensors: dict[str, np.ndarray], activation: str, squash: bool, binary: tuple[int, ...]):
+    def __init__(
+        self, env: str, tensors: dict[str, np.ndarray], activation: str, squash: bool, binary: tuple[int, ...]
+    ):
         """`env`: the environment that it was trained in; `tensors` a `PolicyNet`'s, by their names there."""
         self.env, self.tensors, self.activation, self.squash = env, tensors, activation, squash
         self.binary = list(binary)
@@ -49,11 +51,15 @@ class LearnedExpert:
         folder, about = find(path_or_name), inspect(path_or_name)
         encoder, head = about.encoder.name, about.head
         if encoder != "privileged" or head.transformer:
-            raise UserError(f"expert={path_or_name}: an expert reads the privileged state of one step, but this policy reads "
-                            f"encoder={encoder}. Train one with `python -m toto_robot.train_expert env={about.env}`.")
+            raise UserError(
+                f"expert={path_or_name}: an expert reads the privileged state of one step, but this policy reads "
+                f"encoder={encoder}. Train one with `python -m toto_robot.train_expert env={about.env}`."
+            )
         if env is not None and about.env != env:
-            raise UserError(f"expert={path_or_name} was trained in env={about.env}, and its privileged state is not that of "
-                            f"env={env}. Train one with `python -m toto_robot.train_expert env={env}`.")
+            raise UserError(
+                f"expert={path_or_name} was trained in env={about.env}, and its privileged state is not that of "
+                f"env={env}. Train one with `python -m toto_robot.train_expert env={env}`."
+            )
         tensors = read_tensors(folder / WEIGHTS, about.sha256, load)
         return cls(about.env, tensors, head.activation, head.squash, about.binary_actions)
 
@@ -66,8 +72,10 @@ class LearnedExpert:
     def act(self, privileged: np.ndarray, proprio: np.ndarray) -> np.ndarray:
         """Actions (..., A) float32 in [-1, 1] for the true state (..., D) and proprioception (..., P)."""
         parts = []
-        for name, project, norm, x in (("features", "head.pool.1", "head.feature_norm", privileged),
-                                       ("proprio", "head.proprio.0", "head.proprio.1", proprio)):
+        for name, project, norm, x in (
+            ("features", "head.pool.1", "head.feature_norm", privileged),
+            ("proprio", "head.proprio.0", "head.proprio.1", proprio),
+        ):
             there = f"{project}.weight" in self.tensors
             if there or name == "features":
                 x = (np.asarray(x, np.float32) - self.tensors[f"{name}.mean"]) / self.tensors[f"{name}.std"]

@@ -24,7 +24,9 @@ class ScriptedLift(Scripted):
         above = min(2.5 * max(lateral - 0.008, 0.0), 0.1)
         move = np.array([0, 0, 0.05]) if between and env.grasped else offset + (0, 0, above)
         spin = self._upright(turn) + self._to_a_face(turn, cube_turn)
-        action = np.concatenate([self.gain * move / self.metres, self.gain * spin / self.radians, [1.0 if between else -1.0]])
+        action = np.concatenate(
+            [self.gain * move / self.metres, self.gain * spin / self.radians, [1.0 if between else -1.0]]
+        )
         return np.clip(action, -1, 1).astype(np.float32)
 
     @staticmethod

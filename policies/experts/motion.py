@@ -81,8 +81,8 @@ class Scripted:
         weight = 0.3 * stiff  # metres a radian
         jac = np.vstack([jacp, weight * jacr])
         twist = np.concatenate([velocity, weight * spin])
-        inverse = jac.T @ np.linalg.inv(jac @ jac.T + self.damping ** 2 * np.eye(6))
-        home = env.task.posture_rad - env.data.qpos[:len(env.robot.arm_joints)]
+        inverse = jac.T @ np.linalg.inv(jac @ jac.T + self.damping**2 * np.eye(6))
+        home = env.task.posture_rad - env.data.qpos[: len(env.robot.arm_joints)]
         dq = inverse @ twist
         dq += 0.5 * (home - inverse @ (jac @ home))
         return self._within_speed(env, dq)
@@ -91,7 +91,7 @@ class Scripted:
         """Joint velocities (J,) rad/s for a TCP velocity, turning the hand and then the arm's posture only as far as
         that leaves room: for places that a hand of fixed orientation can't reach."""
         jacp, jacr = self._jacobians(env, tcp)
-        q, limits = env.data.qpos[:jacp.shape[1]], env.robot.limits
+        q, limits = env.data.qpos[: jacp.shape[1]], env.robot.limits
         home = env.task.posture_rad - q
         dq = self._position_first(jacp, jacr, velocity, spin, home)
         # A joint that runs into its end leaves the motion to the others.
@@ -101,7 +101,7 @@ class Scripted:
         return self._within_speed(env, dq)
 
     def _position_first(self, jacp, jacr, velocity, spin, home) -> np.ndarray:
-        place = jacp.T @ np.linalg.inv(jacp @ jacp.T + self.damping ** 2 * np.eye(3))
+        place = jacp.T @ np.linalg.inv(jacp @ jacp.T + self.damping**2 * np.eye(3))
         free = np.eye(jacp.shape[1]) - place @ jacp
         dq = place @ velocity
         turning = jacr @ free

@@ -58,4 +58,3 @@ class ScriptedPick(Scripted):
         """Rotation vector about the vertical that squares the fingers' closing axis to a face of the cube."""
         delta = self._face_yaw(cube) - np.arctan2(turn[1, 1], turn[0, 1])
         return np.array([0, 0, np.sin(4 * delta) / 4])
-

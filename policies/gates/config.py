@@ -55,8 +55,13 @@ class GateConfig:
     """hg with a keyboard: the hand's top speed."""
 
     def __post_init__(self) -> None:
-        for key, exists in (("name", GATES), ("schedule", SCHEDULES), ("per", ("step", "episode")),
-                            ("rule", ("both", "doubt")), ("person", PERSONS)):
+        for key, exists in (
+            ("name", GATES),
+            ("schedule", SCHEDULES),
+            ("per", ("step", "episode")),
+            ("rule", ("both", "doubt")),
+            ("person", PERSONS),
+        ):
             if getattr(self, key) not in exists:
                 raise UserError(f"gate.{key}={getattr(self, key)!r} does not exist. What exists: {', '.join(exists)}.")
         for key in ("rounds", "updates", "patience", "members"):
@@ -66,9 +71,11 @@ class GateConfig:
             if not 0 <= getattr(self, key) <= 1:
                 raise UserError(f"gate.{key}={getattr(self, key)}: expected 0 to 1.")
         if not (0 < self.back <= self.threshold and self.doubt > 0 and 0 < self.budget < 1 and self.speed_m_s > 0):
-            raise UserError("gate: expected 0 < back <= threshold, doubt > 0, 0 < budget < 1 and speed_m_s > 0; got "
-                            f"back={self.back}, threshold={self.threshold}, doubt={self.doubt}, budget={self.budget}, "
-                            f"speed_m_s={self.speed_m_s}.")
+            raise UserError(
+                "gate: expected 0 < back <= threshold, doubt > 0, 0 < budget < 1 and speed_m_s > 0; got "
+                f"back={self.back}, threshold={self.threshold}, doubt={self.doubt}, budget={self.budget}, "
+                f"speed_m_s={self.speed_m_s}."
+            )
         if self.name in ("ensemble", "thrifty") and self.members < 2:
             raise UserError(f"gate.members={self.members}: an ensemble needs at least 2.")
 

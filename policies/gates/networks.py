@@ -22,7 +22,9 @@ class Network:
         net = policy.net
         torch.manual_seed(stream(*key, "weights")[0])
         pooling = policy.features.config.pooling
-        self.head = make_head(policy.head_config, policy.features.shape, net.proprio.mean.numel() + extra, outputs, pooling)
+        self.head = make_head(
+            policy.head_config, policy.features.shape, net.proprio.mean.numel() + extra, outputs, pooling
+        )
         self.optimizer = torch.optim.AdamW(self.head.parameters(), lr=lr, weight_decay=1e-2)
         self.head.eval()
 
@@ -32,8 +34,9 @@ class Network:
         beside = beside if extra is None else torch.cat([beside, extra], 1)
         return self.head(net.features(features.float()), beside)
 
-    def fit(self, round_: int, updates: int, among: Tensor, loss: Callable[[Tensor], Tensor],
-            batch_size: int = 256) -> None:
+    def fit(
+        self, round_: int, updates: int, among: Tensor, loss: Callable[[Tensor], Tensor], batch_size: int = 256
+    ) -> None:
         """`updates` steps down `loss(indices)`, on minibatches drawn from `among` (M,)."""
         if not len(among):
             return

@@ -16,8 +16,16 @@ class Person:
     has the arm. Otherwise (an evaluation runs) labels are zero and nothing waits. Esc stops the run, as Ctrl-C does.
     """
 
-    def __init__(self, source: Source, drive: Callable, view: LiveView | None, speed_m_s: float, turn_rad_s: float = 1.0,
-                 clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep):
+    def __init__(
+        self,
+        source: Source,
+        drive: Callable,
+        view: LiveView | None,
+        speed_m_s: float,
+        turn_rad_s: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
         """`drive(env, velocity_m_s, spin_rad_s, open_gripper)` gives the action (A,), its twist in the world frame."""
         self.source, self.drive, self.view = source, drive, view
         self.speed_m_s, self.turn_rad_s, self.clock, self.sleep = speed_m_s, turn_rad_s, clock, sleep
@@ -47,8 +55,10 @@ def at_keyboard(config, num_envs: int, drive: Callable) -> Person:
     from demos.keyboard import Keyboard
 
     if num_envs != 1:
-        raise UserError(f"gate.person=keyboard: one person watches one environment, got dagger.num_envs={num_envs}. "
-                        "Give dagger.num_envs=1.")
+        raise UserError(
+            f"gate.person=keyboard: one person watches one environment, got dagger.num_envs={num_envs}. "
+            "Give dagger.num_envs=1."
+        )
     source = Keyboard()
     return Person(source, drive, LiveView(config.live, window=True), config.speed_m_s)
 

@@ -50,7 +50,7 @@ class ThriftyGate(EnsembleGate):
         newest = data.column("round") == round_
         alone = torch.nonzero(data.column("actor") == POLICY)[:, 0]
         if len(alone):
-            alone = alone[data.column("round")[alone].argsort(stable=True)][-int(newest.sum()):]
+            alone = alone[data.column("round")[alone].argsort(stable=True)][-int(newest.sum()) :]
         else:  # the first round, which the expert drove
             alone = torch.nonzero(newest)[:, 0]
         doubts, chances = [], []

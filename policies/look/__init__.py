@@ -3,4 +3,17 @@
 from policies.look.rows import Rows, measure
 from policies.look.training_look import DOUBTFUL, FAR, FRAMES, IN, OUT, UNKNOWN, UNSURE, TrainingLook, Verdict, unknown
 
-__all__ = ["DOUBTFUL", "FAR", "FRAMES", "IN", "OUT", "UNKNOWN", "UNSURE", "Rows", "TrainingLook", "Verdict", "measure", "unknown"]
+__all__ = [
+    "DOUBTFUL",
+    "FAR",
+    "FRAMES",
+    "IN",
+    "OUT",
+    "UNKNOWN",
+    "UNSURE",
+    "Rows",
+    "TrainingLook",
+    "Verdict",
+    "measure",
+    "unknown",
+]

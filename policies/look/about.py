@@ -21,5 +21,7 @@ class LookFile:
 
     def __post_init__(self) -> None:
         if not DIGEST.fullmatch(self.sha256) or not 1 <= self.episodes <= self.frames:
-            raise UserError(f"look: expected sha256 of 64 hexadecimal digits and 1 <= episodes <= frames, got {self.sha256[:80]!r}, "
-                            f"{self.episodes} and {self.frames}")
+            raise UserError(
+                f"look: expected sha256 of 64 hexadecimal digits and 1 <= episodes <= frames, got {self.sha256[:80]!r}, "
+                f"{self.episodes} and {self.frames}"
+            )

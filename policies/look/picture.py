@@ -58,8 +58,12 @@ def _numbers(frame: np.ndarray) -> list[float]:
     of_all = rgb.reshape(-1, 3).mean(0, dtype=np.float64)
     of_bright = rgb[grey >= bright].mean(0, dtype=np.float64)
     return [
-        *(float(np.log(x + STEP)) for x in (level, dark, brightest)), float(grey.std(dtype=np.float64)),
-        *_ratios(of_all), *_ratios(of_bright), float(np.log(_edges(grey) + STEP)), _noise(grey),
+        *(float(np.log(x + STEP)) for x in (level, dark, brightest)),
+        float(grey.std(dtype=np.float64)),
+        *_ratios(of_all),
+        *_ratios(of_bright),
+        float(np.log(_edges(grey) + STEP)),
+        _noise(grey),
     ]
 
 
@@ -72,7 +76,9 @@ def _ratios(rgb: np.ndarray) -> tuple[float, float]:
 def _edges(grey: np.ndarray) -> float:
     """Standard deviation of the Laplacian: it falls when a picture is blurred."""
     inner = grey[1:-1, 1:-1]
-    return float((4 * inner - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]).std(dtype=np.float64))
+    return float(
+        (4 * inner - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]).std(dtype=np.float64)
+    )
 
 
 def _noise(grey: np.ndarray) -> float:

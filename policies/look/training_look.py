@@ -101,7 +101,9 @@ class TrainingLook:
         values = {name: tensor.numpy() for name, tensor in tensors.items()}
         names = [name.removesuffix(".mean") for name in values if name.endswith(".mean")]
         try:
-            self.normals = {n: Normal(*(values[f"{n}.{k}"] for k in ("mean", "scale", "axes", "variance"))) for n in names}
+            self.normals = {
+                n: Normal(*(values[f"{n}.{k}"] for k in ("mean", "scale", "axes", "variance"))) for n in names
+            }
             self.units = {name: float(values[f"{name}.unit"]) for name in names}
             self.usual, self.seen = values["usual"], values.get("codes.seen")
             self.units |= {"codes": float(values["codes.unit"])} if self.seen is not None else {}
@@ -128,7 +130,9 @@ class TrainingLook:
         if rows.codes.shape[1]:
             held = _held_out(rows.codes, rows.episode, lambda codes: lambda others: unseen(others, np.unique(codes)))
             tensors |= {"codes.seen": np.unique(rows.codes), "codes.unit": max(_unit(held), CODES_FLOOR)}
-        return cls({k: torch.from_numpy(np.array(v)) for k, v in tensors.items()}, len(rows), len(np.unique(rows.episode)))
+        return cls(
+            {k: torch.from_numpy(np.array(v)) for k, v in tensors.items()}, len(rows), len(np.unique(rows.episode))
+        )
 
     def judge(self, rows: Rows) -> Verdict:
         """The verdict on live frames."""
@@ -161,7 +165,9 @@ class TrainingLook:
         if verdict == IN:
             return f"no statistic is {unit}; furthest is {CALLED.get(most, most)}, {far[most]:.1f} of that"
         beyond = sorted((n for n in far if far[n] > DOUBTFUL and n != most), key=far.get, reverse=True)  # type: ignore[arg-type]
-        explained = next((n for n in (most, *beyond) if n in GROUPS), most)  # a person can put light right, but no feature
+        explained = next(
+            (n for n in (most, *beyond) if n in GROUPS), most
+        )  # a person can put light right, but no feature
         details = {n: self._detail(n, far, numbers) for n in (most, explained)}
         more = ", ".join(f"{CALLED.get(n, n)} {far[n]:.1f} times{details.get(n, '')}" for n in beyond)
         return f"{CALLED.get(most, most)} is {far[most]:.1f} times {unit}{details[most]}" + f"; {more}" * bool(more)
@@ -182,8 +188,12 @@ class TrainingLook:
 
 def unknown(policy: str) -> Verdict:
     """Of a policy that keeps no statistics."""
-    return Verdict(UNKNOWN, f"the policy {policy} keeps no statistics of its training pictures; "
-                            f"`python -m toto_robot.add_look {policy}` adds them", {})
+    return Verdict(
+        UNKNOWN,
+        f"the policy {policy} keeps no statistics of its training pictures; "
+        f"`python -m toto_robot.add_look {policy}` adds them",
+        {},
+    )
 
 
 def unseen(codes: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -193,8 +203,11 @@ def unseen(codes: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 def _fits(normal: Normal) -> bool:
     k, d = normal.axes.shape
-    return normal.mean.shape == normal.scale.shape == (d,) and normal.variance.shape == (k + 1,) and bool(
-        (normal.scale > 0).all() and (normal.variance > 0).all())
+    return (
+        normal.mean.shape == normal.scale.shape == (d,)
+        and normal.variance.shape == (k + 1,)
+        and bool((normal.scale > 0).all() and (normal.variance > 0).all())
+    )
 
 
 def _described(name: str, x: np.ndarray, floor, episode: np.ndarray) -> dict[str, np.ndarray]:
@@ -202,7 +215,9 @@ def _described(name: str, x: np.ndarray, floor, episode: np.ndarray) -> dict[str
     normal = Normal.fit(x, floor)
     held = _held_out(x, episode, lambda some: Normal.fit(some, floor).distance)
     small = {key: value.astype(np.float32) for key, value in vars(normal).items()}
-    return {f"{name}.{key}": value for key, value in small.items()} | {f"{name}.unit": np.float32(max(_unit(held), 1.0))}
+    return {f"{name}.{key}": value for key, value in small.items()} | {
+        f"{name}.unit": np.float32(max(_unit(held), 1.0))
+    }
 
 
 def _held_out(x: np.ndarray, episode: np.ndarray, fit: Callable) -> np.ndarray:

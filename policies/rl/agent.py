@@ -41,9 +41,18 @@ def _ppo(algo, policy: dict, shared: dict) -> PPO:
     if mvp:
         policy = policy | {"optimizer_kwargs": {"eps": 1e-8}}
     return PPO(
-        kind, **shared, n_steps=ppo.n_steps, batch_size=algo.iteration_steps // ppo.minibatches, n_epochs=ppo.epochs,
-        gae_lambda=ppo.gae_lambda, clip_range=ppo.clip, normalize_advantage=not mvp, ent_coef=ppo.ent_coef,
-        vf_coef=ppo.vf_coef, max_grad_norm=ppo.grad_clip, policy_kwargs=policy | {"log_std_init": log_std},
+        kind,
+        **shared,
+        n_steps=ppo.n_steps,
+        batch_size=algo.iteration_steps // ppo.minibatches,
+        n_epochs=ppo.epochs,
+        gae_lambda=ppo.gae_lambda,
+        clip_range=ppo.clip,
+        normalize_advantage=not mvp,
+        ent_coef=ppo.ent_coef,
+        vf_coef=ppo.vf_coef,
+        max_grad_norm=ppo.grad_clip,
+        policy_kwargs=policy | {"log_std_init": log_std},
         rollout_buffer_class=MvpRollouts if mvp else None,
     )
 
@@ -52,8 +61,16 @@ def _sac(algo, policy: dict, shared: dict) -> SAC:
     sac = algo.sac
     entropy = sac.ent_coef if sac.ent_coef.startswith("auto") else float(sac.ent_coef)
     return SAC(
-        "MlpPolicy", **shared, buffer_size=sac.buffer_size, learning_starts=sac.learning_starts, batch_size=sac.batch_size,
-        tau=sac.tau, train_freq=sac.train_every, gradient_steps=sac.updates, ent_coef=entropy, policy_kwargs=policy,
+        "MlpPolicy",
+        **shared,
+        buffer_size=sac.buffer_size,
+        learning_starts=sac.learning_starts,
+        batch_size=sac.batch_size,
+        tau=sac.tau,
+        train_freq=sac.train_every,
+        gradient_steps=sac.updates,
+        ent_coef=entropy,
+        policy_kwargs=policy,
     )
 
 
@@ -72,7 +89,9 @@ def state_of(agent) -> dict[str, Tensor]:
     if isinstance(agent.env, VecNormalize):
         seen = agent.env.ret_rms
         tensors["returns"] = torch.from_numpy(agent.env.returns.copy())
-        tensors["returns_seen"] = torch.tensor([float(seen.mean), float(seen.var), float(seen.count)], dtype=torch.float64)
+        tensors["returns_seen"] = torch.tensor(
+            [float(seen.mean), float(seen.var), float(seen.count)], dtype=torch.float64
+        )
     return {key: value.clone() for key, value in tensors.items()}
 
 

@@ -12,10 +12,26 @@ AT_SUCCESS, AT_TIMEOUT = ("stay", "bootstrap", "end"), ("bootstrap", "end")
 MVP_ITERATIONS = {"reach": 500, "cabinet": 1000, "pick": 2000, "move": 2000}
 """Iterations of 32 × 256 steps for each task (configs/ppo/train of ir413/mvp)."""
 MVP_LR = {
-    "state": {"franka_reach": 1e-3, "franka_cabinet": 1e-3, "franka_pick": 1e-3, "franka_move": 1e-3,
-              "kuka_reach": 5e-4, "kuka_cabinet": 5e-4, "kuka_pick": 1e-3, "kuka_move": 5e-4},
-    "pixels": {"franka_reach": 1e-3, "franka_cabinet": 1e-3, "franka_pick": 1e-3, "franka_move": 1.5e-3,
-               "kuka_reach": 1.5e-3, "kuka_cabinet": 5e-4, "kuka_pick": 5e-4, "kuka_move": 5e-4},
+    "state": {
+        "franka_reach": 1e-3,
+        "franka_cabinet": 1e-3,
+        "franka_pick": 1e-3,
+        "franka_move": 1e-3,
+        "kuka_reach": 5e-4,
+        "kuka_cabinet": 5e-4,
+        "kuka_pick": 1e-3,
+        "kuka_move": 5e-4,
+    },
+    "pixels": {
+        "franka_reach": 1e-3,
+        "franka_cabinet": 1e-3,
+        "franka_pick": 1e-3,
+        "franka_move": 1.5e-3,
+        "kuka_reach": 1.5e-3,
+        "kuka_cabinet": 5e-4,
+        "kuka_pick": 5e-4,
+        "kuka_move": 5e-4,
+    },
 }
 """Adam's learning rate for each environment, from the privileged state and from pixels (the same)."""
 
@@ -103,16 +119,25 @@ class AlgoConfig:
     """Soft actor-critic's own keys."""
 
     def __post_init__(self) -> None:
-        for key, value, exists in (("lr_schedule", self.lr_schedule, SCHEDULES), ("at_success", self.at_success, AT_SUCCESS),
-                                   ("at_timeout", self.at_timeout, AT_TIMEOUT)):
+        for key, value, exists in (
+            ("lr_schedule", self.lr_schedule, SCHEDULES),
+            ("at_success", self.at_success, AT_SUCCESS),
+            ("at_timeout", self.at_timeout, AT_TIMEOUT),
+        ):
             if value not in exists:
                 raise UserError(f"algo.{key}={value!r} does not exist. What exists: {', '.join(exists)}.")
         if not 0 < self.gamma < 1:
             raise UserError(f"algo.gamma={self.gamma}: expected a discount above 0 and below 1.")
-        counts = {"total_steps": self.total_steps, "steps_per_round": self.steps_per_round, "num_envs": self.num_envs,
-                  "eval_episodes": self.eval_episodes}
-        for part, names in ((self.ppo, ("n_steps", "epochs", "minibatches")),
-                            (self.sac, ("buffer_size", "batch_size", "train_every", "updates"))):
+        counts = {
+            "total_steps": self.total_steps,
+            "steps_per_round": self.steps_per_round,
+            "num_envs": self.num_envs,
+            "eval_episodes": self.eval_episodes,
+        }
+        for part, names in (
+            (self.ppo, ("n_steps", "epochs", "minibatches")),
+            (self.sac, ("buffer_size", "batch_size", "train_every", "updates")),
+        ):
             counts |= {f"{type(part).__name__[:3].lower()}.{name}": getattr(part, name) for name in names if part}
         for key, value in counts.items():
             if value is not None and value < 1:
@@ -120,8 +145,10 @@ class AlgoConfig:
         if self.lr is not None and self.lr <= 0:
             raise UserError(f"algo.lr={self.lr}: expected a learning rate above 0.")
         if self.ppo is not None and self.sac is None and self.iteration_steps % self.ppo.minibatches:
-            raise UserError(f"algo.ppo.minibatches={self.ppo.minibatches} must divide the {self.iteration_steps} steps of an "
-                            "iteration (n_steps × num_envs).")
+            raise UserError(
+                f"algo.ppo.minibatches={self.ppo.minibatches} must divide the {self.iteration_steps} steps of an "
+                "iteration (n_steps × num_envs)."
+            )
 
     @property
     def iteration_steps(self) -> int:
@@ -140,13 +167,17 @@ class ExpertConfig(RunConfig):
         super().__post_init__()
         if (self.algo.ppo is None) == (self.algo.sac is None):
             raise UserError("expected exactly one of algo.ppo and algo.sac: write algo=ppo, algo=ppo_mvp or algo=sac.")
-        more = [f"policy.{key}={value}" for key in ("layer_norm", "feature_dropout") if (value := getattr(self.policy, key))]
+        more = [
+            f"policy.{key}={value}" for key in ("layer_norm", "feature_dropout") if (value := getattr(self.policy, key))
+        ]
         more += ["policy.transformer"] if self.policy.transformer is not None else []
         if more:
             raise UserError(f"reinforcement learning trains a plain MLP, got {', '.join(more)}. Write policy=paper.")
         if self.encoder.name == "resnet":
-            raise UserError("reinforcement learning here reads frozen features: expected an encoder such as toto_tiny, or "
-                            "privileged; got encoder=resnet, which is trained end to end.")
+            raise UserError(
+                "reinforcement learning here reads frozen features: expected an encoder such as toto_tiny, or "
+                "privileged; got encoder=resnet, which is trained end to end."
+            )
 
     def settled(self) -> tuple[float, int]:
         """(learning rate, total environment steps), MVP's where the config leaves them out."""
@@ -156,8 +187,10 @@ class ExpertConfig(RunConfig):
         if lr is None or steps is None:
             if robot_task not in table or not self.env.name.endswith("_pixmc"):
                 missing = " and ".join(k for k, v in (("algo.lr", lr), ("algo.total_steps", steps)) if v is None)
-                raise UserError(f"MVP published no {missing} for env={self.env.name}, only for: "
-                                f"{', '.join(f'{name}_pixmc' for name in table)}. Give {missing}.")
+                raise UserError(
+                    f"MVP published no {missing} for env={self.env.name}, only for: "
+                    f"{', '.join(f'{name}_pixmc' for name in table)}. Give {missing}."
+                )
             lr = table[robot_task] if lr is None else lr
             steps = MVP_ITERATIONS[robot_task.split("_")[1]] * 32 * 256 if steps is None else steps
         return lr, steps

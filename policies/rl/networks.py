@@ -32,7 +32,10 @@ class Inputs(BaseFeaturesExtractor):
         super().__init__(observation_space, net.head.joined_width)
         self.shape, self.size = feature_shape, int(np.prod(feature_shape))
         self.features, self.proprio = Normaliser(feature_shape), Normaliser(tuple(net.proprio.mean.shape))
-        self.pool, self.project = copy.deepcopy(net.head.pool), copy.deepcopy(net.head.proprio)  # SAC has three of these
+        self.pool, self.project = (
+            copy.deepcopy(net.head.pool),
+            copy.deepcopy(net.head.proprio),
+        )  # SAC has three of these
 
     def forward(self, observations: Tensor) -> Tensor:
         parts = []
@@ -73,7 +76,11 @@ def export(agent, net: PolicyNet) -> PolicyNet:
     if hasattr(agent, "actor"):
         inputs, mlp, action = agent.actor.features_extractor, agent.actor.latent_pi, agent.actor.mu
     else:
-        inputs, mlp, action = agent.policy.features_extractor, agent.policy.mlp_extractor.policy_net, agent.policy.action_net
+        inputs, mlp, action = (
+            agent.policy.features_extractor,
+            agent.policy.mlp_extractor.policy_net,
+            agent.policy.action_net,
+        )
     net.features.load_state_dict(inputs.features.state_dict())
     net.proprio.load_state_dict(inputs.proprio.state_dict())
     pairs = [(inputs.pool, net.head.pool), (inputs.project, net.head.proprio), (action, net.head.action)]

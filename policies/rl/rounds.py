@@ -48,8 +48,15 @@ class Session:
         self.per_round = max(1, round(cfg.algo.steps_per_round / size))
         self.rounds = -(-self.iterations // self.per_round)
         self.total_steps = self.iterations * size
-        self.flat = FlatVec(vec, features, cfg.seed, at_success=cfg.algo.at_success, ends_at_success=_ends_at_success(vec),
-                            at_timeout=cfg.algo.at_timeout, gamma=cfg.algo.gamma)
+        self.flat = FlatVec(
+            vec,
+            features,
+            cfg.seed,
+            at_success=cfg.algo.at_success,
+            ends_at_success=_ends_at_success(vec),
+            at_timeout=cfg.algo.at_timeout,
+            gamma=cfg.algo.gamma,
+        )
         torch.manual_seed(stream(cfg.seed, "weights")[0])
         self.agent = make_agent(cfg, self.flat, PolicyNet(self.head, *self.dims), self.iterations)
 
@@ -57,7 +64,10 @@ class Session:
         """What the agent does when it doesn't explore."""
         net = export(self.agent, PolicyNet(self.head, *self.dims))
         policy = Policy(net, self.features, self.cfg.env.name, self.head, (), self.spec)
-        policy.notes = {"trained_by": "ppo" if self.cfg.algo.ppo is not None else "sac", "control_hz": self.vec.control_hz}
+        policy.notes = {
+            "trained_by": "ppo" if self.cfg.algo.ppo is not None else "sac",
+            "control_hz": self.vec.control_hz,
+        }
         return policy
 
     def learn(self, run: runs.Run, screen: Progress) -> dict:

@@ -36,7 +36,9 @@ def train(
             policy = session.policy()
             policy.save(run.folder / "policy")
             result = score(frame.vec, policy, run.folder, cfg.episodes, cfg.eval_seed)
-        result |= {key: facts[key] for key in ("train_seconds", "env_steps")} | {"peak_memory_gb": runs.peak_memory_gb()}
+        result |= {key: facts[key] for key in ("train_seconds", "env_steps")} | {
+            "peak_memory_gb": runs.peak_memory_gb()
+        }
         run.finish(result, keep_data=False)
         return Trained(policy, run.folder, result)
 

@@ -21,10 +21,24 @@ class FlatVec(VecEnv):
     the former for environments with `ends_at_success`.
     """
 
-    def __init__(self, vec: VectorEnv, features: Features, seed: int, *, at_success: str = "end", ends_at_success: bool = True,
-                 at_timeout: str = "bootstrap", gamma: float = 0.99):
+    def __init__(
+        self,
+        vec: VectorEnv,
+        features: Features,
+        seed: int,
+        *,
+        at_success: str = "end",
+        ends_at_success: bool = True,
+        at_timeout: str = "bootstrap",
+        gamma: float = 0.99,
+    ):
         self.vec, self.features, self.seed_ = vec, features, seed
-        self.at_success, self.ends_at_success, self.at_timeout, self.gamma = at_success, ends_at_success, at_timeout, gamma
+        self.at_success, self.ends_at_success, self.at_timeout, self.gamma = (
+            at_success,
+            ends_at_success,
+            at_timeout,
+            gamma,
+        )
         self.with_proprio = features.needs != "privileged"
         dim = int(np.prod(features.shape)) + vec.proprio_dim * self.with_proprio
         box = spaces.Box(-np.inf, np.inf, (dim,), np.float32)
@@ -58,8 +72,12 @@ class FlatVec(VecEnv):
                 goes_on = self.at_success == "bootstrap"
                 if self.at_success == "stay":
                     reward[i] *= 1 / (1 - self.gamma)  # this step's, and its own for ever
-            infos[i] = {"terminal_observation": flat[i].copy(), "TimeLimit.truncated": goes_on, "is_success": success,
-                        "episode": {"r": float(self.rewards[i]), "l": int(self.steps[i])}}
+            infos[i] = {
+                "terminal_observation": flat[i].copy(),
+                "TimeLimit.truncated": goes_on,
+                "is_success": success,
+                "episode": {"r": float(self.rewards[i]), "l": int(self.steps[i])},
+            }
         if done.any():
             over = np.flatnonzero(done)
             self.rewards[over], self.steps[over] = 0, 0
@@ -69,8 +87,11 @@ class FlatVec(VecEnv):
 
     def state(self) -> dict[str, torch.Tensor]:
         """The running episodes, as tensors: the environments' own state is kept as bytes."""
-        tensors = {"started": torch.tensor(self.started), "rewards": torch.from_numpy(self.rewards.copy()),
-                   "steps": torch.from_numpy(self.steps.copy())}
+        tensors = {
+            "started": torch.tensor(self.started),
+            "rewards": torch.from_numpy(self.rewards.copy()),
+            "steps": torch.from_numpy(self.steps.copy()),
+        }
         return tensors | slot_states(self.vec)
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:

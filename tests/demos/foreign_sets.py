@@ -14,7 +14,16 @@ from demos.formats.tfrecord import write_records
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared/data")) / "robot"
 """Real recordings; tests that need them skip where they are not."""
-OPTIONAL = ("reward", "success", "timestamp_s", "sim_state", "protocol_state", "task_state", "action_applied", "proprio")
+OPTIONAL = (
+    "reward",
+    "success",
+    "timestamp_s",
+    "sim_state",
+    "protocol_state",
+    "task_state",
+    "action_applied",
+    "proprio",
+)
 CAMERAS = {"wrist": (16, 18)}
 
 
@@ -24,16 +33,23 @@ def episode(rng, length, keys=OPTIONAL, cameras=CAMERAS, actions=3, proprio=5, s
     for camera, (height, width) in cameras.items():
         if smooth:
             y, x = np.mgrid[:height, :width]
-            frames = [np.stack([100 + 60 * np.sin(x / 9 + t / 3), 128 + 50 * np.cos(y / 8), x + y + t], 2) for t in range(length)]
+            frames = [
+                np.stack([100 + 60 * np.sin(x / 9 + t / 3), 128 + 50 * np.cos(y / 8), x + y + t], 2)
+                for t in range(length)
+            ]
             found[f"rgb_{camera}"] = np.clip(np.stack(frames), 0, 255).astype(np.uint8)
         else:
             found[f"rgb_{camera}"] = rng.integers(0, 256, (length, height, width, 3), dtype=np.uint8)
     more = {
-        "reward": rng.normal(size=length).astype(np.float32), "success": np.arange(length) == length - 1,
-        "timestamp_s": np.cumsum(rng.uniform(0.01, 0.09, length)), "sim_state": rng.normal(size=(length, 7)),
-        "protocol_state": rng.normal(size=(length, 2)), "task_state": rng.normal(size=(length, 1)),
+        "reward": rng.normal(size=length).astype(np.float32),
+        "success": np.arange(length) == length - 1,
+        "timestamp_s": np.cumsum(rng.uniform(0.01, 0.09, length)),
+        "sim_state": rng.normal(size=(length, 7)),
+        "protocol_state": rng.normal(size=(length, 2)),
+        "task_state": rng.normal(size=(length, 1)),
         "action_applied": rng.normal(size=(length, actions)).astype(np.float32),
-        "proprio": rng.normal(size=(length, proprio)).astype(np.float32)}
+        "proprio": rng.normal(size=(length, proprio)).astype(np.float32),
+    }
     return found | {key: value for key, value in more.items() if key in keys}
 
 
@@ -42,9 +58,15 @@ def make(episodes, names=None, metas=None, **more):
     first = episodes[0]
     width = first["proprio"].shape[1] if "proprio" in first else 0
     attrs = attributes(
-        env="franka_pick", robot="franka", control_hz=20.0, meaning="joint increments, then the gripper",
+        env="franka_pick",
+        robot="franka",
+        control_hz=20.0,
+        meaning="joint increments, then the gripper",
         cameras={k.removeprefix("rgb_"): v.shape[1:3] for k, v in first.items() if k.startswith("rgb_")},
-        action_names=indexed("d", first["action"].shape[1]), proprio_names=names or indexed("proprio", width), **more)
+        action_names=indexed("d", first["action"].shape[1]),
+        proprio_names=names or indexed("proprio", width),
+        **more,
+    )
     attrs["action"] |= {"low": [-1.0] * first["action"].shape[1], "high": [1.0] * first["action"].shape[1]}
     metas = metas or [{"seed": 2**40 + i, "success": i % 2 == 0} for i in range(len(episodes))]
 
@@ -107,7 +129,9 @@ def example(features, packed=True):
             feature = _message(1, b"".join(_message(1, v) for v in values))
         elif values.dtype == np.float32:
             raw = [struct.pack("<f", v) for v in values.ravel()]
-            feature = _message(2, _message(1, b"".join(raw)) if packed else b"".join(_varint(1 << 3 | 5) + r for r in raw))
+            feature = _message(
+                2, _message(1, b"".join(raw)) if packed else b"".join(_varint(1 << 3 | 5) + r for r in raw)
+            )
         else:
             raw = [_varint(int(v)) for v in values.ravel()]
             feature = _message(3, _message(1, b"".join(raw)) if packed else b"".join(_varint(1 << 3) + r for r in raw))
@@ -116,8 +140,14 @@ def example(features, packed=True):
 
 
 def _tensor(*shape):
-    return {"pythonClassName": "x.Tensor", "tensor": {"shape": {"dimensions": [str(n) for n in shape]} if shape else {},
-                                                      "dtype": "float32", "encoding": "none"}}
+    return {
+        "pythonClassName": "x.Tensor",
+        "tensor": {
+            "shape": {"dimensions": [str(n) for n in shape]} if shape else {},
+            "dtype": "float32",
+            "encoding": "none",
+        },
+    }
 
 
 def write_rpt(folder, episodes, name="rpt_dataset", features=True, counted=None):
@@ -129,25 +159,63 @@ def write_rpt(folder, episodes, name="rpt_dataset", features=True, counted=None)
         moved = np.diff(np.concatenate([q, q[-1:]]), axis=0)
         action = np.concatenate([moved, np.append(grip[1:], grip[-1])[:, None]], 1).astype(np.float32)
         last = np.arange(length) == length - 1
-        records.append(example({
-            "steps/action": action, "steps/observation/joint_pos": q, "steps/observation/gripper": (grip > 0.5).astype(np.int64),
-            "steps/reward": last.astype(np.float32), "steps/discount": np.ones(length, np.float32),
-            "steps/is_first": (np.arange(length) == 0).astype(np.int64), "steps/is_last": last.astype(np.int64),
-            "steps/is_terminal": last.astype(np.int64), "steps/language_instruction": [data["task"].encode()] * length,
-            "steps/observation/hand_image": data["image"], "episode_metadata/file_path": [b"/data/demo"]}))
+        records.append(
+            example(
+                {
+                    "steps/action": action,
+                    "steps/observation/joint_pos": q,
+                    "steps/observation/gripper": (grip > 0.5).astype(np.int64),
+                    "steps/reward": last.astype(np.float32),
+                    "steps/discount": np.ones(length, np.float32),
+                    "steps/is_first": (np.arange(length) == 0).astype(np.int64),
+                    "steps/is_last": last.astype(np.int64),
+                    "steps/is_terminal": last.astype(np.int64),
+                    "steps/language_instruction": [data["task"].encode()] * length,
+                    "steps/observation/hand_image": data["image"],
+                    "episode_metadata/file_path": [b"/data/demo"],
+                }
+            )
+        )
     folder.mkdir(parents=True, exist_ok=True)
     write_records(folder / f"{name}-train.tfrecord-00000-of-00001", records)
-    (folder / "dataset_info.json").write_text(json.dumps({"name": name, "splits": [
-        {"name": "train", "shardLengths": [str(len(records) if counted is None else counted)]}]}))
+    (folder / "dataset_info.json").write_text(
+        json.dumps(
+            {
+                "name": name,
+                "splits": [{"name": "train", "shardLengths": [str(len(records) if counted is None else counted)]}],
+            }
+        )
+    )
     if features:
         height, width = data["size"]
         inner = {
-            "action": _tensor(8), "reward": _tensor(), "discount": _tensor(), "is_first": _tensor(), "is_last": _tensor(),
-            "is_terminal": _tensor(), "language_instruction": {"pythonClassName": "x.Text", "text": {}},
-            "observation": {"featuresDict": {"features": {
-                "joint_pos": _tensor(7), "gripper": _tensor(),
-                "hand_image": {"image": {"shape": {"dimensions": [str(height), str(width), "3"]}}}}}}}
-        (folder / "features.json").write_text(json.dumps({"featuresDict": {"features": {
-            "steps": {"sequence": {"feature": {"featuresDict": {"features": inner}}}},
-            "episode_metadata": {"featuresDict": {"features": {"file_path": {"text": {}}}}}}}}))
+            "action": _tensor(8),
+            "reward": _tensor(),
+            "discount": _tensor(),
+            "is_first": _tensor(),
+            "is_last": _tensor(),
+            "is_terminal": _tensor(),
+            "language_instruction": {"pythonClassName": "x.Text", "text": {}},
+            "observation": {
+                "featuresDict": {
+                    "features": {
+                        "joint_pos": _tensor(7),
+                        "gripper": _tensor(),
+                        "hand_image": {"image": {"shape": {"dimensions": [str(height), str(width), "3"]}}},
+                    }
+                }
+            },
+        }
+        (folder / "features.json").write_text(
+            json.dumps(
+                {
+                    "featuresDict": {
+                        "features": {
+                            "steps": {"sequence": {"feature": {"featuresDict": {"features": inner}}}},
+                            "episode_metadata": {"featuresDict": {"features": {"file_path": {"text": {}}}}},
+                        }
+                    }
+                }
+            )
+        )
     return folder

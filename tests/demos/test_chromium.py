@@ -11,8 +11,10 @@ from demos.report import report
 from demos.summary import summarise
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright and a Chromium (make compat)")
-BROWSER = next((str(p) for p in (Path(f) / "browser" / "chromium" for f in sys.path) if p.exists()),
-               shutil.which("chromium") or shutil.which("google-chrome"))
+BROWSER = next(
+    (str(p) for p in (Path(f) / "browser" / "chromium" for f in sys.path) if p.exists()),
+    shutil.which("chromium") or shutil.which("google-chrome"),
+)
 COUNT = """() => ({images: document.images.length,
     drawn: [...document.images].every(i => i.complete && i.naturalWidth > 0),
     plots: document.querySelectorAll('svg').length,
@@ -27,8 +29,9 @@ def test_every_picture_and_plot_shows_and_nothing_is_fetched(three, tmp_path, mo
     monkeypatch.setenv("LD_LIBRARY_PATH", str(Path(BROWSER).parent))
     asked, complaints = [], []
     with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu", "--headless=shell"],
-                                    timeout=180_000)
+        browser = p.chromium.launch(
+            executable_path=BROWSER, args=["--no-sandbox", "--disable-gpu", "--headless=shell"], timeout=180_000
+        )
         page = browser.new_page(viewport={"width": 1100, "height": 900})
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -38,4 +41,6 @@ def test_every_picture_and_plot_shows_and_nothing_is_fetched(three, tmp_path, mo
         assert page.title() == str(three)
         browser.close()
     assert told == {"images": 3, "drawn": True, "plots": 4, "seen": True, "lines": 6, "wide": True}
-    assert [url for url in asked if not url.startswith("data:")] == [(tmp_path / "report.html").as_uri()] and not complaints
+    assert [url for url in asked if not url.startswith("data:")] == [
+        (tmp_path / "report.html").as_uri()
+    ] and not complaints

@@ -20,7 +20,9 @@ from toto_robot.errors import UserError
 def ours(path, lengths=(3, 5), **how):
     """A set of ours on disk, and the same in memory."""
     rng = np.random.default_rng(0)
-    made = make([episode(rng, n, **how) for n in lengths], metas=[{"seed": i, "success": True} for i in range(len(lengths))])
+    made = make(
+        [episode(rng, n, **how) for n in lengths], metas=[{"seed": i, "success": True} for i in range(len(lengths))]
+    )
     native.write(made, path, Options())
     return native.read(path, Options())
 
@@ -65,7 +67,11 @@ def test_the_published_layout_is_set_right_on_the_way(tmp_path):
     assert report["changed"] == [] and {"steps/discount"} < {entry["what"] for entry in report["dropped"]}
     made = native.read(tmp_path / "set", Options())
     first, meta = next(made.episodes())
-    assert made.attrs["control_hz"] == 10 and first["action"][0, 7] == 1 and meta == {"success": True, "task": "pick yellow cube"}
+    assert (
+        made.attrs["control_hz"] == 10
+        and first["action"][0, 7] == 1
+        and meta == {"success": True, "task": "pick yellow cube"}
+    )
     assert len(made.attrs["action"]["low"]) == 8 and made.attrs["action"]["high"][7] == 1
     raw = run(tmp_path / "rpt", tmp_path / "raw", "to=diffusion_policy", "gripper=keep", "drop_padding=false")
     assert raw["steps"] == 39 and "gripper" not in raw["facts"]
@@ -108,18 +114,26 @@ def test_a_stage_replaces_files_and_folders_by_either(tmp_path, old, new):
             path.mkdir()
             (path / "x").write_text("new")
     assert (dst if new == "file" else dst / "x").read_text() == "new"
-    assert [p.name for p in tmp_path.iterdir()] == ["dst"] and (new == "file" or [p.name for p in dst.iterdir()] == ["x"])
+    assert [p.name for p in tmp_path.iterdir()] == ["dst"] and (
+        new == "file" or [p.name for p in dst.iterdir()] == ["x"]
+    )
 
 
 def test_a_killed_conversion_leaves_no_destination(tmp_path):
     ours(tmp_path / "set", lengths=[4])
-    script = "import sys, time; from demos.formats import diffusion_zarr as d; real = d._create\n" \
-             "def slow(*a):\n    print('writing', flush=True); time.sleep(60)\nd._create = slow\n" \
-             "from demos import convert\n" \
-             "convert.main(convert.ConvertConfig(src=sys.argv[1], dst=sys.argv[2], to='diffusion_policy'))"
+    script = (
+        "import sys, time; from demos.formats import diffusion_zarr as d; real = d._create\n"
+        "def slow(*a):\n    print('writing', flush=True); time.sleep(60)\nd._create = slow\n"
+        "from demos import convert\n"
+        "convert.main(convert.ConvertConfig(src=sys.argv[1], dst=sys.argv[2], to='diffusion_policy'))"
+    )
     process = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "set"), str(tmp_path / "dst")], stdout=subprocess.PIPE, text=True,
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests/demos'}:{os.environ.get('PYTHONPATH', '')}"})
+        [sys.executable, "-c", script, str(tmp_path / "set"), str(tmp_path / "dst")],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests/demos'}:{os.environ.get('PYTHONPATH', '')}"},
+    )
     assert process.stdout.readline() == "writing\n"
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -162,8 +176,9 @@ def test_the_command_prints_one_json_line_and_one_sentence_for_a_mistake(tmp_pat
     assert "usage: python -m demos.convert [SRC] [DST]" in manual and "  to_hz=null" in manual
 
 
-@pytest.mark.parametrize(("name", "more", "episodes", "steps"), [
-    ("franka_fr3_stack", ["hz=20"], 27, 8881), ("octo_bridge", [], 25, 250)])
+@pytest.mark.parametrize(
+    ("name", "more", "episodes", "steps"), [("franka_fr3_stack", ["hz=20"], 27, 8881), ("octo_bridge", [], 25, 250)]
+)
 def test_real_sets_import(tmp_path, name, more, episodes, steps):
     if not (SHARED / name).is_dir():
         pytest.skip(f"no ../shared/data/robot/{name}")
@@ -184,7 +199,12 @@ def test_real_recordings_of_a_franka_import():
     source = robomimic_hdf5.read(folder, Options(hz=20))
     lengths = [len(e["action"]) for e, meta in source.episodes() if meta["success"]]
     assert (len(lengths), sum(lengths)) == (27, 8881)
-    assert {name.split(".")[0] for name in source.attrs["proprio_names"]} == {"eef_pos", "eef_quat", "joint_pos", "joint_vel"}
+    assert {name.split(".")[0] for name in source.attrs["proprio_names"]} == {
+        "eef_pos",
+        "eef_quat",
+        "joint_pos",
+        "joint_vel",
+    }
     why = {entry["what"]: entry["why"] for entry in source.dropped}
     assert "placeholder" in why["obs/cube_positions"] and "the same as joint_pos" in why["obs/gripper_pos"]
 
@@ -194,7 +214,11 @@ def test_what_the_files_do_not_say_is_told_by_the_user(tmp_path):
     command = (tmp_path / "set", tmp_path / "copy", "to=zarr", "robot=fr3", "names=[x,y,gripper]")
     run(*command, "units=[m,m,1]")
     attrs = native.read(tmp_path / "copy", Options()).attrs
-    assert attrs["robot"] == "fr3" and attrs["action"]["names"] == ["x", "y", "gripper"] and attrs["action"]["units"] == ["m", "m", "1"]
+    assert (
+        attrs["robot"] == "fr3"
+        and attrs["action"]["names"] == ["x", "y", "gripper"]
+        and attrs["action"]["units"] == ["m", "m", "1"]
+    )
     for more, words in (("units=[m]", "units=m: expected 3.*got 1"), ("names=[x,x,y]", "each once")):
         with pytest.raises(DemoError, match=words):
             run(*command, more, "overwrite=true")

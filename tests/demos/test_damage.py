@@ -44,20 +44,46 @@ def shuffle_ends(path):
 
 SHARD = "data/rgb_wrist/c.1.0.0.0"
 ON_OPENING = {
-    "older schema": (lambda p: edit(p / "zarr.json", lambda c: c["attributes"].update(schema=0)), "schema 0.*older version"),
+    "older schema": (
+        lambda p: edit(p / "zarr.json", lambda c: c["attributes"].update(schema=0)),
+        "schema 0.*older version",
+    ),
     "newer schema": (lambda p: edit(p / "zarr.json", lambda c: c["attributes"].update(schema=99)), "schema 99.*Update"),
-    "another format": (lambda p: edit(p / "zarr.json", lambda c: c["attributes"].update(format="x")), "not a demonstration set"),
-    "attribute gone": (lambda p: edit(p / "zarr.json", lambda c: c["attributes"].pop("control_hz")), "lacks.*control_hz"),
-    "control_hz is text": (lambda p: edit(p / "zarr.json", lambda c: c["attributes"].update(control_hz="20")), "positive number"),
-    "root cut short": (lambda p: (p / "zarr.json").write_text((p / "zarr.json").read_text()[:80]), "zarr.json is damaged"),
+    "another format": (
+        lambda p: edit(p / "zarr.json", lambda c: c["attributes"].update(format="x")),
+        "not a demonstration set",
+    ),
+    "attribute gone": (
+        lambda p: edit(p / "zarr.json", lambda c: c["attributes"].pop("control_hz")),
+        "lacks.*control_hz",
+    ),
+    "control_hz is text": (
+        lambda p: edit(p / "zarr.json", lambda c: c["attributes"].update(control_hz="20")),
+        "positive number",
+    ),
+    "root cut short": (
+        lambda p: (p / "zarr.json").write_text((p / "zarr.json").read_text()[:80]),
+        "zarr.json is damaged",
+    ),
     "root gone": (lambda p: (p / "zarr.json").unlink(), "expected a folder with a zarr.json"),
-    "wrong dtype": (lambda p: edit(p / "data/action/zarr.json", lambda c: c.update(data_type="int32")),
-                    "data/action has type int32, expected float32"),
+    "wrong dtype": (
+        lambda p: edit(p / "data/action/zarr.json", lambda c: c.update(data_type="int32")),
+        "data/action has type int32, expected float32",
+    ),
     "array description gone": (lambda p: (p / "data/action/zarr.json").unlink(), "data/action is missing"),
-    "array description cut short": (lambda p: (p / "data/action/zarr.json").write_text("{"), "action/zarr.json is damaged"),
+    "array description cut short": (
+        lambda p: (p / "data/action/zarr.json").write_text("{"),
+        "action/zarr.json is damaged",
+    ),
     "ends beyond data": (promise_more, "promises 1\\d+ steps.*holds"),
-    "data shorter than ends": (lambda p: set_shape(p / "data/action/zarr.json", 100), "promises.*data/action holds 100"),
-    "meta shorter than ends": (lambda p: set_shape(p / "meta/seed/zarr.json", 2), "promises 3 episodes.*meta/seed holds 2"),
+    "data shorter than ends": (
+        lambda p: set_shape(p / "data/action/zarr.json", 100),
+        "promises.*data/action holds 100",
+    ),
+    "meta shorter than ends": (
+        lambda p: set_shape(p / "meta/seed/zarr.json", 2),
+        "promises 3 episodes.*meta/seed holds 2",
+    ),
     "ends out of order": (shuffle_ends, "contradict"),
     "ends gone": (lambda p: [f.unlink() for f in (p / "meta/episode_ends").iterdir()] and None, "no meta/episode_ends"),
     "ends' chunk gone": (lambda p: (p / "meta/episode_ends/c.0").unlink(), "episode_ends can't be read.*missing"),
@@ -112,7 +138,9 @@ def test_the_remains_of_an_unfinished_episode_are_cleared_away(three):
 
 def test_numbers_that_contradict_each_other_are_named(tmp_path):
     with DemoWriter(tmp_path / "set", attrs()) as writer:
-        writer.append({"action": [[np.nan, 0]] * 3, "timestamp_s": [0, 1, 1], "success": [False] * 3}, {"success": True})
+        writer.append(
+            {"action": [[np.nan, 0]] * 3, "timestamp_s": [0, 1, 1], "success": [False] * 3}, {"success": True}
+        )
     text = " ".join(verify(tmp_path / "set"))
     assert "action holds a number that isn't finite" in text and "does not rise" in text and "meta/success" in text
 

@@ -38,8 +38,14 @@ def pusht(path, images=None, **more):
     """A set like Diffusion Policy's pusht: float32 pictures of whole numbers, state, keypoints."""
     rng, root = np.random.default_rng(0), zarr.create_group(path, zarr_format=2)
     images = rng.integers(0, 256, (9, 6, 6, 3)).astype(np.float32) if images is None else images
-    arrays = {"action": rng.normal(size=(9, 2)).astype(np.float32), "state": rng.normal(size=(9, 5)).astype(np.float32),
-              "keypoint": rng.normal(size=(9, 9, 2)), "n_contacts": np.zeros((9, 1)), "img": images, **more}
+    arrays = {
+        "action": rng.normal(size=(9, 2)).astype(np.float32),
+        "state": rng.normal(size=(9, 5)).astype(np.float32),
+        "keypoint": rng.normal(size=(9, 9, 2)),
+        "n_contacts": np.zeros((9, 1)),
+        "img": images,
+        **more,
+    }
     for name, value in arrays.items():
         root.create_array(f"data/{name}", data=value)
     root.create_array("meta/episode_ends", data=np.array([4, 9]))
@@ -92,8 +98,16 @@ def test_arrays_of_objects_are_refused_and_never_unpickled(tmp_path, filters):
     path, _ = pusht(tmp_path / "pusht.zarr")
     folder = path / "data/names"
     folder.mkdir()
-    entry = {"zarr_format": 2, "shape": [9], "chunks": [9], "dtype": "|O", "fill_value": None, "order": "C", "compressor": None,
-             "filters": filters}
+    entry = {
+        "zarr_format": 2,
+        "shape": [9],
+        "chunks": [9],
+        "dtype": "|O",
+        "fill_value": None,
+        "order": "C",
+        "compressor": None,
+        "filters": filters,
+    }
     (folder / ".zarray").write_text(json.dumps(entry))
     (folder / "0").write_bytes(pickle.dumps(np.array([Attack()] * 9, object)))
     with pytest.raises(DemoError):

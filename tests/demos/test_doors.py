@@ -26,7 +26,14 @@ from policies.seeds import EVALUATION, TRAINING, WATCHING, training_seed
 from toto_robot import door
 from toto_robot.errors import UserError
 
-SMALL = ["episodes=2", "image_size=32", "cameras=[wrist,side]", "env.workers=1", "env.appearance=random", "noise_std=0.2"]
+SMALL = [
+    "episodes=2",
+    "image_size=32",
+    "cameras=[wrist,side]",
+    "env.workers=1",
+    "env.appearance=random",
+    "noise_std=0.2",
+]
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +48,19 @@ def pick(tmp_path_factory):
 def test_a_recording_is_whole_and_says_what_it_is(pick):
     demos = DemoSet(pick)
     assert verify(pick) == []
-    assert {"rgb_wrist", "rgb_side", "proprio", "action", "action_applied", "reward", "success", "timestamp_s", "sim_state",
-            "protocol_state", "task_state"} == set(demos.keys)
+    assert {
+        "rgb_wrist",
+        "rgb_side",
+        "proprio",
+        "action",
+        "action_applied",
+        "reward",
+        "success",
+        "timestamp_s",
+        "sim_state",
+        "protocol_state",
+        "task_state",
+    } == set(demos.keys)
     a = demos.attrs
     assert (a["env"], a["robot"], a["control_hz"], a["schema"]) == ("franka_pick", "franka", 20.0, 1)
     assert a["cameras"]["wrist"]["width"] == 32 and a["action"]["names"][-1] == "gripper"
@@ -118,7 +136,9 @@ def test_a_trained_policy_records_and_one_of_another_protocol_is_refused(tmp_pat
     told = record(door.compose(RecordConfig, "record", [*argv, "keep=all"]))
     demos = DemoSet(tmp_path / "set")
     assert told["episodes"] == 1 and demos.attrs["notes"]["source"].startswith("policy ")
-    np.testing.assert_array_equal(demos.slice("action", 0, 0, 1), policy.act({"proprio": demos.slice("proprio", 0, 0, 1)}))
+    np.testing.assert_array_equal(
+        demos.slice("action", 0, 0, 1), policy.act({"proprio": demos.slice("proprio", 0, 0, 1)})
+    )
     for other, words in (("franka_pick_pixmc", "at 60 Hz; it has 8 actions .* 9 "), ("franka_cube", "at 10 Hz")):
         with pytest.raises(UserError, match=f"acts at 20 Hz and .*{words}.* trained in franka_pick"):
             record(door.compose(RecordConfig, "record", [*argv, f"env={other}", f"out={tmp_path / 'other'}"]))
@@ -127,13 +147,16 @@ def test_a_trained_policy_records_and_one_of_another_protocol_is_refused(tmp_pat
     assert told["episodes"] == 1
 
 
-@pytest.mark.parametrize(("argv", "words"), [
-    (["out=x", "source=mouse"], "simulation, keyboard, spacemouse"),
-    (["out=x", "keep=best"], "success, all"),
-    (["out=x", "source=keyboard", "noise_std=1"], "leave out"),
-    (["out=x", "cameras=[side]"], "wrist"),
-    ([], "Missing out"),
-])
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["out=x", "source=mouse"], "simulation, keyboard, spacemouse"),
+        (["out=x", "keep=best"], "success, all"),
+        (["out=x", "source=keyboard", "noise_std=1"], "leave out"),
+        (["out=x", "cameras=[side]"], "wrist"),
+        ([], "Missing out"),
+    ],
+)
 def test_a_mistake_says_what_exists(argv, words):
     with pytest.raises(UserError, match=words):
         door.compose(RecordConfig, "record", argv)
@@ -166,8 +189,11 @@ def test_keys_typed_at_a_terminal_become_an_episode(tmp_path, monkeypatch):
 
     typist = threading.Thread(target=type_keys)
     typist.start()
-    told = record(RecordConfig(out=str(tmp_path / "mine"), source="keyboard", keep="all", episodes=3, image_size=32,
-                               live=str(live)))
+    told = record(
+        RecordConfig(
+            out=str(tmp_path / "mine"), source="keyboard", keep="all", episodes=3, image_size=32, live=str(live)
+        )
+    )
     typist.join()
     demos = DemoSet(tmp_path / "mine")
     assert told["episodes"] == demos.episodes >= 1 and demos.attrs["notes"]["source"] == "keyboard"

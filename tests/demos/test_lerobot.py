@@ -49,9 +49,13 @@ def test_frames_of_later_episodes_come_from_their_own_place_in_the_video(tmp_pat
     made, _, path = exported(tmp_path, lengths=(7, 1, 12), images="h264")
     rows = parquet.read_table(path / EPISODES).to_pylist()
     part = "videos/observation.images.wrist/"
-    assert [(r[part + "from_timestamp"], r[part + "to_timestamp"]) for r in rows] == [(0, 0.35), (0.35, 0.4), (0.4, 1.0)]
+    assert [(r[part + "from_timestamp"], r[part + "to_timestamp"]) for r in rows] == [
+        (0, 0.35),
+        (0.35, 0.4),
+        (0.4, 1.0),
+    ]
     for (a, _), (b, _) in zip(lerobot_v3.read(path, Options()).episodes(), made.episodes()):
-        for t in range(len(b["action"])):       # the frame itself is nearer than its neighbours
+        for t in range(len(b["action"])):  # the frame itself is nearer than its neighbours
             errors = [psnr_db(a["rgb_wrist"][t], b["rgb_wrist"][u]) for u in range(len(b["action"]))]
             assert int(np.argmax(errors)) == t
 
@@ -64,7 +68,9 @@ def test_the_layout_is_lerobots(tmp_path):
     names = set(info["features"])
     assert {*lerobot_parquet.DEFAULTS, "next.done", "action", "observation.state"} <= names
     hidden = {name for name in names if name.startswith("toto.")}
-    assert hidden == {f"toto.{key}" for key in ("timestamp_s", "sim_state", "protocol_state", "task_state", "action_applied")}
+    assert hidden == {
+        f"toto.{key}" for key in ("timestamp_s", "sim_state", "protocol_state", "task_state", "action_applied")
+    }
     assert not any("/" in name for name in names) and report.kept["sim_state"] == "toto.sim_state"
     table = parquet.read_table(path / DATA)
     assert table["index"].to_pylist() == list(range(15)) and table["frame_index"].to_pylist()[4:10] == list(range(6))
@@ -90,7 +96,12 @@ def test_statistics_of_the_set_are_those_of_all_its_steps(tmp_path):
     made, _, path = exported(tmp_path)
     stats = json.loads((path / "meta/stats.json").read_text())
     actions = np.concatenate([e["action"] for e, _ in made.episodes()]).astype(np.float64)
-    for name, want in {"min": actions.min(0), "max": actions.max(0), "mean": actions.mean(0), "std": actions.std(0)}.items():
+    for name, want in {
+        "min": actions.min(0),
+        "max": actions.max(0),
+        "mean": actions.mean(0),
+        "std": actions.std(0),
+    }.items():
         np.testing.assert_allclose(stats["action"][name], want, rtol=1e-6)
     assert stats["action"]["count"] == [15] and np.shape(stats["timestamp"]["mean"]) == (1,)
     picture = stats["observation.images.wrist"]
@@ -115,7 +126,10 @@ def test_many_files_read_as_one_set(tmp_path, monkeypatch):
     monkeypatch.setattr(lerobot_export, "CHUNK", 2)
     made, _, path = exported(tmp_path, images="h264")
     assert [p.relative_to(path).as_posix() for p in sorted(path.glob("data/*/*"))] == [
-        DATA, "data/chunk-000/file-001.parquet", "data/chunk-001/file-000.parquet"]
+        DATA,
+        "data/chunk-000/file-001.parquet",
+        "data/chunk-001/file-000.parquet",
+    ]
     assert len(list(path.glob("videos/*/*/*.mp4"))) == 3
     assert_same(lerobot_v3.read(path, Options()), made, close={"rgb_wrist"})
 
@@ -143,13 +157,15 @@ def test_damage_and_other_versions_are_told(tmp_path):
     def with_info(**changes):
         (path / "meta/info.json").write_text(json.dumps(info | changes))
 
-    for changes, says in (({"codebase_version": "v1.6"}, "is LeRobot v1.6, expected v2.0, v2.1 or v3.0"),
-                          ({"fps": None}, "is not a LeRobot info file"),
-                          ({"total_episodes": 4}, "promises 4 episodes, meta/episodes lists 3"),
-                          ({"total_episodes": 2}, "promises 2 episodes, meta/episodes lists 3"),
-                          ({"video_path": "../{video_key}.mp4"}, "leads out of the set"),
-                          ({"video_path": "{video_key.x}.mp4"}, "no place of observation.images.wrist"),
-                          ({"fps": 30}, "its times don't fit|expected 4 frames|expected a frame at")):
+    for changes, says in (
+        ({"codebase_version": "v1.6"}, "is LeRobot v1.6, expected v2.0, v2.1 or v3.0"),
+        ({"fps": None}, "is not a LeRobot info file"),
+        ({"total_episodes": 4}, "promises 4 episodes, meta/episodes lists 3"),
+        ({"total_episodes": 2}, "promises 2 episodes, meta/episodes lists 3"),
+        ({"video_path": "../{video_key}.mp4"}, "leads out of the set"),
+        ({"video_path": "{video_key.x}.mp4"}, "no place of observation.images.wrist"),
+        ({"fps": 30}, "its times don't fit|expected 4 frames|expected a frame at"),
+    ):
         with_info(**changes)
         with pytest.raises(DemoError, match=says):
             read()
@@ -172,10 +188,14 @@ def test_damage_and_other_versions_are_told(tmp_path):
         read()
 
 
-@pytest.mark.parametrize(("kept", "says"), [
-    (slice(0, 10), "episode 2: expected 5 steps, the data end before it"),
-    (slice(0, 12), "episode 2: expected 5 steps, the data have 2 of episode 2"),
-    (slice(4, 15), "episode 0: expected 4 steps, the data have 6 of episode 1")])
+@pytest.mark.parametrize(
+    ("kept", "says"),
+    [
+        (slice(0, 10), "episode 2: expected 5 steps, the data end before it"),
+        (slice(0, 12), "episode 2: expected 5 steps, the data have 2 of episode 2"),
+        (slice(4, 15), "episode 0: expected 4 steps, the data have 6 of episode 1"),
+    ],
+)
 def test_data_that_lack_steps_are_refused(tmp_path, kept, says):
     _, _, path = exported(tmp_path)
     table = parquet.read_table(path / DATA)
@@ -204,8 +224,11 @@ def test_odd_sides_need_png(tmp_path):
 
 def test_episodes_of_different_kinds_are_refused(tmp_path):
     rng = np.random.default_rng(0)
-    for other, says in (({"actions": 4}, "expected action as float32"), ({}, "expected proprio as float32"),
-                        ({"keys": ()}, "episode 1 lacks proprio")):
+    for other, says in (
+        ({"actions": 4}, "expected action as float32"),
+        ({}, "expected proprio as float32"),
+        ({"keys": ()}, "episode 1 lacks proprio"),
+    ):
         made = make([episode(rng, 3, ("proprio",)), episode(rng, 3, **{"keys": ("proprio",), "proprio": 6} | other)])
         with pytest.raises(DemoError, match=says):
             lerobot_v3.write(made, tmp_path, Options())

@@ -28,8 +28,12 @@ def test_lerobot_reads_what_was_exported(tmp_path, monkeypatch, images):
     made = make(episodes, metas=[{"task": task} for task in tasks])
     (tmp_path / "set").mkdir()
     lerobot_v3.write(made, tmp_path / "set", Options(images=images))
-    loaded = LeRobotDataset("toto/set", root=tmp_path / "set", video_backend="pyav", delta_timestamps={
-        "action": [0.0, 0.05, 0.1], "observation.images.wrist": [-0.05, 0.0]})
+    loaded = LeRobotDataset(
+        "toto/set",
+        root=tmp_path / "set",
+        video_backend="pyav",
+        delta_timestamps={"action": [0.0, 0.05, 0.1], "observation.images.wrist": [-0.05, 0.0]},
+    )
     assert (loaded.num_episodes, loaded.num_frames, loaded.fps) == (3, 28, 20)
     at = 0
     for data, task in zip(episodes, tasks):
@@ -39,8 +43,13 @@ def test_lerobot_reads_what_was_exported(tmp_path, monkeypatch, images):
             np.testing.assert_array_equal(item["observation.state"], data["proprio"][t])
             np.testing.assert_array_equal(item["action"], data["action"][np.minimum(t + np.arange(3), last)])
             assert item["action_is_pad"].tolist() == [t + k > last for k in range(3)]
-            np.testing.assert_array_equal(item["toto.sim_state"], data["sim_state"][t].astype(np.float32))  # its tensors are
-            for key, frames in (("wrist", item["observation.images.wrist"][1]), ("front", item["observation.images.front"])):
+            np.testing.assert_array_equal(
+                item["toto.sim_state"], data["sim_state"][t].astype(np.float32)
+            )  # its tensors are
+            for key, frames in (
+                ("wrist", item["observation.images.wrist"][1]),
+                ("front", item["observation.images.front"]),
+            ):
                 got = (frames.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
                 want = data[f"rgb_{key}"][t]
                 assert np.array_equal(got, want) if images == "png" else psnr_db(got, want) > 28
@@ -64,12 +73,19 @@ def test_we_read_what_lerobot_wrote(tmp_path):
     features = {
         "action": {"dtype": "float32", "shape": (2,), "names": ["x", "y"]},
         "observation.state": {"dtype": "float32", "shape": (3,), "names": ["a", "b", "c"]},
-        "observation.images.top": {"dtype": "image", "shape": (16, 24, 3), "names": ["height", "width", "channels"]}}
+        "observation.images.top": {"dtype": "image", "shape": (16, 24, 3), "names": ["height", "width", "channels"]},
+    }
     theirs = LeRobotDataset.create("toto/theirs", fps=10, features=features, root=tmp_path / "theirs", use_videos=False)
     wanted = []
     for length in (3, 5):
-        frames = [{"action": rng.normal(size=2).astype(np.float32), "observation.state": rng.normal(size=3).astype(np.float32),
-                   "observation.images.top": rng.integers(0, 256, (16, 24, 3), dtype=np.uint8)} for _ in range(length)]
+        frames = [
+            {
+                "action": rng.normal(size=2).astype(np.float32),
+                "observation.state": rng.normal(size=3).astype(np.float32),
+                "observation.images.top": rng.integers(0, 256, (16, 24, 3), dtype=np.uint8),
+            }
+            for _ in range(length)
+        ]
         for frame in frames:
             theirs.add_frame(frame | {"task": f"task {length}"})
         theirs.save_episode()

@@ -21,9 +21,14 @@ class CountingVec:
 
     def _obs(self):
         told = np.stack([self.seed, self.t], 1).astype(np.float32)
-        return {"rgb": np.broadcast_to((self.seed % 256)[:, None, None, None], (self.num_envs, 8, 8, 3)).astype(np.uint8),
-                "proprio": told, "sim_state": told.astype(np.float64), "protocol_state": told[:, :1].astype(np.float64),
-                "task_state": told[:, 1:].astype(np.float64), "look_seed": self.seed.copy()}
+        return {
+            "rgb": np.broadcast_to((self.seed % 256)[:, None, None, None], (self.num_envs, 8, 8, 3)).astype(np.uint8),
+            "proprio": told,
+            "sim_state": told.astype(np.float64),
+            "protocol_state": told[:, :1].astype(np.float64),
+            "task_state": told[:, 1:].astype(np.float64),
+            "look_seed": self.seed.copy(),
+        }
 
     def reset(self, seeds, indices=None):
         indices = np.arange(self.num_envs) if indices is None else np.asarray(indices)
@@ -43,7 +48,7 @@ def act(obs):
 
 def run(path, num_envs, episodes, keep="success", stop_after=None, **options):
     """Records; with `stop_after`, is killed when that many steps were made."""
-    count = iter(range(10 ** 6))
+    count = iter(range(10**6))
 
     def on_step(plan):
         if stop_after is not None and next(count) >= stop_after:
@@ -82,8 +87,12 @@ def test_only_successes_are_kept_and_no_attempt_is_made_that_is_not_needed(tmp_p
     assert sorted(demos.meta("index")) == wins and plan.tried == wins[-1] + 1
 
 
-@given(wins=st.lists(st.booleans(), min_size=30, max_size=30), slots=st.integers(1, 9), order=st.randoms(),
-       episodes=st.integers(1, 8))
+@given(
+    wins=st.lists(st.booleans(), min_size=30, max_size=30),
+    slots=st.integers(1, 9),
+    order=st.randoms(),
+    episodes=st.integers(1, 8),
+)
 def test_the_attempts_are_the_shortest_list_with_enough_successes(wins, slots, order, episodes):
     wins = wins + [True] * episodes
     plan, running, tried = Plan(episodes, "success"), [], []
@@ -117,13 +126,25 @@ def test_noise_moves_the_executed_action_only_and_leaves_the_gripper_alone(tmp_p
     demos = DemoSet(tmp_path / "set")
     data = [demos.episode(i) for i in range(6)]
     pushed = np.concatenate([d["action_applied"] - d["action"] for d in data])
-    np.testing.assert_array_equal(np.concatenate([d["action"] for d in data]),
-                                  np.concatenate([(d["proprio"] / 1000).astype(np.float32) for d in data]))
+    np.testing.assert_array_equal(
+        np.concatenate([d["action"] for d in data]),
+        np.concatenate([(d["proprio"] / 1000).astype(np.float32) for d in data]),
+    )
     assert 0.15 < pushed[:, 0].std() < 0.45 and (pushed[:, 1] == 0).all()
     assert np.abs(np.concatenate([d["action_applied"] for d in data])).max() <= 1
 
 
 def test_a_recording_that_never_succeeds_gives_up_and_says_so(tmp_path):
-    with DemoWriter(tmp_path / "set", attrs()) as writer, pytest.raises(DemoError, match="10 attempts and only 0 successes"):
-        record(CountingVec(2, wins=lambda seed: False), act, writer, Plan(3, "success"), seed=0, seed_of=lambda i: i,
-               give_up=lambda tried, kept: tried >= 10)
+    with (
+        DemoWriter(tmp_path / "set", attrs()) as writer,
+        pytest.raises(DemoError, match="10 attempts and only 0 successes"),
+    ):
+        record(
+            CountingVec(2, wins=lambda seed: False),
+            act,
+            writer,
+            Plan(3, "success"),
+            seed=0,
+            seed_of=lambda i: i,
+            give_up=lambda tried, kept: tried >= 10,
+        )

@@ -21,8 +21,13 @@ def test_a_recording_holds_every_step(three, tmp_path):
     script = f"from demos import DemoSet, rerun_log; rerun_log.log(DemoSet({str(three)!r}), {str(made)!r})"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])
     folder = Path(importlib.util.find_spec("rerun").origin).parents[1] / "rerun_cli"
-    told = subprocess.run([next(folder.glob("rerun*")), "rrd", "print", made], capture_output=True, text=True,
-                          check=True, env={**os.environ, "RERUN_ANALYTICS": "0"}).stdout
+    told = subprocess.run(
+        [next(folder.glob("rerun*")), "rrd", "print", made],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "RERUN_ANALYTICS": "0"},
+    ).stdout
     assert all(name in told for name in ("/action", "/camera/wrist", "/success")), told[-2000:]
 
 

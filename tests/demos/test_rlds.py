@@ -23,8 +23,14 @@ def rpt_episode(seed, length=10, task="pick yellow cube", opens=0.0, image=True)
         Image.fromarray(frame).save(buffer := io.BytesIO(), "PNG")
         pngs.append(buffer.getvalue())
     grip = np.where(np.arange(length) < length // 2, opens, 1 - opens)
-    return {"q": np.cumsum(rng.uniform(0.01, 0.1, (length, 7)), 0), "grip": grip,
-            "task": task, "image": pngs, "frames": frames, "size": (6, 8)}
+    return {
+        "q": np.cumsum(rng.uniform(0.01, 0.1, (length, 7)), 0),
+        "grip": grip,
+        "task": task,
+        "image": pngs,
+        "frames": frames,
+        "size": (6, 8),
+    }
 
 
 def first(source):
@@ -37,7 +43,8 @@ def first(source):
 values = st.one_of(
     st.lists(st.binary(max_size=9), max_size=4),
     st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=9).map(lambda v: np.array(v, np.float32)),
-    st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=9).map(lambda v: np.array(v, np.int64)))
+    st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=9).map(lambda v: np.array(v, np.int64)),
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -67,7 +74,7 @@ def test_any_changed_byte_and_any_cut_is_refused(tmp_path_factory, data):
     at = data.draw(st.integers(0, len(whole) - 1))
     if data.draw(st.booleans()):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ data.draw(st.integers(1, 255))]) + whole[at + 1 :])
-    elif at in (0, 12 + 12 + 4):         # a cut between records leaves a shorter file, which the counts tell
+    elif at in (0, 12 + 12 + 4):  # a cut between records leaves a shorter file, which the counts tell
         return
     else:
         path.write_bytes(whole[:at])
@@ -96,7 +103,12 @@ def test_the_published_layout_gives_joints_pictures_actions_and_tasks(tmp_path):
         np.testing.assert_array_equal(episode["proprio"][:, :7], want["q"].astype(np.float32))
         assert meta == {"task": want["task"], "success": True}
     assert {entry["what"] for entry in source.dropped} == {
-        "steps/is_first", "steps/is_last", "steps/is_terminal", "steps/discount", "episode_metadata/file_path"}
+        "steps/is_first",
+        "steps/is_last",
+        "steps/is_terminal",
+        "steps/discount",
+        "episode_metadata/file_path",
+    }
     actions.check_increments(source)
     assert source.facts["increments"].startswith("actions and recorded joints differ by at most")
     assert float(source.facts["increments"].split()[-2]) < 1e-6
@@ -106,7 +118,7 @@ def test_the_static_filter_finds_the_joints_of_the_published_layout(tmp_path):
     from policies.demonstrations import moving
     from toto_robot.train_bc import joints_rad
 
-    q = np.cumsum(np.full((12, 7), 0.003), 0)       # two steps pass MVP's 0.004 rad
+    q = np.cumsum(np.full((12, 7), 0.003), 0)  # two steps pass MVP's 0.004 rad
     data = rpt_episode(0, 12) | {"q": q, "grip": np.ones(12)}
     source = rlds.read(write_rpt(tmp_path / "1.0.0", [data]), Options())
     episode = first(source)
@@ -218,7 +230,10 @@ def test_a_gripper_that_never_moves_is_left_alone(tmp_path):
 def test_a_camera_of_one_colour_is_a_dummy(tmp_path):
     source = rlds.read(write_rpt(tmp_path / "set", [rpt_episode(0, image=False)]), Options())
     assert source.attrs["cameras"] == {} and "rgb_hand_image" not in first(source)
-    assert {"what": "steps/observation/hand_image", "why": "shows one colour in every episode: a dummy"} in source.dropped
+    assert {
+        "what": "steps/observation/hand_image",
+        "why": "shows one colour in every episode: a dummy",
+    } in source.dropped
 
 
 def test_damage_is_told_in_one_sentence(tmp_path):

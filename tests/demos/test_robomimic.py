@@ -56,8 +56,16 @@ def foreign(path, demos=2, rate=20, **more):
         for i in range(demos):
             rng, demo = np.random.default_rng(i), data.create_group(f"demo_{i}")
             demo.attrs["num_samples"] = 5
-            columns = {"actions": (7,), "rewards": (), "states": (9,), "obs/robot0_eef_pos": (3,), "obs/robot0_joint_pos": (7,),
-                       "obs/object": (10,), "obs/robot0_joint_pos_cos": (7,), "next_obs/robot0_eef_pos": (3,)}
+            columns = {
+                "actions": (7,),
+                "rewards": (),
+                "states": (9,),
+                "obs/robot0_eef_pos": (3,),
+                "obs/robot0_joint_pos": (7,),
+                "obs/object": (10,),
+                "obs/robot0_joint_pos_cos": (7,),
+                "next_obs/robot0_eef_pos": (3,),
+            }
             for name, shape in columns.items():
                 demo[name] = rng.normal(size=(5, *shape))
             demo["dones"] = np.zeros(5)
@@ -73,12 +81,23 @@ def test_a_foreign_set_gives_the_robots_state_and_says_what_it_drops(tmp_path):
     source = robomimic_hdf5.read(foreign(tmp_path / "low.hdf5"), Options())
     (first, meta), _ = source.episodes()
     assert {k: (v.shape, v.dtype.name) for k, v in first.items()} == {
-        "action": ((5, 7), "float32"), "proprio": ((5, 10), "float32"), "reward": ((5,), "float32"),
-        "sim_state": ((5, 9), "float64"), "task_state": ((5, 10), "float64"), "rgb_agentview": ((5, 8, 8, 3), "uint8")}
+        "action": ((5, 7), "float32"),
+        "proprio": ((5, 10), "float32"),
+        "reward": ((5,), "float32"),
+        "sim_state": ((5, 9), "float64"),
+        "task_state": ((5, 10), "float64"),
+        "rgb_agentview": ((5, 8, 8, 3), "uint8"),
+    }
     assert source.attrs["proprio_names"][:4] == [*(f"robot0_eef_pos.{i}" for i in range(3)), "robot0_joint_pos.0"]
     assert (source.attrs["env"], source.attrs["robot"], source.attrs["control_hz"]) == ("Lift", "Panda", 20)
     why = {entry["what"]: entry["why"] for entry in source.dropped}
-    assert set(why) == {"next_obs", "dones", "obs/robot0_gripper_pos", "obs/robot0_joint_pos_cos", "obs/agentview_depth"}
+    assert set(why) == {
+        "next_obs",
+        "dones",
+        "obs/robot0_gripper_pos",
+        "obs/robot0_joint_pos_cos",
+        "obs/agentview_depth",
+    }
     assert "the same as robot0_joint_pos" in why["obs/robot0_gripper_pos"]
 
 

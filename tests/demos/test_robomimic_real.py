@@ -21,17 +21,30 @@ from demos.formats.source import Options, indexed
 def exported(tmp_path):
     rng = np.random.default_rng(0)
     episodes = [episode(rng, n, proprio=6) for n in (8, 11, 4)]
-    robomimic_hdf5.write(make(episodes, indexed("joint_pos", 4) + indexed("joint_vel", 2)), tmp_path / "set.hdf5", Options())
+    robomimic_hdf5.write(
+        make(episodes, indexed("joint_pos", 4) + indexed("joint_vel", 2)), tmp_path / "set.hdf5", Options()
+    )
     return episodes, tmp_path / "set.hdf5"
 
 
 def test_robomimic_reads_what_was_exported(exported):
     episodes, path = exported
-    obs_utils.initialize_obs_utils_with_obs_specs({"obs": {"low_dim": ["joint_pos", "joint_vel"], "rgb": ["wrist_image"]}})
+    obs_utils.initialize_obs_utils_with_obs_specs(
+        {"obs": {"low_dim": ["joint_pos", "joint_vel"], "rgb": ["wrist_image"]}}
+    )
     loaded = SequenceDataset(
-        str(path), obs_keys=("joint_pos", "joint_vel", "wrist_image"), dataset_keys=("actions", "rewards", "dones"),
-        frame_stack=1, seq_length=3, pad_seq_length=True, get_pad_mask=True, goal_mode=None, hdf5_cache_mode=None,
-        hdf5_use_swmr=True, load_next_obs=False)
+        str(path),
+        obs_keys=("joint_pos", "joint_vel", "wrist_image"),
+        dataset_keys=("actions", "rewards", "dones"),
+        frame_stack=1,
+        seq_length=3,
+        pad_seq_length=True,
+        get_pad_mask=True,
+        goal_mode=None,
+        hdf5_cache_mode=None,
+        hdf5_use_swmr=True,
+        load_next_obs=False,
+    )
     assert (loaded.n_demos, len(loaded)) == (3, 23)
     at = 0
     for data in episodes:
@@ -49,7 +62,10 @@ def test_robomimic_reads_what_was_exported(exported):
 
 def test_its_own_check_of_a_data_set_passes(exported):
     _, path = exported
-    done = subprocess.run([sys.executable, "-m", "robomimic.scripts.get_dataset_info", "--dataset", str(path)],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "robomimic.scripts.get_dataset_info", "--dataset", str(path)],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "total transitions: 23" in done.stdout and "total trajectories: 3" in done.stdout

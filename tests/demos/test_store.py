@@ -42,7 +42,7 @@ def test_plain_zarr_reads_it_by_diffusion_policys_names(three):
     group = zarr.open_group(three, mode="r")
     ends, starts = group["meta/episode_ends"][:], group["meta/episode_starts"][:]
     assert ends.dtype == np.int64 and group["data/action"].shape[0] == ends[-1]
-    np.testing.assert_array_equal(group["data/action"][starts[1]:ends[1]], episode(1, 300)["action"])
+    np.testing.assert_array_equal(group["data/action"][starts[1] : ends[1]], episode(1, 300)["action"])
     assert group["data/rgb_wrist"].shards[0] % group["data/rgb_wrist"].chunks[0] == 0
 
 
@@ -54,16 +54,20 @@ def test_no_file_of_a_finished_episode_is_written_again(three):
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(lengths=st.lists(st.integers(1, 600), min_size=1, max_size=4),
-       extra=st.sampled_from(["uint8", "int16", "int64", "float32", "float64", "bool"]),
-       tail=st.lists(st.integers(1, 3), max_size=3))
+@given(
+    lengths=st.lists(st.integers(1, 600), min_size=1, max_size=4),
+    extra=st.sampled_from(["uint8", "int16", "int64", "float32", "float64", "bool"]),
+    tail=st.lists(st.integers(1, 3), max_size=3),
+)
 def test_any_lengths_shapes_and_types_survive(tmp_path_factory, lengths, extra, tail):
     path = tmp_path_factory.mktemp("set") / "set"
     made = []
     with DemoWriter(path, attrs()) as writer:
         for seed, length in enumerate(lengths):
-            data = {"action": episode(seed, length)["action"],
-                    "obs_extra": (np.random.default_rng(seed).random((length, *tail)) * 100).astype(extra)}
+            data = {
+                "action": episode(seed, length)["action"],
+                "obs_extra": (np.random.default_rng(seed).random((length, *tail)) * 100).astype(extra),
+            }
             made.append(data)
             writer.append(data)
     demos = DemoSet(path)
@@ -104,7 +108,7 @@ def test_a_writer_that_stops_at_any_file_loses_only_its_episode(tmp_path, monkey
         with DemoWriter(path, attrs()) as writer:
             if k % 2:
                 writer.append(episode(0))
-            count = iter(range(10 ** 6))
+            count = iter(range(10**6))
 
             def replace(a, b):
                 if next(count) >= k:
@@ -210,7 +214,10 @@ def test_an_episode_that_does_not_fit_the_schema_is_refused_by_name(tmp_path, da
 
 def test_an_episode_unlike_the_first_is_refused_and_the_set_stays_whole(three):
     with DemoWriter(three, attrs(), resume=True) as writer:
-        for change, words in (({"reward": np.zeros(11)}, "same keys"), ({"action": np.zeros((11, 3))}, "a step of action")):
+        for change, words in (
+            ({"reward": np.zeros(11)}, "same keys"),
+            ({"action": np.zeros((11, 3))}, "a step of action"),
+        ):
             with pytest.raises(DemoError, match=words):
                 writer.append(episode(0) | change, {"seed": 0, "index": 0})
         with pytest.raises(DemoError, match="same numbers"):

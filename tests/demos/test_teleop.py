@@ -117,7 +117,9 @@ class FakeDevice:
 
 
 def test_buttons_turn_the_gripper_end_and_discard():
-    mouse = SpaceMouse(FakeDevice([b"\x03\x01"], [b"\x03\x00"], [b"\x03\x02"], [b"\x03\x00"], [b"\x03\x03"], [b"\x03\x00"]))
+    mouse = SpaceMouse(
+        FakeDevice([b"\x03\x01"], [b"\x03\x00"], [b"\x03\x02"], [b"\x03\x00"], [b"\x03\x03"], [b"\x03\x00"])
+    )
     told = [mouse.read() for _ in range(6)]
     assert [c.open_gripper for c in told[:3]] == [True, False, False]
     assert [c.event for c in told] == [None, None, None, DONE, None, DISCARD]
@@ -140,7 +142,12 @@ class ToyEnv:
         return self._obs(), {}
 
     def snapshot(self):
-        return {"sim_state": np.zeros(3), "protocol_state": np.zeros(1), "task_state": np.zeros(1), "look_seed": np.int64(7)}
+        return {
+            "sim_state": np.zeros(3),
+            "protocol_state": np.zeros(1),
+            "task_state": np.zeros(1),
+            "look_seed": np.int64(7),
+        }
 
     def view(self, camera, width, height):
         return np.zeros((height, width, 3), np.uint8)
@@ -168,17 +175,33 @@ def drive(env, velocity, spin, open_gripper):
 def test_a_person_records_discards_and_quits(tmp_path):
     ahead = Command(velocity=np.array([1.0, 0, 0]))
     close = Command(open_gripper=False)
-    script = Script(ahead, close,                                     # a success
-                    ahead, Command(event=DISCARD),                    # begun again with the same seed
-                    ahead, ahead, Command(event=DONE),                # ended by hand: no success, not kept
-                    Command(event=DONE), close,                       # nothing to end yet; then a success
-                    ahead, Command(event=QUIT))                       # never finished
+    script = Script(
+        ahead,
+        close,  # a success
+        ahead,
+        Command(event=DISCARD),  # begun again with the same seed
+        ahead,
+        ahead,
+        Command(event=DONE),  # ended by hand: no success, not kept
+        Command(event=DONE),
+        close,  # nothing to end yet; then a success
+        ahead,
+        Command(event=QUIT),
+    )  # never finished
     env, path, view = ToyEnv(), tmp_path / "set", tmp_path / "live.png"
     now = SimpleNamespace(s=0.0)
     with DemoWriter(path, attrs()) as writer:
-        tried = teleoperate(env, script, drive, writer, Plan(9, "success"), seed_of=lambda i: 40 + i,
-                            view=LiveView(view, window=False), clock=lambda: now.s,
-                            sleep=lambda s: setattr(now, "s", now.s + s))
+        tried = teleoperate(
+            env,
+            script,
+            drive,
+            writer,
+            Plan(9, "success"),
+            seed_of=lambda i: 40 + i,
+            view=LiveView(view, window=False),
+            clock=lambda: now.s,
+            sleep=lambda s: setattr(now, "s", now.s + s),
+        )
     demos = DemoSet(path)
     assert tried == 3 and env.seeds == [40, 41, 41, 42, 43]
     assert demos.meta("index").tolist() == [0, 2] and demos.meta("seed").tolist() == [40, 42]

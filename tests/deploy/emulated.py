@@ -23,24 +23,32 @@ class Running:
 
     def __init__(self, *flags: str):
         self.ip = next(ADDRESSES)
-        self.process = subprocess.Popen([sys.executable, "-m", "deploy.emulator", "--ip", self.ip, "--parent-pid",
-                                         str(os.getpid()), *flags], stdout=subprocess.PIPE, cwd=ROOT)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.emulator", "--ip", self.ip, "--parent-pid", str(os.getpid()), *flags],
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+        )
         self.ready = json.loads(self.process.stdout.readline())
         self.console = Console(self.ip)
 
     def run_free(self) -> None:
         """Lets time pass without end: in lockstep, as fast as the client and this machine go."""
+
         def grant():
             with contextlib.suppress(ConsoleError), Console(self.ip) as console:
-                console.ask("grant", until_ms=10 ** 9)
+                console.ask("grant", until_ms=10**9)
 
         threading.Thread(target=grant, daemon=True).start()
 
     def client(self, library: str, scenario: str, *arguments, python: str = sys.executable, on_line=None) -> dict:
         """What the client's scenario reports; `on_line(line)` sees what it prints before that."""
         script, others = CLIENTS / f"{library}_client.py", os.environ.get("PYTHONPATH", "").split(os.pathsep)
-        process = subprocess.Popen([python, str(script), scenario, self.ip, *map(json.dumps, arguments)], stdout=subprocess.PIPE,
-                                   text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *others])})
+        process = subprocess.Popen(
+            [python, str(script), scenario, self.ip, *map(json.dumps, arguments)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), *others])},
+        )
         patience = threading.Timer(200, process.kill)
         patience.start()
         try:
@@ -58,6 +66,7 @@ class Running:
 
     def inject(self, **fault):
         """For `on_line`: injects the fault when the client's motion has run for 50 ms."""
+
         def on_line(line):
             since_ms, end_s = None, time.monotonic() + 20
             while time.monotonic() < end_s:
@@ -68,6 +77,7 @@ class Running:
                         return self.console.ask("fault", **fault)
                 time.sleep(0.002)
             raise AssertionError("the client started no motion in 20 s")
+
         return on_line
 
     def close(self) -> None:

@@ -56,15 +56,34 @@ def main(backend, arm, ip, port, plan):
         return np.append(0.3 * np.sin(index / 3 + np.arange(7)), -1.0 if index > 2 else 1.0)
 
     hostile = dict(camera=trouble.camera, rules=Rules(camera_stop_s=1.0)) if trouble else {}
-    now, messages = Stage(policy=policy, parts=parts, operator=operator, periods=plan["periods"],
-                          seeds=tuple(plan.get("seeds", [7])), **hostile).run()
+    now, messages = Stage(
+        policy=policy,
+        parts=parts,
+        operator=operator,
+        periods=plan["periods"],
+        seeds=tuple(plan.get("seeds", [7])),
+        **hostile,
+    ).run()
     children.end(hands)
     periods = [m[1] for m in messages if m[0] == "period"]
-    print(json.dumps({
-        "state": now.state.name, "ending": now.ending.name, "why": now.why, "recoveries": now.recoveries, "counters": console.ask("counters"),
-        "mode": console.ask("info")["mode"], "armed": sum(m[0] == "armed" for m in messages),
-        "q": [p.q_rad.tolist() for p in periods], "width_m": [p.width_m for p in periods],
-        "hostile_actions": trouble.count if trouble else 0, "hand_m": console.ask("physics")["width_m"]}), flush=True)
+    print(
+        json.dumps(
+            {
+                "state": now.state.name,
+                "ending": now.ending.name,
+                "why": now.why,
+                "recoveries": now.recoveries,
+                "counters": console.ask("counters"),
+                "mode": console.ask("info")["mode"],
+                "armed": sum(m[0] == "armed" for m in messages),
+                "q": [p.q_rad.tolist() for p in periods],
+                "width_m": [p.width_m for p in periods],
+                "hostile_actions": trouble.count if trouble else 0,
+                "hand_m": console.ask("physics")["width_m"],
+            }
+        ),
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

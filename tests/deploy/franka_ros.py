@@ -16,21 +16,26 @@ MESSAGES = {
     "franka_msgs": {
         "Errors": "bool joint_reflex\nbool joint_velocity_violation\n",
         "FrankaState": "float64[7] q\nfloat64[7] dq\nfloat64[7] tau_ext_hat_filtered\nfloat64[6] O_F_ext_hat_K\nfloat64 time\nfloat64 control_command_success_rate\nuint8 robot_mode\n"
-                       "franka_msgs/Errors current_errors\n",
+        "franka_msgs/Errors current_errors\n",
     },
     "franka_gripper": {"GraspEpsilon": "float64 inner\nfloat64 outer\n"},
 }
 ACTIONS = {
     "franka_msgs": {"ErrorRecovery": ("", "", "")},
     "franka_gripper": {
-        "Grasp": ("float64 width\nfranka_gripper/GraspEpsilon epsilon\nfloat64 speed\nfloat64 force\n",
-                  "bool success\nstring error\n", ""),
+        "Grasp": (
+            "float64 width\nfranka_gripper/GraspEpsilon epsilon\nfloat64 speed\nfloat64 force\n",
+            "bool success\nstring error\n",
+            "",
+        ),
         "Move": ("float64 width\nfloat64 speed\n", "bool success\nstring error\n", ""),
     },
 }
-ENVELOPE = {"Goal": "Header header\nactionlib_msgs/GoalID goal_id\n{name}Goal goal\n",
-            "Result": "Header header\nactionlib_msgs/GoalStatus status\n{name}Result result\n",
-            "Feedback": "Header header\nactionlib_msgs/GoalStatus status\n{name}Feedback feedback\n"}
+ENVELOPE = {
+    "Goal": "Header header\nactionlib_msgs/GoalID goal_id\n{name}Goal goal\n",
+    "Result": "Header header\nactionlib_msgs/GoalStatus status\n{name}Result result\n",
+    "Feedback": "Header header\nactionlib_msgs/GoalStatus status\n{name}Feedback feedback\n",
+}
 IDLE, MOVE, REFLEX, USER_STOPPED = 1, 2, 4, 5
 
 
@@ -84,9 +89,14 @@ class Node:
         rospy.Subscriber("/test", String, self.happen)
         self.states = rospy.Publisher("/franka_state_controller/franka_states", FrankaState, queue_size=1)
         self.fingers = rospy.Publisher("/franka_gripper/joint_states", JointState, queue_size=1)
-        self.servers = [actionlib.SimpleActionServer(name, kind, do, auto_start=False) for name, kind, do in (
-            ("/franka_control/error_recovery", ErrorRecoveryAction, self.recover),
-            ("/franka_gripper/grasp", GraspAction, self.grasp), ("/franka_gripper/move", MoveAction, self.move))]
+        self.servers = [
+            actionlib.SimpleActionServer(name, kind, do, auto_start=False)
+            for name, kind, do in (
+                ("/franka_control/error_recovery", ErrorRecoveryAction, self.recover),
+                ("/franka_gripper/grasp", GraspAction, self.grasp),
+                ("/franka_gripper/move", MoveAction, self.move),
+            )
+        ]
         [server.start() for server in self.servers]
 
     def take(self, message):
@@ -96,7 +106,9 @@ class Node:
     def happen(self, message):
         if message.data.startswith("reflex"):
             self.mode = REFLEX
-            self.errors = self.Errors(**{"joint_velocity_violation" if "hard" in message.data else "joint_reflex": True})
+            self.errors = self.Errors(
+                **{"joint_velocity_violation" if "hard" in message.data else "joint_reflex": True}
+            )
         elif message.data in ("user_stop", "release"):
             self.mode = USER_STOPPED if message.data == "user_stop" else MOVE
         self.silent = message.data == "silence"
@@ -124,9 +136,16 @@ class Node:
         while not self.rospy.is_shutdown():
             before, self.q = self.q, self.q + 0.5 * (self.q_d - self.q) * (self.mode == MOVE)
             if not self.silent:
-                self.states.publish(self.State(q=self.q.tolist(), dq=(200 * (self.q - before)).tolist(), robot_mode=self.mode,
-                                               time=self.rospy.get_time(), current_errors=self.errors,
-                                               control_command_success_rate=1.0))
+                self.states.publish(
+                    self.State(
+                        q=self.q.tolist(),
+                        dq=(200 * (self.q - before)).tolist(),
+                        robot_mode=self.mode,
+                        time=self.rospy.get_time(),
+                        current_errors=self.errors,
+                        control_command_success_rate=1.0,
+                    )
+                )
                 self.fingers.publish(self.JointState(name=["left", "right"], position=[self.width_m / 2] * 2))
             rate.sleep()
 

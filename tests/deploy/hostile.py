@@ -52,8 +52,19 @@ class Trouble:
 
     def fault(self) -> dict:
         """One for the emulator's console, and the period `at` which it comes."""
-        return {"at": self.draw.randrange(1, 20), **self.draw.choice([
-            {"name": "reflex"}, {"name": "reflex", "error": "cartesian_reflex"}, {"name": "user_stop"}, {"name": "tcp_close"},
-            {"name": "reflex", "error": "joint_velocity_violation"}, {"name": "reflex", "error": "power_limit_violation"},
-            {"name": "packet_loss", "share": self.draw.random(), "duration_ms": self.draw.randrange(10, 400)},
-            {"name": "udp_gap", "duration_ms": self.draw.randrange(50, 3000)}, {"name": "gripper_fail"}])}
+        return {
+            "at": self.draw.randrange(1, 20),
+            **self.draw.choice(
+                [
+                    {"name": "reflex"},
+                    {"name": "reflex", "error": "cartesian_reflex"},
+                    {"name": "user_stop"},
+                    {"name": "tcp_close"},
+                    {"name": "reflex", "error": "joint_velocity_violation"},
+                    {"name": "reflex", "error": "power_limit_violation"},
+                    {"name": "packet_loss", "share": self.draw.random(), "duration_ms": self.draw.randrange(10, 400)},
+                    {"name": "udp_gap", "duration_ms": self.draw.randrange(50, 3000)},
+                    {"name": "gripper_fail"},
+                ]
+            ),
+        }

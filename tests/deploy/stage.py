@@ -88,10 +88,27 @@ class Stage:
         env = envs.make("franka_cube", render=False)
         protocol = env.protocol
         robot, hand, scene, clock = (self.parts or self._parts)()
-        plan = Plan(list(self.seeds), self.periods, 0.1, np.array(env.robot.q_home_rad), LIMITS["fr3"], 0.5, dry=self.dry,
-                    rules=self.rules, look_frames=30 if self.look else 0, yes_look=self.yes_look)
-        gate = Gate(env.robot, safety.tighter(env.robot.limits, LIMITS["fr3"]), safety.Envelope.of(env.robot), period_s=0.1,
-                    max_step_rad=protocol.max_step_rad, max_lead_rad=protocol.max_lead_rad, speed=self.speed)
+        plan = Plan(
+            list(self.seeds),
+            self.periods,
+            0.1,
+            np.array(env.robot.q_home_rad),
+            LIMITS["fr3"],
+            0.5,
+            dry=self.dry,
+            rules=self.rules,
+            look_frames=30 if self.look else 0,
+            yes_look=self.yes_look,
+        )
+        gate = Gate(
+            env.robot,
+            safety.tighter(env.robot.limits, LIMITS["fr3"]),
+            safety.Envelope.of(env.robot),
+            period_s=0.1,
+            max_step_rad=protocol.max_step_rad,
+            max_lead_rad=protocol.max_lead_rad,
+            speed=self.speed,
+        )
         messages = []
 
         def camera():
@@ -105,7 +122,9 @@ class Stage:
                     frames.answered(reads)
                 else:
                     same = number == frames.latest()[1]
-                    frames.put(np.zeros(frames.shape, np.uint8), frames.latest()[0] if same else clock.now_s(), number, reads)
+                    frames.put(
+                        np.zeros(frames.shape, np.uint8), frames.latest()[0] if same else clock.now_s(), number, reads
+                    )
 
         def policy():
             while not ends.is_set():
@@ -121,8 +140,18 @@ class Stage:
                     if action is GONE:
                         return policy_there.close()
                     captured_s, sequence, _ = frames.latest()
-                    policy_there.send(Answer(r.episode, r.index, action, captured_s, sequence, r.asked_s, 0.0,
-                                             "silent" if action is None else ""))
+                    policy_there.send(
+                        Answer(
+                            r.episode,
+                            r.index,
+                            action,
+                            captured_s,
+                            sequence,
+                            r.asked_s,
+                            0.0,
+                            "silent" if action is None else "",
+                        )
+                    )
 
         def main():
             while not ends.is_set():
@@ -140,8 +169,17 @@ class Stage:
 
         threads = [threading.Thread(target=t, daemon=True) for t in (camera, policy, main)]
         [t.start() for t in threads]
-        driver = Driver(robot, hand, scene, clock, gate, plan,
-                        Links(main_there, policy_here, frames, history, orders), 0.02, Stopped())
+        driver = Driver(
+            robot,
+            hand,
+            scene,
+            clock,
+            gate,
+            plan,
+            Links(main_there, policy_here, frames, history, orders),
+            0.02,
+            Stopped(),
+        )
         try:
             driver.event(Event.READY)
             now = driver.run()

@@ -38,8 +38,20 @@ def test_it_looks_at_everything_and_moves_nothing(console):
     console.ask("reset", seed=3)
     done, lines = run("--robot-ip", IP, "--policy", "bc_cube")
     assert done.returncode in (0, 16), done.stderr  # a busy computer is bad at 1 kHz, and that is what it says
-    assert set(lines) == {"computer", "versions", "robot", "connection", "joint limits", "workspace", "self-collision",
-                          "gripper", "camera", "crop", "look", "hand-eye"}
+    assert set(lines) == {
+        "computer",
+        "versions",
+        "robot",
+        "connection",
+        "joint limits",
+        "workspace",
+        "self-collision",
+        "gripper",
+        "camera",
+        "crop",
+        "look",
+        "hand-eye",
+    }
     for name in ("versions", "robot", "joint limits", "workspace", "self-collision", "gripper", "crop"):
         assert lines[name]["verdict"] == "ok", lines[name]
     assert "states in" in lines["connection"]["said"] or "clock went on by" in lines["connection"]["said"]
@@ -81,11 +93,14 @@ def test_no_robot_is_a_line_and_not_a_traceback():
     assert "connection" not in lines
 
 
-@pytest.mark.parametrize("flags, said", [
-    (("--robot-ip", IP, "--robot", "panda", "--backend", "franky"), "can't drive --robot panda"),
-    (("--robot-ip", IP, "--camera", "none.yaml"), "can't read the camera file none.yaml"),
-    (("--robot-ip", IP, "--backend", "mavis"), "What exists: franky"),
-])
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        (("--robot-ip", IP, "--robot", "panda", "--backend", "franky"), "can't drive --robot panda"),
+        (("--robot-ip", IP, "--camera", "none.yaml"), "can't read the camera file none.yaml"),
+        (("--robot-ip", IP, "--backend", "mavis"), "What exists: franky"),
+    ],
+)
 def test_mistakes_are_one_sentence_and_exit_code_2(flags, said):
     done, lines = run(*flags)
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr and not lines

@@ -20,7 +20,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "soak"))
 
 from deploy_fuzz import session
 
-pytestmark = pytest.mark.skipif("TOTO_ROBOT_CLIENTS" not in os.environ, reason="minutes on the emulated arm: make clients")
+pytestmark = pytest.mark.skipif(
+    "TOTO_ROBOT_CLIENTS" not in os.environ, reason="minutes on the emulated arm: make clients"
+)
 
 CLIENT = Path(__file__).parent / "emulated_client.py"
 ARM = {"franky": "fr3", "pylibfranka": "fr3", "panda_py": "panda"}
@@ -35,8 +37,13 @@ franky, installed = needs("franky"), [pytest.param(name, marks=needs(name)) for 
 
 def drive(backend, **plan):
     with lockstep.started(ARM[backend], "lockstep") as (ip, (_, port)):
-        done = subprocess.run([sys.executable, str(CLIENT), backend, ARM[backend], ip, str(port), json.dumps(plan)],
-                              capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        done = subprocess.run(
+            [sys.executable, str(CLIENT), backend, ARM[backend], ip, str(port), json.dumps(plan)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
         assert done.returncode == 0, done.stderr[-3000:]
         return json.loads(done.stdout.splitlines()[-1])
 
@@ -48,7 +55,9 @@ def test_an_episode_moves_the_arm_and_the_controller_has_nothing_to_object(backe
     counters = out["counters"]  # a millisecond that passes to keep a waiting client alive may go unanswered
     assert counters["violations"] == [] and counters["lost_packets"] <= counters["keepalive_ms"]
     assert np.ptp(np.array(out["q"]), axis=0).min() > 0.003
-    assert out["width_m"][0] > 0.079 and out["hand_m"] < 0.07  # it was told to close; one client reads the width only then
+    assert (
+        out["width_m"][0] > 0.079 and out["hand_m"] < 0.07
+    )  # it was told to close; one client reads the width only then
     assert out["mode"] == "idle" and out["counters"]["moves"] == 2
 
 
@@ -60,12 +69,15 @@ def test_two_runs_are_the_same_but_for_when_the_gripper_hears_its_orders():
 
 
 @franky
-@pytest.mark.parametrize("fault, ending, recoveries", [
-    ({"name": "reflex"}, "DONE", 1),
-    ({"name": "user_stop"}, "USER_STOP", 0),
-    ({"name": "tcp_close"}, "NETWORK", 0),
-    ({"name": "reflex", "error": "joint_velocity_violation"}, "LIMITS", 0),
-])
+@pytest.mark.parametrize(
+    "fault, ending, recoveries",
+    [
+        ({"name": "reflex"}, "DONE", 1),
+        ({"name": "user_stop"}, "USER_STOP", 0),
+        ({"name": "tcp_close"}, "NETWORK", 0),
+        ({"name": "reflex", "error": "joint_velocity_violation"}, "LIMITS", 0),
+    ],
+)
 def test_each_fault_has_its_end(fault, ending, recoveries):
     out = drive("franky", periods=5, seeds=[1, 2], fault={"at": 3, **fault})
     assert (out["ending"], out["recoveries"]) == (ending, recoveries), out["why"]
@@ -77,9 +89,26 @@ def test_each_fault_has_its_end(fault, ending, recoveries):
 @pytest.mark.parametrize("wait_s", [0.5, 4.0, 8.0])
 def test_ctrl_c_at_any_moment_ends_the_program_and_leaves_nothing(wait_s):
     """On its way home, or with the hand in the middle of a motion."""
-    command = [sys.executable, "deploy/run_real.py", "--policy", "scripted", "--yes", "--episodes", "9", "--record", "none"]
-    program = subprocess.Popen(command, cwd=CLIENT.parents[2], env={**os.environ, "OMP_NUM_THREADS": "1"}, text=True,
-                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    command = [
+        sys.executable,
+        "deploy/run_real.py",
+        "--policy",
+        "scripted",
+        "--yes",
+        "--episodes",
+        "9",
+        "--record",
+        "none",
+    ]
+    program = subprocess.Popen(
+        command,
+        cwd=CLIENT.parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        text=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
     for line in program.stderr:
         if "gripper:" in line:  # the last check before anything moves
             break

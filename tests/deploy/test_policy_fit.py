@@ -25,10 +25,20 @@ def test_the_page_says_what_the_commands_say():
     assert len(wrong_policies.WRONG) >= 20
 
 
-@pytest.mark.parametrize("flags", [["--robot", "panda"], ["--backend", "sim"], ["--robot", "fr3", "--robot-ip", "172.16.0.2", "--camera", "opencv",
-                                                                                "--i-am-at-the-robot"]])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--robot", "panda"],
+        ["--backend", "sim"],
+        ["--robot", "fr3", "--robot-ip", "172.16.0.2", "--camera", "opencv", "--i-am-at-the-robot"],
+    ],
+)
 def test_every_way_to_an_arm_refuses(flags):
-    for name in ("cloned from FR3 stacking (xyz, quaternion, gripper)", "a gripper that 1 closes", "nothing said, and no environment"):
+    for name in (
+        "cloned from FR3 stacking (xyz, quaternion, gripper)",
+        "a gripper that 1 closes",
+        "nothing said, and no environment",
+    ):
         text = wrong_policies.by_run_real(wrong_policies.make(name), *flags)
         assert "\n" not in text and "wrong/" in text
 
@@ -75,11 +85,15 @@ def test_the_cameras_crop_becomes_the_policys_where_that_is_asked_for():
         fit(policy)
     (wrong_policies.Path("camera.yaml")).write_text("kind: opencv\nsize: 64\n")
     s, made = fit(policy, camera_file="camera.yaml", fit=run.FitKeys(["crop"]))
-    assert (s.camera_config.crop, s.camera_config.size) == ("lower", 128) and len(made.warnings) == 1  # its lens is not known
+    assert (s.camera_config.crop, s.camera_config.size) == ("lower", 128) and len(
+        made.warnings
+    ) == 1  # its lens is not known
 
 
 def test_a_lens_and_a_mount_that_differ_are_told_with_their_numbers(tmp_path):
-    policy = wrong_policies.save(wrong_policies.Path("seen"), wrong_policies.cube("rgb"), "franka_cube", False) or "seen"
+    policy = (
+        wrong_policies.save(wrong_policies.Path("seen"), wrong_policies.cube("rgb"), "franka_cube", False) or "seen"
+    )
     intrinsics = {"width": 640, "height": 480, "fx_px": 600.0, "fy_px": 600.0, "cx_px": 320.0, "cy_px": 240.0}
     (tmp_path / "camera.yaml").write_text(yaml.safe_dump({"kind": "opencv", "intrinsics": intrinsics}))
     T = np.eye(4)  # 30 mm further out, and looking along the hand's z with the picture turned by a quarter

@@ -45,13 +45,19 @@ def test_the_commands_on_the_page_have_flags_that_exist(name, arguments):
         arguments(argv if "--robot-ip" in argv or name == "calibrate" else [*argv, "--robot-ip", "172.16.0.2"])
 
 
-@pytest.mark.parametrize("text, event", [
-    ('ControlException: libfranka: Move command aborted: motion aborted by reflex! ["joint_reflex"]\n'
-     "control_command_success_rate: 0.97", Event.REFLEX),
-    ('motion aborted by reflex! ["joint_reflex", "instability_detected"]', Event.LIMITS),
-    ("ControlException: libfranka: Move command aborted: User Stop pressed!", Event.USER_STOP),
-    ("libfranka: UDP receive: Timeout", Event.NETWORK),
-    ("RuntimeError: something else", Event.ROBOT_FAILED),
-])
+@pytest.mark.parametrize(
+    "text, event",
+    [
+        (
+            'ControlException: libfranka: Move command aborted: motion aborted by reflex! ["joint_reflex"]\n'
+            "control_command_success_rate: 0.97",
+            Event.REFLEX,
+        ),
+        ('motion aborted by reflex! ["joint_reflex", "instability_detected"]', Event.LIMITS),
+        ("ControlException: libfranka: Move command aborted: User Stop pressed!", Event.USER_STOP),
+        ("libfranka: UDP receive: Timeout", Event.NETWORK),
+        ("RuntimeError: something else", Event.ROBOT_FAILED),
+    ],
+)
 def test_only_a_touch_and_late_packets_are_a_reflex_to_recover_from(text, event):
     assert stopped_by_itself(text).event is event

@@ -31,10 +31,13 @@ def test_help_has_every_exit_code():
         assert f"{ending.code:>4}  {ending.name.lower()}" in done.stdout
 
 
-@pytest.mark.parametrize("flags, words", [
-    (["--policy", "nowhere", "--backend", "sim"], "No policy at 'nowhere'"),
-    (["--policy", "scripted", "--backend", "sim", "--hz", "20"], "10 Hz"),
-])
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--policy", "nowhere", "--backend", "sim"], "No policy at 'nowhere'"),
+        (["--policy", "scripted", "--backend", "sim", "--hz", "20"], "10 Hz"),
+    ],
+)
 def test_a_mistake_is_one_sentence_and_exit_code_2(flags, words):
     done = run([*DOOR, *flags])
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
@@ -67,8 +70,15 @@ def test_pictures_that_the_policy_doesnt_know_end_the_run_before_anything_moves(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_kill_9_of_the_program_leaves_no_process(tmp_path):
-    job = subprocess.Popen([*SIM, "--clock", "realtime", "--episodes", "50", "--record", "none"], cwd=ROOT, env=QUIET,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    job = subprocess.Popen(
+        [*SIM, "--clock", "realtime", "--episodes", "50", "--record", "none"],
+        cwd=ROOT,
+        env=QUIET,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     for line in job.stderr:
         if "gripper" in line:  # the checks have passed: all processes are up
             break

@@ -21,16 +21,24 @@ def state(mode="idle", errors=()):
     return RobotState(1.0, HOME, np.zeros(7), mode, errors)
 
 
-@pytest.mark.parametrize("word, verdict", [("in", OK), ("doubtful", LOOK), ("unknown", LOOK), ("out", BAD), (None, "not checked")])
+@pytest.mark.parametrize(
+    "word, verdict", [("in", OK), ("doubtful", LOOK), ("unknown", LOOK), ("out", BAD), (None, "not checked")]
+)
 def test_only_pictures_that_are_out_are_not_fit_for_a_run(word, verdict):
     line = verdicts.look(word, "why")
     assert line.verdict == verdict and "why" in line.said and ("--yes-look" in line.said) == (word == "out")
 
 
-@pytest.mark.parametrize("mode, errors, verdict, said", [
-    ("idle", (), OK, "mode idle"), ("guiding", (), LOOK, "expected idle"), ("user_stopped", (), BAD, "release the user stop"),
-    ("reflex", ("joint_reflex",), BAD, "errors: joint_reflex"), ("idle", ("joint_reflex",), BAD, "recover"),
-])
+@pytest.mark.parametrize(
+    "mode, errors, verdict, said",
+    [
+        ("idle", (), OK, "mode idle"),
+        ("guiding", (), LOOK, "expected idle"),
+        ("user_stopped", (), BAD, "release the user stop"),
+        ("reflex", ("joint_reflex",), BAD, "errors: joint_reflex"),
+        ("idle", ("joint_reflex",), BAD, "recover"),
+    ],
+)
 def test_a_robot_is_fit_when_it_is_idle_without_errors(mode, errors, verdict, said):
     line = verdicts.robot(state(mode, errors))
     assert line.verdict == verdict and said in line.said
@@ -67,7 +75,8 @@ def test_the_arm_is_judged_by_the_room_it_has():
     near = HOME.copy()
     near[3] = FR3_LIMITS.q_max_rad[3] - 0.05
     assert verdicts.limits(near, FR3_LIMITS, ENVELOPE)[0] == verdicts.Line(
-        "joint limits", LOOK, "joint 4 is nearest, 0.05 rad from its limit")
+        "joint limits", LOOK, "joint 4 is nearest, 0.05 rad from its limit"
+    )
     beyond = HOME.copy()
     beyond[6] = FR3_LIMITS.q_max_rad[6] + 0.01
     assert verdicts.limits(beyond, FR3_LIMITS, ENVELOPE)[0].verdict == BAD
@@ -76,8 +85,9 @@ def test_the_arm_is_judged_by_the_room_it_has():
     assert "outside the box" in verdicts.limits(turned, FR3_LIMITS, ENVELOPE)[1].said
 
 
-@pytest.mark.parametrize("width_m, holds, verdict", [(0.08, False, OK), (0.045, True, LOOK), (0.2, False, BAD),
-                                                     (-0.1, False, BAD)])
+@pytest.mark.parametrize(
+    "width_m, holds, verdict", [(0.08, False, OK), (0.045, True, LOOK), (0.2, False, BAD), (-0.1, False, BAD)]
+)
 def test_the_gripper_is_judged_by_its_width(width_m, holds, verdict):
     assert verdicts.gripper(GripperState(width_m, holds), 0.08).verdict == verdict
 
@@ -86,13 +96,16 @@ def frames(count=60, grey=120):
     return [Frame(np.full((128, 128, 3), grey, np.uint8), 0.0, i) for i in range(count)]
 
 
-@pytest.mark.parametrize("changes, age_s, wall_s, verdict, said", [
-    ({}, 0.03, 2.0, OK, "30.0 frames a second of 128×128, age 30 ms, worst 30 ms"),
-    ({}, 0.3, 2.0, BAD, "older than 200 ms"),
-    ({}, 0.03, 20.0, BAD, "slower than the policy (10 Hz)"),
-    ({"grey": 2}, 0.03, 2.0, LOOK, "lens cap"),
-    ({"count": 0}, 0.03, 2.0, BAD, "no frame in 2.0 s"),
-])
+@pytest.mark.parametrize(
+    "changes, age_s, wall_s, verdict, said",
+    [
+        ({}, 0.03, 2.0, OK, "30.0 frames a second of 128×128, age 30 ms, worst 30 ms"),
+        ({}, 0.3, 2.0, BAD, "older than 200 ms"),
+        ({}, 0.03, 20.0, BAD, "slower than the policy (10 Hz)"),
+        ({"grey": 2}, 0.03, 2.0, LOOK, "lens cap"),
+        ({"count": 0}, 0.03, 2.0, BAD, "no frame in 2.0 s"),
+    ],
+)
 def test_the_camera_is_judged_by_rate_age_and_light(changes, age_s, wall_s, verdict, said):
     some = frames(**changes)
     line = verdicts.camera(some, [age_s] * len(some), wall_s, 10.0, 0.2)

@@ -1,6 +1,6 @@
 """Policies that must never drive: each is wrong for `env=franka_cube` and for the arm in one way, and what the commands say.
 
-    python tests/deploy/wrong_policies.py     writes the tables of docs/policy_fit.md anew
+python tests/deploy/wrong_policies.py     writes the tables of docs/policy_fit.md anew
 """
 
 import contextlib
@@ -32,11 +32,26 @@ from policies.rollout import EnvConfig  # noqa: E402
 from policies.spec import PolicySpec, spec_from_env, spec_from_set, spec_of  # noqa: E402
 from toto_robot import evaluate  # noqa: E402
 
-FOREIGN = {"env": "mine", "robot": "fr3", "control_hz": 20.0, "proprio_names": [f"state.{i}" for i in range(18)],
-           "action": {"names": [f"action.{i}" for i in range(8)], "low": [0.0] * 8, "high": [0.08] * 8}}
-STACK = {"env": "stack", "robot": "fr3", "control_hz": 10.0, "proprio_names": [f"state.{i}" for i in range(18)],
-         "action": {"names": ["x", "y", "z", "qx", "qy", "qz", "qw", "gripper"], "low": [-1.0] * 8, "high": [1.0] * 8,
-                    "units": ["m"] * 3 + ["1"] * 5, "meanings": ["cartesian_position"] * 3 + ["quaternion"] * 4 + ["gripper_open"]}}
+FOREIGN = {
+    "env": "mine",
+    "robot": "fr3",
+    "control_hz": 20.0,
+    "proprio_names": [f"state.{i}" for i in range(18)],
+    "action": {"names": [f"action.{i}" for i in range(8)], "low": [0.0] * 8, "high": [0.08] * 8},
+}
+STACK = {
+    "env": "stack",
+    "robot": "fr3",
+    "control_hz": 10.0,
+    "proprio_names": [f"state.{i}" for i in range(18)],
+    "action": {
+        "names": ["x", "y", "z", "qx", "qy", "qz", "qw", "gripper"],
+        "low": [-1.0] * 8,
+        "high": [1.0] * 8,
+        "units": ["m"] * 3 + ["1"] * 5,
+        "meanings": ["cartesian_position"] * 3 + ["quaternion"] * 4 + ["gripper_open"],
+    },
+}
 
 
 def cube(needs: str | None = None) -> PolicySpec:
@@ -62,13 +77,27 @@ def rate(hz: float) -> PolicySpec:
 def robosuite() -> PolicySpec:
     """robosuite's Panda in Lift (envs/backends/robosuite_lift.py)."""
     step, joints = (0.05,) * 3 + (0.5,) * 3 + (1.0,), [f"j{i}" for i in range(9)]
-    return spec_of(replace(
-        envs.make("franka_pick", render=False).interface, robot="panda", state_of="panda_lift",
-        action=ActionSpec(names=("d_x", "d_y", "d_z", "d_rx", "d_ry", "d_rz", "gripper"), units=("m",) * 3 + ("rad",) * 3 + ("1",),
-                          meanings=("cartesian_increment",) * 3 + ("rotation_increment",) * 3 + ("gripper_close",),
-                          low=tuple(-v for v in step), high=step),
-        proprio=ProprioSpec(names=tuple(f"q_{j}" for j in joints) + tuple(f"dq_{j}" for j in joints), units=("rad",) * 18,
-                            offset=(0.0,) * 18, scale=(1.0,) * 18)), needs=None)
+    return spec_of(
+        replace(
+            envs.make("franka_pick", render=False).interface,
+            robot="panda",
+            state_of="panda_lift",
+            action=ActionSpec(
+                names=("d_x", "d_y", "d_z", "d_rx", "d_ry", "d_rz", "gripper"),
+                units=("m",) * 3 + ("rad",) * 3 + ("1",),
+                meanings=("cartesian_increment",) * 3 + ("rotation_increment",) * 3 + ("gripper_close",),
+                low=tuple(-v for v in step),
+                high=step,
+            ),
+            proprio=ProprioSpec(
+                names=tuple(f"q_{j}" for j in joints) + tuple(f"dq_{j}" for j in joints),
+                units=("rad",) * 18,
+                offset=(0.0,) * 18,
+                scale=(1.0,) * 18,
+            ),
+        ),
+        needs=None,
+    )
 
 
 def swapped(values: tuple) -> tuple:
@@ -94,21 +123,36 @@ WRONG = {
     "the same numbers of a KUKA with this hand": lambda: (replace(cube(), robot="kuka_gripper"), "kuka_gripper_pick"),
     "increments in degrees": lambda: (action(units=("deg",) * 7 + ("1",)), "franka_cube"),
     "absolute joint positions": lambda: (action(meanings=("joint_position",) * 7 + ("gripper_open",)), "franka_cube"),
-    "joint velocities": lambda: (action(meanings=("joint_velocity",) * 7 + ("gripper_open",), units=("rad/s",) * 7 + ("1",)), "franka_cube"),
+    "joint velocities": lambda: (
+        action(meanings=("joint_velocity",) * 7 + ("gripper_open",), units=("rad/s",) * 7 + ("1",)),
+        "franka_cube",
+    ),
     "a gripper that 1 closes": lambda: (action(meanings=("joint_increment",) * 7 + ("gripper_close",)), "franka_cube"),
-    "the gripper's width in metres": lambda: (action(meanings=("joint_increment",) * 7 + ("gripper_width",), units=("rad",) * 7 + ("m",)), None),
-    "twice the increments": lambda: (action(low=tuple(2 * v for v in cube().action.low), high=tuple(2 * v for v in cube().action.high)), None),
+    "the gripper's width in metres": lambda: (
+        action(meanings=("joint_increment",) * 7 + ("gripper_width",), units=("rad",) * 7 + ("m",)),
+        None,
+    ),
+    "twice the increments": lambda: (
+        action(low=tuple(2 * v for v in cube().action.low), high=tuple(2 * v for v in cube().action.high)),
+        None,
+    ),
     "two joints in another order": lambda: (action(names=swapped(cube().action.names)), "franka_cube"),
     "a meaning that nobody has said": lambda: (action(meanings=("unknown",) * 8), None),
     "5 Hz": lambda: (rate(5.0), "franka_cube"),
     "8 Hz": lambda: (rate(8.0), "franka_cube"),
     "proprioception in radians": lambda: (proprio(offset=(0.0,) * 18, scale=(1.0,) * 18), "franka_cube"),
     "proprioception in another order": lambda: (proprio(names=swapped(cube().proprio.names)), "franka_cube"),
-    "positions without velocities": lambda: (proprio(**{k: getattr(cube().proprio, k)[:9] for k in ("names", "units", "offset", "scale")}), None),
+    "positions without velocities": lambda: (
+        proprio(**{k: getattr(cube().proprio, k)[:9] for k in ("names", "units", "offset", "scale")}),
+        None,
+    ),
     "pictures of 256 pixels": lambda: (camera(width=256, height=256), "franka_cube"),
     "pictures of the lower part": lambda: (camera(crop="lower"), "franka_cube"),
     "pictures of a camera at the side": lambda: (camera(name="side", mount_parent="world"), "franka_cube"),
-    "two cameras": lambda: (replace(cube("rgb"), cameras=(*cube("rgb").cameras, *camera(name="side").cameras)), "franka_cube"),
+    "two cameras": lambda: (
+        replace(cube("rgb"), cameras=(*cube("rgb").cameras, *camera(name="side").cameras)),
+        "franka_cube",
+    ),
     "the true state of franka_pick": from_env("franka_pick", "privileged"),
     "nothing said, and no environment": lambda: (None, None),
     "an environment that does not exist": lambda: (cube(), "franka_dance"),
@@ -124,7 +168,9 @@ def save(folder: Path, spec: PolicySpec | None, env: str | None, old: bool) -> N
         features = PrivilegedFeatures(EncoderConfig("privileged"), 4)
     dims = (len(spec.proprio.names), len(spec.action.names)) if spec else (18, 8)
     policy = Policy.create(features, env, *dims, HeadConfig(8, 8, [8]), spec=spec)
-    policy.notes = {"control_hz": 20.0, "action": {k: FOREIGN["action"][k] for k in ("names", "low", "high")}} if old else {}
+    policy.notes = (
+        {"control_hz": 20.0, "action": {k: FOREIGN["action"][k] for k in ("names", "low", "high")}} if old else {}
+    )
     policy.save(folder)
     if old:
         values = yaml.safe_load((folder / CONFIG).read_text())
@@ -144,8 +190,12 @@ def make(name: str) -> str:
 def nothing_starts():
     """An error where a process, an emulator or an encoder is started."""
     started = AssertionError("something was started")
-    with (mock.patch.object(EnvConfig, "make_vec", side_effect=started), mock.patch.object(run, "emulator", side_effect=started),
-          mock.patch.object(run, "Session", side_effect=started), mock.patch("policies.load", side_effect=started, create=True)):
+    with (
+        mock.patch.object(EnvConfig, "make_vec", side_effect=started),
+        mock.patch.object(run, "emulator", side_effect=started),
+        mock.patch.object(run, "Session", side_effect=started),
+        mock.patch("policies.load", side_effect=started, create=True),
+    ):
         yield
 
 
@@ -165,7 +215,9 @@ def by_evaluate(policy: str, env: str = "franka_cube", **keys) -> str:
 
 
 def by_run_real(policy: str, *flags: str) -> str:
-    return said(lambda: run.run(run_real.parser().parse_args(["--policy", policy, "--yes", "--record", "none", *flags])))
+    return said(
+        lambda: run.run(run_real.parser().parse_args(["--policy", policy, "--yes", "--record", "none", *flags]))
+    )
 
 
 def refusals() -> str:
@@ -174,14 +226,22 @@ def refusals() -> str:
     for name in WRONG:
         policy = make(name)
         scene, arm = (text.replace(policy, "P") for text in (by_evaluate(policy), by_run_real(policy)))
-        rows.append(f"| {name} | {scene} | {'the same of `--robot fr3`' if arm == scene.replace('env=franka_cube', '--robot fr3') else arm} |")
+        rows.append(
+            f"| {name} | {scene} | {'the same of `--robot fr3`' if arm == scene.replace('env=franka_cube', '--robot fr3') else arm} |"
+        )
     return "\n".join(rows)
 
 
 def scenes() -> str:
     """What `evaluate bc_cube env=…` says in every other scene."""
     others = [name for name in envs.names() if name != "franka_cube"]
-    return "\n".join(["| env | `evaluate bc_cube` |", "|---|---|", *(f"| `{name}` | {by_evaluate('bc_cube', name)} |" for name in others)])
+    return "\n".join(
+        [
+            "| env | `evaluate bc_cube` |",
+            "|---|---|",
+            *(f"| `{name}` | {by_evaluate('bc_cube', name)} |" for name in others),
+        ]
+    )
 
 
 def page(text: str) -> str:

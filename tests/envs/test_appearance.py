@@ -36,7 +36,11 @@ def test_a_near_look_moves_colours_and_light_and_leaves_textures_and_camera():
     drawn = [near(base, np.random.default_rng(seed)) for seed in range(200)]
     for look in drawn:
         assert look.table_texture is base.table_texture and look.distractors == base.distractors
-        assert (look.camera_shift_m, look.camera_turn_rad, look.fovy_scale) == (base.camera_shift_m, base.camera_turn_rad, base.fovy_scale)
+        assert (look.camera_shift_m, look.camera_turn_rad, look.fovy_scale) == (
+            base.camera_shift_m,
+            base.camera_turn_rad,
+            base.fovy_scale,
+        )
         assert np.abs(np.array(look.table_rgb) - base.table_rgb).max() <= 0.16 and look != base
     assert len({look.light_pos_m for look in drawn}) > 150
 

@@ -20,17 +20,18 @@ HOME = np.array(FRANKA.q_home_rad)
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2 ** 32 - 1), st.sampled_from([0.02, 0.05, 0.1]), st.floats(0.01, 5))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.02, 0.05, 0.1]), st.floats(0.01, 5))
 def test_set_points_of_any_commands_keep_speed_acceleration_and_jerk(seed, period_s, wildness):
     rng = np.random.default_rng(seed)
     controller = ArmController(FRANKA, period_s, max_lead_rad=10)
     controller.reset(rng.uniform(LIMITS.q_min_rad + 0.02, LIMITS.q_max_rad - 0.02))
     start = controller.limiter.q_rad
-    q_d = np.vstack([np.tile(start, (4, 1))] + [controller.command(wildness * rng.standard_normal(7), start)
-                                                for _ in range(30)])
+    q_d = np.vstack(
+        [np.tile(start, (4, 1))] + [controller.command(wildness * rng.standard_normal(7), start) for _ in range(30)]
+    )
     assert (q_d >= LIMITS.q_min_rad).all() and (q_d <= LIMITS.q_max_rad).all()
     for order, top in ((1, LIMITS.dq_max_rad_s), (2, LIMITS.ddq_max_rad_s2), (3, LIMITS.dddq_max_rad_s3)):
-        rate = np.abs(np.diff(q_d, order, axis=0)) / 0.001 ** order
+        rate = np.abs(np.diff(q_d, order, axis=0)) / 0.001**order
         assert (rate <= top * (1 + 1e-6) + 1e-4).all(), order
 
 
@@ -62,7 +63,7 @@ def test_a_command_never_leads_the_measured_joints_by_more_than_it_may():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2 ** 32 - 1), st.floats(0.01, 10))
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 10))
 def test_torques_stay_inside_their_limit_and_rate_whatever_comes(seed, wildness):
     rng, law = np.random.default_rng(seed), JointImpedance(FRANKA)
     last = np.zeros(7)
@@ -116,11 +117,14 @@ def test_the_arm_moves_as_under_mujocos_own_servos():
         assert apart < 0.004 < 0.1 < moved  # the rest is the Coriolis torque, up to 3 N·m
 
 
-@pytest.mark.parametrize("call,words", [
-    (lambda: SetPoints(LIMITS, 0.0305), "whole number"),
-    (lambda: SetPoints(replace(LIMITS, dddq_max_rad_s3=np.ones(7)), 0.1), "jerk"),
-    (lambda: JointImpedance(replace(FRANKA, impedance_k_nm_rad=())), "impedance_k_nm_rad"),
-])
+@pytest.mark.parametrize(
+    "call,words",
+    [
+        (lambda: SetPoints(LIMITS, 0.0305), "whole number"),
+        (lambda: SetPoints(replace(LIMITS, dddq_max_rad_s3=np.ones(7)), 0.1), "jerk"),
+        (lambda: JointImpedance(replace(FRANKA, impedance_k_nm_rad=())), "impedance_k_nm_rad"),
+    ],
+)
 def test_a_mistake_is_said(call, words):
     with pytest.raises(EnvError, match=words):
         call()

@@ -12,16 +12,20 @@ from envs.interface import MEANINGS, SAME_ROBOT, ActionSpec, CameraSpec, robot_n
 def test_an_environment_says_of_its_numbers_what_they_are(name):
     env = envs.make(name, render=False)
     said = env.interface
-    assert said.action.names == env.action_names and len(said.proprio.names) == env.observation_space["proprio"].shape[0]
+    assert (
+        said.action.names == env.action_names and len(said.proprio.names) == env.observation_space["proprio"].shape[0]
+    )
     assert (said.robot, said.control_hz, said.state_of) == (env.robot.name, env.control_hz, name)
     assert {c.name: (c.width, c.height) for c in said.cameras} == {"wrist": (128, 128)}
     assert said == envs.backends.interface(name)
     # Proprioception is the joints' state by the offsets and scales that are told.
     env.reset(seed=1)
     env.step(np.full(env.action_space.shape, 0.7, np.float32))
-    raw = np.concatenate([env.data.qpos[:env.dof], env.data.qvel[:env.dof]])
+    raw = np.concatenate([env.data.qpos[: env.dof], env.data.qvel[: env.dof]])
     told = (raw - said.proprio.offset) / said.proprio.scale
-    np.testing.assert_allclose(env.proprio(), np.clip(told, -(said.proprio.clip or np.inf), said.proprio.clip or np.inf), atol=1e-5)
+    np.testing.assert_allclose(
+        env.proprio(), np.clip(told, -(said.proprio.clip or np.inf), said.proprio.clip or np.inf), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ["franka_pick", "franka_cube"])
@@ -53,7 +57,9 @@ def test_pixmcs_increments_and_a_hands_are_told_in_their_own_units():
 def test_the_camera_is_told_in_the_nominal_look_whatever_the_episode_shows():
     plain, moved = envs.make("franka_pick"), envs.make("franka_pick", shift="camera")
     moved.reset(seed=3)
-    assert moved.interface == plain.interface and not np.allclose(moved.model.camera("wrist").pos, plain.model.camera("wrist").pos)
+    assert moved.interface == plain.interface and not np.allclose(
+        moved.model.camera("wrist").pos, plain.model.camera("wrist").pos
+    )
     camera = plain.interface.cameras[0]
     assert camera.mount_parent == "hand" and camera.mount_pos_m == (0.04, 0.0, 0.045) and 104 < camera.fovy_deg < 106
 
@@ -66,9 +72,14 @@ def test_panda_and_fr3_are_one_robot_to_a_policy_and_a_kuka_is_none_of_them():
 
 def test_a_description_that_contradicts_itself_is_refused():
     whole = envs.make("franka_pick", render=False).interface
-    for part, change in (("action", {"low": whole.action.low[:-1]}), ("action", {"meanings": ("fly",) * 8}),
-                         ("action", {"high": whole.action.low}), ("action", {"names": ("a",) * 8}), ("proprio", {"scale": (0.0,) * 18}),
-                         ("proprio", {"clip": 0.0})):
+    for part, change in (
+        ("action", {"low": whole.action.low[:-1]}),
+        ("action", {"meanings": ("fly",) * 8}),
+        ("action", {"high": whole.action.low}),
+        ("action", {"names": ("a",) * 8}),
+        ("proprio", {"scale": (0.0,) * 18}),
+        ("proprio", {"clip": 0.0}),
+    ):
         with pytest.raises(EnvError, match=part):
             dataclasses.replace(getattr(whole, part), **change)
     with pytest.raises(EnvError, match="crop='top' does not exist; there are: centre, lower"):

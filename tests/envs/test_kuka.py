@@ -9,7 +9,15 @@ from envs.robots import ROBOTS
 from policies.labelling import make_labeller
 
 NAMES = ("kuka_gripper_pick", "kuka_pick", "kuka_pick_pixmc")
-DH = ((-np.pi / 2, 0.36), (np.pi / 2, 0), (np.pi / 2, 0.42), (-np.pi / 2, 0), (-np.pi / 2, 0.4), (np.pi / 2, 0), (0, 0.126))
+DH = (
+    (-np.pi / 2, 0.36),
+    (np.pi / 2, 0),
+    (np.pi / 2, 0.42),
+    (-np.pi / 2, 0),
+    (-np.pi / 2, 0.4),
+    (np.pi / 2, 0),
+    (0, 0.126),
+)
 """The published table of the iiwa 14: (twist, offset) of each joint, all lengths a = 0."""
 
 
@@ -46,8 +54,10 @@ def test_pixmcs_layouts_and_the_real_arms():
     np.testing.assert_allclose(extra[15:18], cube, atol=1e-6)
     np.testing.assert_allclose(extra[18:30].reshape(4, 3), cube - extra[3:15].reshape(4, 3), atol=1e-6)
     assert extra[30] == pytest.approx(0.8 - cube[2])
-    sizes = [name[name.index("(") + 1:-1].replace("dof", "23").split(" × ") for name in env.task.privileged_names]
-    assert sum(int(np.prod([int(n) for n in size])) for size in sizes) == 77 and env.task.privileged_names[2] == "palm (3)"
+    sizes = [name[name.index("(") + 1 : -1].replace("dof", "23").split(" × ") for name in env.task.privileged_names]
+    assert (
+        sum(int(np.prod([int(n) for n in size])) for size in sizes) == 77 and env.task.privileged_names[2] == "palm (3)"
+    )
     for name, dof in (("kuka_pick", 23), ("kuka_gripper_pick", 9)):
         env = envs.make(name, render=False)
         assert env.action_space.shape == (8,) and env.observation_space["proprio"].shape == (2 * dof,)
@@ -99,10 +109,10 @@ def test_the_hands_postures_are_inside_its_ranges_and_one_command_moves_between_
 def test_an_arm_at_rest_holds_its_posture_against_gravity(name):
     env = envs.make(name, render=False)
     env.reset(seed=0)
-    before = env.data.qpos[:env.dof].copy()
+    before = env.data.qpos[: env.dof].copy()
     for _ in range(20):
         env.step(np.zeros(env.action_space.shape))
-    assert np.abs(env.data.qpos[:env.dof] - before).max() < 1e-3
+    assert np.abs(env.data.qpos[: env.dof] - before).max() < 1e-3
     assert env.model.body_gravcomp[env.model.body("link3").id] == 1 and env.model.opt.gravity[2] == -9.81
 
 
@@ -118,7 +128,7 @@ def test_wild_actions_never_blow_the_physics_up(name, wild):
         elif step % 10 == 0:
             action = rng.choice([-1.0, 1.0], env.action_space.shape)
         env.step(action)
-        assert np.isfinite(env.data.qpos).all() and np.abs(env.data.qvel[:env.dof]).max() < 60
+        assert np.isfinite(env.data.qpos).all() and np.abs(env.data.qvel[: env.dof]).max() < 60
         assert min(env.data.contact.dist, default=0) > -0.03
     assert not env.data.warning.number.any()
 

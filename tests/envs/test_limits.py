@@ -12,7 +12,7 @@ from envs.robots.limits import JointLimiter, JointLimits
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2 ** 32 - 1), st.sampled_from([0.001, 0.01, 0.05, 0.1]), st.floats(0.01, 10))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.001, 0.01, 0.05, 0.1]), st.floats(0.01, 10))
 def test_any_targets_stay_inside_position_speed_and_acceleration(seed, dt_s, wildness):
     limiter, rng = JointLimiter(FRANKA.limits, dt_s), np.random.default_rng(seed)
     limiter.reset(rng.uniform(FRANKA.limits.q_min_rad, FRANKA.limits.q_max_rad))
@@ -50,10 +50,21 @@ def test_limits_of_the_wrong_length_are_refused():
 
 def libfrankas_greatest_speed(q):
     """computeUpperLimitsJointVelocity of rate_limiting.h, without its tolerance."""
-    law = [(2.62, 0.30, 12.0, 2.75010), (2.62, 0.20, 5.17, 1.79180), (2.62, 0.20, 7.00, 2.90650), (2.62, 0.30, 8.00, -0.1458),
-           (5.26, 0.35, 34.0, 2.81010), (4.18, 0.35, 11.0, 4.52050), (5.26, 0.35, 34.0, 3.01960)]
-    return np.array([min(top, max(0.0, np.sqrt(max(0.0, twice * (end - x))) - offset))
-                     for (top, offset, twice, end), x in zip(law, q)])
+    law = [
+        (2.62, 0.30, 12.0, 2.75010),
+        (2.62, 0.20, 5.17, 1.79180),
+        (2.62, 0.20, 7.00, 2.90650),
+        (2.62, 0.30, 8.00, -0.1458),
+        (5.26, 0.35, 34.0, 2.81010),
+        (4.18, 0.35, 11.0, 4.52050),
+        (5.26, 0.35, 34.0, 3.01960),
+    ]
+    return np.array(
+        [
+            min(top, max(0.0, np.sqrt(max(0.0, twice * (end - x))) - offset))
+            for (top, offset, twice, end), x in zip(law, q)
+        ]
+    )
 
 
 def test_the_fr3s_speeds_near_its_ends_are_libfrankas():
@@ -63,7 +74,7 @@ def test_the_fr3s_speeds_near_its_ends_are_libfrankas():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2 ** 32 - 1), st.sampled_from([0.001, 0.02, 0.1]), st.floats(0.01, 10))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.001, 0.02, 0.1]), st.floats(0.01, 10))
 def test_commands_for_an_fr3_keep_the_speeds_that_depend_on_the_position(seed, dt_s, wildness):
     limiter, rng = JointLimiter(FR3_LIMITS, dt_s, margin_rad=0.03), np.random.default_rng(seed)
     limiter.reset(rng.uniform(FR3_LIMITS.q_min_rad, FR3_LIMITS.q_max_rad))

@@ -45,12 +45,18 @@ def sink(env, depth_m):
     mujoco.mj_forward(env.model, env.data)
 
 
-@pytest.mark.parametrize("break_it,words", [
-    (lambda env: env.data.qvel.__setitem__(-6, 30.0), "flies at 30 m/s"),
-    (lambda env: env.data.qpos.__setitem__(0, np.nan), "not finite"),
-    (lambda env: env.data.warning.number.__setitem__(int(mujoco.mjtWarning.mjWARN_BADQVEL), 1), "MuJoCo warns: mjWARN_BADQVEL"),
-    (lambda env: sink(env, 0.036), "36 mm deep: object in table"),
-])
+@pytest.mark.parametrize(
+    "break_it,words",
+    [
+        (lambda env: env.data.qvel.__setitem__(-6, 30.0), "flies at 30 m/s"),
+        (lambda env: env.data.qpos.__setitem__(0, np.nan), "not finite"),
+        (
+            lambda env: env.data.warning.number.__setitem__(int(mujoco.mjtWarning.mjWARN_BADQVEL), 1),
+            "MuJoCo warns: mjWARN_BADQVEL",
+        ),
+        (lambda env: sink(env, 0.036), "36 mm deep: object in table"),
+    ],
+)
 def test_what_may_not_be_is_found(soak, break_it, words):
     env = envs.make("franka_pick", render=False)
     env.reset(seed=0)

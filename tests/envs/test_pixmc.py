@@ -7,15 +7,37 @@ import pytest
 import envs
 
 ROBOTS = {
-    "franka": dict(actions=9, home=(1.157, -1.066, -0.155, -2.239, -1.841, 1.003, 0.469, 0.035, 0.035), cube_m=0.045, tips=2,
-                   fallen_m=0.04, increments=(0.125,) * 7 + (0.0125,) * 2, camera=("hand", (0.04, 0, 0.045)),
-                   reach=((0.55, 0, 0.7), (0.2, 0.3, 0.2))),
-    "kuka": dict(actions=23, home=(0, -0.4, 0, -1, 0, 1, 0) + (0,) * 16, cube_m=0.06, tips=4,
-                 fallen_m=0.06, increments=(0.125,) * 23, camera=("hand", (0.05, 0, 0.02)),
-                 reach=((0.45, 0, 0.65), (0.2, 0.3, 0.2))),
+    "franka": dict(
+        actions=9,
+        home=(1.157, -1.066, -0.155, -2.239, -1.841, 1.003, 0.469, 0.035, 0.035),
+        cube_m=0.045,
+        tips=2,
+        fallen_m=0.04,
+        increments=(0.125,) * 7 + (0.0125,) * 2,
+        camera=("hand", (0.04, 0, 0.045)),
+        reach=((0.55, 0, 0.7), (0.2, 0.3, 0.2)),
+    ),
+    "kuka": dict(
+        actions=23,
+        home=(0, -0.4, 0, -1, 0, 1, 0) + (0,) * 16,
+        cube_m=0.06,
+        tips=4,
+        fallen_m=0.06,
+        increments=(0.125,) * 23,
+        camera=("hand", (0.05, 0, 0.02)),
+        reach=((0.45, 0, 0.65), (0.2, 0.3, 0.2)),
+    ),
 }
-ORACLE = {"franka_reach": 27, "franka_cabinet": 34, "franka_pick": 34, "franka_move": 39,
-          "kuka_reach": 55, "kuka_cabinet": 77, "kuka_pick": 77, "kuka_move": 82}
+ORACLE = {
+    "franka_reach": 27,
+    "franka_cabinet": 34,
+    "franka_pick": 34,
+    "franka_move": 39,
+    "kuka_reach": 55,
+    "kuka_cabinet": 77,
+    "kuka_pick": 77,
+    "kuka_move": 82,
+}
 """Dimensions of the oracle's observation, proprioception included."""
 STEPS = {"reach": 200, "cabinet": 500, "pick": 500, "move": 500}
 STREAK = {name: 1 if name == "franka_move" else 10 for name in ORACLE}
@@ -40,7 +62,7 @@ def case(request, made):
 
 def put(env, geom_m):
     """Places the cube, at rest."""
-    env.data.qpos[env.task.start:env.task.start + 3] = geom_m
+    env.data.qpos[env.task.start : env.task.start + 3] = geom_m
     env.data.qvel[-6:] = 0
     mujoco.mj_forward(env.model, env.data)
 
@@ -73,7 +95,7 @@ def test_resets_are_drawn_around_the_published_posture(case):
     seen = []
     for seed in range(120):
         env.reset(seed=seed)
-        seen.append(env.data.qpos[:env.dof].copy())
+        seen.append(env.data.qpos[: env.dof].copy())
         assert not env.data.qvel.any() and (env.protocol.target == seen[-1]).all()
     assert (np.min(seen, 0) >= low).all() and (np.max(seen, 0) <= high).all()
     wide = high - low > 0.02
@@ -97,7 +119,9 @@ def test_gains_and_efforts(case):
     top = env.model.actuator_forcerange[:, 1]
     assert (kp[:7] == 400).all() and (kd[:7] == 80).all()
     if name.startswith("franka"):
-        assert (top[7:] == 200).all() and (kd[7:] == 100).all()  # stiffness: 1e6 in Isaac, 2e4 here (protocols/pixmc.py)
+        assert (top[7:] == 200).all() and (
+            kd[7:] == 100
+        ).all()  # stiffness: 1e6 in Isaac, 2e4 here (protocols/pixmc.py)
     else:
         assert kp[7:].tolist() == [600, 600, 600, 1000] * 3 + [1000, 1000, 1000, 600]
         assert kd[7:].tolist() == [15, 20, 15, 15] * 3 + [30, 20, 20, 15] and (top[7:] == 0.7).all()
@@ -133,8 +157,11 @@ def test_base_table_and_cube(case):
 def test_places_fill_the_published_boxes(case):
     env, robot, name = case
     task = name.split("_")[1]
-    boxes = {"reach": [robot["reach"]], "pick": [((0.5, 0, 0.4 + robot["cube_m"] / 2), (0.1, 0.2, 0))],
-             "cabinet": [((0.05, 0, 0.45), (0.075, 0.075, 0.05))]}
+    boxes = {
+        "reach": [robot["reach"]],
+        "pick": [((0.5, 0, 0.4 + robot["cube_m"] / 2), (0.1, 0.2, 0))],
+        "cabinet": [((0.05, 0, 0.45), (0.075, 0.075, 0.05))],
+    }
     boxes["move"] = boxes["pick"] + [((0.5, 0, 0.7), (0.1, 0.2, 0.1))]
     seen = [[] for _ in boxes[task]]
     for seed in range(120):
@@ -168,7 +195,7 @@ def test_the_oracle_sees_the_published_layout(case):
     else:
         wanted = [*palm, *tips, at["object"], at["goal"], *(at["object"] - tips), at["goal"] - at["object"]]
     assert len(tips) == robot["tips"]
-    np.testing.assert_allclose(env.observe()["privileged"][2 * env.dof:], np.concatenate(wanted), atol=1e-6)
+    np.testing.assert_allclose(env.observe()["privileged"][2 * env.dof :], np.concatenate(wanted), atol=1e-6)
 
 
 def _arrange(env, name, good: bool):
@@ -209,7 +236,9 @@ def test_success_is_what_pixmcs_code_counts_and_is_kept(case):
 def test_a_link_pressed_with_more_than_a_newton_ends_the_episode_and_success_does_not(case):
     env, _, _ = case
     links = [env.model.body(link).id for link in env.robot.link_bodies]
-    assert links == [env.model.body(f"link{i}").id for i in range(8)] and not env.step(np.zeros(env.action_space.shape))[2]
+    assert (
+        links == [env.model.body(f"link{i}").id for i in range(8)] and not env.step(np.zeros(env.action_space.shape))[2]
+    )
     env.data.qpos[:7] = (0, 1.9, 0, 0, 0, 0, 0)  # the arm lies in the table, the cabinet, the floor
     mujoco.mj_forward(env.model, env.data)
     assert env.task.evaluate(env.data, np.zeros(env.action_space.shape))[2]

@@ -111,7 +111,11 @@ def test_another_look_of_a_state_is_drawn_without_a_trace():
     """`drawn_as` gives what an environment of that look shows, and the episode goes on bit for bit."""
     rng = np.random.default_rng(3)
     look = randomised(rng, clutter=True)
-    plain, watched, dressed = envs.make("franka_pick"), envs.make("franka_pick"), envs.make("franka_pick", appearance=look)
+    plain, watched, dressed = (
+        envs.make("franka_pick"),
+        envs.make("franka_pick"),
+        envs.make("franka_pick", appearance=look),
+    )
     for env in (plain, watched, dressed):
         env.reset(seed=5)
     for _ in range(3):
@@ -211,9 +215,14 @@ def test_the_hand_closes_at_its_published_speed_and_holds_with_its_force():
     assert (env.model.actuator_forcerange[arms] == [-env.robot.gripper_force_n, env.robot.gripper_force_n]).all()
 
 
-@pytest.mark.parametrize("name,needed,ends,heights_m", [
-    ("franka_pick", 10, True, (0.75, 0.65, 0.89)), ("franka_pick_pixmc", 10, False, (0.75, 0.65, 0.89)),
-    ("franka_cube", 6, True, (0.51, 0.49, 0.69))])
+@pytest.mark.parametrize(
+    "name,needed,ends,heights_m",
+    [
+        ("franka_pick", 10, True, (0.75, 0.65, 0.89)),
+        ("franka_pick_pixmc", 10, False, (0.75, 0.65, 0.89)),
+        ("franka_cube", 6, True, (0.51, 0.49, 0.69)),
+    ],
+)
 def test_success_needs_consecutive_steps_near_the_goal_height(name, needed, ends, heights_m):
     inside, below, inside_too = heights_m
     env = envs.make(name, render=False)
@@ -262,16 +271,22 @@ def test_the_gripper_command_has_hysteresis(name):
         assert env.protocol.gripper.opening is opening
 
 
-@pytest.mark.parametrize("call,words", [
-    (lambda: envs.make("franka_pik"), ["franka_pik", "franka_pick_pixmc"]),
-    (lambda: envs.make("franka_pick", shift="dark"), ["dark", "colour"]),
-    (lambda: envs.make("franka_pick", appearance="pretty"), ["pretty", "nominal, random, random_each_step, cluttered"]),
-    (lambda: envs.make("franka_pick", appearance="random", shift="all"), ["random", "all", "one of them"]),
-    (lambda: envs.make("franka_pick", image_size=100), ["100", "multiple of 8"]),
-    (lambda: envs.make("franka_pick", render=False).step(np.zeros(3)), ["(8,)", "(3,)", "gripper"]),
-    (lambda: envs.make("franka_cube", render=False).step(np.zeros((1, 8))), ["(8,)", "(1, 8)", "gripper"]),
-    (lambda: (e := envs.make("franka_pick", render=False), e.reset(seed=0), e.step(np.full(8, np.nan))), ["NaN"]),
-])
+@pytest.mark.parametrize(
+    "call,words",
+    [
+        (lambda: envs.make("franka_pik"), ["franka_pik", "franka_pick_pixmc"]),
+        (lambda: envs.make("franka_pick", shift="dark"), ["dark", "colour"]),
+        (
+            lambda: envs.make("franka_pick", appearance="pretty"),
+            ["pretty", "nominal, random, random_each_step, cluttered"],
+        ),
+        (lambda: envs.make("franka_pick", appearance="random", shift="all"), ["random", "all", "one of them"]),
+        (lambda: envs.make("franka_pick", image_size=100), ["100", "multiple of 8"]),
+        (lambda: envs.make("franka_pick", render=False).step(np.zeros(3)), ["(8,)", "(3,)", "gripper"]),
+        (lambda: envs.make("franka_cube", render=False).step(np.zeros((1, 8))), ["(8,)", "(1, 8)", "gripper"]),
+        (lambda: (e := envs.make("franka_pick", render=False), e.reset(seed=0), e.step(np.full(8, np.nan))), ["NaN"]),
+    ],
+)
 def test_a_users_mistake_says_what_exists(call, words):
     with pytest.raises(envs.EnvError) as error:
         call()

@@ -159,8 +159,14 @@ def test_workers_import_the_program_only_for_a_labeller_of_its_own(tmp_path, wor
     """Without that a program needs no `if __name__ == "__main__"`, and a worker no torch."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    done = subprocess.run([sys.executable, str(program), *words], capture_output=True, text=True, cwd=ROOT, timeout=120,
-                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    done = subprocess.run(
+        [sys.executable, str(program), *words],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout == "(1, 8)\n" and done.stderr.count("program\n") == runs
     assert "torch True" not in done.stderr

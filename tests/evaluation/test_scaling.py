@@ -49,7 +49,9 @@ def test_the_door_draws_the_runs_and_refuses_other_folders(tmp_path):
         lines = [{"step": s, "flops": 200.0 * s * scale, "held_out": 3 * (100 * s * scale) ** -0.05} for s in (1, 2, 4)]
         (tmp_path / name / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         (tmp_path / name / "result.json").write_text(json.dumps({"parameters": 10 * scale}))
-    result = main(ScalingConfig(runs=[str(tmp_path / name) for name in ("a1", "a2", "a3")], out=str(tmp_path / "s.png")))
+    result = main(
+        ScalingConfig(runs=[str(tmp_path / name) for name in ("a1", "a2", "a3")], out=str(tmp_path / "s.png"))
+    )
     assert result["exponent"] == pytest.approx(0.05) and (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
     assert load_run(tmp_path / "a2").macs.tolist() == [400, 800, 1600]
     with pytest.raises(UserError, match="not a finished run"):

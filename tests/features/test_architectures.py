@@ -31,8 +31,9 @@ def test_a_folder_of_any_architecture_is_an_encoder(folder, frames, tmp_path, ar
     torch.testing.assert_close(encoder(frames[:2]), expected)
     if not variant:
         torch.testing.assert_close(expected, model.eval().hidden_states(ids, 2)[:, 1:])
-    torch.testing.assert_close(load_encoder(f"{tmp_path / 'm'}{variant}", dtype="bfloat16").features(codes), expected,
-                               atol=0.1, rtol=0.1)
+    torch.testing.assert_close(
+        load_encoder(f"{tmp_path / 'm'}{variant}", dtype="bfloat16").features(codes), expected, atol=0.1, rtol=0.1
+    )
 
 
 def test_the_shipped_encoders_keep_their_fingerprints():

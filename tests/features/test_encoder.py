@@ -102,8 +102,14 @@ def test_the_fingerprint_tells_weights_layer_pooling_and_dtype_apart(folder):
     def fingerprint(**changes):
         return load_encoder(**{"name_or_folder": folder, **changes}).fingerprint
 
-    different = [fingerprint(), fingerprint(layer=1), fingerprint(pooling="grid"), fingerprint(dtype="bfloat16"),
-                 fingerprint(name_or_folder=f"{folder}:random"), fingerprint(name_or_folder=f"{folder}:codes")]
+    different = [
+        fingerprint(),
+        fingerprint(layer=1),
+        fingerprint(pooling="grid"),
+        fingerprint(dtype="bfloat16"),
+        fingerprint(name_or_folder=f"{folder}:random"),
+        fingerprint(name_or_folder=f"{folder}:codes"),
+    ]
     assert len(set(different)) == len(different)
     assert fingerprint(layer=2, pooling=None) == fingerprint()
 

@@ -49,7 +49,11 @@ def test_a_truncated_weight_file_is_named_with_a_remedy(folder, tmp_path, part, 
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.one_of(st.text(max_size=60), st.binary(max_size=60), st.sampled_from(["toto: {}", "[]", "toto: {width: 3}"])))
+@given(
+    text=st.one_of(
+        st.text(max_size=60), st.binary(max_size=60), st.sampled_from(["toto: {}", "[]", "toto: {width: 3}"])
+    )
+)
 def test_any_other_config_is_named_with_a_remedy(folder, tmp_path, text):
     copy = Path(shutil.copytree(folder, tmp_path / "copy", dirs_exist_ok=True))
     (copy / CONFIG).write_bytes(text if isinstance(text, bytes) else text.encode())

@@ -26,7 +26,9 @@ def tiny():
 
 def mae_file(path, model, **more):
     """As MAE's and MVP's training writes it: other modules' weights, the optimizer and the arguments beside it."""
-    state = model.state_dict() | {"mask_token": torch.zeros(1, 1, 8), "decoder_blocks.0.norm1.weight": torch.ones(8)} | more
+    state = (
+        model.state_dict() | {"mask_token": torch.zeros(1, 1, 8), "decoder_blocks.0.norm1.weight": torch.ones(8)} | more
+    )
     torch.save({"model": state, "optimizer": {"state": {}}, "epoch": 799, "args": argparse.Namespace(lr=1e-3)}, path)
     return path
 
@@ -134,7 +136,9 @@ def need_timm():
 
 def test_our_vision_transformer_and_timms_give_the_same_tokens(tmp_path):
     timm = need_timm()
-    theirs = timm.create_model("vit_base_patch16_224", num_classes=0, depth=2, img_size=64).eval()  # 12 heads, as ours of 768
+    theirs = timm.create_model(
+        "vit_base_patch16_224", num_classes=0, depth=2, img_size=64
+    ).eval()  # 12 heads, as ours of 768
     torch.save({"model": theirs.state_dict()}, tmp_path / "timm.pth")
     ours = read_vit(tmp_path / "timm.pth").eval()
     x = torch.randn(2, 3, 64, 64)
@@ -142,7 +146,9 @@ def test_our_vision_transformer_and_timms_give_the_same_tokens(tmp_path):
         assert torch.allclose(ours(x, 2), theirs.forward_features(x), atol=1e-5)
 
 
-@pytest.mark.parametrize("model", ["vit_tiny_patch16_224", "vit_small_patch14_dinov2", "vit_small_patch16_224.dino", "resnet18"])
+@pytest.mark.parametrize(
+    "model", ["vit_tiny_patch16_224", "vit_small_patch14_dinov2", "vit_small_patch16_224.dino", "resnet18"]
+)
 def test_timms_models_load_from_a_local_file_behind_the_contract(tmp_path, model):
     timm = need_timm()
     size = {"img_size": 224} if "dinov2" in model else {}

@@ -30,7 +30,11 @@ def test_values_and_gradients_are_those_of_the_plain_formulae(dtype, tolerance):
     qkv = torch.randn(2, 7, 9, 8, generator=torch.Generator().manual_seed(0)).to(dtype)
     pairs = [
         (lambda x: rotate(x, cos, sin), lambda x: plainly_rotated(x, cos.to(dtype), sin.to(dtype)), qkv),
-        (lambda x: rotate(x[:, :, :6], cos, sin), lambda x: plainly_rotated(x[:, :, :6], cos.to(dtype), sin.to(dtype)), qkv),
+        (
+            lambda x: rotate(x[:, :, :6], cos, sin),
+            lambda x: plainly_rotated(x[:, :, :6], cos.to(dtype), sin.to(dtype)),
+            qkv,
+        ),
         (swiglu, plain_swiglu, qkv.flatten(2)),
     ]
     for ours, plain, x in pairs:

@@ -51,8 +51,15 @@ def test_hidden_states_at_every_layer_and_logits_equal_hugging_faces(ids, loud):
 def test_greedy_generation_equals_hugging_faces(ids, loud):
     model = loud(Mamba(CONFIG).eval(), 0.2)
     twin, x = hugging_face_twin(model, CONFIG), ids(1, 9)
-    theirs = twin.generate(x, attention_mask=torch.ones_like(x), max_new_tokens=20, min_new_tokens=20, do_sample=False,
-                           pad_token_id=0, eos_token_id=None)
+    theirs = twin.generate(
+        x,
+        attention_mask=torch.ones_like(x),
+        max_new_tokens=20,
+        min_new_tokens=20,
+        do_sample=False,
+        pad_token_id=0,
+        eos_token_id=None,
+    )
     assert torch.equal(model.generate(x, 20, temperature=0), theirs)
 
 

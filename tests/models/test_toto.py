@@ -50,7 +50,9 @@ def hugging_face_twin(model: Toto, config: TotoConfig):
     "config",
     [
         preset("tiny", 1028),
-        TotoConfig(vocab_size=61, width=64, layers=3, heads=4, intermediate=80, rope_theta=50_000.0, norm_eps=1e-5, tied=True),
+        TotoConfig(
+            vocab_size=61, width=64, layers=3, heads=4, intermediate=80, rope_theta=50_000.0, norm_eps=1e-5, tied=True
+        ),
     ],
     ids=["tiny", "tied, other rope base and eps"],
 )
@@ -70,8 +72,15 @@ def test_greedy_generation_equals_hugging_faces(ids, loud):
     torch.manual_seed(2)
     model = loud(Toto(SMALL).eval(), 0.2)
     twin, x = hugging_face_twin(model, SMALL), ids(1, 9)
-    theirs = twin.generate(x, attention_mask=torch.ones_like(x), max_new_tokens=20, min_new_tokens=20, do_sample=False,
-                           pad_token_id=0, eos_token_id=None)
+    theirs = twin.generate(
+        x,
+        attention_mask=torch.ones_like(x),
+        max_new_tokens=20,
+        min_new_tokens=20,
+        do_sample=False,
+        pad_token_id=0,
+        eos_token_id=None,
+    )
     assert torch.equal(model.generate(x, 20, temperature=0), theirs)
 
 

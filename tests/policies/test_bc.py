@@ -22,7 +22,9 @@ def weights_hash(run_folder):
     """Of the weights, and of the description, which has the digest of the look of the training pictures."""
     policy = Path(run_folder) / "policy"
     assert (policy / "look.safetensors").exists()
-    return hashlib.sha256((policy / "policy.safetensors").read_bytes() + (policy / "policy.yaml").read_bytes()).hexdigest()
+    return hashlib.sha256(
+        (policy / "policy.safetensors").read_bytes() + (policy / "policy.yaml").read_bytes()
+    ).hexdigest()
 
 
 class Killed(BaseException):
@@ -79,7 +81,9 @@ def test_cloning_learns_the_toy_task(transformer):
     names = {p.name for p in trained.folder.iterdir()}
     assert {"config.yaml", "metrics.jsonl", "tb", "learning_curve.png", "rollouts.mp4", "policy"} <= names
     loaded = policies.load("r", encoder=ToyEncoder())
-    assert loaded.spec == spec_from_env(ToyVec, needs="rgb", transformer=config.policy.transformer) and loaded.env == "toy"
+    assert (
+        loaded.spec == spec_from_env(ToyVec, needs="rgb", transformer=config.policy.transformer) and loaded.env == "toy"
+    )
     obs = ToyVec(3).reset([1, 2, 3])
     assert np.array_equal(loaded.act(obs), _fresh(trained.policy).act(obs))
     assert loaded.notes["demonstrations"] == 60
@@ -133,7 +137,10 @@ def test_matrices_decay_and_norms_biases_tokens_and_positions_do_not():
 
 
 def test_a_set_that_the_environment_cannot_run_is_refused_unless_nothing_is_evaluated():
-    for attrs, words in (({"control_hz": 30.0}, "at 30 Hz and env=toy at 20 Hz"), ({"action": {"low": 0.0, "high": 1.0}}, "low end of action 0, x, is 0")):
+    for attrs, words in (
+        ({"control_hz": 30.0}, "at 30 Hz and env=toy at 20 Hz"),
+        ({"action": {"low": 0.0, "high": 1.0}}, "low end of action 0, x, is 0"),
+    ):
         with pytest.raises(UserError, match=words):
             train(small_bc(run="r", episodes=2), toy_vec, ToyEncoder(), demos=ToyDemos(2, attrs=attrs))
         assert not Path("runs/r").exists()
@@ -157,10 +164,20 @@ def test_another_robots_set_is_not_stamped_with_the_environment_of_the_evaluatio
     foreign = {"env": "their_lab", "robot": "G1", "interface": None, "proprio_names": list("abcde")}
     trained = train(small_bc(run="foreign"), toy_vec, ToyEncoder(), demos=ToyDemos(2, attrs=foreign))
     loaded = policies.load("foreign", encoder=ToyEncoder())
-    assert (loaded.env, loaded.spec.robot, loaded.spec.proprio.names, trained.result["env"]) == (None, "g1", tuple("abcde"), "none")
-    assert set(loaded.spec.action.meanings) == {"unknown"} and loaded.spec.cameras[0].width == ToyVec.interface.cameras[0].width
+    assert (loaded.env, loaded.spec.robot, loaded.spec.proprio.names, trained.result["env"]) == (
+        None,
+        "g1",
+        tuple("abcde"),
+        "none",
+    )
+    assert (
+        set(loaded.spec.action.meanings) == {"unknown"}
+        and loaded.spec.cameras[0].width == ToyVec.interface.cameras[0].width
+    )
     with pytest.raises(UserError, match="for the robot g1 and env=toy is point.*their_lab, which is not ours"):
-        train(small_bc(episodes=2), pytest.fail, None, demos=ToyDemos(2, attrs=foreign))  # before an encoder or an environment
+        train(
+            small_bc(episodes=2), pytest.fail, None, demos=ToyDemos(2, attrs=foreign)
+        )  # before an encoder or an environment
     named = small_bc(run="named")
     named.data.robot = "widowx"
     spec = train(named, toy_vec, ToyEncoder(), demos=ToyDemos(2, attrs=foreign | {"robot": ""})).policy.spec

@@ -115,7 +115,9 @@ def test_a_step_says_who_acted_what_each_would_have_done_and_where_it_stands():
     out, policy = collect(0.5, steps=640)
     s = out.shard
     by_expert = s.actor == 1
-    assert torch.equal(s.executed[by_expert], s.expert[by_expert]) and torch.equal(s.executed[~by_expert], s.policy[~by_expert])
+    assert torch.equal(s.executed[by_expert], s.expert[by_expert]) and torch.equal(
+        s.executed[~by_expert], s.policy[~by_expert]
+    )
     assert torch.equal(s.intervention, by_expert) and s.labelled.all() and (s.round == 1).all()
     assert torch.equal(s.gate_score, torch.full((640,), 0.5))
     assert {e.seed for e in out.episodes} <= set(s.seed.tolist()) and s.done.sum() == len(out.episodes)

@@ -38,7 +38,10 @@ def test_another_encoder_another_crop_and_another_set_have_features_of_their_own
         fingerprint = "toy-encoder-2"
 
     load(ToyDemos(2))
-    for encoder, demos in ((Other(), ToyDemos(2)), (ToyEncoder(), ToyDemos(2, attrs={"env_options": {"shift": "light"}}))):
+    for encoder, demos in (
+        (Other(), ToyDemos(2)),
+        (ToyEncoder(), ToyDemos(2, attrs={"env_options": {"shift": "light"}})),
+    ):
         load(demos, encoder)
         assert encoder.frames == demos.lengths.sum()
 
@@ -98,7 +101,9 @@ def test_augmented_looks_stand_beside_the_frames_as_they_are():
     assert torch.equal(looks.batch(steps, torch.zeros_like(steps))[0], plain.features)
     one, two = (looks.batch(steps, torch.full_like(steps, i))[0] for i in (1, 2))
     assert not torch.equal(one, plain.features) and not torch.equal(one, two)
-    assert torch.equal(load(ToyDemos(2), augment=AugmentConfig(jitter=1.0, shift_px=3, copies=2)).features, looks.features)
+    assert torch.equal(
+        load(ToyDemos(2), augment=AugmentConfig(jitter=1.0, shift_px=3, copies=2)).features, looks.features
+    )
 
 
 def test_the_static_filter_keeps_steps_that_move_or_close_the_gripper():
@@ -139,7 +144,9 @@ def test_a_number_that_is_not_finite_is_named_with_a_way_round_it():
 
 def test_the_only_camera_needs_no_name_and_several_need_one():
     assert len(load(_renamed("front"))) == len(load(_renamed("front"), camera="front")) > 0
-    with pytest.raises(UserError, match="no camera named wrist. Its cameras: front, side. Choose one by data.camera=NAME"):
+    with pytest.raises(
+        UserError, match="no camera named wrist. Its cameras: front, side. Choose one by data.camera=NAME"
+    ):
         load(_renamed("front", "side"))
 
 

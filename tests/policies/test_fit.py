@@ -20,8 +20,20 @@ SPEC = spec_of(CUBE, needs="rgb")
 
 def about(spec=SPEC, env="franka_cube", **changes):
     dims = (len(spec.proprio.names), len(spec.action.names)) if spec else (18, 8)
-    return About(format=2, env=env, proprio_dim=dims[0], action_dim=dims[1], binary_actions=(), feature_shape=(16, 192),
-                 encoder=EncoderConfig(), encoder_fingerprint="f", head=HeadConfig(), sha256="s", spec=spec, **changes)
+    return About(
+        format=2,
+        env=env,
+        proprio_dim=dims[0],
+        action_dim=dims[1],
+        binary_actions=(),
+        feature_shape=(16, 192),
+        encoder=EncoderConfig(),
+        encoder_fingerprint="f",
+        head=HeadConfig(),
+        sha256="s",
+        spec=spec,
+        **changes,
+    )
 
 
 def fit(spec=SPEC, there=CUBE, **keys):
@@ -40,12 +52,27 @@ def walk(kind, path=()):
             yield (*path, part.name), part.metadata.get("rule")
 
 
-OTHER = {"names": lambda v: ("other", *v[1:]), "units": lambda v: ("furlong", *v[1:]), "meanings": lambda v: ("joint_velocity", *v[1:]),
-         "low": lambda v: (v[0] * 1.01, *v[1:]), "high": lambda v: (v[0] * 1.01, *v[1:]), "offset": lambda v: (v[0] + 0.01, *v[1:]),
-         "scale": lambda v: (v[0] * 1.01, *v[1:]), "clip": lambda v: 5.0, "name": lambda v: "side", "width": lambda v: v + 8,
-         "height": lambda v: v + 8, "crop": lambda v: "lower", "mount_parent": lambda v: "base", "robot": lambda v: "kuka",
-         "mount_pos_m": lambda v: (v[0] + 0.02, *v[1:]), "mount_quat": lambda v: (0.0998334, *(0.9950042 * x for x in v[1:])),
-         "fovy_deg": lambda v: v * 1.1, "control_hz": lambda v: 20.0, "state_of": lambda v: "franka_pick"}
+OTHER = {
+    "names": lambda v: ("other", *v[1:]),
+    "units": lambda v: ("furlong", *v[1:]),
+    "meanings": lambda v: ("joint_velocity", *v[1:]),
+    "low": lambda v: (v[0] * 1.01, *v[1:]),
+    "high": lambda v: (v[0] * 1.01, *v[1:]),
+    "offset": lambda v: (v[0] + 0.01, *v[1:]),
+    "scale": lambda v: (v[0] * 1.01, *v[1:]),
+    "clip": lambda v: 5.0,
+    "name": lambda v: "side",
+    "width": lambda v: v + 8,
+    "height": lambda v: v + 8,
+    "crop": lambda v: "lower",
+    "mount_parent": lambda v: "base",
+    "robot": lambda v: "kuka",
+    "mount_pos_m": lambda v: (v[0] + 0.02, *v[1:]),
+    "mount_quat": lambda v: (0.0998334, *(0.9950042 * x for x in v[1:])),
+    "fovy_deg": lambda v: v * 1.1,
+    "control_hz": lambda v: 20.0,
+    "state_of": lambda v: "franka_pick",
+}
 """A field → another value than the robot's; a new field needs one here."""
 
 
@@ -59,7 +86,9 @@ def changed(spec, path, change):
 
 def test_every_field_of_a_description_has_a_rule():
     for path, rule in walk(PolicySpec):
-        assert isinstance(rule, Rule) and rule.kind in ("refuse", "warn", "ignore") and rule.why, f"{'.'.join(path)} has no rule"
+        assert isinstance(rule, Rule) and rule.kind in ("refuse", "warn", "ignore") and rule.why, (
+            f"{'.'.join(path)} has no rule"
+        )
         assert not rule.convert or rule.convert in CONVERSIONS and rule.kind == "refuse"
         assert not rule.tolerance or hasattr(Tolerance(), rule.tolerance) and rule.kind == "warn"
     assert [name for name, _ in rules()] == [".".join(path) for path, _ in walk(PolicySpec)]
@@ -73,7 +102,9 @@ def test_a_field_without_a_rule_is_a_failure():
     assert dict(walk(Newer))[("wings",)] is None
 
 
-@pytest.mark.parametrize("path", [path for path, rule in walk(PolicySpec) if rule and rule.kind == "refuse"], ids=".".join)
+@pytest.mark.parametrize(
+    "path", [path for path, rule in walk(PolicySpec) if rule and rule.kind == "refuse"], ids=".".join
+)
 def test_a_difference_in_a_field_that_is_refused_names_both_sides(path):
     spec = changed(SPEC, path, OTHER[path[-1]])
     if path == ("control_hz",):
@@ -84,11 +115,17 @@ def test_a_difference_in_a_field_that_is_refused_names_both_sides(path):
     assert said.startswith("The policy P does not fit env=X: ") and said.count("env=X") >= 2 and "\n" not in said
 
 
-@pytest.mark.parametrize("path", [path for path, rule in walk(PolicySpec) if rule and rule.kind == "warn"], ids=".".join)
+@pytest.mark.parametrize(
+    "path", [path for path, rule in walk(PolicySpec) if rule and rule.kind == "warn"], ids=".".join
+)
 def test_a_difference_in_a_field_that_is_told_is_told_with_its_number(path):
     told = fit(changed(SPEC, path, OTHER[path[-1]])).warnings
-    numbers = {"mount_pos_m": "20.0 mm apart, where 10 mm", "mount_quat": "11.5 ° apart, where 3 °", "fovy_deg": "9.1 % apart, where 5 %",
-               "mount_parent": "fixed to base in the policy and to hand in env=X"}
+    numbers = {
+        "mount_pos_m": "20.0 mm apart, where 10 mm",
+        "mount_quat": "11.5 ° apart, where 3 °",
+        "fovy_deg": "9.1 % apart, where 5 %",
+        "mount_parent": "fixed to base in the policy and to hand in env=X",
+    }
     assert len(told) == 1 and numbers[path[-1]] in told[0] and "the policy P on env=X" in told[0]
 
 
@@ -102,7 +139,8 @@ def test_smaller_differences_of_the_camera_are_none_and_the_tolerance_is_the_use
 def test_what_a_camera_does_not_tell_is_told_once():
     blind = replace(CUBE, cameras=(replace(CUBE.cameras[0], mount_pos_m=None, mount_quat=None, fovy_deg=None),))
     assert [w.split("does not say")[1] for w in fit(there=blind).warnings] == [
-        " the camera wrist's place, direction, field of view, so nothing compares it"]
+        " the camera wrist's place, direction, field of view, so nothing compares it"
+    ]
 
 
 def test_a_look_is_no_difference():
@@ -125,7 +163,10 @@ def test_two_unknown_numbers_may_be_two_different_ones_but_a_set_is_the_same_as_
 
 
 def test_a_run_that_goes_on_is_refused_where_its_numbers_changed():
-    with pytest.raises(UserError, match="of run r does not fit what is there now: it acts at 20 Hz and what is there now at 10 Hz.*start a new run"):
+    with pytest.raises(
+        UserError,
+        match="of run r does not fit what is there now: it acts at 20 Hz and what is there now at 10 Hz.*start a new run",
+    ):
         check_same(replace(SPEC, control_hz=20.0), SPEC, "run r")
     moved = changed(SPEC, ("cameras", "mount_pos_m"), lambda v: (v[0] + 0.02, *v[1:]))
     assert len(check_same(moved, SPEC, "run r")) == 1
@@ -145,9 +186,18 @@ def test_a_folder_that_nothing_completes_runs_in_simulation_by_force_and_only_wh
     unsaid = about(None, env=None)
     with pytest.raises(UserError, match="does not say what they mean.*force=true"):
         check(unsaid, CUBE, given="P", where="env=X", keys=FitKeys())
-    assert "does not say what its numbers mean" in check(unsaid, CUBE, given="P", where="env=X", keys=FitKeys(force=True)).warnings[0]
+    assert (
+        "does not say what its numbers mean"
+        in check(unsaid, CUBE, given="P", where="env=X", keys=FitKeys(force=True)).warnings[0]
+    )
     with pytest.raises(UserError, match="18 numbers .* 8 actions, env=X has 18 and 9"):
-        check(unsaid, envs.make("franka_pick_pixmc", render=False).interface, given="P", where="env=X", keys=FitKeys(force=True))
+        check(
+            unsaid,
+            envs.make("franka_pick_pixmc", render=False).interface,
+            given="P",
+            where="env=X",
+            keys=FitKeys(force=True),
+        )
 
 
 def test_force_does_not_help_a_policy_that_says_that_it_does_not_fit():
@@ -189,13 +239,17 @@ def test_a_faster_policy_and_a_fraction_of_a_period_are_never_converted(hz, word
 
 
 def test_a_number_that_nobody_knows_is_not_held():
-    spec = replace(slower(5.0, 2.0), action=replace(slower(5.0, 2.0).action, meanings=("unknown", *SPEC.action.meanings[1:])))
+    spec = replace(
+        slower(5.0, 2.0), action=replace(slower(5.0, 2.0).action, meanings=("unknown", *SPEC.action.meanings[1:]))
+    )
     with pytest.raises(UserError, match="nobody has said what the action d_joint1"):
         fit(spec, convert=["rate"])
 
 
 def test_a_range_is_converted_only_into_a_larger_one():
-    small = replace(SPEC, action=replace(SPEC.action, low=(-0.01, *SPEC.action.low[1:]), high=(0.03, *SPEC.action.high[1:])))
+    small = replace(
+        SPEC, action=replace(SPEC.action, low=(-0.01, *SPEC.action.low[1:]), high=(0.03, *SPEC.action.high[1:]))
+    )
     made = fit(small, convert=["range"])
     low, high = (made.gain[0] * end + made.bias[0] for end in (-1, 1))
     assert (low, high) == pytest.approx((-0.01 / 0.06, 0.5))

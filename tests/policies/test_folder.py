@@ -41,32 +41,44 @@ def transformer(**sizes):
     return change
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (lambda y: y.update({"_target_": "os.system"}), "unknown key '_target_'"),
-    (lambda y: y["head"].update({"_target_": "os.system"}), "head: unknown key"),
-    (lambda y: y["spec"].update(wings=2), "spec: unknown key 'wings'"),
-    (lambda y: y["spec"].update(version=9), "version: expected 1, got 9"),
-    (lambda y: y["spec"]["action"].update(low=[0.0] * 7), "expected 8 entries, one for each name, got 7"),
-    (lambda y: y["spec"]["action"]["names"].pop(), "action.units: expected 7"),
-    (lambda y: y.update(action_dim=9), "it names 18 numbers of proprioception and 8 actions"),
-    (huge, "other sizes than policy.safetensors holds"),
-    (lambda y: y["head"].update(hidden=[1] * 1000), "other sizes than|1000 layers"),
-    (lambda y: y["head"].update(attention_heads=0), "head: "),
-    (lambda y: y["head"].update(feature_dropout=7.0), "no network that can be made"),
-    (transformer(blocks=10**9), "other sizes"), (transformer(context=10**12), "other sizes"), (transformer(mlp_ratio=1e300), "other sizes"),
-    (transformer(), "another architecture"),
-    (lambda y: y.update(proprio_dim="abc"), "whole number"), (lambda y: y.update(proprio_dim=-1), "at least 1"),
-    (lambda y: y.update(proprio_dim=10**12, spec=None), "other sizes"), (lambda y: y.update(proprio_dim=19, spec=None), "another architecture"),
-    (lambda y: y.update(binary_actions=[99]), "indices from 0 to 7"), (lambda y: y.update(binary_actions=[7, 7]), "different indices"),
-    (lambda y: y.update(binary_actions="x"), "a list"),
-    (lambda y: y.update(feature_shape=[10**6, 10**6]), "other sizes"), (lambda y: y.update(feature_shape=[]), "one to three sizes"),
-    (lambda y: y.update(feature_shape=[10**5, 10**5, 3]), "other sizes"),
-    (lambda y: y.update(env="../../etc"), "name of an environment or null"), (lambda y: y.update(env=["x"]), "env: expected text"),
-    (lambda y: y.update(notes="hello"), "a mapping"), (lambda y: y.update(notes={"control_hz": "x"}), "notes.control_hz"),
-    (lambda y: y.update(notes={"action": {"names": 3}}), "notes.action.names"),
-    (lambda y: y.update(encoder="hello"), "encoder: expected the keys"), (lambda y: y.update(format=True), "format"),
-    (lambda y: y.pop("sha256"), "expected the key sha256"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda y: y.update({"_target_": "os.system"}), "unknown key '_target_'"),
+        (lambda y: y["head"].update({"_target_": "os.system"}), "head: unknown key"),
+        (lambda y: y["spec"].update(wings=2), "spec: unknown key 'wings'"),
+        (lambda y: y["spec"].update(version=9), "version: expected 1, got 9"),
+        (lambda y: y["spec"]["action"].update(low=[0.0] * 7), "expected 8 entries, one for each name, got 7"),
+        (lambda y: y["spec"]["action"]["names"].pop(), "action.units: expected 7"),
+        (lambda y: y.update(action_dim=9), "it names 18 numbers of proprioception and 8 actions"),
+        (huge, "other sizes than policy.safetensors holds"),
+        (lambda y: y["head"].update(hidden=[1] * 1000), "other sizes than|1000 layers"),
+        (lambda y: y["head"].update(attention_heads=0), "head: "),
+        (lambda y: y["head"].update(feature_dropout=7.0), "no network that can be made"),
+        (transformer(blocks=10**9), "other sizes"),
+        (transformer(context=10**12), "other sizes"),
+        (transformer(mlp_ratio=1e300), "other sizes"),
+        (transformer(), "another architecture"),
+        (lambda y: y.update(proprio_dim="abc"), "whole number"),
+        (lambda y: y.update(proprio_dim=-1), "at least 1"),
+        (lambda y: y.update(proprio_dim=10**12, spec=None), "other sizes"),
+        (lambda y: y.update(proprio_dim=19, spec=None), "another architecture"),
+        (lambda y: y.update(binary_actions=[99]), "indices from 0 to 7"),
+        (lambda y: y.update(binary_actions=[7, 7]), "different indices"),
+        (lambda y: y.update(binary_actions="x"), "a list"),
+        (lambda y: y.update(feature_shape=[10**6, 10**6]), "other sizes"),
+        (lambda y: y.update(feature_shape=[]), "one to three sizes"),
+        (lambda y: y.update(feature_shape=[10**5, 10**5, 3]), "other sizes"),
+        (lambda y: y.update(env="../../etc"), "name of an environment or null"),
+        (lambda y: y.update(env=["x"]), "env: expected text"),
+        (lambda y: y.update(notes="hello"), "a mapping"),
+        (lambda y: y.update(notes={"control_hz": "x"}), "notes.control_hz"),
+        (lambda y: y.update(notes={"action": {"names": 3}}), "notes.action.names"),
+        (lambda y: y.update(encoder="hello"), "encoder: expected the keys"),
+        (lambda y: y.update(format=True), "format"),
+        (lambda y: y.pop("sha256"), "expected the key sha256"),
+    ],
+)
 def test_a_description_is_as_strict_as_a_config(change, words, tmp_path):
     with pytest.raises(UserError, match=words) as error:
         inspect(variant(tmp_path, change))
@@ -74,7 +86,11 @@ def test_a_description_is_as_strict_as_a_config(change, words, tmp_path):
 
 
 def test_a_few_bytes_of_aliases_do_not_hang_it(tmp_path):
-    text = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 30)) + "format: *a29\n"
+    text = (
+        "a0: &a0 [x,x,x,x,x,x,x,x,x]\n"
+        + "".join(f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 30))
+        + "format: *a29\n"
+    )
     for use in (inspect, policies.load, policies.policy.describe):
         with pytest.raises(UserError, match="anchors and aliases are refused"):
             use(variant(tmp_path / use.__name__, text=text))
@@ -125,5 +141,9 @@ def test_every_embedded_policy_says_what_its_numbers_mean():
     for name in policies.folder.embedded():
         about = inspect(name)
         ours = envs.make(about.env, render=False).interface
-        assert about.spec is not None and (about.spec.action, about.spec.proprio, about.spec.cameras) == (ours.action, ours.proprio, ours.cameras)
+        assert about.spec is not None and (about.spec.action, about.spec.proprio, about.spec.cameras) == (
+            ours.action,
+            ours.proprio,
+            ours.cameras,
+        )
         assert find(name) == EMBEDDED / name

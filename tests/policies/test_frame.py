@@ -46,7 +46,10 @@ def test_a_run_that_can_not_go_on_is_refused_before_the_encoder_is_loaded_and_an
     spec = spec_of(replace(ToyVec.interface, control_hz=40.0), needs="rgb")
     with Frame(small_config(run="kept")) as frame:
         frame.begin(spec)
-    with pytest.raises(UserError, match="40 Hz and what is there now at 20 Hz"), Frame(small_config(run="kept", resume=True)) as again:
+    with (
+        pytest.raises(UserError, match="40 Hz and what is there now at 20 Hz"),
+        Frame(small_config(run="kept", resume=True)) as again,
+    ):
         again.features = None
         again.open(pytest.fail, None)  # the config's own encoder would have to be loaded
     assert again.features is None and again.vec is None
@@ -68,7 +71,9 @@ def test_a_run_goes_on_only_with_what_its_policys_numbers_meant(capsys):
     with Frame(small_config(run="kept", resume=True)) as again:
         again.check(spec)
         assert again.begin(spec).folder == frame.run.folder
-    with pytest.raises(UserError, match="run kept does not fit what is there now: it acts at 20 Hz and what is there now at 40 Hz"):
+    with pytest.raises(
+        UserError, match="run kept does not fit what is there now: it acts at 20 Hz and what is there now at 40 Hz"
+    ):
         with Frame(small_config(run="kept", resume=True)) as other:
             other.check(faster)
     (Path("runs/kept") / runs.SPEC).unlink()  # a run of an older version kept none

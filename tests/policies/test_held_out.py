@@ -46,7 +46,12 @@ def foreign(episodes=8, low=(0.0, -2.0, -1.0, -1.0), high=(2.0, 2.0, 1.0, 1.0), 
     for data in demos.data:
         for key in ("action", "action_applied"):
             data[key] = low + (data[key] + 1) / 2 * (high - low)
-    demos.attrs["action"] = {"names": NAMES, "low": low.tolist(), "high": high.tolist(), "units": ["m", "m/s", "unknown", "1"]}
+    demos.attrs["action"] = {
+        "names": NAMES,
+        "low": low.tolist(),
+        "high": high.tolist(),
+        "units": ["m", "m/s", "unknown", "1"],
+    }
     return demos
 
 
@@ -71,7 +76,11 @@ def test_whole_episodes_are_held_out_by_the_seed_and_none_is_in_both():
     for share, count in ((0.1, 1), (0.01, 1), (0.5, 5), (0.99, 9)):
         learned, held = split(list(range(10)), share, 0, "set")
         assert len(held) == count and sorted(learned + held) == list(range(10))
-    assert split(list(range(10)), 0.3, 0, "set") == split(list(range(10)), 0.3, 0, "set") != split(list(range(10)), 0.3, 1, "set")
+    assert (
+        split(list(range(10)), 0.3, 0, "set")
+        == split(list(range(10)), 0.3, 0, "set")
+        != split(list(range(10)), 0.3, 1, "set")
+    )
     assert split([4, 2], 0.0, 0, "set") == ([4, 2], [])
 
 
@@ -93,8 +102,11 @@ def test_errors_are_in_the_units_of_the_set_and_those_of_the_saved_policy(run):
     mean = np.concatenate([demos.data[i]["action"] for i in learned]).mean(0)
     for data in (demos.data[i] for i in held):
         action = low + (policy.act({"rgb": data["rgb_wrist"], "proprio": data["proprio"]}) + 1) / 2 * (high - low)
-        for key, predicted, to in (("policy", action, data["action"]), ("mean_action", mean, data["action"]),
-                                   ("previous_action", data["action"][:-1], data["action"][1:])):
+        for key, predicted, to in (
+            ("policy", action, data["action"]),
+            ("mean_action", mean, data["action"]),
+            ("previous_action", data["action"][:-1], data["action"][1:]),
+        ):
             wanted[key].append(np.abs(predicted - to))
     for key, differences in wanted.items():
         got = [report["dimensions"][name][key] for name in NAMES]
@@ -129,7 +141,10 @@ class Killed(BaseException):
 def test_a_run_resumed_after_its_best_epoch_ends_with_the_same_bits(transformer, monkeypatch):
     from test_bc import weights_hash
 
-    options = {"transformer": transformer, "optim": {"lr": 0.1, "epochs": 6}}  # so fast that the last epoch is not the best
+    options = {
+        "transformer": transformer,
+        "optim": {"lr": 0.1, "epochs": 6},
+    }  # so fast that the last epoch is not the best
     demos = foreign(6)
     whole = train(offline(run="whole", **options), demos)
     epoch, at = bc.Cloner.train, 5
@@ -163,7 +178,10 @@ def test_with_an_environment_the_last_checkpoint_is_kept_and_the_policy_is_evalu
     trained = train(config, ToyDemos(10))
     rows = rows_of(trained)
     assert trained.result["held_out"]["epoch"] == 4 and trained.result["episodes"] == 3
-    assert all("held_out_error" in row for row in rows) and [row["eval_success"] is None for row in rows] == [True, False] * 2
+    assert (
+        all("held_out_error" in row for row in rows)
+        and [row["eval_success"] is None for row in rows] == [True, False] * 2
+    )
 
 
 def test_a_constant_action_and_episodes_of_one_step_have_errors_that_are_numbers():
@@ -182,8 +200,9 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_is_saved():
     assert not Path("runs/r/policy").exists()
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"keep": "newest"}, "auto, best, last"), ({"eval_every": 2}, "env=none has no environment")])
+@pytest.mark.parametrize(
+    ("changes", "words"), [({"keep": "newest"}, "auto, best, last"), ({"eval_every": 2}, "env=none has no environment")]
+)
 def test_impossible_settings_are_a_users_error(changes, words):
     with pytest.raises(UserError, match=words):
         offline(**changes)

@@ -27,7 +27,9 @@ def data(n=64, labelled=None):
     features = torch.randn(n, 16, 3, generator=generator).half()
     labelled = yes if labelled is None else labelled
     label = torch.where(labelled[:, None], label, torch.nan)
-    out.add(Shard(features, proprio, label, label, label, no.byte(), no, labelled, no.float(), no.int(), no.long(), no, no))
+    out.add(
+        Shard(features, proprio, label, label, label, no.byte(), no, labelled, no.float(), no.int(), no.long(), no, no)
+    )
     return out
 
 
@@ -102,7 +104,9 @@ def test_steps_without_a_label_are_never_learned_from():
 
 def test_an_update_ratio_sets_the_updates_by_the_steps_of_each_piece():
     learner = new(LearnerConfig(update_ratio=0.5, batch_size=8), pieces=[[128], [64, 64, 32]])
-    assert learner.updates(0) == 64 and [learner.updates(1, p) for p in range(3)] == [32, 32, 16] and learner.total == 144
+    assert (
+        learner.updates(0) == 64 and [learner.updates(1, p) for p in range(3)] == [32, 32, 16] and learner.total == 144
+    )
     learner.train(1, data(), piece=2)
     assert learner.done == 16
 
@@ -113,7 +117,9 @@ def test_a_burst_of_updates_ends_where_the_loss_is_low():
     assert learner.done == 1
 
 
-@pytest.mark.parametrize("bad", [{"stop_loss": -1.0}, {"lr": 0.0}, {"ema_decay": 1.0}, {"batch_size": 0}, {"updates_growth": 2.0}])
+@pytest.mark.parametrize(
+    "bad", [{"stop_loss": -1.0}, {"lr": 0.0}, {"ema_decay": 1.0}, {"batch_size": 0}, {"updates_growth": 2.0}]
+)
 def test_impossible_settings_are_a_users_error(bad):
     with pytest.raises(UserError, match="learner"):
         LearnerConfig(**bad)

@@ -22,8 +22,12 @@ def test_short_episodes_count_no_more_than_those_that_take_longer():
         assert mean(settled(ended, now, 100)) == expected
 
 
-@given(st.lists(st.tuples(st.integers(0, 400), st.booleans()), max_size=300), st.integers(0, 400), st.integers(0, 400),
-       st.integers(1, 100))
+@given(
+    st.lists(st.tuples(st.integers(0, 400), st.booleans()), max_size=300),
+    st.integers(0, 400),
+    st.integers(0, 400),
+    st.integers(1, 100),
+)
 def test_what_is_forgotten_is_never_asked_for_again(ended, first, later, horizon):
     now, then = sorted((first, later))
     assert sorted(settled(kept(ended, now, horizon), then, horizon)) == sorted(settled(ended, then, horizon))

@@ -15,8 +15,13 @@ from toto_robot.tokens.dvae import DVAE, DVAEConfig
 def model(tmp_path):
     torch.manual_seed(0)
     dvae = DVAE(DVAEConfig(vocab_size=32, n_hid=8, decoder_hid=8, n_init=8, n_blk_per_group=1))
-    save_model(tmp_path / "model", Toto(TotoConfig(vocab_size=36, width=32, heads=2, layers=2, intermediate=32)), dvae,
-               layer=1, pooling="grid")
+    save_model(
+        tmp_path / "model",
+        Toto(TotoConfig(vocab_size=36, width=32, heads=2, layers=2, intermediate=32)),
+        dvae,
+        layer=1,
+        pooling="grid",
+    )
     return str(tmp_path / "model")
 
 
@@ -47,4 +52,6 @@ def test_a_failure_in_a_process_is_shown(model):
 def test_auto_keeps_the_arithmetic_that_was_used(model):
     features = make_features(EncoderConfig(name=model))
     assert features.config.dtype in ("float32", "bfloat16")
-    assert features.fingerprint == toto_robot.load_encoder(model, pooling="grid", dtype=features.config.dtype).fingerprint
+    assert (
+        features.fingerprint == toto_robot.load_encoder(model, pooling="grid", dtype=features.config.dtype).fingerprint
+    )

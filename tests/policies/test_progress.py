@@ -57,8 +57,16 @@ def test_a_resumed_screen_counts_only_its_own_time(tmp_path, capsys):
 
 def held(round_, error, **changes):
     base = {"round": round_, "updates": 10 * (round_ + 1), "epochs": 3 * (round_ + 1), "steps_per_s": 5.0, "loss": 0.2}
-    base |= {"eval_success": None, "held_out_error": error, "held_out_mean_action": 0.8, "held_out_previous_action": 0.1, "held_out_loss": 0.3}
-    return base | {"held_out/x_m": error / 10, "held_out/grip": error / 2, "train_seconds": 1.0 * (round_ + 1)} | changes
+    base |= {
+        "eval_success": None,
+        "held_out_error": error,
+        "held_out_mean_action": 0.8,
+        "held_out_previous_action": 0.1,
+        "held_out_loss": 0.3,
+    }
+    return (
+        base | {"held_out/x_m": error / 10, "held_out/grip": error / 2, "train_seconds": 1.0 * (round_ + 1)} | changes
+    )
 
 
 def test_held_out_errors_of_every_action_are_on_the_screen_and_in_the_lines(tmp_path, capsys):
@@ -66,13 +74,19 @@ def test_held_out_errors_of_every_action_are_on_the_screen_and_in_the_lines(tmp_
     with Progress("r", 3, 30, tmp_path, Console(file=text, force_terminal=True, width=120), axis="updates") as screen:
         for round_, error in enumerate((0.5, 0.3, 0.4)):
             screen.end(held(round_, error))
-    for words in ("0.400 std, smallest 0.300 after epoch 6; mean action 0.800, previous action 0.100", "x_m 0.04, grip 0.2"):
+    for words in (
+        "0.400 std, smallest 0.300 after epoch 6; mean action 0.800, previous action 0.100",
+        "x_m 0.04, grip 0.2",
+    ):
         assert words in text.getvalue()
     assert "success so far" not in text.getvalue().rpartition("smallest")[2]
     with Progress("r", 3, 30, None, Console(file=io.StringIO()), axis="updates") as screen:
         screen.end(held(0, 0.5, **{f"held_out/j{i}": 0.0 for i in range(9)}))
     line = capsys.readouterr().err
-    assert "held out 0.500 std (mean action 0.800): x_m 0.05, grip 0.25, j0 0, j1 0" in line and "3 more in metrics.jsonl" in line
+    assert (
+        "held out 0.500 std (mean action 0.800): x_m 0.05, grip 0.25, j0 0, j1 0" in line
+        and "3 more in metrics.jsonl" in line
+    )
 
 
 def test_the_picture_has_a_panel_for_each_thing_that_is_known(tmp_path, monkeypatch):
@@ -83,11 +97,14 @@ def test_the_picture_has_a_panel_for_each_thing_that_is_known(tmp_path, monkeypa
     made = []
     monkeypatch.setattr(plt, "close", made.append)
     for rows, labels in (
-            ([held(0, 0.5), held(1, 0.3)], ["held-out error (std)", "held-out error, each action", "loss"]),
-            ([held(0, 0.5, held_out_previous_action=None), held(1, 0.0, eval_success=0.5)],
-             ["success (%)", "held-out error (std)", "held-out error, each action", "loss"]),
-            ([row(0), row(1)], ["success (%)", "loss"]),
-            ([row(0, episode_reward=1.0)], ["success (%)", "reward of an episode (newest 100)"])):
+        ([held(0, 0.5), held(1, 0.3)], ["held-out error (std)", "held-out error, each action", "loss"]),
+        (
+            [held(0, 0.5, held_out_previous_action=None), held(1, 0.0, eval_success=0.5)],
+            ["success (%)", "held-out error (std)", "held-out error, each action", "loss"],
+        ),
+        ([row(0), row(1)], ["success (%)", "loss"]),
+        ([row(0, episode_reward=1.0)], ["success (%)", "reward of an episode (newest 100)"]),
+    ):
         axis = "updates" if "updates" in rows[0] else "env_steps"
         learning_curve(rows, tmp_path / "c.png", "r", axis)
         assert [axes.get_ylabel() for axes in made[-1].axes] == labels

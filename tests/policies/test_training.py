@@ -25,7 +25,9 @@ def weights_hash(run_folder):
     """Of the weights, and of the description, which has the digest of the look of the training pictures."""
     policy = Path(run_folder) / "policy"
     assert (policy / "look.safetensors").exists()
-    return hashlib.sha256((policy / "policy.safetensors").read_bytes() + (policy / "policy.yaml").read_bytes()).hexdigest()
+    return hashlib.sha256(
+        (policy / "policy.safetensors").read_bytes() + (policy / "policy.yaml").read_bytes()
+    ).hexdigest()
 
 
 class Killed(BaseException):

@@ -16,7 +16,9 @@ from toto_robot.errors import UserError
 
 def new(**changes):
     torch.manual_seed(0)
-    head = HeadConfig(transformer=TransformerConfig(**{"width": 16, "blocks": 1, "heads": 2, "context": 4, "chunk": 3} | changes))
+    head = HeadConfig(
+        transformer=TransformerConfig(**{"width": 16, "blocks": 1, "heads": 2, "context": 4, "chunk": 3} | changes)
+    )
     policy = Policy.create(EncoderFeatures(EncoderConfig("toy"), ToyEncoder()), "toy", 5, 4, head, (-1,))
     policy.net.proprio.update(torch.randn(40, 5))
     policy.net.action.update(torch.randn(40, 4))

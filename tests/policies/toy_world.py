@@ -23,11 +23,21 @@ class ToyVec:
 
     name, action_dim, proprio_dim, control_hz, horizon = "toy", 4, 5, 20.0, HORIZON
     interface = Interface(
-        robot="point", control_hz=20.0, state_of="toy",
-        action=ActionSpec(names=("x", "y", "pull", "switch"), units=("m",) * 3 + ("1",), low=(-1.0,) * 4, high=(1.0,) * 4,
-                          meanings=("cartesian_increment",) * 3 + ("gripper_open",)),
-        proprio=ProprioSpec(names=("x", "y", "vx", "vy", "lean"), units=("m",) * 5, offset=(0.0,) * 5, scale=(1.0,) * 5),
-        cameras=(CameraSpec(name="wrist", width=SIZE, height=SIZE, crop="centre"),))
+        robot="point",
+        control_hz=20.0,
+        state_of="toy",
+        action=ActionSpec(
+            names=("x", "y", "pull", "switch"),
+            units=("m",) * 3 + ("1",),
+            low=(-1.0,) * 4,
+            high=(1.0,) * 4,
+            meanings=("cartesian_increment",) * 3 + ("gripper_open",),
+        ),
+        proprio=ProprioSpec(
+            names=("x", "y", "vx", "vy", "lean"), units=("m",) * 5, offset=(0.0,) * 5, scale=(1.0,) * 5
+        ),
+        cameras=(CameraSpec(name="wrist", width=SIZE, height=SIZE, crop="centre"),),
+    )
 
     def __init__(self, num_envs, labelled=True):
         self.num_envs, self.labelled, self.privileged_dim = num_envs, labelled, 2

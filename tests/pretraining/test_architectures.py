@@ -37,7 +37,11 @@ def test_with_muP_a_schedule_scales_the_rate_of_each_group(config):
     trainer = Trainer(cfg, preset(cfg.model, data.vocab_size, cfg.architecture, **cfg.changes()), Group("cpu", "none"))
     values, _ = trainer.step(3, data)
     assert sorted({group["lr"] / values["lr"] for group in trainer.optimizer.param_groups}) == [0.25, 1.0]
-    assert sorted({round(group["weight_decay"] / cfg.weight_decay, 6) for group in trainer.optimizer.param_groups}) == [0, 1, 4]
+    assert sorted({round(group["weight_decay"] / cfg.weight_decay, 6) for group in trainer.optimizer.param_groups}) == [
+        0,
+        1,
+        4,
+    ]
 
 
 def test_settings_that_an_architecture_lacks_are_refused_with_those_it_has(settings):

@@ -68,7 +68,9 @@ def test_other_settings_are_named(tmp_path):
 
 
 def test_another_models_checkpoint_is_refused(tmp_path):
-    path = save_checkpoint(tmp_path, 1, *trained(1, TotoConfig(vocab_size=9, width=4, layers=1, heads=1, intermediate=8)), SETTINGS)
+    path = save_checkpoint(
+        tmp_path, 1, *trained(1, TotoConfig(vocab_size=9, width=4, layers=1, heads=1, intermediate=8)), SETTINGS
+    )
     with pytest.raises(UserError, match="does not fit the model"):
         load_checkpoint(path, *trained(), SETTINGS)
 

@@ -6,8 +6,20 @@ from toto_robot.pretraining.config import PretrainConfig
 
 @pytest.mark.parametrize(
     "change",
-    [{"steps": 0}, {"short_steps": 9}, {"lr": 0.0}, {"lr": float("nan")}, {"beta2": 1.0}, {"dtype": "half"}, {"threads": 0},
-     {"warmup_steps": -1}, {"short_frames": 0}, {"weight_decay": -1.0}, {"pooling": "max"}, {"grad_clip": 0.0}],
+    [
+        {"steps": 0},
+        {"short_steps": 9},
+        {"lr": 0.0},
+        {"lr": float("nan")},
+        {"beta2": 1.0},
+        {"dtype": "half"},
+        {"threads": 0},
+        {"warmup_steps": -1},
+        {"short_frames": 0},
+        {"weight_decay": -1.0},
+        {"pooling": "max"},
+        {"grad_clip": 0.0},
+    ],
 )
 def test_a_setting_that_makes_no_sense_is_refused_by_name(config, change):
     with pytest.raises(UserError, match=next(iter(change))):

@@ -25,7 +25,9 @@ def test_a_resumed_log_drops_the_lines_after_the_checkpoint_and_a_line_cut_short
 
 def test_weights_and_biases_hears_every_line_and_a_resumed_run_is_the_same_one(tmp_path, monkeypatch):
     heard = []
-    run = SimpleNamespace(log=lambda values, step: heard.append((step, values)), finish=lambda: heard.append("finished"))
+    run = SimpleNamespace(
+        log=lambda values, step: heard.append((step, values)), finish=lambda: heard.append("finished")
+    )
     package = SimpleNamespace(init=lambda **settings: heard.append(settings) or run)
     monkeypatch.setitem(sys.modules, "wandb", package)
     cfg = PretrainConfig(stores=["a"], tokenizer="b", steps=5, wandb="project")

@@ -136,6 +136,7 @@ def test_the_size_of_the_micro_batch_does_not_change_the_step(config):
 def test_short_rows_come_first_and_stay_beside_the_full_rows(config):
     cfg = config(stores=config().stores[:1], micro_tokens=600)
     data = open_data(cfg)
+
     def shapes(cfg, step):
         return [tuple(ids.shape) for ids in batches_of_step(cfg, step, data, Group("cpu", "none"))[0]]
 
@@ -183,7 +184,9 @@ def test_replicas_add_up_to_one_model_and_share_its_weights(config):
         results.append((values["loss"], values["grad_norm"]))
         twins = made.replicas.models
         assert len(twins) == count
-        assert all(a.data_ptr() == b.data_ptr() for twin in twins for a, b in zip(twin.parameters(), made.model.parameters()))
+        assert all(
+            a.data_ptr() == b.data_ptr() for twin in twins for a, b in zip(twin.parameters(), made.model.parameters())
+        )
         made.close()
     torch.testing.assert_close(results[0], results[1], atol=1e-5, rtol=1e-5)
 
@@ -220,7 +223,10 @@ def test_runs_of_equal_flops_have_as_many_steps_as_they_pay_for(config):
 
     few, small = steps(flops=1e10)
     more, wide = steps(flops=1e10, width=32)
-    cost = [count * training_flops_per_token(shape, 16 * 17 + 1, causal=True) for count, shape in ((few, small), (more, wide))]
+    cost = [
+        count * training_flops_per_token(shape, 16 * 17 + 1, causal=True)
+        for count, shape in ((few, small), (more, wide))
+    ]
     assert few > more > 1 and abs(cost[0] / cost[1] - 1) < 0.05
     with pytest.raises(UserError, match="without short_steps"):
         config(flops=1e10)
@@ -239,11 +245,11 @@ def test_a_share_of_the_flops_goes_into_short_rows_and_the_sum_stays(config, tmp
 
 
 def test_short_rows_and_full_ones_cost_what_they_are_and_a_resumed_run_counts_on(config, tmp_path):
-    stores = config().stores[:1]                                                # videos: 257 tokens in a row, 17 in a short one
+    stores = config().stores[:1]  # videos: 257 tokens in a row, 17 in a short one
     cfg = config(stores=stores, steps=4, short_steps=2, checkpoint_every=2, out=str(tmp_path / "run"))
     result, shape = pretrain(cfg), loop.model_config(cfg, open_data(cfg))
     a_short, a_full = (training_flops_per_token(shape, length, causal=True) for length in (17, 16 * 17 + 1))
-    short, full = 2 * 4 * 16, 2 * 2 * (257 + 16)                                # tokens that are predicted
+    short, full = 2 * 4 * 16, 2 * 2 * (257 + 16)  # tokens that are predicted
     assert result["tokens"] == short + full and result["flops"] == pytest.approx(short * a_short + full * a_full)
     shutil.rmtree(tmp_path / "run" / "resume" / "step-00000004")
     assert pretrain(replace(cfg, resume=True))["flops"] == result["flops"]

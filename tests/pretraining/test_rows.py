@@ -51,7 +51,9 @@ def test_short_rows_reach_every_frame_over_the_steps():
 def test_short_rows_are_consecutive_frames_and_a_function_of_the_step(frames, step):
     kinds = torch.zeros(3, dtype=torch.long)
     rows = torch.stack(short_rows(codes(3), kinds, frames, step))
-    again = short_rows(codes(3)[:1], kinds[:1], frames, step) + short_rows(codes(3)[1:], kinds[1:], frames, step, first=1)
+    again = short_rows(codes(3)[:1], kinds[:1], frames, step) + short_rows(
+        codes(3)[1:], kinds[1:], frames, step, first=1
+    )
     assert torch.equal(rows, torch.stack(again))
     assert rows.shape == (3, 1 + 4 * frames) and (rows[:, 2:] - rows[:, 1:-1] == 1).all()
 

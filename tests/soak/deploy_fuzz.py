@@ -89,8 +89,14 @@ def run(draw: random.Random, kind: str) -> int:
         events = [Event.REFLEX, Event.USER_STOP, Event.NETWORK, Event.LIMITS, Event.ROBOT_FAILED]
         for _ in range(draw.randint(1, 3)):
             robot.faults[draw.randint(600, 4000)] = RobotFault(draw.choice(events), "on purpose")
-    stage = Stage(policy=trouble.policy, camera=trouble.camera, robot=robot, periods=PERIODS, rules=RULES,
-                  seeds=(draw.randrange(10 ** 6),) * 2)
+    stage = Stage(
+        policy=trouble.policy,
+        camera=trouble.camera,
+        robot=robot,
+        periods=PERIODS,
+        rules=RULES,
+        seeds=(draw.randrange(10**6),) * 2,
+    )
     now, _ = stage.run()
     check(stage, now)
     return trouble.count if kind == "actions" else 1
@@ -98,14 +104,20 @@ def run(draw: random.Random, kind: str) -> int:
 
 def run_client(draw: random.Random, kind: str, backend: str = "franky") -> int:
     """One run through a real client; how many hostile things were in it."""
-    seed = draw.randrange(10 ** 6)
+    seed = draw.randrange(10**6)
     plan = {"periods": PERIODS, "seeds": [seed, seed], "hostile": {"kind": kind, "seed": seed}}
     if kind == "faults":
         plan["fault"] = Trouble(kind, seed).fault()
     with lockstep.started("fr3", "lockstep") as (ip, (_, port)):
         command = [sys.executable, str(TESTS / "emulated_client.py"), backend, "fr3", ip, str(port), json.dumps(plan)]
-        client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-                                  env={**os.environ, "OMP_NUM_THREADS": "1"})
+        client = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
         out, err = client.communicate(timeout=300)
     assert client.returncode == 0, f"{plan}: {err[-3000:]}"
     said = json.loads(out.splitlines()[-1])
@@ -136,8 +148,16 @@ def fuzz(counts: dict[str, int], seed: int, one=run, through: str = "simulated a
         draw, done, runs, began = random.Random(f"{seed}/{kind}"), 0, 0, time.perf_counter()
         while done < wanted:
             done, runs = done + one(draw, kind), runs + 1
-        rows.append({"through": through, "kind": kind, "count": done, "runs": runs, "out of limits": 0,
-                     "seconds": round(time.perf_counter() - began)})
+        rows.append(
+            {
+                "through": through,
+                "kind": kind,
+                "count": done,
+                "runs": runs,
+                "out of limits": 0,
+                "seconds": round(time.perf_counter() - began),
+            }
+        )
         print(rows[-1], file=sys.stderr, flush=True)
     return rows
 
@@ -157,13 +177,17 @@ def write(rows: list[dict], seed: int) -> Path:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"deploy_fuzz-{facts['date']}.md"
     said = ", ".join(f"{k} {v}" for k, v in facts.items())
-    path.write_text(f"# Hostile policies, cameras and faults (seed {seed}): nothing out of limits was sent\n\n{said}\n\n"
-                    f"{hardware.table(rows)}\n")
+    path.write_text(
+        f"# Hostile policies, cameras and faults (seed {seed}): nothing out of limits was sent\n\n{said}\n\n"
+        f"{hardware.table(rows)}\n"
+    )
     return path
 
 
 if __name__ == "__main__":
     given = dict(a.split("=", 1) for a in sys.argv[1:] if "=" in a)
     if set(given) - {*KINDS, "clients", "seed"} or len(given) != len(sys.argv) - 1:
-        sys.exit("usage: python tests/soak/deploy_fuzz.py [actions=10000] [cameras=1000] [faults=200] [clients=30] [seed=0]")
+        sys.exit(
+            "usage: python tests/soak/deploy_fuzz.py [actions=10000] [cameras=1000] [faults=200] [clients=30] [seed=0]"
+        )
     main(**{key: int(value) for key, value in given.items()})

@@ -54,7 +54,9 @@ class Watch:
 
     def __init__(self, env):
         model = env.model
-        self.free = [int(model.jnt_dofadr[j]) for j in range(model.njnt) if model.jnt_type[j] == mujoco.mjtJoint.mjJNT_FREE]
+        self.free = [
+            int(model.jnt_dofadr[j]) for j in range(model.njnt) if model.jnt_type[j] == mujoco.mjtJoint.mjJNT_FREE
+        ]
         self.depth_m, self.between, self.joint, self.thing_m_s = 0.0, "", 0.0, 0.0
 
     def see(self, env) -> None:
@@ -71,9 +73,9 @@ class Watch:
             self.between = " in ".join(sorted(_name(env.model, geom) for geom in data.contact.geom[worst]))
             if self.depth_m > DEEPEST_M:
                 raise BlowUp(f"a contact {1000 * self.depth_m:.0f} mm deep: {self.between}")
-        self.joint = max(self.joint, float(np.abs(data.qvel[:env.dof]).max()))
+        self.joint = max(self.joint, float(np.abs(data.qvel[: env.dof]).max()))
         for start in self.free:
-            speed = float(np.linalg.norm(data.qvel[start:start + 3]))
+            speed = float(np.linalg.norm(data.qvel[start : start + 3]))
             self.thing_m_s = max(self.thing_m_s, speed)
             if speed > FASTEST_M_S:
                 raise BlowUp(f"a thing flies at {speed:.0f} m/s")
@@ -98,10 +100,18 @@ def run(name: str, kind, steps: int, seed: int) -> dict:
                 episodes += 1
     except BlowUp as error:
         found = f"{error} (episode {episodes}, step {env.steps})"
-    return {"environment": name, "actions": kind.__name__, "steps": done, "episodes": episodes,
-            "deepest contact mm": round(1000 * watch.depth_m, 1), "between": watch.between,
-            "fastest joint": round(watch.joint, 1), "fastest thing m/s": round(watch.thing_m_s, 2),
-            "found": found or "nothing", "seconds": round(time.perf_counter() - began)}
+    return {
+        "environment": name,
+        "actions": kind.__name__,
+        "steps": done,
+        "episodes": episodes,
+        "deepest contact mm": round(1000 * watch.depth_m, 1),
+        "between": watch.between,
+        "fastest joint": round(watch.joint, 1),
+        "fastest thing m/s": round(watch.thing_m_s, 2),
+        "found": found or "nothing",
+        "seconds": round(time.perf_counter() - began),
+    }
 
 
 def main(names: list[str], steps: int = 10000, seed: int = 0) -> int:
@@ -122,9 +132,11 @@ def write(rows: list[dict], seed: int) -> Path:
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"physics-{facts['date']}.md"
     said = ", ".join(f"{k} {v}" for k, v in facts.items())
-    path.write_text(f"# Wild actions against the physics (seed {seed})\n\n{said}\n\n{machine.table(rows)}\n\n"
-                    f"A contact deeper than {1000 * DEEPEST_M:.0f} mm, a thing faster than {FASTEST_M_S:.0f} m/s, a state that is "
-                    "not finite and a warning of MuJoCo's would be findings. Joints: rad/s, sliding fingers m/s.\n")
+    path.write_text(
+        f"# Wild actions against the physics (seed {seed})\n\n{said}\n\n{machine.table(rows)}\n\n"
+        f"A contact deeper than {1000 * DEEPEST_M:.0f} mm, a thing faster than {FASTEST_M_S:.0f} m/s, a state that is "
+        "not finite and a warning of MuJoCo's would be findings. Joints: rad/s, sliding fingers m/s.\n"
+    )
     return path
 
 
@@ -132,6 +144,8 @@ if __name__ == "__main__":
     given = dict(a.split("=", 1) for a in sys.argv[1:] if "=" in a)
     wanted = [a for a in sys.argv[1:] if "=" not in a]
     if set(given) - {"steps", "seed"} or set(wanted) - set(envs.names()):
-        sys.exit("usage: python tests/soak/physics.py [steps=10000] [seed=0] [env1 env2 ...]; environments: "
-                 + ", ".join(envs.names()))
+        sys.exit(
+            "usage: python tests/soak/physics.py [steps=10000] [seed=0] [env1 env2 ...]; environments: "
+            + ", ".join(envs.names())
+        )
     sys.exit(min(1, main(wanted, **{key: int(value) for key, value in given.items()})))

@@ -34,10 +34,26 @@ WAIT_S = 600
 
 def start(path: Path, episodes: int) -> subprocess.Popen:
     """The command itself, in a process group of its own; small frames, noisy actions."""
-    command = [sys.executable, "-m", "demos.record", f"out={path}", f"episodes={episodes}", "resume=true", "image_size=32",
-               "noise_std=0.2", "num_envs=4", "env.workers=1"]
-    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL,
-                            stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [
+        sys.executable,
+        "-m",
+        "demos.record",
+        f"out={path}",
+        f"episodes={episodes}",
+        "resume=true",
+        "image_size=32",
+        "noise_std=0.2",
+        "num_envs=4",
+        "env.workers=1",
+    ]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
 
 
 def digests(path: Path) -> dict[int, str]:
@@ -127,7 +143,9 @@ def soak(folder: Path, kills: int, episodes: int, draw: random.Random) -> list[d
         assert now.items() <= whole.items(), "an episode differs from the uninterrupted recording's"
         assert verify(path) == [] if now else True
         if not late:
-            rows.append({"kill": len(rows) + 1, "killed": what, "episodes before": len(before), "episodes after": len(now)})
+            rows.append(
+                {"kill": len(rows) + 1, "killed": what, "episodes before": len(before), "episodes after": len(now)}
+            )
             print(rows[-1], file=sys.stderr, flush=True)
         if len(now) == episodes:
             assert now == whole, "a finished recording is not the uninterrupted one"

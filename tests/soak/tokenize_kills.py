@@ -32,7 +32,7 @@ from toto_robot.video.decode import write_video  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
 FILES = 40
-WAIT_S = 300             # for a job to end by itself
+WAIT_S = 300  # for a job to end by itself
 
 
 def make_input(folder: Path) -> None:
@@ -48,10 +48,25 @@ def make_input(folder: Path) -> None:
 
 def start(folder: Path, store: Path) -> subprocess.Popen:
     """The command itself, in a process group of its own."""
-    command = [sys.executable, "-m", "toto_robot.tokenize", str(folder / "videos"), str(store),
-               f"tokenizer={folder / 'dvae'}", "image_size=64", "files_per_shard=1", "workers=2"]
-    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL,
-                            stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [
+        sys.executable,
+        "-m",
+        "toto_robot.tokenize",
+        str(folder / "videos"),
+        str(store),
+        f"tokenizer={folder / 'dvae'}",
+        "image_size=64",
+        "files_per_shard=1",
+        "workers=2",
+    ]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
 
 
 def shards(store: Path) -> dict[str, str]:
@@ -130,8 +145,15 @@ def soak(folder: Path, kills: int, draw: random.Random) -> list[dict]:
         if job.returncode == 0:
             check_finished(store, whole, index)
         if not late:
-            rows.append({"kill": len(rows) + 1, "killed": what, "shards before": before, "shards after": len(now),
-                         "job": "finished" if job.returncode == 0 else "died"})
+            rows.append(
+                {
+                    "kill": len(rows) + 1,
+                    "killed": what,
+                    "shards before": before,
+                    "shards after": len(now),
+                    "job": "finished" if job.returncode == 0 else "died",
+                }
+            )
             print(rows[-1], file=sys.stderr, flush=True)
         if job.returncode == 0:
             shutil.rmtree(store)

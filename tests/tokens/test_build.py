@@ -97,15 +97,28 @@ def test_the_parts_of_the_split_are_disjoint_and_together_everything(videos, tmp
 
 def test_a_pool_of_processes_makes_the_same_store(videos, tmp_path, tokenizer):
     alone = build_store(config(videos, tmp_path / "a", tokenizer))
-    pool = build_store(TokenizeConfig(str(videos), str(tmp_path / "b"), tokenizer, image_size=32, workers=2, files_per_shard=2))
+    pool = build_store(
+        TokenizeConfig(str(videos), str(tmp_path / "b"), tokenizer, image_size=32, workers=2, files_per_shard=2)
+    )
     assert alone["fingerprint"] == pool["fingerprint"]
 
 
 def test_a_store_killed_half_way_goes_on_to_the_same_result(videos, tmp_path, tokenizer):
     whole = build_store(config(videos, tmp_path / "whole", tokenizer, files_per_shard=1))
-    command = [sys.executable, "-m", "toto_robot.tokenize", str(videos), str(tmp_path / "s"), f"tokenizer={tokenizer}",
-               "image_size=32", "workers=1", "files_per_shard=1"]
-    job = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    command = [
+        sys.executable,
+        "-m",
+        "toto_robot.tokenize",
+        str(videos),
+        str(tmp_path / "s"),
+        f"tokenizer={tokenizer}",
+        "image_size=32",
+        "workers=1",
+        "files_per_shard=1",
+    ]
+    job = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
     shards = tmp_path / "s" / "shards"
     while job.poll() is None and len(list(shards.glob("0*")) if shards.is_dir() else []) < 2:
         time.sleep(0.002)
@@ -114,12 +127,14 @@ def test_a_store_killed_half_way_goes_on_to_the_same_result(videos, tmp_path, to
     made = len(list(shards.glob("0*")))
     resumed = build_store(config(videos, tmp_path / "s", tokenizer, files_per_shard=1))
     assert resumed["fingerprint"] == whole["fingerprint"]
-    assert resumed["shards_made_now"] <= 6 - made < 6       # its worker may have finished one more before it noticed
+    assert resumed["shards_made_now"] <= 6 - made < 6  # its worker may have finished one more before it noticed
     assert not [p for p in shards.iterdir() if p.name.startswith(".")]
     assert json.loads((tmp_path / "s" / "store.json").read_text())["rows"] == 6
 
 
-@pytest.mark.parametrize("wrong", [dict(part="test"), dict(frames=0), dict(hop_s=0.0), dict(image_size=100), dict(workers=-1)])
+@pytest.mark.parametrize(
+    "wrong", [dict(part="test"), dict(frames=0), dict(hop_s=0.0), dict(image_size=100), dict(workers=-1)]
+)
 def test_impossible_keys_are_refused(wrong):
     with pytest.raises(UserError, match="expected"):
         TokenizeConfig("a", "b", **wrong)

@@ -1,4 +1,5 @@
 """OpenAI's dVAE, from each of its published layouts, equals the original."""
+
 import hashlib
 import subprocess
 import sys
@@ -55,7 +56,10 @@ def test_an_encoder_alone_encodes_and_says_what_it_lacks(small_dvae, noise, tmp_
     alone.save(tmp_path / "saved")
     again = DVAE.load(tmp_path / "saved")
     assert again.fingerprint() == alone.fingerprint() and torch.equal(again.encode(noise), codes)
-    assert again.source == {"file": "encoder.pt", "sha256": hashlib.sha256((tmp_path / "encoder.pt").read_bytes()).hexdigest()}
+    assert again.source == {
+        "file": "encoder.pt",
+        "sha256": hashlib.sha256((tmp_path / "encoder.pt").read_bytes()).hexdigest(),
+    }
 
 
 def test_a_decoder_alone_and_half_a_file_are_refused(small_dvae, tmp_path):
@@ -147,11 +151,19 @@ def test_logits_and_pictures_equal_the_packages(package, pickles, noise):
 
 
 def test_the_packages_pickles_load_where_the_package_is_not_installed(package, pickles):
-    script = ("import sys, importlib.util\n"
-              "from toto_robot.tokens.tokenizer import load_tokenizer\n"
-              "print(load_tokenizer(sys.argv[1]).fingerprint())\n"
-              "assert importlib.util.find_spec('dall_e') is None and 'dall_e' not in sys.modules\n")
-    done = subprocess.run([sys.executable, "-c", script, str(pickles)], cwd=ROOT, env={"OMP_NUM_THREADS": "1"},
-                          capture_output=True, text=True, timeout=300)
+    script = (
+        "import sys, importlib.util\n"
+        "from toto_robot.tokens.tokenizer import load_tokenizer\n"
+        "print(load_tokenizer(sys.argv[1]).fingerprint())\n"
+        "assert importlib.util.find_spec('dall_e') is None and 'dall_e' not in sys.modules\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(pickles)],
+        cwd=ROOT,
+        env={"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == load_tokenizer(pickles).fingerprint()

@@ -53,7 +53,7 @@ def folder(tmp_path_factory):
         gaps_s = np.random.default_rng(i).uniform(0.02, 0.3, 19)
         write(folder / f"uneven{i}.mkv", noise(40 + i), times_s=np.cumsum(np.r_[0, gaps_s]))
     whole = (folder / "good00.mp4").read_bytes()
-    (folder / "cut.mp4").write_bytes(whole[:len(whole) // 2])
+    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     write(folder / "cut.mkv", noise(50, 60))
     (folder / "cut.mkv").write_bytes((folder / "cut.mkv").read_bytes()[:20000])
     (folder / "empty.webm").write_bytes(b"")
@@ -64,9 +64,15 @@ def folder(tmp_path_factory):
     return folder
 
 
-DAMAGED = {"cut.mp4": "does not decode", "cut.mkv": "(breaks off|does not decode) after", "one.mp4": "needs 16 frames, and the video has 1$",
-           "empty.webm": "does not decode", "text.mp4": "does not decode", "video.jpg": "holds a video",
-           "sound.m4v": "no video stream"}
+DAMAGED = {
+    "cut.mp4": "does not decode",
+    "cut.mkv": "(breaks off|does not decode) after",
+    "one.mp4": "needs 16 frames, and the video has 1$",
+    "empty.webm": "does not decode",
+    "text.mp4": "does not decode",
+    "video.jpg": "holds a video",
+    "sound.m4v": "no video stream",
+}
 
 
 def config(folder, out, tokenizer, **keys):
@@ -76,7 +82,7 @@ def config(folder, out, tokenizer, **keys):
 def test_every_damaged_file_is_named_with_its_reason_and_every_other_one_is_there(folder, tmp_path, tokenizer):
     result = build_store(config(folder, tmp_path / "s", tokenizer))
     store = TokenStore(tmp_path / "s")
-    assert (result["files"], result["left_out"], result["failed"]) == (35, 7, 6)       # too short is no failure
+    assert (result["files"], result["left_out"], result["failed"]) == (35, 7, 6)  # too short is no failure
     reasons = {entry["source"]: entry["reason"] for entry in store.left_out}
     assert set(reasons) == set(DAMAGED)
     for name, says in DAMAGED.items():

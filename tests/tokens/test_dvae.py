@@ -68,7 +68,7 @@ def test_codes_are_raster_ordered_and_the_same_twice(dvae, frames):
 def test_a_frames_codes_do_not_depend_on_the_rest_of_the_batch(dvae, frames):
     codes = dvae.encode(frames)
     for batch in (frames[:1], frames[:2], frames[:5]):
-        assert torch.equal(dvae.encode(batch), codes[:len(batch)])
+        assert torch.equal(dvae.encode(batch), codes[: len(batch)])
 
 
 def test_the_model_is_fully_convolutional(dvae):
@@ -118,8 +118,16 @@ def test_the_fingerprint_follows_the_weights(dvae):
     assert other.fingerprint() != dvae.fingerprint()
 
 
-@pytest.mark.parametrize("damage, says", [("missing", "missing"), ("truncated", "sha256"), ("foreign", "does not fit"),
-                                          ("config", "does not describe"), ("keys", "does not describe")])
+@pytest.mark.parametrize(
+    "damage, says",
+    [
+        ("missing", "missing"),
+        ("truncated", "sha256"),
+        ("foreign", "does not fit"),
+        ("config", "does not describe"),
+        ("keys", "does not describe"),
+    ],
+)
 def test_a_damaged_folder_is_one_sentence(dvae, tmp_path, damage, says):
     dvae.save(tmp_path)
     weights, config = tmp_path / "dvae.safetensors", tmp_path / "config.yaml"
@@ -140,7 +148,9 @@ def test_a_damaged_folder_is_one_sentence(dvae, tmp_path, damage, says):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("wrong", [dict(vocab_size=0), dict(n_hid=6), dict(n_blk_per_group=1.5), dict(vocab_size=70000)])
+@pytest.mark.parametrize(
+    "wrong", [dict(vocab_size=0), dict(n_hid=6), dict(n_blk_per_group=1.5), dict(vocab_size=70000)]
+)
 def test_impossible_sizes_are_refused(wrong):
     with pytest.raises(UserError, match="expected"):
         DVAEConfig(**wrong)
@@ -148,9 +158,14 @@ def test_impossible_sizes_are_refused(wrong):
         preset("huge")
 
 
-@pytest.mark.parametrize("frames, says", [(np.zeros((1, 30, 32, 3), np.uint8), "multiples of 8"),
-                                          (np.zeros((32, 32, 3), np.uint8), "B, H, W, 3"),
-                                          (np.zeros((1, 32, 32, 3), np.float32), "uint8")])
+@pytest.mark.parametrize(
+    "frames, says",
+    [
+        (np.zeros((1, 30, 32, 3), np.uint8), "multiples of 8"),
+        (np.zeros((32, 32, 3), np.uint8), "B, H, W, 3"),
+        (np.zeros((1, 32, 32, 3), np.float32), "uint8"),
+    ],
+)
 def test_wrong_frames_are_refused(dvae, frames, says):
     with pytest.raises(UserError, match=says):
         dvae.encode(frames)

@@ -40,7 +40,7 @@ def test_written_codes_are_the_nearest_centroids_exactly(started):
     wanted = torch.cdist(flat, centroids).square()
     assert torch.equal(logits.argmax(1).flatten(), wanted.argmin(1))
     flat_logits = logits.movedim(1, -1).flatten(0, 2)
-    constant = flat_logits + 3.0 * wanted                     # the same number for every code of a token
+    constant = flat_logits + 3.0 * wanted  # the same number for every code of a token
     assert (constant - constant[:, :1]).abs().max() < 1e-9
 
 
@@ -76,7 +76,7 @@ def test_splitting_busy_codes_brings_dead_ones_into_use(started):
     dvae, bottleneck, x, z, flat = started
     x = torch.rand(12, 3, 64, 64, dtype=torch.float64)
     centroids = flat[:64].clone()
-    centroids[16:] = 1e3                                      # nothing is near these
+    centroids[16:] = 1e3  # nothing is near these
     write_codes(dvae, bottleneck, centroids, kappa=1.0)
     with torch.no_grad():
         features = dvae.encoder.features(x).movedim(1, -1).flatten(0, 2)
@@ -86,7 +86,7 @@ def test_splitting_busy_codes_brings_dead_ones_into_use(started):
         after = dvae.encoder(x).argmax(1).flatten()
     assert len(moved) > 0 and set(moved.tolist()) <= set(dead.tolist())
     used_before, used_after = (int((torch.bincount(c, minlength=64) > 0).sum()) for c in (before, after))
-    assert used_after >= used_before + len(moved) / 2         # a neighbour that is split too may take a share back
+    assert used_after >= used_before + len(moved) / 2  # a neighbour that is split too may take a share back
 
 
 def test_the_prior_is_steered_to_the_wanted_capacity():
@@ -129,7 +129,9 @@ def test_codes_of_whitened_z_change_less_between_looks():
     for L in (torch.eye(3), look_whitening(*looks, floor=1e-3)):
         one, other = (z @ L.T for z in looks)
         centroids = kmeans(one, 64, torch.Generator().manual_seed(1), iterations=10)
-        changed.append(float((torch.cdist(one, centroids).argmin(1) != torch.cdist(other, centroids).argmin(1)).float().mean()))
+        changed.append(
+            float((torch.cdist(one, centroids).argmin(1) != torch.cdist(other, centroids).argmin(1)).float().mean())
+        )
     assert changed[1] < 0.3 * changed[0]
 
 

@@ -43,8 +43,10 @@ class Bug(Item):
 
 
 def tasks(tmp_path, tokenizer, *shards):
-    return [ShardTask(str(i), str(tmp_path), tuple(items), tokenizer, 32, 16, 4 / 30, 64 / 30)
-            for i, items in enumerate(shards)]
+    return [
+        ShardTask(str(i), str(tmp_path), tuple(items), tokenizer, 32, 16, 4 / 30, 64 / 30)
+        for i, items in enumerate(shards)
+    ]
 
 
 def like(item, kind, name, **more):

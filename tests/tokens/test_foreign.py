@@ -1,4 +1,5 @@
 """Foreign files: their tensors, or one sentence; never any code."""
+
 import io
 import os
 import pickle
@@ -25,8 +26,12 @@ FAST = dict(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fi
 def state():
     """Names and tensors as tokenizers have them: a transposed view, a half-precision one, and a piece of a larger storage."""
     draw = torch.Generator().manual_seed(0)
-    return {"a.weight": torch.randn(5, 3, generator=draw).t(), "a.bias": torch.randn(3, generator=draw).half(),
-            "b": torch.randn(4, 6, generator=draw)[1:3, ::2], "loss.x": torch.randn(2, generator=draw)}
+    return {
+        "a.weight": torch.randn(5, 3, generator=draw).t(),
+        "a.bias": torch.randn(3, generator=draw).half(),
+        "b": torch.randn(4, 6, generator=draw)[1:3, ::2],
+        "loss.x": torch.randn(2, generator=draw),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +41,9 @@ def files(state, tmp_path_factory):
     torch.save(state, folder / "zip.pt")
     torch.save(state, folder / "legacy.pt", _use_new_zipfile_serialization=False)
     save_file({k: v.contiguous() for k, v in state.items()}, folder / "x.safetensors")
-    torch.save({"state_dict": state, "epoch": 3, "callbacks": {print: pytest.UsageError("x")}}, folder / "lightning.ckpt")
+    torch.save(
+        {"state_dict": state, "epoch": 3, "callbacks": {print: pytest.UsageError("x")}}, folder / "lightning.ckpt"
+    )
     return {path.name: path for path in folder.iterdir()}
 
 
@@ -93,8 +100,12 @@ def written_by_hand(path):
 @pytest.mark.parametrize("where", ["root", "value", "key", "module"])
 def test_a_bomb_is_refused_by_name_and_not_run(tmp_path, openai_module, small_dvae, where, legacy):
     flag = tmp_path / "ran"
-    root = {"root": Bomb(flag), "value": {"a": torch.ones(2), "b": Bomb(flag)}, "key": {("a", Bomb(flag)): torch.ones(2)},
-            "module": openai_module(small_dvae, "encoder")}[where]
+    root = {
+        "root": Bomb(flag),
+        "value": {"a": torch.ones(2), "b": Bomb(flag)},
+        "key": {("a", Bomb(flag)): torch.ones(2)},
+        "module": openai_module(small_dvae, "encoder"),
+    }[where]
     if where == "module":
         root.note = Bomb(flag)
     torch.save(root, tmp_path / "bomb.pkl", _use_new_zipfile_serialization=not legacy)
@@ -134,12 +145,21 @@ def test_the_bombs_are_real(tmp_path):
 # ------------------------------------------------------------------------------------------ what is no weight file
 
 
-@pytest.mark.parametrize("content, says", [
-    (b"", "is empty"), (b"\n<!DOCTYPE html><html>404</html>", "web page"), (b"<html>", "web page"),
-    (b"--2021-03-01 10:00:00--  https://cdn.example/encoder.pkl\nResolving", "text"),
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"), (b"\x1f\x8b\x08" + bytes(20), "archive"),
-    (bytes(range(200)), "no known format"), (pickle.dumps([1, 2]), "not one of PyTorch's"),
-    (pickle.dumps(Bomb("x")), r"refers to \w+\.system, but not one of PyTorch's"), (b"PK\x03\x04" + bytes(50), "truncated")])
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        (b"", "is empty"),
+        (b"\n<!DOCTYPE html><html>404</html>", "web page"),
+        (b"<html>", "web page"),
+        (b"--2021-03-01 10:00:00--  https://cdn.example/encoder.pkl\nResolving", "text"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        (b"\x1f\x8b\x08" + bytes(20), "archive"),
+        (bytes(range(200)), "no known format"),
+        (pickle.dumps([1, 2]), "not one of PyTorch's"),
+        (pickle.dumps(Bomb("x")), r"refers to \w+\.system, but not one of PyTorch's"),
+        (b"PK\x03\x04" + bytes(50), "truncated"),
+    ],
+)
 def test_other_files_are_named_for_what_they_are(tmp_path, content, says):
     (tmp_path / "encoder.pkl").write_bytes(content)
     with pytest.raises(UserError, match=f"encoder.pkl.*{says}") as caught:
@@ -168,6 +188,7 @@ def test_archives_of_other_things_say_what_they_hold(tmp_path):
 
 def legacy_file(size, stride=(1,), offset=0, copies=1, numel=4, floats=4):
     """A legacy file whose state dict holds `copies` tensors of that shape over one storage, said to have `numel` floats."""
+
     class P(pickle.Pickler):
         def persistent_id(self, x):
             return ("storage", torch.FloatStorage, "0", "cpu", numel, None) if x == "S" else None
@@ -184,12 +205,25 @@ def legacy_file(size, stride=(1,), offset=0, copies=1, numel=4, floats=4):
     return out.getvalue() + struct.pack("<q", numel) + torch.arange(floats).float().numpy().tobytes()
 
 
-@pytest.mark.parametrize("shape, fits", [
-    (dict(size=(4,)), True), (dict(size=(2, 2), stride=(1, 2)), True), (dict(size=(0, 9), stride=(1, 1)), True),
-    (dict(size=(5,)), False), (dict(size=(2,), offset=3), False), (dict(size=(2,), stride=(9,)), False),
-    (dict(size=(10 ** 12,), stride=(0,)), False), (dict(size=(-1,)), False), (dict(size=(2,), offset=-1), False),
-    (dict(size=(2, 2)), False), (dict(size=("2",)), False), (dict(size=(4,), numel=10 ** 15), False),
-    (dict(size=(500,), numel=500, floats=500), True), (dict(size=(500,), numel=500, floats=500, copies=9), False)])
+@pytest.mark.parametrize(
+    "shape, fits",
+    [
+        (dict(size=(4,)), True),
+        (dict(size=(2, 2), stride=(1, 2)), True),
+        (dict(size=(0, 9), stride=(1, 1)), True),
+        (dict(size=(5,)), False),
+        (dict(size=(2,), offset=3), False),
+        (dict(size=(2,), stride=(9,)), False),
+        (dict(size=(10**12,), stride=(0,)), False),
+        (dict(size=(-1,)), False),
+        (dict(size=(2,), offset=-1), False),
+        (dict(size=(2, 2)), False),
+        (dict(size=("2",)), False),
+        (dict(size=(4,), numel=10**15), False),
+        (dict(size=(500,), numel=500, floats=500), True),
+        (dict(size=(500,), numel=500, floats=500, copies=9), False),
+    ],
+)
 def test_a_tensor_lies_inside_its_storage(tmp_path, shape, fits):
     (tmp_path / "x.pt").write_bytes(legacy_file(**shape))
     if fits:
@@ -231,7 +265,7 @@ def reads_or_refuses(path, whole, state, checked):
 @given(part=st.floats(0, 0.9999))
 def test_a_truncated_file_is_refused(files, tmp_path, name, part):
     whole = files[name].read_bytes()
-    (tmp_path / name).write_bytes(whole[:int(part * len(whole))])
+    (tmp_path / name).write_bytes(whole[: int(part * len(whole))])
     with pytest.raises(UserError, match=name):
         read_weights(tmp_path / name)
 

@@ -16,14 +16,20 @@ def make_store(path, rows, first_code=0, tokenizer="t", kind="video"):
     codes = np.broadcast_to((first_code + np.arange(rows, dtype=np.uint16))[:, None, None], (rows, 2, 4)).copy()
     described = {"source": "x", "kind": kind, "first_s": 0.0, "last_s": 1.0}
     write_shard(path, "00000-aaaaaaaaaaaa", codes, [described] * rows, [])
-    write_index(path, {"frames": 2, "tokens_per_frame": 4, "vocab_size": 4096, "tokenizer": tokenizer}, ["00000-aaaaaaaaaaaa"])
+    write_index(
+        path, {"frames": 2, "tokens_per_frame": 4, "vocab_size": 4096, "tokenizer": tokenizer}, ["00000-aaaaaaaaaaaa"]
+    )
     return path
 
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stores")
-    return [make_store(folder / "a", 7), make_store(folder / "b", 30, 100), make_store(folder / "c", 101, 1000, kind="image")]
+    return [
+        make_store(folder / "a", 7),
+        make_store(folder / "b", 30, 100),
+        make_store(folder / "c", 101, 1000, kind="image"),
+    ]
 
 
 @given(st.integers(1, 3000), st.integers(0, 2**64 - 1))
@@ -44,7 +50,10 @@ def test_the_permutation_is_the_same_on_every_machine():
     assert permute(np.arange(6), 6, 42).tolist() == [0, 2, 3, 1, 4, 5]
 
 
-@given(weights=st.lists(st.sampled_from([0.1, 0.2, 0.25, 0.6, 1, 2, 3.5]), min_size=3, max_size=3), block=st.integers(0, 50))
+@given(
+    weights=st.lists(st.sampled_from([0.1, 0.2, 0.25, 0.6, 1, 2, 3.5]), min_size=3, max_size=3),
+    block=st.integers(0, 50),
+)
 @settings(max_examples=30, deadline=None)
 def test_every_block_holds_the_exact_ratios(stores, weights, block):
     mixture = Mixture(stores, weights)
@@ -69,7 +78,7 @@ def test_any_row_can_be_had_without_those_before_it(stores, first, count):
     mixture = Mixture(stores, [1, 2, 3])
     whole = mixture.rows(0, 460)
     part = mixture.rows(first, count)
-    assert all(np.array_equal(p, w[first:first + count]) for p, w in zip(part, whole))
+    assert all(np.array_equal(p, w[first : first + count]) for p, w in zip(part, whole))
 
 
 def test_each_row_of_a_store_comes_once_before_any_comes_twice(stores):
@@ -107,8 +116,13 @@ def test_impossible_mixtures_are_refused(stores, tmp_path):
 
 def test_a_store_reads_rows_across_shards_and_tells_where_they_come_from(tmp_path):
     for i, rows in enumerate((3, 0, 2)):
-        write_shard(tmp_path, f"{i}", np.full((rows, 2, 4), i, np.uint16),
-                    [{"source": f"{i}.mp4", "kind": "video", "first_s": 0.0, "last_s": 1.0}] * rows, [])
+        write_shard(
+            tmp_path,
+            f"{i}",
+            np.full((rows, 2, 4), i, np.uint16),
+            [{"source": f"{i}.mp4", "kind": "video", "first_s": 0.0, "last_s": 1.0}] * rows,
+            [],
+        )
     write_index(tmp_path, {"frames": 2, "tokens_per_frame": 4, "vocab_size": 8, "tokenizer": "t"}, ["0", "1", "2"])
     store = TokenStore(tmp_path)
     assert [int(store[i][0, 0]) for i in range(len(store))] == [0, 0, 0, 2, 2] and store[-1].dtype == np.uint16
@@ -141,12 +155,16 @@ def test_fingerprints_follow_the_rows(tmp_path):
     assert json.loads((tmp_path / "a" / "store.json").read_text())["rows"] == 5
 
 
-@pytest.mark.parametrize("kinds, counts", [
-    (["imagenet", "kinetics", "ego4d", "howto100m"], [2, 1, 1, 6]),
-    (["howto100m", "imagenet"], [3, 1]),
-    (["imagenet", "kinetics", "kinetics"], [4, 1, 1]),
-    (["imagenet", "folder"], [1, 1]),
-    ([None, "howto100m"], [1, 1])])
+@pytest.mark.parametrize(
+    "kinds, counts",
+    [
+        (["imagenet", "kinetics", "ego4d", "howto100m"], [2, 1, 1, 6]),
+        (["howto100m", "imagenet"], [3, 1]),
+        (["imagenet", "kinetics", "kinetics"], [4, 1, 1]),
+        (["imagenet", "folder"], [1, 1]),
+        ([None, "howto100m"], [1, 1]),
+    ],
+)
 def test_the_papers_data_sets_are_mixed_as_in_the_paper_and_others_equally(tmp_path, kinds, counts):
     paths = [make_store(tmp_path / str(i), 5 + i, kind="video") for i in range(len(kinds))]
     for path, kind in zip(paths, kinds):

@@ -26,7 +26,7 @@ def test_patches_are_cut_in_raster_order_with_channels_last(frames):
     patches = PatchTokenizer(PatchConfig()).encode(frames)
     assert patches.shape == (2, 6, 768) and patches.dtype == torch.uint8
     for i, (top, left) in enumerate((top, left) for top in (0, 16) for left in (0, 16, 32)):
-        assert np.array_equal(patches[1, i], frames[1, top:top + 16, left:left + 16].reshape(-1))
+        assert np.array_equal(patches[1, i], frames[1, top : top + 16, left : left + 16].reshape(-1))
 
 
 def test_patches_give_every_pixel_back(frames):
@@ -53,7 +53,9 @@ def test_it_is_saved_loaded_and_named_like_any_tokenizer(tmp_path):
 def test_a_store_of_patches_holds_the_pixels_and_tells_damage(tmp_path):
     pixels = np.random.default_rng(1).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
     write_video(tmp_path / "videos" / "a.mp4", pixels, fps=30)
-    cfg = TokenizeConfig(str(tmp_path / "videos"), str(tmp_path / "store"), tokenizer="patches:8", image_size=32, frames=4, workers=1)
+    cfg = TokenizeConfig(
+        str(tmp_path / "videos"), str(tmp_path / "store"), tokenizer="patches:8", image_size=32, frames=4, workers=1
+    )
     build_store(cfg)
     store = TokenStore(tmp_path / "store")
     assert store.continuous and store[0].shape == (4, 16, 192) and store[0].dtype == np.uint8
@@ -70,7 +72,9 @@ def test_a_store_of_patches_holds_the_pixels_and_tells_damage(tmp_path):
 
 def test_what_needs_codes_says_that_patches_have_none(tmp_path, frames):
     write_shard(tmp_path, "0", np.zeros((1, 4, 16, 192), np.uint8), [{"source": "a", "kind": "video"}], [])
-    write_index(tmp_path, {"frames": 4, "tokens_per_frame": 16, "vocab_size": 192, "tokenizer": "t", "continuous": True}, ["0"])
+    write_index(
+        tmp_path, {"frames": 4, "tokens_per_frame": 16, "vocab_size": 192, "tokenizer": "t", "continuous": True}, ["0"]
+    )
     with pytest.raises(UserError, match="holds patches"):
         statistics(TokenStore(tmp_path))
     patches = PatchTokenizer(PatchConfig())

@@ -1,4 +1,5 @@
 """Counts are exact, in parts or whole; chance is what repeated draws give."""
+
 import numpy as np
 import pytest
 
@@ -12,8 +13,16 @@ def make(path, codes, vocab):
     """A store of codes (rows, F, S) in two shards."""
     half = len(codes) // 2
     for name, part in (("0", codes[:half]), ("1", codes[half:])):
-        write_shard(path, name, part.astype(np.uint16), [{"source": "a", "kind": "video", "first_s": 0, "last_s": 1}] * len(part), [])
-    write_index(path, dict(frames=codes.shape[1], tokens_per_frame=codes.shape[2], vocab_size=vocab, tokenizer="t"), ["0", "1"])
+        write_shard(
+            path,
+            name,
+            part.astype(np.uint16),
+            [{"source": "a", "kind": "video", "first_s": 0, "last_s": 1}] * len(part),
+            [],
+        )
+    write_index(
+        path, dict(frames=codes.shape[1], tokens_per_frame=codes.shape[2], vocab_size=vocab, tokenizer="t"), ["0", "1"]
+    )
     return TokenStore(path)
 
 
@@ -28,7 +37,7 @@ def store(codes, tmp_path_factory):
 
 
 def brute(codes, n):
-    return len({tuple(frame[i:i + n]) for row in codes.tolist() for frame in row for i in range(len(frame) - n + 1)})
+    return len({tuple(frame[i : i + n]) for row in codes.tolist() for frame in row for i in range(len(frame) - n + 1)})
 
 
 def test_counts_equal_a_plain_count(store, codes):
@@ -38,10 +47,13 @@ def test_counts_equal_a_plain_count(store, codes):
     assert (found.rows, found.frames, found.tokens, found.used) == (40, 120, codes.size, len(values))
     assert found.coverage == len(values) / 200 and found.counts == sorted(counts.tolist(), reverse=True)
     assert found.entropy_bits == pytest.approx(-(shares * np.log2(shares)).sum()) and found.most_bits == np.log2(200)
-    assert [(g.n, g.drawn, g.distinct) for g in found.ngrams] == [(2, 120 * 15, brute(codes, 2)), (3, 120 * 14, brute(codes, 3))]
+    assert [(g.n, g.drawn, g.distinct) for g in found.ngrams] == [
+        (2, 120 * 15, brute(codes, 2)),
+        (3, 120 * 14, brute(codes, 3)),
+    ]
 
 
-@pytest.mark.parametrize("at_once", [1, 50, 700, 10 ** 6])
+@pytest.mark.parametrize("at_once", [1, 50, 700, 10**6])
 def test_ngrams_counted_in_parts_are_the_same(store, codes, at_once, monkeypatch):
     monkeypatch.setattr(module, "CHUNK", 100)
     at_once = max(at_once, 20)

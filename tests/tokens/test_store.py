@@ -21,7 +21,7 @@ def make_store(path, kinds=("video", "video", "image")):
 def test_the_index_counts_the_rows_of_each_kind_and_the_store_knows_its_source(tmp_path):
     store = TokenStore(make_store(tmp_path))
     assert store.source == {"kind": "folder", "rows": {"video": 10, "image": 5}}
-    assert store.kinds.tolist() == [0] * 10 + [1] * 5 and not store._rows     # from the index alone
+    assert store.kinds.tolist() == [0] * 10 + [1] * 5 and not store._rows  # from the index alone
 
 
 def test_a_store_without_sources_and_kinds_in_its_index_still_reads(tmp_path):
@@ -38,7 +38,7 @@ def test_a_store_without_sources_and_kinds_in_its_index_still_reads(tmp_path):
 def test_the_source_is_no_part_of_the_fingerprint(tmp_path):
     first = read_index(make_store(tmp_path))["fingerprint"]
     assert write_index(tmp_path, DESCRIBED, ["0", "1", "2"])["fingerprint"] == first
-    assert first == "dcbc73bc43739322601ab7405cc856d79f047276a1b1a1ff9517b6af12481d88"      # as before there were any
+    assert first == "dcbc73bc43739322601ab7405cc856d79f047276a1b1a1ff9517b6af12481d88"  # as before there were any
 
 
 def test_verifying_names_every_damaged_shard_and_no_other(tmp_path):

@@ -1,4 +1,5 @@
 """Any tokenizer opens by its name or path, and goes wherever a dVAE went."""
+
 import numpy as np
 import pytest
 import torch
@@ -20,8 +21,11 @@ from toto_robot.video.decode import write_video
 @pytest.fixture(scope="module")
 def vqgan():
     torch.manual_seed(0)
-    return VQGAN(VQGANConfig(vocab_size=16, embed_dim=4, z_channels=4, ch=32, ch_mult=(1, 1, 1, 1), num_res_blocks=1,
-                             attention=())).eval()
+    return VQGAN(
+        VQGANConfig(
+            vocab_size=16, embed_dim=4, z_channels=4, ch=32, ch_mult=(1, 1, 1, 1), num_res_blocks=1, attention=()
+        )
+    ).eval()
 
 
 @pytest.mark.parametrize("kind", ["dvae", "vqgan"])
@@ -46,7 +50,9 @@ def test_the_embedded_tokenizer_opens_by_name_with_the_fingerprint_that_stores_c
 
 
 def test_what_does_not_exist_is_told_with_what_does(tmp_path):
-    with pytest.raises(UserError, match="no tokenizer 'nobody'.*dvae.safetensors or vqgan.safetensors.*embedded ones.*toto_tiny"):
+    with pytest.raises(
+        UserError, match="no tokenizer 'nobody'.*dvae.safetensors or vqgan.safetensors.*embedded ones.*toto_tiny"
+    ):
         load_tokenizer("nobody")
     with pytest.raises(UserError, match="holds no weight file"):
         load_tokenizer(tmp_path)
@@ -62,7 +68,11 @@ def test_a_model_folder_with_a_vqgan_loads_and_its_fingerprint_follows_it(vqgan,
     torch.manual_seed(0)
     toto = Toto(TotoConfig(vocab_size=20, width=24, layers=2, heads=2, intermediate=32, init_std=0.2))
     save_model(tmp_path / "m", toto, vqgan, layer=1, pooling="mean", image_size=32)
-    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["config.yaml", "toto.safetensors", "vqgan.safetensors"]
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == [
+        "config.yaml",
+        "toto.safetensors",
+        "vqgan.safetensors",
+    ]
     assert set(read_folder(tmp_path / "m").sha256) == {"toto.safetensors", "vqgan.safetensors"}
     frames = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     encoder = load_encoder(tmp_path / "m")
@@ -77,9 +87,20 @@ def test_a_model_folder_with_a_vqgan_loads_and_its_fingerprint_follows_it(vqgan,
 
 def test_a_store_is_built_with_a_published_checkpoint(vqgan, tmp_path):
     torch.save({"state_dict": vqgan.state_dict()}, tmp_path / "last.ckpt")
-    write_video(tmp_path / "videos/a.mp4", np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8), fps=30)
-    build_store(TokenizeConfig(str(tmp_path / "videos"), str(tmp_path / "s"), str(tmp_path / "last.ckpt"), image_size=32,
-                               frames=2, hop_s=0.2, workers=1))
+    write_video(
+        tmp_path / "videos/a.mp4", np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8), fps=30
+    )
+    build_store(
+        TokenizeConfig(
+            str(tmp_path / "videos"),
+            str(tmp_path / "s"),
+            str(tmp_path / "last.ckpt"),
+            image_size=32,
+            frames=2,
+            hop_s=0.2,
+            workers=1,
+        )
+    )
     store = TokenStore(tmp_path / "s")
     assert store.tokenizer == vqgan.fingerprint() and store[0].shape == (2, 16) and store.vocab_size == 16
 

@@ -19,7 +19,9 @@ CONFIG = dict(image_size=32, steps=12, batch=4, crop=16, reseed_every=3, full_sh
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     torch.set_num_threads(1)
-    tiny = VQGANConfig(vocab_size=32, embed_dim=4, z_channels=8, ch=64, ch_mult=(1, 1, 1), num_res_blocks=1, attention=())
+    tiny = VQGANConfig(
+        vocab_size=32, embed_dim=4, z_channels=8, ch=64, ch_mult=(1, 1, 1), num_res_blocks=1, attention=()
+    )
     monkeypatch.setitem(module.PRESETS, "tiny", tiny)
 
 
@@ -68,12 +70,19 @@ def test_the_command_saves_a_tokenizer_that_opens_with_its_scores_and_picture(tm
     assert (tokenizer.kind, tokenizer.vocab_size, tokenizer.patch) == ("vqgan", 32, 4)
     assert {"psnr", "psnr_block_mean", "codes_used", "usage", "perplexity"} <= set(scores)
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "vqgan.safetensors", "config.yaml", "log.jsonl", "metrics.json", "reconstructions.png"}
+        "vqgan.safetensors",
+        "config.yaml",
+        "log.jsonl",
+        "metrics.json",
+        "reconstructions.png",
+    }
     with pytest.raises(UserError, match="nothing to resume"):
         train_vqgan(replace(cfg, resume=True))
 
 
-@pytest.mark.parametrize("wrong", [dict(crop=18), dict(steps=0), dict(preset="huge"), dict(lr=0.0), dict(commitment=-1.0)])
+@pytest.mark.parametrize(
+    "wrong", [dict(crop=18), dict(steps=0), dict(preset="huge"), dict(lr=0.0), dict(commitment=-1.0)]
+)
 def test_impossible_keys_are_refused(wrong):
     with pytest.raises(UserError):
         TrainVQGANConfig("v", "o", **wrong)

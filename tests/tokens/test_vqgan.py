@@ -1,4 +1,5 @@
 """The VQGAN equals the authors' formulae, counts and files."""
+
 import json
 import math
 from dataclasses import replace
@@ -18,27 +19,60 @@ from toto_robot.tokens.vqgan import VQGAN, VQGANConfig
 
 SMALL = VQGANConfig(vocab_size=24, embed_dim=6, z_channels=5, ch=32, ch_mult=(1, 2), num_res_blocks=1, attention=(1,))
 GUMBEL = replace(SMALL, gumbel=True)
-F16 = dict(double_z=False, z_channels=256, resolution=256, in_channels=3, out_ch=3, ch=128, ch_mult=[1, 1, 2, 2, 4],
-           num_res_blocks=2, attn_resolutions=[16], dropout=0.0)
+F16 = dict(
+    double_z=False,
+    z_channels=256,
+    resolution=256,
+    in_channels=3,
+    out_ch=3,
+    ch=128,
+    ch_mult=[1, 1, 2, 2, 4],
+    num_res_blocks=2,
+    attn_resolutions=[16],
+    dropout=0.0,
+)
 F8 = {**F16, "z_channels": 4, "ch_mult": [1, 2, 2, 4], "attn_resolutions": [32]}
 PUBLISHED = {
-    "f16-1024": ("taming.models.vqgan.VQModel", 1024, 256, F16), "f16-16384": ("taming.models.vqgan.VQModel", 16384, 256, F16),
+    "f16-1024": ("taming.models.vqgan.VQModel", 1024, 256, F16),
+    "f16-16384": ("taming.models.vqgan.VQModel", 16384, 256, F16),
     "gumbel-f8": ("taming.models.vqgan.GumbelVQ", 8192, 256, {**F8, "z_channels": 256, "ch_mult": [1, 1, 2, 4]}),
-    "vq-f8": ("ldm.models.autoencoder.VQModel", 16384, 4, F8), "vq-f8-n256": ("ldm.models.autoencoder.VQModel", 256, 4, F8)}
+    "vq-f8": ("ldm.models.autoencoder.VQModel", 16384, 4, F8),
+    "vq-f8-n256": ("ldm.models.autoencoder.VQModel", 256, 4, F8),
+}
 
 
 def described(target, n_embed, embed_dim, ddconfig, **more):
     """The authors' YAML of a model."""
     lossconfig = {"target": "no.such.module.LPIPS", "params": {"disc_start": 0}}
-    return yaml.safe_dump({"model": {"base_learning_rate": 4.5e-6, "target": target, "params": {
-        "embed_dim": embed_dim, "n_embed": n_embed, "ddconfig": ddconfig, "lossconfig": lossconfig, **more}}})
+    return yaml.safe_dump(
+        {
+            "model": {
+                "base_learning_rate": 4.5e-6,
+                "target": target,
+                "params": {
+                    "embed_dim": embed_dim,
+                    "n_embed": n_embed,
+                    "ddconfig": ddconfig,
+                    "lossconfig": lossconfig,
+                    **more,
+                },
+            }
+        }
+    )
 
 
 def network(config):
     """The `ddconfig` of one of ours at 32 px."""
-    sizes = [32 // 2 ** level for level in config.attention]
-    return {**F16, "resolution": 32, "z_channels": config.z_channels, "ch": config.ch, "ch_mult": list(config.ch_mult),
-            "num_res_blocks": config.num_res_blocks, "attn_resolutions": sizes}
+    sizes = [32 // 2**level for level in config.attention]
+    return {
+        **F16,
+        "resolution": 32,
+        "z_channels": config.z_channels,
+        "ch": config.ch,
+        "ch_mult": list(config.ch_mult),
+        "num_res_blocks": config.num_res_blocks,
+        "attn_resolutions": sizes,
+    }
 
 
 @pytest.fixture(scope="module", params=[SMALL, GUMBEL], ids=["nearest", "gumbel"])
@@ -46,7 +80,7 @@ def model(request):
     torch.manual_seed(0)
     made = VQGAN(request.param).eval()
     with torch.no_grad():
-        for _name, parameter in made.named_parameters():      # norms that do something, biases that are not 0
+        for _name, parameter in made.named_parameters():  # norms that do something, biases that are not 0
             parameter += 0.1 * torch.randn_like(parameter)
     return made
 
@@ -97,8 +131,18 @@ def test_the_sizes_can_be_read_from_the_weights_alone(tmp_path, name):
     assert config_of_weights(model.state_dict()) == model.config
 
 
-@pytest.mark.parametrize("wrong", [dict(ch=33), dict(vocab_size=70000), dict(embed_dim=0), dict(ch_mult=()), dict(ch_mult=(1, 0)),
-                                   dict(attention=(9,)), dict(num_res_blocks=1.5)])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        dict(ch=33),
+        dict(vocab_size=70000),
+        dict(embed_dim=0),
+        dict(ch_mult=()),
+        dict(ch_mult=(1, 0)),
+        dict(attention=(9,)),
+        dict(num_res_blocks=1.5),
+    ],
+)
 def test_impossible_sizes_are_refused(wrong):
     with pytest.raises(UserError, match="vqgan.*expected"):
         VQGANConfig(**wrong)
@@ -148,7 +192,9 @@ class Reference:
         return x
 
     def middle(self, x, half):
-        return self.block(self.attention(self.block(x, half + ".mid.block_1"), half + ".mid.attn_1"), half + ".mid.block_2")
+        return self.block(
+            self.attention(self.block(x, half + ".mid.block_1"), half + ".mid.attn_1"), half + ".mid.block_2"
+        )
 
     def encode(self, x):
         x, last = self.conv(x, "encoder.conv_in", padding=1), len(self.config.ch_mult) - 1
@@ -172,7 +218,9 @@ class Reference:
         for i in reversed(range(len(self.config.ch_mult))):
             x = self.level(x, "decoder.up", self.config.num_res_blocks + 1, i)
             if i > 0:
-                x = self.conv(x.repeat_interleave(2, 2).repeat_interleave(2, 3), f"decoder.up.{i}.upsample.conv", padding=1)
+                x = self.conv(
+                    x.repeat_interleave(2, 2).repeat_interleave(2, 3), f"decoder.up.{i}.upsample.conv", padding=1
+                )
         return self.conv(self.swish(self.norm(x, "decoder.norm_out")), "decoder.conv_out", padding=1)
 
 
@@ -246,10 +294,22 @@ def test_the_authors_code_gives_the_same_codes(model, frames):
 
 def checkpoint(model, path, **more):
     """What Lightning writes: the weights, LPIPS and discriminator beside them, and much that is not weights."""
-    loss = {"loss.perceptual_loss.net.slice1.0.weight": torch.ones(4), "loss.discriminator.main.3.num_batches_tracked": torch.tensor(3)}
+    loss = {
+        "loss.perceptual_loss.net.slice1.0.weight": torch.ones(4),
+        "loss.discriminator.main.3.num_batches_tracked": torch.tensor(3),
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"epoch": 7, "pytorch-lightning_version": "1.0.8", "callbacks": {pytest.UsageError: {"best": torch.tensor(1.0)}},
-                "optimizer_states": [{"state": {0: {"step": 3}}}], "state_dict": {**model.state_dict(), **loss}, **more}, path)
+    torch.save(
+        {
+            "epoch": 7,
+            "pytorch-lightning_version": "1.0.8",
+            "callbacks": {pytest.UsageError: {"best": torch.tensor(1.0)}},
+            "optimizer_states": [{"state": {0: {"step": 3}}}],
+            "state_dict": {**model.state_dict(), **loss},
+            **more,
+        },
+        path,
+    )
 
 
 def yaml_of(model, **more):
@@ -285,11 +345,14 @@ def test_what_is_saved_is_what_is_loaded(model, frames, tmp_path):
 
 def test_a_yaml_that_does_not_fit_or_is_not_known_is_refused(model, tmp_path):
     checkpoint(model, tmp_path / "m/last.ckpt")
-    for text, says in [(yaml_of(model).replace("z_channels: 5", "z_channels: 7"), r"z_channels 7 \(the weights: 5\)"),
-                       (yaml_of(model, remap="used.npy"), "sets remap"),
-                       (yaml_of(model).replace("double_z: false", "double_z: true"), "sets double_z"),
-                       (yaml_of(model).replace("ch: 32", "ch: many"), "does not describe a VQGAN"),
-                       ("ddconfig", "does not describe a VQGAN"), ("ddconfig: !!python/object/apply:os.abort []", "does not describe")]:
+    for text, says in [
+        (yaml_of(model).replace("z_channels: 5", "z_channels: 7"), r"z_channels 7 \(the weights: 5\)"),
+        (yaml_of(model, remap="used.npy"), "sets remap"),
+        (yaml_of(model).replace("double_z: false", "double_z: true"), "sets double_z"),
+        (yaml_of(model).replace("ch: 32", "ch: many"), "does not describe a VQGAN"),
+        ("ddconfig", "does not describe a VQGAN"),
+        ("ddconfig: !!python/object/apply:os.abort []", "does not describe"),
+    ]:
         (tmp_path / "m/last.yaml").write_text(text)
         with pytest.raises(UserError, match=says) as caught:
             load_tokenizer(tmp_path / "m")

@@ -23,8 +23,13 @@ def test_imagenet_is_read_from_class_folders_and_from_the_whole_ilsvrc_tree(tmp_
     touch(tmp_path / "classes", *reversed(pictures))
     assert names(tmp_path / "classes") == pictures
     base = "ILSVRC/Data/CLS-LOC"
-    touch(tmp_path / "whole", "ILSVRC/Annotations/CLS-LOC/train/n01440764/a.xml", f"{base}/val/ILSVRC2012_val_00000001.JPEG",
-          f"{base}/train/n01440764/n01440764_1.JPEG", f"{base}/test/ILSVRC2012_test_00000001.JPEG")
+    touch(
+        tmp_path / "whole",
+        "ILSVRC/Annotations/CLS-LOC/train/n01440764/a.xml",
+        f"{base}/val/ILSVRC2012_val_00000001.JPEG",
+        f"{base}/train/n01440764/n01440764_1.JPEG",
+        f"{base}/test/ILSVRC2012_test_00000001.JPEG",
+    )
     assert open_source(str(tmp_path / "whole")).kind == "imagenet"
     assert names(tmp_path / "whole") == [f"{base}/train/n01440764/n01440764_1.JPEG"]
     assert names(tmp_path / "whole", split="val") == [f"{base}/val/ILSVRC2012_val_00000001.JPEG"]
@@ -38,8 +43,11 @@ def test_a_split_that_is_not_there_is_named_with_those_that_are(tmp_path):
 
 
 def test_kinetics_class_folders_follow_the_split(tmp_path):
-    touch(tmp_path, "train/arm wrestling/aaaaaaaaaaa_000001_000011.mp4",
-          "validate/abseiling/bbbbbbbbbbb_000001_000011.mp4")
+    touch(
+        tmp_path,
+        "train/arm wrestling/aaaaaaaaaaa_000001_000011.mp4",
+        "validate/abseiling/bbbbbbbbbbb_000001_000011.mp4",
+    )
     assert names(tmp_path) == ["train/arm wrestling/aaaaaaaaaaa_000001_000011.mp4"]
     assert names(tmp_path, split="val") == ["validate/abseiling/bbbbbbbbbbb_000001_000011.mp4"]
 
@@ -49,9 +57,11 @@ def test_kinetics_csv_decides_what_belongs_and_names_what_is_missing(tmp_path):
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "train.csv").write_text(
         "label,youtube_id,time_start,time_end,split\narm wrestling,aaaaaaaaaaa,1,11,train\nx,ccccccccccc,3,13,train\n"
-        '"gone, alas",ddddddddddd,2,12,train\n')
+        '"gone, alas",ddddddddddd,2,12,train\n'
+    )
     (tmp_path / "annotations" / "val.csv").write_text(
-        "label,youtube_id,time_start,time_end,split\nx,bbbbbbbbbbb,5,15,validate\n")
+        "label,youtube_id,time_start,time_end,split\nx,bbbbbbbbbbb,5,15,validate\n"
+    )
     source = open_source(str(tmp_path))
     assert [i.name for i in source.items] == ["train/aaaaaaaaaaa_000001_000011.mp4", "train/ccccccccccc.mp4"]
     assert source.missing[0]["source"] == "ddddddddddd_000002_000012"
@@ -64,7 +74,8 @@ def test_howto100m_matches_its_csv_with_videos_of_any_container(tmp_path):
     touch(tmp_path, "videos/aaaaaaaaaaa.mp4", "videos/-bbbbbbbbbb.webm", "videos/unlisted.mp4")
     (tmp_path / "HowTo100M_v1.csv").write_text(
         "video_id,category_1,category_2,rank,task_id\naaaaaaaaaaa,Food,x,1,2\n-bbbbbbbbbb,Food,x,1,2\n"
-        "ccccccccccc,Food,x,1,2\n")
+        "ccccccccccc,Food,x,1,2\n"
+    )
     source = open_source(str(tmp_path))
     assert source.kind == "howto100m"
     assert [i.name for i in source.items] == ["videos/-bbbbbbbbbb.webm", "videos/aaaaaaaaaaa.mp4"]
@@ -78,7 +89,8 @@ def test_epic_takes_the_participants_videos_and_leaves_extracted_frames_alone(tm
     touch(tmp_path, "P01/videos/P01_01.MP4", "P01/rgb_frames/P01_01/frame_0000000001.jpg", "P02/videos/P02_101.MP4")
     assert names(tmp_path) == ["P01/videos/P01_01.MP4", "P02/videos/P02_101.MP4"]
     (tmp_path / "EPIC_100_video_info.csv").write_text(
-        "video_id,duration,fps,resolution\nP01_01,1,60,x\nP02_101,1,50,x\nP03_03,1,50,x\n")
+        "video_id,duration,fps,resolution\nP01_01,1,60,x\nP02_101,1,50,x\nP03_03,1,50,x\n"
+    )
     assert [entry["source"] for entry in open_source(str(tmp_path)).missing] == ["P03_03"]
     touch(tmp_path / "old", "videos/train/P01/P01_01.MP4")
     assert open_source(str(tmp_path / "old")).kind == "epic"
@@ -86,9 +98,17 @@ def test_epic_takes_the_participants_videos_and_leaves_extracted_frames_alone(tm
 
 def ego4d(root):
     (root / "ego4d.json").parent.mkdir(parents=True, exist_ok=True)
-    (root / "ego4d.json").write_text(json.dumps({"version": "v2", "videos": [
-        {"video_uid": UID[0], "clips": [{"clip_uid": UID[2]}, {"clip_uid": None}]},
-        {"video_uid": UID[1], "clips": None}]}))
+    (root / "ego4d.json").write_text(
+        json.dumps(
+            {
+                "version": "v2",
+                "videos": [
+                    {"video_uid": UID[0], "clips": [{"clip_uid": UID[2]}, {"clip_uid": None}]},
+                    {"video_uid": UID[1], "clips": None},
+                ],
+            }
+        )
+    )
 
 
 @pytest.mark.parametrize("place", ["full_scale", "v2/full_scale", "v1/video_540ss"])

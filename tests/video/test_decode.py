@@ -45,7 +45,7 @@ def test_a_picture_reads_as_one_frame(tmp_path):
 def test_a_broken_video_is_one_sentence_with_its_name_and_the_remedy(tmp_path, damage):
     whole = write_video(tmp_path / "whole.mp4", ramp(), fps=20).read_bytes()
     path = tmp_path / "broken.mp4"
-    path.write_bytes({"text": b"not a video", "empty": b"", "truncated": whole[:len(whole) // 2]}[damage])
+    path.write_bytes({"text": b"not a video", "empty": b"", "truncated": whole[: len(whole) // 2]}[damage])
     with pytest.raises(VideoError, match="broken.mp4.*(remove|replace)") as error:
         read_frames(path)
     assert "\n" not in str(error.value) and error.value.exit_code == 2
@@ -87,13 +87,13 @@ def test_the_held_out_split_depends_on_names_only(tmp_path):
 
 def test_rotated_video_and_pictures_come_upright(tmp_path):
     corner = np.zeros((48, 64, 3), np.uint8)
-    corner[:16, :16] = 255                              # bright at the top left of what the sensor saw
+    corner[:16, :16] = 255  # bright at the top left of what the sensor saw
     for degrees, row, column in ((0, 0, 0), (90, 1, 0), (180, 1, 1), (-90, 0, 1)):
         path = tmp_path / f"{degrees}.mp4"
         with av.open(str(path), "w") as container:
             stream = container.add_stream("libx264", rate=30)
             stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-            stream.set_display_rotation(degrees)        # counter-clockwise
+            stream.set_display_rotation(degrees)  # counter-clockwise
             for _ in range(2):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(corner, format="rgb24")))
             container.mux(stream.encode())
@@ -136,8 +136,10 @@ def test_a_long_last_frame_is_no_damage(tmp_path):
     assert len(read_frames(tmp_path / "a.gif", 32)[0]) == 4
 
 
-@pytest.mark.parametrize("container, codec, options", [("webm", "libvpx-vp9", {}), ("matroska", "libx264", {}),
-                                                       ("mp4", "libx264", {"movflags": "faststart"})])
+@pytest.mark.parametrize(
+    "container, codec, options",
+    [("webm", "libvpx-vp9", {}), ("matroska", "libx264", {}), ("mp4", "libx264", {"movflags": "faststart"})],
+)
 def test_a_video_that_breaks_off_is_told_from_a_short_one(tmp_path, container, codec, options):
     path = tmp_path / f"a.{container.replace('matroska', 'mkv')}"
     noise = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
@@ -149,7 +151,7 @@ def test_a_video_that_breaks_off_is_told_from_a_short_one(tmp_path, container, c
             file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         file.mux(stream.encode())
     assert len(read_frames(path, 32)[0]) == 40
-    path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(VideoError, match=f"{path.name} (breaks off|does not decode) after"):
         read_frames(path, 32)
 
@@ -165,8 +167,10 @@ def test_half_a_picture_and_a_video_named_like_one_are_refused(tmp_path):
 
 def test_a_playlist_dressed_as_a_video_reaches_for_nothing(tmp_path):
     write_video(tmp_path / "secret.mp4", ramp(), fps=20)
-    for name, text in (("hls.mp4", "#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n"),
-                       ("concat.mp4", "ffconcat version 1.0\nfile secret.mp4\n")):
+    for name, text in (
+        ("hls.mp4", "#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n"),
+        ("concat.mp4", "ffconcat version 1.0\nfile secret.mp4\n"),
+    ):
         (tmp_path / name).write_text(text)
         with pytest.raises(VideoError, match=name):
             read_frames(tmp_path / name)

@@ -17,9 +17,18 @@ def write_info(root, version, template, episodes=3, cameras=(WRIST, FRONT)):
     features = {key: {"dtype": "video", "shape": [32, 32, 3]} for key in cameras}
     features["action"] = {"dtype": "float32", "shape": [2]}
     (root / "meta").mkdir(parents=True, exist_ok=True)
-    (root / "meta" / "info.json").write_text(json.dumps({
-        "codebase_version": version, "total_episodes": episodes, "chunks_size": 2, "fps": 10, "video_path": template,
-        "features": features}))
+    (root / "meta" / "info.json").write_text(
+        json.dumps(
+            {
+                "codebase_version": version,
+                "total_episodes": episodes,
+                "chunks_size": 2,
+                "fps": 10,
+                "video_path": template,
+                "features": features,
+            }
+        )
+    )
 
 
 def test_version_2_has_a_file_for_each_episode_and_camera(tmp_path):
@@ -41,20 +50,31 @@ def test_version_3_episodes_are_spans_of_shared_files(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     write_info(tmp_path, "v3.0", V3, cameras=(WRIST,))
-    lengths = [20, 25, 18]                               # two episodes in the first file, one in the second
+    lengths = [20, 25, 18]  # two episodes in the first file, one in the second
     grey = [np.arange(n, dtype=np.uint8) * 8 + 20 * e for e, n in enumerate(lengths)]
     frames = [np.broadcast_to(g[:, None, None, None], (len(g), 32, 32, 3)) for g in grey]
     write_video(tmp_path / f"videos/{WRIST}/chunk-000/file-000.mp4", np.concatenate(frames[:2]), fps=10)
     write_video(tmp_path / f"videos/{WRIST}/chunk-000/file-001.mp4", frames[2], fps=10)
     column = lambda part, values: (f"videos/{WRIST}/{part}", values)
-    table = pyarrow.table(dict([("episode_index", [0, 1, 2]), ("length", lengths), column("chunk_index", [0, 0, 0]),
-                                column("file_index", [0, 0, 1]), column("from_timestamp", [0.0, 2.0, 0.0]),
-                                column("to_timestamp", [2.0, 4.5, 1.8])]))
+    table = pyarrow.table(
+        dict(
+            [
+                ("episode_index", [0, 1, 2]),
+                ("length", lengths),
+                column("chunk_index", [0, 0, 0]),
+                column("file_index", [0, 0, 1]),
+                column("from_timestamp", [0.0, 2.0, 0.0]),
+                column("to_timestamp", [2.0, 4.5, 1.8]),
+            ]
+        )
+    )
     (tmp_path / "meta/episodes/chunk-000").mkdir(parents=True)
     parquet.write_table(table, tmp_path / "meta/episodes/chunk-000/file-000.parquet")
     source = open_source(str(tmp_path))
     folder = f"videos/{WRIST}/chunk-000"
-    assert [i.name for i in source.items] == [f"{folder}/file-{f:03d}.mp4/episode_{e:06d}" for e, f in enumerate((0, 0, 1))]
+    assert [i.name for i in source.items] == [
+        f"{folder}/file-{f:03d}.mp4/episode_{e:06d}" for e, f in enumerate((0, 0, 1))
+    ]
     for item, wanted in zip(source.items, frames):
         got, times_s = read_frames(item, 32)
         assert len(got) == len(wanted) and np.allclose(times_s, np.arange(len(wanted)) / 10, atol=1e-3)
@@ -71,9 +91,13 @@ def test_version_3_without_a_parquet_reader_says_what_to_install(tmp_path, monke
 
 def test_a_foreign_info_file_can_not_lead_elsewhere(tmp_path):
     for version, template, says in (
-            ("v2.1", "../{episode_index}.mp4", "leads out"), ("v2.1", "/etc/{episode_index}", "leads out"),
-            ("v2.1", "{nothing}.mp4", "isn't known"), ("v2.1", "{video_key.x}", "isn't known"),
-            ("v9.0", V2, "version v9.0.*v2.1"), ("v2.1", None, "video_path None")):
+        ("v2.1", "../{episode_index}.mp4", "leads out"),
+        ("v2.1", "/etc/{episode_index}", "leads out"),
+        ("v2.1", "{nothing}.mp4", "isn't known"),
+        ("v2.1", "{video_key.x}", "isn't known"),
+        ("v9.0", V2, "version v9.0.*v2.1"),
+        ("v2.1", None, "video_path None"),
+    ):
         write_info(tmp_path, version, template)
         with pytest.raises(UserError, match=says):
             open_source(str(tmp_path))

@@ -27,21 +27,24 @@ def test_a_frame_of_the_right_size_is_left_as_it_is():
 @pytest.mark.parametrize("height, width", [(97, 131), (240, 320), (720, 405), (40, 40), (128, 500)])
 def test_the_crop_is_square_and_central(height, width):
     frame = np.zeros((height, width, 3), np.uint8)
-    frame[height // 2 - 3:height // 2 + 3, width // 2 - 3:width // 2 + 3] = 255
+    frame[height // 2 - 3 : height // 2 + 3, width // 2 - 3 : width // 2 + 3] = 255
     crop = resize_center_crop(frame, 128).astype(float).sum(-1)
     assert crop.shape == (128, 128)
     centre = [(crop.sum(axis) * np.arange(128)).sum() / crop.sum() for axis in (0, 1)]
     assert np.allclose(centre, 63.5, atol=128 / min(height, width) * 0.6 + 0.5)
 
 
-@pytest.mark.parametrize("frames, says", [
-    (np.zeros((2, 8, 8, 3), np.float32), "uint8"),
-    (np.zeros((2, 8, 8, 4), np.uint8), "shape"),
-    (np.zeros((2, 3, 8, 8), np.uint8), "channels-first"),
-    (np.zeros((0, 8, 8, 3), np.uint8), "shape"),
-    (np.zeros((8, 8), np.uint8), "shape"),
-    ("no array", "uint8"),
-])
+@pytest.mark.parametrize(
+    "frames, says",
+    [
+        (np.zeros((2, 8, 8, 3), np.float32), "uint8"),
+        (np.zeros((2, 8, 8, 4), np.uint8), "shape"),
+        (np.zeros((2, 3, 8, 8), np.uint8), "channels-first"),
+        (np.zeros((0, 8, 8, 3), np.uint8), "shape"),
+        (np.zeros((8, 8), np.uint8), "shape"),
+        ("no array", "uint8"),
+    ],
+)
 def test_wrong_frames_are_named_in_one_sentence(frames, says):
     with pytest.raises(UserError, match=says) as error:
         check_frames(frames)

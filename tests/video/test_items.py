@@ -49,6 +49,10 @@ def test_a_sources_hash_ignores_place_and_time_and_nothing_else(tmp_path):
     item = Item("a.mp4", "video", 5, 1, "/x/a.mp4")
     hash_of = lambda *items: Source("folder", "p", list(items), []).hash
     assert hash_of(item) == hash_of(Item("a.mp4", "video", 5, 2, "/y/a.mp4"))
-    others = [Item("b.mp4", "video", 5, 1, ""), Item("a.mp4", "image", 5, 1, ""), Item("a.mp4", "video", 6, 1, ""),
-              Item("a.mp4", "video", 5, 1, "", span_s=(0.0, 1.0))]
+    others = [
+        Item("b.mp4", "video", 5, 1, ""),
+        Item("a.mp4", "image", 5, 1, ""),
+        Item("a.mp4", "video", 6, 1, ""),
+        Item("a.mp4", "video", 5, 1, "", span_s=(0.0, 1.0)),
+    ]
     assert len({hash_of(item), *map(hash_of, others)}) == 5

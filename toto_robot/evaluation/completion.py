@@ -54,16 +54,24 @@ def load_clip(path: str | Path, frames: int, size: int, start_s: float) -> np.nd
 
 
 @torch.inference_mode()
-def complete(encoder, clip: np.ndarray, given: int, *, samples: int, temperature: float, top_p: float, seed: int) -> Completion:
+def complete(
+    encoder, clip: np.ndarray, given: int, *, samples: int, temperature: float, top_p: float, seed: int
+) -> Completion:
     """Continue `clip` (F, H, W, 3) from its first `given` frames, `samples` times; temperature 0 takes the likeliest."""
     codes = encoder.codes(clip)
     frames, tokens = codes.shape
     if not 1 <= given < frames:
-        raise UserError(f"frames must be from 1 to {frames - 1}, so that something is left to predict, but it is {given}")
+        raise UserError(
+            f"frames must be from 1 to {frames - 1}, so that something is left to predict, but it is {given}"
+        )
     start = torch.full((samples, 1), VIDEO_START, device=codes.device)
     prompt = torch.cat((start, (codes[:given].flatten() + OFFSET).expand(samples, -1)), dim=1)
     out = encoder.toto.generate(
-        prompt, (frames - given) * tokens, temperature=temperature, top_p=top_p, lowest=OFFSET,
+        prompt,
+        (frames - given) * tokens,
+        temperature=temperature,
+        top_p=top_p,
+        lowest=OFFSET,
         generator=torch.Generator(codes.device).manual_seed(seed),
     )
     made = (out[:, 1:] - OFFSET).view(samples, frames, tokens)

@@ -112,7 +112,9 @@ def moved(features: Tensor, other: Tensor, pairs: np.ndarray) -> np.ndarray:
     return ((a - b).norm(dim=1) / between).cpu().numpy()
 
 
-def everything(encoder: Encoder, random_weights: Encoder | None) -> Callable[[np.ndarray], dict[tuple[str, int], Tensor]]:
+def everything(
+    encoder: Encoder, random_weights: Encoder | None
+) -> Callable[[np.ndarray], dict[tuple[str, int], Tensor]]:
     """A function from frames to what each input gives, (N, D) by (name, layer).
 
     mean pixels: the mean colour of each patch. hidden: what the tokenizer's last layer sees. codes: codebook vectors.
@@ -143,7 +145,9 @@ def everything(encoder: Encoder, random_weights: Encoder | None) -> Callable[[np
     return read
 
 
-def probe_errors(x: Tensor, y_m: Tensor, episode: np.ndarray, tests: dict[str, tuple[Tensor, Tensor]], seed: int) -> dict:
+def probe_errors(
+    x: Tensor, y_m: Tensor, episode: np.ndarray, tests: dict[str, tuple[Tensor, Tensor]], seed: int
+) -> dict:
     """Millimetres by look: ridge regression on x (N, D) and y_m (N, 3), tested on each (features, positions).
 
     The penalty is the one that does best on a quarter of the training episodes. Returns float (M,) a look.
@@ -153,17 +157,27 @@ def probe_errors(x: Tensor, y_m: Tensor, episode: np.ndarray, tests: dict[str, t
     errors = {p: error_mm(solver.fit(p).predict(x[inner_test]), y_m[inner_test]) for p in RIDGES}
     best = Ridge(x, y_m).fit(min(errors, key=errors.get))
     return {
-        look: (1000 * (best.predict(features) - truth_m).norm(dim=1)).numpy() for look, (features, truth_m) in tests.items()
+        look: (1000 * (best.predict(features) - truth_m).norm(dim=1)).numpy()
+        for look, (features, truth_m) in tests.items()
     }
 
 
-def measure(encoder: Encoder, random_weights: Encoder | None, train: States, test: States, *, seeds: int,
-            tell: Callable[[str], None] = lambda text: None) -> Looks:
+def measure(
+    encoder: Encoder,
+    random_weights: Encoder | None,
+    train: States,
+    test: States,
+    *,
+    seeds: int,
+    tell: Callable[[str], None] = lambda text: None,
+) -> Looks:
     """The looks table of `encoder` over `train` and `test`, both with a look called "nominal"; `train` has "random k" for
     each of the `seeds` probe seeds k as well."""
     tell("reading codes and features")
     read = everything(encoder, random_weights)
-    codes = {look: torch.cat([encoder.codes(f[i : i + 64]) for i in range(0, len(f), 64)]) for look, f in test.frames.items()}
+    codes = {
+        look: torch.cat([encoder.codes(f[i : i + 64]) for i in range(0, len(f), 64)]) for look, f in test.frames.items()
+    }
     seen = {look: read(frames) for look, frames in test.frames.items()}
     taught = {look: read(frames) for look, frames in train.frames.items()}
     pairs, nominal = pairs_of_states(test.episode, test.step), codes["nominal"]

@@ -12,22 +12,50 @@ from toto_robot.evaluation.looks import Interval, Looks
 def tables(found: Looks) -> str:
     """Markdown: codes, distances, probes; 95 % intervals in brackets."""
     looks = list(found.changed)
-    parts = ["## Codes that change, in %\n", _table(["", *looks, "two states"], [
-        ["same state, other look", *(_percent(found.changed[look]) for look in looks), _percent(found.between)]])]
+    parts = [
+        "## Codes that change, in %\n",
+        _table(
+            ["", *looks, "two states"],
+            [["same state, other look", *(_percent(found.changed[look]) for look in looks), _percent(found.between)]],
+        ),
+    ]
     if found.real:
-        parts += ["\n## Codes that change on real frames, in %\n",
-                  _table(["", *found.real], [["same frame, jittered", *map(_percent, found.real.values())]])]
-    used = ", ".join(f"{count} in {'the nominal look' if name == 'nominal' else 'all looks'}"
-                     for name, count in found.codes_used.items())
-    parts += [f"\nDistinct codes on the test states: {used}.\n", "\n## How far a look moves a feature, in distances between two states\n"]
-    parts.append(_table(["input", *looks], [[_name(*key), *(f"{row[look].mean:.2f}" for look in looks)]
-                                            for key, row in found.distance.items()]))
+        parts += [
+            "\n## Codes that change on real frames, in %\n",
+            _table(["", *found.real], [["same frame, jittered", *map(_percent, found.real.values())]]),
+        ]
+    used = ", ".join(
+        f"{count} in {'the nominal look' if name == 'nominal' else 'all looks'}"
+        for name, count in found.codes_used.items()
+    )
+    parts += [
+        f"\nDistinct codes on the test states: {used}.\n",
+        "\n## How far a look moves a feature, in distances between two states\n",
+    ]
+    parts.append(
+        _table(
+            ["input", *looks],
+            [[_name(*key), *(f"{row[look].mean:.2f}" for look in looks)] for key, row in found.distance.items()],
+        )
+    )
     for trained in dict.fromkeys(key[0] for key in found.probe):
-        parts.append(f"\n## Probe for the cube's position, trained on {trained} looks, in mm (guessing the mean: {found.guess_mm:.0f})\n")
+        parts.append(
+            f"\n## Probe for the cube's position, trained on {trained} looks, in mm (guessing the mean: {found.guess_mm:.0f})\n"
+        )
         rows = {key[1:]: row for key, row in found.probe.items() if key[0] == trained}
         tested = list(next(iter(rows.values())))
-        parts.append(_table(["input", *tested], [[_name(*key), *(f"{row[look].mean:.0f} ({row[look].low:.0f}–{row[look].high:.0f})"
-                                                                 for look in tested)] for key, row in rows.items()]))
+        parts.append(
+            _table(
+                ["input", *tested],
+                [
+                    [
+                        _name(*key),
+                        *(f"{row[look].mean:.0f} ({row[look].low:.0f}–{row[look].high:.0f})" for look in tested),
+                    ]
+                    for key, row in rows.items()
+                ],
+            )
+        )
     return "\n".join(parts)
 
 
@@ -36,8 +64,10 @@ def write_report(out: Path, found: Looks, facts: dict) -> None:
     out.mkdir(parents=True, exist_ok=True)
     plain = asdict(found) | {
         "distance": [{"input": n, "layer": layer, "looks": _plain(row)} for (n, layer), row in found.distance.items()],
-        "probe": [{"trained": t, "input": n, "layer": layer, "looks": _plain(row)}
-                  for (t, n, layer), row in found.probe.items()],
+        "probe": [
+            {"trained": t, "input": n, "layer": layer, "looks": _plain(row)}
+            for (t, n, layer), row in found.probe.items()
+        ],
     }
     atomic_write_text(out / "looks.json", json.dumps({**facts, **plain}, indent=1) + "\n")
     said = ", ".join(f"{name} {value}" for name, value in facts.items())
@@ -65,8 +95,14 @@ def draw(found: Looks) -> bytes:
     tested = list(next(iter(best.values())))
     for i, (name, row) in enumerate(best.items()):
         at = [x + 0.8 * (i / max(1, len(best)) - 0.4) for x in range(len(tested))]
-        right.bar(at, [row[look].mean for look in tested], width=0.8 / len(best), label=name,
-                  yerr=_whiskers([row[look] for look in tested], 1), capsize=1)
+        right.bar(
+            at,
+            [row[look].mean for look in tested],
+            width=0.8 / len(best),
+            label=name,
+            yerr=_whiskers([row[look] for look in tested], 1),
+            capsize=1,
+        )
     right.axhline(found.guess_mm, linestyle=":", color="grey", label="guessing the mean")
     right.set(title="probe trained on random looks (best layer of each input)", ylabel="mm")
     right.set_xticks(range(len(tested)), tested, rotation=45)

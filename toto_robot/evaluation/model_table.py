@@ -53,7 +53,9 @@ def read_row(folder: str | Path) -> Row:
 def markdown(rows: list[Row]) -> str:
     """A table with a row for each run."""
     lines = [
-        "| run | parameters | tokens | training FLOPs | held-out loss | " + " | ".join(f"{p}: layer, R², mm" for p in POOLINGS) + " |",
+        "| run | parameters | tokens | training FLOPs | held-out loss | "
+        + " | ".join(f"{p}: layer, R², mm" for p in POOLINGS)
+        + " |",
         "|---|---|---|---|---|" + "---|" * len(POOLINGS),
     ]
     for row in rows:
@@ -80,4 +82,6 @@ def _read(path: Path, command: str) -> dict:
     try:
         return json.loads(path.read_text())
     except (OSError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} is missing or damaged ({error}); make it with `python -m toto_robot.{command}`") from error
+        raise UserError(
+            f"{path} is missing or damaged ({error}); make it with `python -m toto_robot.{command}`"
+        ) from error

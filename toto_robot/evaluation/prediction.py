@@ -73,8 +73,14 @@ def teacher_forced(model: CausalModel, codes_RFS: Tensor, table: Table | None = 
 
 
 @torch.inference_mode()
-def free_running(model: CausalModel, tokenizer: Tokenizer, codes_RFS: Tensor, given: int, frames: int,
-                 tell: Callable[[int], None] = lambda done: None) -> dict[str, Prediction]:
+def free_running(
+    model: CausalModel,
+    tokenizer: Tokenizer,
+    codes_RFS: Tensor,
+    given: int,
+    frames: int,
+    tell: Callable[[int], None] = lambda done: None,
+) -> dict[str, Prediction]:
     """`toto`, `copy` on `frames` frames after the first `given`; the likeliest code each time. The copy repeats the last
     given frame; changed blocks differ from it."""
     R, F, S = codes_RFS.shape
@@ -89,7 +95,9 @@ def free_running(model: CausalModel, tokenizer: Tokenizer, codes_RFS: Tensor, gi
     guesses = {"toto": torch.cat(made), "copy": last.expand_as(truth)}
     changed, pixels = truth != last, _pixels(tokenizer, truth)
     return {
-        name: _prediction(guess, truth, changed, None, psnr_db(float((_pixels(tokenizer, guess) - pixels).square().mean())))
+        name: _prediction(
+            guess, truth, changed, None, psnr_db(float((_pixels(tokenizer, guess) - pixels).square().mean()))
+        )
         for name, guess in guesses.items()
     }
 
@@ -105,7 +113,9 @@ def _bits(log_p: Tensor, codes: Tensor) -> Tensor:
     return -log_p.gather(-1, codes.long()[..., None])[..., 0] / float(np.log(2))
 
 
-def _prediction(guess: Tensor, truth: Tensor, changed: Tensor, bits: Tensor | None, psnr: float | None = None) -> Prediction:
+def _prediction(
+    guess: Tensor, truth: Tensor, changed: Tensor, bits: Tensor | None, psnr: float | None = None
+) -> Prediction:
     """Counts over (R, F, S) each."""
     right, clips = guess == truth, np.arange(len(truth))
     some = changed.flatten(1).any(1).numpy()

@@ -77,8 +77,10 @@ def fit(macs, loss) -> PowerLaw:
     of_slope = t * error / math.sqrt(spread)
     of_start = t * error * math.sqrt(1 / n + x.mean() ** 2 / spread)
     return PowerLaw(
-        math.exp(start), (math.exp(start - of_start), math.exp(start + of_start)),
-        -slope, (-slope - of_slope, -slope + of_slope),
+        math.exp(start),
+        (math.exp(start - of_start), math.exp(start + of_start)),
+        -slope,
+        (-slope - of_slope, -slope + of_slope),
     )
 
 
@@ -92,7 +94,9 @@ def draw(runs: list[ScalingRun], law: PowerLaw, path: Path) -> None:
     ends = np.array([run.macs[-1] for run in runs])
     at = np.geomspace(ends.min() / 2, ends.max() * 2, 50)
     low, high = law.exponent95
-    axes.plot(at, law(at), "k--", lw=1, label=f"{law.factor:.2f}·C^-{law.exponent:.4f}  (95 %: {low:.4f} to {high:.4f})")
+    axes.plot(
+        at, law(at), "k--", lw=1, label=f"{law.factor:.2f}·C^-{law.exponent:.4f}  (95 %: {low:.4f} to {high:.4f})"
+    )
     axes.set(xscale="log", yscale="log", xlabel="compute (multiply-adds)", ylabel="held-out loss (nats per token)")
     axes.grid(alpha=0.3, which="both")
     axes.legend(fontsize=8)

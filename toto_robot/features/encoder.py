@@ -35,7 +35,9 @@ MICRO_TOKENS = {"cpu": 2048, "cuda": 65536}
 class Encoder:
     """Frames in, features out; nothing in it learns. Made by `load_encoder`."""
 
-    def __init__(self, tokenizer: Tokenizer, toto: CausalModel | None, *, layer, pooling, dtype, device, image_size, identity):
+    def __init__(
+        self, tokenizer: Tokenizer, toto: CausalModel | None, *, layer, pooling, dtype, device, image_size, identity
+    ):
         check_pooling(pooling)
         dtype = choose_dtype(dtype, device)
         self.device = usable_device(device)

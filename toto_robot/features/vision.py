@@ -52,7 +52,13 @@ class VisionEncoder:
         self.prefix = 1 if facts["prefix"] else 0
         self.model = model.requires_grad_(False).to(self.device, DTYPES[self.dtype]).eval()
         self.mean, self.std = (torch.tensor(facts[k], device=self.device).view(3, 1, 1) for k in ("mean", "std"))
-        parts = {**identity, "layer": self.layer, "pooling": pooling, "dtype": self.dtype, "image_size": self.image_size}
+        parts = {
+            **identity,
+            "layer": self.layer,
+            "pooling": pooling,
+            "dtype": self.dtype,
+            "image_size": self.image_size,
+        }
         self.fingerprint = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         self.feature_shape = {"cls": (self.dim,), "mean": (self.dim,)}.get(pooling, (CELLS * CELLS, self.dim))
         if pooling == "none":
@@ -64,7 +70,9 @@ class VisionEncoder:
         """Features float32 of frames uint8 (B, H, W, 3), NumPy or torch: (B, D) for cls and mean, (B, 16, D) for grid
         and attention, (B, S, D) for none."""
         if len(frames.shape) != 4:
-            raise UserError(f"this encoder takes frames (B, H, W, 3), but got {tuple(frames.shape)}; clips are for Toto")
+            raise UserError(
+                f"this encoder takes frames (B, H, W, 3), but got {tuple(frames.shape)}; clips are for Toto"
+            )
         x = torch.as_tensor(frames)
         return torch.cat([self._features(part) for part in x.split(AT_ONCE.get(self.device.type, AT_ONCE["cuda"]))])
 
@@ -118,7 +126,9 @@ def load_vision(name: str, layer=None, pooling=None, dtype="float32", device="cp
         c = model.config
         facts = dict(depth=c.depth, width=c.width, image_size=c.image_size, mean=MEAN, std=STD, prefix=1)
     pooling = pooling or ("cls" if facts["prefix"] else "mean")
-    return VisionEncoder(model, layer=layer, pooling=pooling, dtype=dtype, device=device, identity=identity, facts=facts)
+    return VisionEncoder(
+        model, layer=layer, pooling=pooling, dtype=dtype, device=device, identity=identity, facts=facts
+    )
 
 
 def _vit(name: str) -> tuple[ViT, dict]:

@@ -31,8 +31,14 @@ HOW_MANY = ("threads", "world")
 
 
 def save_checkpoint(
-    folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict, group: Group,
-    tokens: int = 0, flops: float = 0.0,
+    folder: Path,
+    step: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    settings: dict,
+    group: Group,
+    tokens: int = 0,
+    flops: float = 0.0,
 ) -> Path:
     """Write the state after `step` steps, `tokens` tokens and `flops` operations; delete all but the last two of `folder`.
 
@@ -49,7 +55,14 @@ def save_checkpoint(
     group.wait()
     if group.first:
         files = {file.name: file.stat().st_size for file in sorted(unfinished.iterdir())}
-        header = {"format": FORMAT, "step": step, "tokens": tokens, "flops": flops, "settings": settings, "files": files}
+        header = {
+            "format": FORMAT,
+            "step": step,
+            "tokens": tokens,
+            "flops": flops,
+            "settings": settings,
+            "files": files,
+        }
         (unfinished / RUN).write_text(json.dumps(header, indent=1), encoding="utf-8")
         put_in_place(unfinished, path)
         for old in checkpoints(folder)[:-KEEP]:
@@ -81,7 +94,9 @@ def load_checkpoint(
     tensors = _tensors(model, optimizer)
     found = _check_files(path, header["files"])
     if wrong := sorted(found ^ tensors.keys()):
-        raise UserError(f"{path} does not fit the model: {wrong[0]} and {len(wrong) - 1} others differ; {_remedy(path)}")
+        raise UserError(
+            f"{path} does not fit the model: {wrong[0]} and {len(wrong) - 1} others differ; {_remedy(path)}"
+        )
     try:
         with _quiet():
             dcp.load(tensors, storage_reader=dcp.HuggingFaceStorageReader(str(path)), no_dist=group.world == 1)
@@ -133,7 +148,9 @@ def _header(path: Path) -> dict:
         return {**numbers, "settings": dict(header["settings"]), "files": dict(header["files"])}
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path} is not a checkpoint of a pre-training run, or a damaged one ({reason}); {_remedy(path)}") from error
+        raise UserError(
+            f"{path} is not a checkpoint of a pre-training run, or a damaged one ({reason}); {_remedy(path)}"
+        ) from error
 
 
 def _check_files(path: Path, files: dict) -> set[str]:

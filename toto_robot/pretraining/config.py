@@ -10,8 +10,17 @@ from toto_robot.features.pooling import check_pooling
 from toto_robot.precision import DTYPES
 from toto_robot.pretraining.distributed import STRATEGIES
 
-BOOKKEEPING = ("resume", "out", "log_every", "checkpoint_every", "parallel", "wandb", "device", "compile",
-               "checkpoint_activations")
+BOOKKEEPING = (
+    "resume",
+    "out",
+    "log_every",
+    "checkpoint_every",
+    "parallel",
+    "wandb",
+    "device",
+    "compile",
+    "checkpoint_activations",
+)
 """Settings that may change when a run is resumed, because no weight depends on them."""
 
 
@@ -122,17 +131,29 @@ class PretrainConfig:
     """Go on with the run in `out`, or with the newest unfinished run of equal settings under runs/."""
 
     def __post_init__(self):
-        for name in ("steps", "batch_rows", "short_batch", "micro_tokens", "log_every", "checkpoint_every",
-                     "validate_every", "validation_rows"):
+        for name in (
+            "steps",
+            "batch_rows",
+            "short_batch",
+            "micro_tokens",
+            "log_every",
+            "checkpoint_every",
+            "validate_every",
+            "validation_rows",
+        ):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, but it is {getattr(self, name)}")
         if not 0 <= self.short_steps <= self.steps:
             raise UserError(f"short_steps must be from 0 to steps={self.steps}, but it is {self.short_steps}")
         if self.flops is not None and (not 0 < self.flops < math.inf or self.short_steps):
-            raise UserError(f"flops must be above 0 and without short_steps (short_share says how many of the steps are short), "
-                            f"but they are {self.flops} and {self.short_steps}")
+            raise UserError(
+                f"flops must be above 0 and without short_steps (short_share says how many of the steps are short), "
+                f"but they are {self.flops} and {self.short_steps}"
+            )
         if not 0 <= self.short_share < 1 or (self.short_share and self.flops is None):
-            raise UserError(f"short_share must be from 0 to below 1, and needs flops, but they are {self.short_share} and {self.flops}")
+            raise UserError(
+                f"short_share must be from 0 to below 1, and needs flops, but they are {self.short_share} and {self.flops}"
+            )
         if not self.warmup_steps >= 0:
             raise UserError(f"warmup_steps must be at least 0, but it is {self.warmup_steps}")
         if self.short_frames < 1:
@@ -154,7 +175,9 @@ class PretrainConfig:
         if self.parallel not in STRATEGIES:
             raise UserError(f"parallel must be one of {', '.join(STRATEGIES)}, but it is {self.parallel!r}")
         if self.init and (fixed := sorted(self.changes().keys() - {"rope_theta"})):
-            raise UserError(f"init={self.init} decides the size, so {', '.join(fixed)} can't be set; only rope_theta can")
+            raise UserError(
+                f"init={self.init} decides the size, so {', '.join(fixed)} can't be set; only rope_theta can"
+            )
         check_pooling(self.pooling)
 
     def changes(self) -> dict:

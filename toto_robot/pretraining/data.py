@@ -66,7 +66,7 @@ def open_data(cfg: PretrainConfig) -> PretrainData:
         vocab_size=tokenizer.vocab_size if tokenizer.continuous else vocab_with_special(tokenizer.vocab_size),
         frames=training[0].frames,
         tokens=training[0].tokens_per_frame,
-        image_size=round(training[0].tokens_per_frame**0.5) * tokenizer.patch,
+        image_size=round(training[0].tokens_per_frame ** 0.5) * tokenizer.patch,
         identity={
             "stores": [store.fingerprint for store in training],
             "validation": [store.fingerprint for store in held_out],

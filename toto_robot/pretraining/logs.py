@@ -81,7 +81,9 @@ class RunLog:
         if not self.console.is_terminal:
             left_s = (self.steps - step) * (time.monotonic() - self.began) / max(1, step - self.start)
             shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-            self.console.print(f"step {step}/{self.steps}  {shown}  left {left_s / 60:.1f} min", highlight=False, soft_wrap=True)
+            self.console.print(
+                f"step {step}/{self.steps}  {shown}  left {left_s / 60:.1f} min", highlight=False, soft_wrap=True
+            )
 
     def say(self, text: str) -> None:
         """A line for the person who watches."""
@@ -134,8 +136,11 @@ def draw_loss(out: Path, uniform: float, short_steps: int) -> Path:
     lines = read_log(out / LOG)
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for key, label, style in (("loss", "training", "-"), ("held_out", "held out, full rows", "o-"),
-                              ("held_out_frames", "held out, single frames", "s-")):
+    for key, label, style in (
+        ("loss", "training", "-"),
+        ("held_out", "held out, full rows", "o-"),
+        ("held_out_frames", "held out, single frames", "s-"),
+    ):
         points = [(line["step"], line[key]) for line in lines if key in line]
         if points:
             axes.plot(*zip(*points), style, label=label, markersize=3, linewidth=1)

@@ -73,7 +73,10 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
     peak = group.world * peak_flops(group.device, cfg.dtype, settings["threads"]) if group.first else 1.0
     began, losses = time.monotonic(), {}
     with RunLog(out, cfg, start, tokens, flops) if group.first else NoLog() as log, stop_requests() as asked_here:
-        log.say(f"{trainer.model.num_parameters:,} parameters, {data.describe}, run {out}" + (f", from step {start}" if start else ""))
+        log.say(
+            f"{trainer.model.num_parameters:,} parameters, {data.describe}, run {out}"
+            + (f", from step {start}" if start else "")
+        )
         for step in range(start, cfg.steps):
             values, read = trainer.step(step, data)
             done, tokens, flops = step + 1, tokens + read, flops + read * flops_per_token(trainer, data, step)
@@ -82,7 +85,10 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
                 losses = held_out(trainer, data)
                 values |= losses
             if done % cfg.log_every == 0 or len(values) > 3 or done == cfg.steps:
-                log.write(done, {**values, "tokens": tokens, "flops": flops, "tokens_per_s": log.rate, "mfu": log.flop_rate / peak})
+                log.write(
+                    done,
+                    {**values, "tokens": tokens, "flops": flops, "tokens_per_s": log.rate, "mfu": log.flop_rate / peak},
+                )
             stop = group.total(float(asked_here()))[0] > 0
             if done % cfg.checkpoint_every == 0 or done == cfg.steps or stop:
                 save_checkpoint(out / "resume", done, trainer.model, trainer.optimizer, settings, group, tokens, flops)
@@ -147,7 +153,13 @@ def export(
         layer = cfg.layer or (model.config.layers + 1) // 2
         notes = {"steps": cfg.steps, "short_steps": cfg.short_steps, "stores": data.identity["stores"], **losses}
         save_model(
-            out / "model", model, data.tokenizer, layer=layer, pooling=cfg.pooling, image_size=data.image_size, notes=notes
+            out / "model",
+            model,
+            data.tokenizer,
+            layer=layer,
+            pooling=cfg.pooling,
+            image_size=data.image_size,
+            notes=notes,
         )
         draw_loss(out, math.log(model.config.vocab_size), cfg.short_steps)
         atomic_write_text(out / RESULT, json.dumps(result, indent=1))
@@ -165,7 +177,9 @@ def run_folder(cfg: PretrainConfig, settings: dict) -> Path:
         if cfg.resume and not found:
             raise UserError(f"there is nothing to resume in {out}: it has no checkpoint; leave resume out to start")
         if found and not cfg.resume:
-            raise UserError(f"{out} already holds a run (up to {found[-1].name}); add resume=true, or choose another out=")
+            raise UserError(
+                f"{out} already holds a run (up to {found[-1].name}); add resume=true, or choose another out="
+            )
         return out
     if not cfg.resume:
         return RUNS / f"toto-{cfg.model}-{time.strftime('%Y%m%d-%H%M%S')}"

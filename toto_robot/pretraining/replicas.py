@@ -27,7 +27,11 @@ class Replicas:
     def each(self, work: Callable[[nn.Module, object], float], jobs: list) -> float:
         """Sum of `work(model, job)`, the jobs dealt out in turn; gradients end up in the first model's parameters."""
         shares = [jobs[k :: len(self.models)] for k in range(len(self.models))]
-        others = [self._pool.submit(self._run, work, m, s) for m, s in zip(self.models[1:], shares[1:])] if self._pool else []
+        others = (
+            [self._pool.submit(self._run, work, m, s) for m, s in zip(self.models[1:], shares[1:])]
+            if self._pool
+            else []
+        )
         total = self._run(work, self.models[0], shares[0])
         for future in others:
             total += future.result()
@@ -45,4 +49,3 @@ class Replicas:
     def close(self) -> None:
         if self._pool:
             self._pool.shutdown()
-

@@ -3,6 +3,7 @@
 Here is what all kinds share: the checks, exact float32, the fingerprint, the files. A kind adds a frozen config and
 three functions: `to_codes` and `to_pixels` between pixels in [0, 1] and a grid of codes, and `codebook`.
 """
+
 import dataclasses
 import hashlib
 import json
@@ -86,12 +87,15 @@ class Tokenizer(nn.Module, ABC):
         if isinstance(frames, np.ndarray):
             frames = torch.from_numpy(frames if frames.flags.writeable else frames.copy())
         if frames.ndim != 4 or frames.shape[1] % self.patch or frames.shape[2] % self.patch:
-            raise UserError(f"expected frames (B, H, W, 3) with H and W multiples of {self.patch}, "
-                            f"got {tuple(frames.shape)}")
+            raise UserError(
+                f"expected frames (B, H, W, 3) with H and W multiples of {self.patch}, got {tuple(frames.shape)}"
+            )
         device = self.device
         with exact_float32(device):
-            codes = [self.to_codes(to_float01(part.to(device))).flatten(1, 2)
-                     for part in frames.split(self.at_once[device.type != "cpu"])]
+            codes = [
+                self.to_codes(to_float01(part.to(device))).flatten(1, 2)
+                for part in frames.split(self.at_once[device.type != "cpu"])
+            ]
         return torch.cat(codes)
 
     @torch.no_grad()
@@ -104,8 +108,12 @@ class Tokenizer(nn.Module, ABC):
             raise UserError(f"expected codes ({wanted}), got shape {tuple(codes.shape)}; give height=")
         if not self.continuous and codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < self.vocab_size:
             raise UserError(f"expected codes in 0..{self.vocab_size - 1}, got {int(codes.min())}..{int(codes.max())}")
-        parts = [self.to_pixels(part.to(self.device))
-                 for part in (codes if self.continuous else codes.long()).reshape(len(codes), rows, -1, *one).split(self.at_once[0])]
+        parts = [
+            self.to_pixels(part.to(self.device))
+            for part in (codes if self.continuous else codes.long())
+            .reshape(len(codes), rows, -1, *one)
+            .split(self.at_once[0])
+        ]
         return to_uint8(torch.cat(parts))
 
     def fingerprint(self) -> str:
@@ -129,7 +137,9 @@ class Tokenizer(nn.Module, ABC):
     def save(self, folder) -> None:
         """Write KIND.safetensors and config.yaml (fields and sha256) into `folder`."""
         folder, weights = Path(folder), weight_name(self.kind)
-        data = save_safetensors({name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()})
+        data = save_safetensors(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        )
         atomic_write_bytes(folder / weights, data)
         described = self.described() | {"sha256": {weights: hashlib.sha256(data).hexdigest()}}
         atomic_write_text(folder / CONFIG, dump_yaml(described))
@@ -145,19 +155,24 @@ class Tokenizer(nn.Module, ABC):
             described = read_yaml(folder / CONFIG)
             config, wanted = build(cls.config_type, described[cls.kind], cls.kind), described["sha256"][weights]
         except (KeyError, TypeError, UserError) as error:
-            raise UserError(f"{folder / CONFIG} does not describe a {cls.__name__} ({type(error).__name__}: {error}); "
-                            "copy the folder again") from error
+            raise UserError(
+                f"{folder / CONFIG} does not describe a {cls.__name__} ({type(error).__name__}: {error}); "
+                "copy the folder again"
+            ) from error
         data = (folder / weights).read_bytes()
         found = hashlib.sha256(data).hexdigest()
         if found != wanted:
-            raise UserError(f"{folder / weights} is damaged or not the file that {CONFIG} describes "
-                            f"(sha256 {found[:12]}…, expected {str(wanted)[:12]}…); copy the folder again")
+            raise UserError(
+                f"{folder / weights} is damaged or not the file that {CONFIG} describes "
+                f"(sha256 {found[:12]}…, expected {str(wanted)[:12]}…); copy the folder again"
+            )
         try:
             check_numbers(config, tensor_shapes(folder / weights), cls.kind)
             model = cls.of(config, load_safetensors(data))
         except Exception as error:
-            raise UserError(f"{folder / weights} does not fit its {CONFIG}: "
-                            f"{str(error).splitlines()[-1].strip()}") from error
+            raise UserError(
+                f"{folder / weights} does not fit its {CONFIG}: {str(error).splitlines()[-1].strip()}"
+            ) from error
         model.source = described.get("source") or {}
         return model
 
@@ -188,8 +203,10 @@ def exact_float32(device: torch.device) -> Iterator[None]:
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
-        with (torch.autocast(device.type, enabled=False),
-              torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)):
+        with (
+            torch.autocast(device.type, enabled=False),
+            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+        ):
             yield
     finally:
         torch.set_float32_matmul_precision(before)

@@ -4,6 +4,7 @@ A shard's name holds a hash of what goes into it (files with size and time, samp
 shard is never made again; a killed job goes on where it stopped. A file that can't be used is
 recorded in the store with its reason, and the job goes on.
 """
+
 import hashlib
 import json
 import os
@@ -31,7 +32,7 @@ from toto_robot.video.sources import open_source
 PARTS = ("all", "train", "held_out")
 EXECUTORS = ("local", "ray")
 MISSING = "missing.jsonl"
-NAMED = 20               # files left out that are named on stderr; the store names them all
+NAMED = 20  # files left out that are named on stderr; the store names them all
 
 
 @dataclass
@@ -83,7 +84,7 @@ class TokenizeConfig:
                 raise UserError(f"{name}: expected a number of seconds above 0, got {getattr(self, name)}")
         if self.workers < 0:
             raise UserError(f"workers: expected 0 (all cores) or more, got {self.workers}")
-        token_grid(self.image_size, patch=8)           # at once; the tokenizer's own grid, when it is open
+        token_grid(self.image_size, patch=8)  # at once; the tokenizer's own grid, when it is open
 
 
 @dataclass
@@ -120,9 +121,15 @@ def build_store(cfg: TokenizeConfig, tell: Callable[[Progress], None] = lambda p
     folder = find_tokenizer(cfg.tokenizer)
     tokenizer = load_tokenizer(folder)
     out, tokens = Path(cfg.out), tokenizer.grid(cfg.image_size)[0] ** 2
-    described = {"frames": cfg.frames, "tokens_per_frame": tokens, "vocab_size": tokenizer.vocab_size,
-                 "tokenizer": tokenizer.fingerprint(), "image_size": cfg.image_size, "spacing_s": cfg.spacing_s,
-                 "hop_s": cfg.hop_s} | ({"continuous": True} if tokenizer.continuous else {})
+    described = {
+        "frames": cfg.frames,
+        "tokens_per_frame": tokens,
+        "vocab_size": tokenizer.vocab_size,
+        "tokenizer": tokenizer.fingerprint(),
+        "image_size": cfg.image_size,
+        "spacing_s": cfg.spacing_s,
+        "hop_s": cfg.hop_s,
+    } | ({"continuous": True} if tokenizer.continuous else {})
     source = open_source(cfg.source, cfg.split, cfg.camera)
     tasks = plan(cfg, source, folder, described)
     (out / "shards").mkdir(parents=True, exist_ok=True)
@@ -135,12 +142,24 @@ def build_store(cfg: TokenizeConfig, tell: Callable[[Progress], None] = lambda p
     for step in _run(waiting, cfg):
         progress.add(step)
         tell(progress)
-    made = {"store": str(out), "shards": len(tasks), "shards_made_now": len(waiting),
-            "frames_per_s": round(progress.frames_per_s, 1)}
+    made = {
+        "store": str(out),
+        "shards": len(tasks),
+        "shards_made_now": len(waiting),
+        "frames_per_s": round(progress.frames_per_s, 1),
+    }
     if unfinished := sum(not has_shard(out, task.name) for task in tasks):
         return {**made, "rank": rank, "shards_of_other_ranks_to_come": unfinished}
-    origin = {"kind": source.kind, "path": source.path, "hash": source.hash, "files": sum(len(t.items) for t in tasks),
-              "missing": len(source.missing), "part": cfg.part, "split": cfg.split, "camera": cfg.camera}
+    origin = {
+        "kind": source.kind,
+        "path": source.path,
+        "hash": source.hash,
+        "files": sum(len(t.items) for t in tasks),
+        "missing": len(source.missing),
+        "part": cfg.part,
+        "split": cfg.split,
+        "camera": cfg.camera,
+    }
     _write_missing(out, source.missing)
     index = write_index(out, described, [task.name for task in tasks], origin)
     _remove_stale(out, {task.name for task in tasks}, alone=world == 1)
@@ -172,15 +191,31 @@ def plan(cfg: TokenizeConfig, source: Source, folder: Path, described: dict) -> 
         wanted = {path.as_posix() for path in side}
         items = [item for item in items if PurePosixPath(item.name).as_posix() in wanted]
     if not items:
-        raise UserError(f"{cfg.source}: part={cfg.part} is empty; give more videos or another held_out share "
-                        f"than {cfg.held_out}")
+        raise UserError(
+            f"{cfg.source}: part={cfg.part} is empty; give more videos or another held_out share than {cfg.held_out}"
+        )
     videos, pictures = ([item for item in items if item.kind == kind] for kind in ("video", "image"))
     pictures.sort(key=lambda item: hashlib.sha256(item.name.encode()).digest())
-    chunks = [chunk for group, step in ((videos, cfg.files_per_shard), (pictures, cfg.frames * cfg.files_per_shard))
-              for i in range(0, len(group), step) if (chunk := group[i:i + step])]
+    chunks = [
+        chunk
+        for group, step in ((videos, cfg.files_per_shard), (pictures, cfg.frames * cfg.files_per_shard))
+        for i in range(0, len(group), step)
+        if (chunk := group[i : i + step])
+    ]
     out, tokenizer = str(Path(cfg.out).absolute()), str(folder.absolute() if folder.exists() else folder)
-    return [ShardTask(f"{i:05d}-{_key(described, chunk)}", out, tuple(chunk), tokenizer, cfg.image_size, cfg.frames,
-                      cfg.spacing_s, cfg.hop_s) for i, chunk in enumerate(chunks)]
+    return [
+        ShardTask(
+            f"{i:05d}-{_key(described, chunk)}",
+            out,
+            tuple(chunk),
+            tokenizer,
+            cfg.image_size,
+            cfg.frames,
+            cfg.spacing_s,
+            cfg.hop_s,
+        )
+        for i, chunk in enumerate(chunks)
+    ]
 
 
 def _key(described: dict, items: list[Item]) -> str:
@@ -201,7 +236,7 @@ def _remove_stale(out: Path, keep: set[str], alone: bool) -> None:
     for folder in (out / "shards").iterdir():
         if folder.name not in keep and re.fullmatch(r"\.?\d{5}-[0-9a-f]{12}(\..*)?", folder.name):
             shutil.rmtree(folder, ignore_errors=True)
-    for file in out.glob(".*.tmp") if alone else ():      # another rank may be writing the same index right now
+    for file in out.glob(".*.tmp") if alone else ():  # another rank may be writing the same index right now
         file.unlink(missing_ok=True)
 
 
@@ -211,8 +246,16 @@ def _summary(index: dict, source: Source) -> dict:
         print(f"left out: {entry['source']}: {entry['reason']}", file=sys.stderr)
     if not index["rows"]:
         first = left_out[0]
-        raise UserError(f"not one row came out of {len(left_out)} files; the first, {first['source']}: "
-                        f"{first['reason']}")
+        raise UserError(
+            f"not one row came out of {len(left_out)} files; the first, {first['source']}: {first['reason']}"
+        )
     failed = sum(entry.get("failed", False) for entry in left_out)
-    return {"rows": index["rows"], "source": source.kind, "files": index["source"]["files"], "left_out": len(left_out),
-            "failed": failed, "missing": len(source.missing), "fingerprint": index["fingerprint"]}
+    return {
+        "rows": index["rows"],
+        "source": source.kind,
+        "files": index["source"]["files"],
+        "left_out": len(left_out),
+        "failed": failed,
+        "missing": len(source.missing),
+        "fingerprint": index["fingerprint"],
+    }

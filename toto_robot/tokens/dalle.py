@@ -3,6 +3,7 @@
 Layouts (the weights are the same): github.com/openai/DALL-E, pickled modules or state dicts with names in `.w` and
 `.b`; `facebook/flava-image-codebook`, pytorch_model.bin, which renames them and holds the encoder only.
 """
+
 import re
 from pathlib import Path
 
@@ -46,8 +47,10 @@ def _halves(weights: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         for pattern, ours in RENAMED:
             name = re.sub(pattern, ours, name)
         named[name] = tensor
-    halves = {half: {name.removeprefix(f"{half}."): t for name, t in named.items() if name.startswith(f"{half}.")}
-              for half in HALVES}
+    halves = {
+        half: {name.removeprefix(f"{half}."): t for name, t in named.items() if name.startswith(f"{half}.")}
+        for half in HALVES
+    }
     if not any(halves.values()):
         entry = named.get("blocks.input.weight")
         halves["encoder" if entry is not None and entry.shape[1:2] == (3,) else "decoder"] = named

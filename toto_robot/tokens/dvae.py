@@ -3,6 +3,7 @@
 Layout, initialisation and state-dict names follow github.com/openai/DALL-E, with `.w`/`.b` called
 `.weight`/`.bias`. Codes are the argmax of the encoder's logits, in raster order; no noise at use.
 """
+
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -14,8 +15,8 @@ from toto_robot.errors import UserError
 from toto_robot.tokens.base import Tokenizer, token_grid
 from toto_robot.video.frames import exposure_gains, with_gains
 
-PIXEL_EPS = 0.1          # logit-Laplace: pixels live in [0.1, 0.9]
-PATCH = 8                # pixels on the side of a token
+PIXEL_EPS = 0.1  # logit-Laplace: pixels live in [0.1, 0.9]
+PATCH = 8  # pixels on the side of a token
 GROUPS = 4
 
 
@@ -47,7 +48,9 @@ class DVAEConfig:
             if getattr(self, name) % 4:
                 raise UserError(f"dvae.{name}: expected a multiple of 4, got {getattr(self, name)}")
         if self.vocab_size > 65536:
-            raise UserError(f"dvae.vocab_size: expected at most 65536 (codes are stored in 16 bits), got {self.vocab_size}")
+            raise UserError(
+                f"dvae.vocab_size: expected at most 65536 (codes are stored in 16 bits), got {self.vocab_size}"
+            )
 
 
 PRESETS = {
@@ -86,12 +89,12 @@ class Block(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, n_layers: int, kernels: tuple[int, ...]):
         super().__init__()
-        self.post_gain = 1 / n_layers ** 2
+        self.post_gain = 1 / n_layers**2
         widths = [n_in] + [n_out // 4] * 3 + [n_out]
         self.id_path = conv(n_in, n_out, 1) if n_in != n_out else nn.Identity()
         layers = OrderedDict()
         for i, size in enumerate(kernels, start=1):
-            layers[f"relu_{i}"] = nn.ReLU(inplace=i > 1)      # in place, except on the block's own input
+            layers[f"relu_{i}"] = nn.ReLU(inplace=i > 1)  # in place, except on the block's own input
             layers[f"conv_{i}"] = conv(widths[i - 1], widths[i], size)
         self.res_path = nn.Sequential(layers)
 
@@ -99,13 +102,16 @@ class Block(nn.Module):
         same, change = self.id_path(x), self.res_path(x)
         if torch.is_grad_enabled():
             return torch.add(same, change, alpha=self.post_gain)
-        return torch.add(same, change, alpha=self.post_gain, out=change)     # fresh pages cost more than the sum
+        return torch.add(same, change, alpha=self.post_gain, out=change)  # fresh pages cost more than the sum
 
 
-def group(widths: list[int], n_layers: int, kernels: tuple[int, ...], change: tuple[str, nn.Module] | None) -> nn.Sequential:
+def group(
+    widths: list[int], n_layers: int, kernels: tuple[int, ...], change: tuple[str, nn.Module] | None
+) -> nn.Sequential:
     """Blocks from widths[i] to widths[i+1], then a pooling or upsampling layer where there is one."""
-    layers = OrderedDict((f"block_{i + 1}", Block(widths[i], widths[i + 1], n_layers, kernels))
-                         for i in range(len(widths) - 1))
+    layers = OrderedDict(
+        (f"block_{i + 1}", Block(widths[i], widths[i + 1], n_layers, kernels)) for i in range(len(widths) - 1)
+    )
     if change:
         layers[change[0]] = change[1]
     return nn.Sequential(layers)
@@ -115,8 +121,9 @@ def stack(entry: nn.Module, widths: list[int], blocks: int, kernels, change, out
     """entry, four groups (`change` after the first three), output: the shape both halves share."""
     groups = OrderedDict(input=entry)
     for g in range(1, GROUPS + 1):
-        groups[f"group_{g}"] = group([widths[g - 1]] + [widths[g]] * blocks, GROUPS * blocks, kernels,
-                                     change() if g < GROUPS else None)
+        groups[f"group_{g}"] = group(
+            [widths[g - 1]] + [widths[g]] * blocks, GROUPS * blocks, kernels, change() if g < GROUPS else None
+        )
     groups["output"] = output
     return nn.Sequential(groups)
 
@@ -128,9 +135,13 @@ class Encoder(nn.Module):
         super().__init__()
         n = config.n_hid
         self.blocks = stack(
-            conv(3, n, 7), [n, n, 2 * n, 4 * n, 8 * n], config.n_blk_per_group, (3, 3, 3, 1),
+            conv(3, n, 7),
+            [n, n, 2 * n, 4 * n, 8 * n],
+            config.n_blk_per_group,
+            (3, 3, 3, 1),
             lambda: ("pool", nn.MaxPool2d(2)),
-            nn.Sequential(OrderedDict(relu=nn.ReLU(), conv=conv(8 * n, config.vocab_size, 1))))
+            nn.Sequential(OrderedDict(relu=nn.ReLU(), conv=conv(8 * n, config.vocab_size, 1))),
+        )
 
     def features(self, x: Tensor) -> Tensor:
         """What the output convolution sees: (B, 8·n_hid, H/8, W/8), not negative."""
@@ -150,9 +161,13 @@ class Decoder(nn.Module):
         super().__init__()
         n = config.decoder_hid
         self.blocks = stack(
-            conv(config.vocab_size, config.n_init, 1), [config.n_init, 8 * n, 4 * n, 2 * n, n],
-            config.n_blk_per_group, (1, 3, 3, 3), lambda: ("upsample", nn.Upsample(scale_factor=2, mode="nearest")),
-            nn.Sequential(OrderedDict(relu=nn.ReLU(), conv=conv(n, 6, 1))))
+            conv(config.vocab_size, config.n_init, 1),
+            [config.n_init, 8 * n, 4 * n, 2 * n, n],
+            config.n_blk_per_group,
+            (1, 3, 3, 3),
+            lambda: ("upsample", nn.Upsample(scale_factor=2, mode="nearest")),
+            nn.Sequential(OrderedDict(relu=nn.ReLU(), conv=conv(n, 6, 1))),
+        )
 
     def from_embedding(self, e: Tensor) -> Tensor:
         """Everything after the input convolution, from e (B, n_init, h, w)."""
@@ -174,7 +189,7 @@ class DVAE(Tokenizer):
     """Frames to codes and back. `vocab_size` codes; a token covers 8×8 pixels."""
 
     kind, config_type, pixel_range = "dvae", DVAEConfig, (PIXEL_EPS, 1 - PIXEL_EPS)
-    at_once = (4, 256)       # on a CPU 3x faster than 32 at a time
+    at_once = (4, 256)  # on a CPU 3x faster than 32 at a time
     remedy = "make one with `python -m toto_robot.train_dvae VIDEOS OUT`"
 
     def __init__(self, config: DVAEConfig):
@@ -217,8 +232,10 @@ class DVAE(Tokenizer):
 
     def _needs_decoder(self) -> Decoder:
         if self.decoder is None:
-            raise UserError("this dVAE has an encoder only, so it can't decode and has no code vectors; put its decoder "
-                            "(OpenAI's decoder.pkl, say) beside the encoder's file and load it again")
+            raise UserError(
+                "this dVAE has an encoder only, so it can't decode and has no code vectors; put its decoder "
+                "(OpenAI's decoder.pkl, say) beside the encoder's file and load it again"
+            )
         return self.decoder
 
 

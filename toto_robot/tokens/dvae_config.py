@@ -1,4 +1,5 @@
 """The keys of a dVAE's training run."""
+
 from dataclasses import dataclass
 
 from toto_robot.errors import UserError
@@ -40,7 +41,9 @@ class TrainDVAEConfig(TokenizerTrainingConfig):
         if self.bottleneck < 1:
             raise UserError(f"bottleneck: expected at least 1, got {self.bottleneck}")
         if self.consistency < 0 or not self.whitening_floor > 0:
-            raise UserError("consistency must be at least 0 and whitening_floor above 0, got "
-                            f"{self.consistency} and {self.whitening_floor}")
+            raise UserError(
+                "consistency must be at least 0 and whitening_floor above 0, got "
+                f"{self.consistency} and {self.whitening_floor}"
+            )
         if not (self.bottleneck_nats > 0 and self.start_entropy > 0):
             raise UserError("bottleneck_nats and start_entropy must be above 0")

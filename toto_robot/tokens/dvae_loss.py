@@ -1,4 +1,5 @@
 """The dVAE's likelihood (Ramesh et al. 2021, App. A.3)."""
+
 import math
 
 import torch
@@ -6,8 +7,8 @@ from torch import Tensor
 
 from toto_robot.tokens.dvae import PATCH, map_pixels
 
-PIXELS_A_TOKEN = 3 * PATCH * PATCH     # the paper divides its loss by the pixels, which puts β/192 on the divergence
-LOG_SCALE_MIN = -3.0                   # ours: flat areas of rendered frames would otherwise drive the scale to 0
+PIXELS_A_TOKEN = 3 * PATCH * PATCH  # the paper divides its loss by the pixels, which puts β/192 on the divergence
+LOG_SCALE_MIN = -3.0  # ours: flat areas of rendered frames would otherwise drive the scale to 0
 
 
 def logit_laplace_nll(stats: Tensor, x: Tensor) -> Tensor:

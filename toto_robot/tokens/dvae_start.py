@@ -8,6 +8,7 @@ the official layout: the encoder's output convolution gets rows 2κ·e·P and bi
 logits are -κ‖z - e‖² + const, and the decoder's input convolution gets a column E·e for each code.
 κ is chosen by the mean entropy of a token's posterior: sampled codes then stray to near neighbours only.
 """
+
 import math
 
 import torch
@@ -70,7 +71,7 @@ def unit_gain_(module: nn.Module) -> list[nn.Parameter]:
         if isinstance(block, Block):
             for layer in block.res_path:
                 if isinstance(layer, nn.Conv2d):
-                    layer.weight.mul_(block.post_gain ** -0.25)
+                    layer.weight.mul_(block.post_gain**-0.25)
                     scaled.append(layer.weight)
     return scaled
 
@@ -113,7 +114,7 @@ def split_dead_codes(dvae: DVAE, features: Tensor, dead: Tensor, generator: torc
     top = [torch.addmm(bias, part, weight.t()).topk(2, dim=1) for part in features.split(16384)]
     codes = torch.cat([t.indices[:, 0] for t in top])
     lead = torch.cat([t.values[:, 0] - t.values[:, 1] for t in top])
-    drawn = torch.randperm(len(codes), generator=generator)[:4 * len(dead)]     # busy codes are drawn more often
+    drawn = torch.randperm(len(codes), generator=generator)[: 4 * len(dead)]  # busy codes are drawn more often
     moved = 0
     taken: set[int] = set()
     for at in drawn.tolist():

@@ -4,6 +4,7 @@ Decoders crash. A shard is therefore always made in a process of its own, which 
 when it dies, the shard is begun again in a fresh process, and a file that ends two of them is left out with that as
 its reason. (One death proves little: the machine may have run out of memory, or somebody killed the process.)
 """
+
 import contextlib
 import os
 import signal
@@ -20,7 +21,7 @@ import torch
 from toto_robot.errors import UserError
 from toto_robot.tokens.shards import ShardTask, make_shard
 
-DEATHS = 2               # processes that a file may end before it is left out
+DEATHS = 2  # processes that a file may end before it is left out
 
 
 class Step(NamedTuple):
@@ -38,7 +39,7 @@ class _Job:
         self.task, self.at, self.frames = task, -1, 0
         self.crashed: dict[str, str] = {}
         self.deaths: Counter = Counter()
-        self._bytes_before = [0, *accumulate(item.size for item in task.items), 0]      # by file; the last is for -1
+        self._bytes_before = [0, *accumulate(item.size for item in task.items), 0]  # by file; the last is for -1
 
     def move(self, at: int, frames: int) -> Step:
         """Go on to a file (or back to the start), and say what that adds."""
@@ -74,7 +75,7 @@ class _Worker:
 
 
 def _work(pipe: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)       # Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     torch.set_num_threads(1)
     try:
         while True:
@@ -88,12 +89,12 @@ def _work(pipe: Connection) -> None:
                 error.add_note(traceback.format_exc())
                 pipe.send(error)
     except (EOFError, BrokenPipeError, ConnectionResetError):
-        pass                                           # the parent is gone
+        pass  # the parent is gone
 
 
 def run_local(tasks: list[ShardTask], workers: int) -> Iterator[Step]:
     """Make the shards in `workers` processes of one thread each (0: as many as there are cores)."""
-    context = get_context("forkserver")                # torch is imported once, and a new process takes milliseconds
+    context = get_context("forkserver")  # torch is imported once, and a new process takes milliseconds
     context.set_forkserver_preload([__name__])
     waiting = deque(_Job(task) for task in tasks)
     busy: dict[Connection, _Worker] = {}
@@ -137,8 +138,9 @@ def _note_death(job: _Job, how: str) -> None:
     if not 0 <= job.at < len(job.task.items):
         raise RuntimeError(f"processes that make {job.task.name} end ({how}) outside any file; is memory or disk full?")
     item = job.task.items[job.at]
-    job.crashed[item.name] = (f"{item.where} ends the process that reads it ({how}, {DEATHS} times); "
-                              "re-encode it or remove it")
+    job.crashed[item.name] = (
+        f"{item.where} ends the process that reads it ({how}, {DEATHS} times); re-encode it or remove it"
+    )
 
 
 def run_ray(tasks: list[ShardTask]) -> Iterator[Step]:

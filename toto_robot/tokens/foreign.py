@@ -4,6 +4,7 @@ What is read: a state dict; the one under `state_dict` of a Lightning checkpoint
 is ignored); or the parameters of a pickled module of the DALL·E package. A file that refers to any name outside `ALLOWED`
 is refused; only in a checkpoint, which is full of names that don't matter (callbacks, hyperparameters), they stay inert.
 """
+
 import math
 import struct
 import zipfile
@@ -19,16 +20,53 @@ from torch import Tensor
 from toto_robot.errors import UserError
 from toto_robot.tokens.unpickle import Made, Name, TensorAt, read_pickle
 
-STORAGES = {f"torch.{name}Storage": dtype for name, dtype in (
-    ("Float", torch.float32), ("Half", torch.float16), ("BFloat16", torch.bfloat16), ("Double", torch.float64),
-    ("Long", torch.int64), ("Int", torch.int32), ("Short", torch.int16), ("Char", torch.int8), ("Byte", torch.uint8),
-    ("Bool", torch.bool))}
-MODULES = frozenset(["dall_e.encoder.Encoder", "dall_e.encoder.EncoderBlock", "dall_e.decoder.Decoder", "dall_e.decoder.DecoderBlock", "dall_e.utils.Conv2d", "torch.nn.modules.container.Sequential", "torch.nn.modules.activation.ReLU", "torch.nn.modules.pooling.MaxPool2d", "torch.nn.modules.upsampling.Upsample", "torch.nn.modules.linear.Identity"])
-ALLOWED = MODULES | STORAGES.keys() | frozenset(["collections.OrderedDict", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter", "torch.device", "builtins.set", "__builtin__.set"])
+STORAGES = {
+    f"torch.{name}Storage": dtype
+    for name, dtype in (
+        ("Float", torch.float32),
+        ("Half", torch.float16),
+        ("BFloat16", torch.bfloat16),
+        ("Double", torch.float64),
+        ("Long", torch.int64),
+        ("Int", torch.int32),
+        ("Short", torch.int16),
+        ("Char", torch.int8),
+        ("Byte", torch.uint8),
+        ("Bool", torch.bool),
+    )
+}
+MODULES = frozenset(
+    [
+        "dall_e.encoder.Encoder",
+        "dall_e.encoder.EncoderBlock",
+        "dall_e.decoder.Decoder",
+        "dall_e.decoder.DecoderBlock",
+        "dall_e.utils.Conv2d",
+        "torch.nn.modules.container.Sequential",
+        "torch.nn.modules.activation.ReLU",
+        "torch.nn.modules.pooling.MaxPool2d",
+        "torch.nn.modules.upsampling.Upsample",
+        "torch.nn.modules.linear.Identity",
+    ]
+)
+ALLOWED = (
+    MODULES
+    | STORAGES.keys()
+    | frozenset(
+        [
+            "collections.OrderedDict",
+            "torch._utils._rebuild_tensor_v2",
+            "torch._utils._rebuild_parameter",
+            "torch.device",
+            "builtins.set",
+            "__builtin__.set",
+        ]
+    )
+)
 LEGACY_MAGIC, LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
 NESTED = ("state_dict", "model")
 """Where a checkpoint keeps its state dict: Lightning's, and MAE's and MVP's."""
-DEPTH = 8                # modules inside modules: DALL·E's go 6 deep
+DEPTH = 8  # modules inside modules: DALL·E's go 6 deep
 SUFFIXES = (".pkl", ".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 """Names that weight files go by; the format is told from the content."""
 
@@ -57,9 +95,9 @@ def read_weights(path: Path, wanted: Callable[[str], bool] = lambda name: True) 
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror or error}") from error
     except Refused as error:
-        said = " ".join(str(error).split())[:400]      # it quotes the file
+        said = " ".join(str(error).split())[:400]  # it quotes the file
         raise UserError(f"{path} {said}; expected weights from PyTorch, Lightning or safetensors") from error
-    except Exception as error:      # whatever a damaged file drives a reader to; MemoryError is one of them
+    except Exception as error:  # whatever a damaged file drives a reader to; MemoryError is one of them
         raise UserError(f"{path} is truncated or damaged ({reason(error)}); download it again") from error
     if not found:
         raise UserError(f"{path} holds no weights that are wanted here; expected a state dict")
@@ -110,8 +148,10 @@ def _torch_zip(file: BinaryIO, wanted: Callable) -> dict[str, Tensor]:
     with zipfile.ZipFile(file) as archive:
         roots = [n.removesuffix("data.pkl") for n in archive.namelist() if n == "data.pkl" or n.endswith("/data.pkl")]
         if len(roots) != 1:
-            raise Refused(f"is an archive without PyTorch's data.pkl; it holds {', '.join(archive.namelist()[:5])}. "
-                          "Unpack it, and give the file inside")
+            raise Refused(
+                f"is an archive without PyTorch's data.pkl; it holds {', '.join(archive.namelist()[:5])}. "
+                "Unpack it, and give the file inside"
+            )
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
             raise Refused("is compressed, which PyTorch's files are not: unpack it, and give the file inside")
         order = roots[0] + "byteorder"
@@ -139,7 +179,7 @@ def _torch_legacy(file: BinaryIO, wanted: Callable) -> dict[str, Tensor]:
     root, names = read_pickle(file, persistent)
     keys, _ = read_pickle(file)
     end, places = _size(file), {}
-    for key in keys:                        # behind the pickles: for each storage its number of elements, then its bytes
+    for key in keys:  # behind the pickles: for each storage its number of elements, then its bytes
         storage = storages[key]
         (numel,) = struct.unpack("<q", file.read(8))
         start, size = file.tell(), numel * _dtype(storage).itemsize
@@ -176,8 +216,9 @@ def _persistent(saved: Any) -> Storage | Name:
 # ------------------------------------------------------------------------------------------ from the pickle to tensors
 
 
-def _tensors(root: Any, names: set[str], wanted: Callable, read: Callable[[Storage], bytes],
-             most: int) -> dict[str, Tensor]:
+def _tensors(
+    root: Any, names: set[str], wanted: Callable, read: Callable[[Storage], bytes], most: int
+) -> dict[str, Tensor]:
     """The wanted tensors of an unpickled `root`; `read` gives a storage's bytes, `most` bounds all of them together."""
     inside = next((key for key in NESTED if isinstance(root, dict) and isinstance(root.get(key), dict)), None)
     checkpoint = inside is not None

@@ -1,4 +1,5 @@
 """k-means with re-seeding, for the dVAE's data-dependent start."""
+
 import torch
 from torch import Tensor
 

@@ -5,6 +5,7 @@ own; within a store rows come in epochs, each a keyed permutation (a Feistel net
 seen once before any is seen twice. Nothing needs saving but the step, and any world size reads the
 same rows. A store's order is keyed by its fingerprint: adding or moving another store leaves it alone.
 """
+
 import hashlib
 from fractions import Fraction
 from math import lcm
@@ -15,7 +16,7 @@ import torch
 from toto_robot.errors import UserError
 from toto_robot.tokens.store import TokenStore
 
-PAPER_PERCENT = {"imagenet": 20, "kinetics": 10, "ego4d": 10, "howto100m": 60}       # of a batch, Sec. 3.3
+PAPER_PERCENT = {"imagenet": 20, "kinetics": 10, "ego4d": 10, "howto100m": 60}  # of a batch, Sec. 3.3
 BLOCK_MAX = 10_000
 ROUNDS = 6
 
@@ -80,7 +81,9 @@ class Mixture:
         self.stores = [s if isinstance(s, TokenStore) else TokenStore(s) for s in stores]
         weights = default_weights(self.stores) if weights is None else list(weights)
         if not self.stores or len(weights) != len(self.stores):
-            raise UserError(f"expected one weight for each store, got {len(weights)} weights for {len(self.stores)} stores")
+            raise UserError(
+                f"expected one weight for each store, got {len(weights)} weights for {len(self.stores)} stores"
+            )
         for store, weight in zip(self.stores, weights):
             if not len(store):
                 raise UserError(f"{store.path} holds no rows; leave it out of the mixture")
@@ -99,9 +102,15 @@ class Mixture:
     def _check_alike(self) -> None:
         first = self.stores[0]
         for store in self.stores[1:]:
-            if (store.tokenizer, store.frames, store.tokens_per_frame) != (first.tokenizer, first.frames, first.tokens_per_frame):
-                raise UserError(f"{store.path} and {first.path} were made by different tokenizers or with different "
-                                "rows; tokenize both with the same tokenizer")
+            if (store.tokenizer, store.frames, store.tokens_per_frame) != (
+                first.tokenizer,
+                first.frames,
+                first.tokens_per_frame,
+            ):
+                raise UserError(
+                    f"{store.path} and {first.path} were made by different tokenizers or with different "
+                    "rows; tokenize both with the same tokenizer"
+                )
 
     @property
     def fingerprint(self) -> str:
@@ -133,8 +142,10 @@ class Mixture:
         at any world size. Kinds: 0 a video, 1 sixteen images.
         """
         if batch_size % world or not 0 <= rank < world or step < 0:
-            raise UserError(f"expected a batch size divisible by the number of processes, got {batch_size} and {world} "
-                            f"(rank {rank}, step {step})")
+            raise UserError(
+                f"expected a batch size divisible by the number of processes, got {batch_size} and {world} "
+                f"(rank {rank}, step {step})"
+            )
         mine = batch_size // world
         which, row = self.rows(step * batch_size + rank * mine, mine)
         codes = np.stack([self.stores[s][i] for s, i in zip(which, row)])

@@ -4,6 +4,7 @@ A token is a patch's own pixels, uint8 (patch · patch · 3,), so a store keeps 
 model reads `patch_values` of them through a linear layer in the place of an embedding, and regresses the next patch
 normalised (`toto_robot.models.causal.patch_loss`), as in MAE (He et al. 2022, Sec. 4.2) and AIM.
 """
+
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +26,7 @@ class PatchConfig:
     @property
     def vocab_size(self) -> int:
         """Values of a patch: what a model's input layer takes and its head gives."""
-        return 3 * self.patch ** 2
+        return 3 * self.patch**2
 
 
 class PatchTokenizer(Tokenizer):
@@ -67,12 +68,12 @@ def patchify(x: Tensor, patch: int) -> Tensor:
     """(B, 3, H, W) to (B, S, patch · patch · 3): patches in raster order, inside one pixels in raster order with their
     three channels together (MAE's order)."""
     B, C, H, W = x.shape
-    x = x.reshape(B, C, H // patch, patch, W // patch, patch).permute(0, 2, 4, 3, 5, 1)   # (B, rows, columns, y, x, C)
+    x = x.reshape(B, C, H // patch, patch, W // patch, patch).permute(0, 2, 4, 3, 5, 1)  # (B, rows, columns, y, x, C)
     return x.reshape(B, -1, patch * patch * C)
 
 
 def unpatchify(values: Tensor, patch: int, rows: int) -> Tensor:
     """The inverse of `patchify`: (B, S, patch · patch · 3) to (B, 3, H, W)."""
     B = values.shape[0]
-    x = values.view(B, rows, -1, patch, patch, 3).permute(0, 5, 1, 3, 2, 4)               # (B, C, rows, y, columns, x)
+    x = values.view(B, rows, -1, patch, patch, 3).permute(0, 5, 1, 3, 2, 4)  # (B, C, rows, y, columns, x)
     return x.reshape(B, 3, rows * patch, -1)

@@ -1,4 +1,5 @@
 """How good a tokenizer is on frames that it never saw: numbers and a picture."""
+
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ def block_means(frames, patch: int = 8) -> torch.Tensor:
 
 def psnr_db(squared_error_mean: float) -> float:
     """Peak signal-to-noise ratio in dB for pixels in 0..255."""
-    return float("inf") if squared_error_mean <= 0 else 10 * float(np.log10(255.0 ** 2 / squared_error_mean))
+    return float("inf") if squared_error_mean <= 0 else 10 * float(np.log10(255.0**2 / squared_error_mean))
 
 
 def decoded_like(tokenizer: Tokenizer, codes: torch.Tensor, frames) -> torch.Tensor:
@@ -46,7 +47,7 @@ def score_tokenizer(tokenizer: Tokenizer, frames, batch: int = 64) -> dict:
     error = mean_error = 0.0
     counts = torch.zeros(tokenizer.vocab_size, dtype=torch.int64)
     for start in range(0, len(frames), batch):
-        part = torch.as_tensor(frames[start:start + batch])
+        part = torch.as_tensor(frames[start : start + batch])
         codes = tokenizer.encode(part)
         counts += torch.bincount(codes.flatten().cpu(), minlength=tokenizer.vocab_size)
         back = decoded_like(tokenizer, codes, part)
@@ -66,16 +67,21 @@ def score_tokenizer(tokenizer: Tokenizer, frames, batch: int = 64) -> dict:
 def reconstruction_png(tokenizer: Tokenizer, frames_by_source: dict, path, columns: int = 8) -> Path:
     """For each source (name → uint8 (N, H, W, 3)) three rows: frames, their reconstructions, their block means."""
     import matplotlib
+
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
+
     strips = []
     for source, frames in frames_by_source.items():
         frames = np.asarray(frames)
         pick = frames[np.linspace(0, len(frames) - 1, min(columns, len(frames))).round().astype(int)]
         made = decoded_like(tokenizer, tokenizer.encode(pick), pick).numpy()
         scores = score_tokenizer(tokenizer, pick)
-        strips += [(source, pick), (f"{tokenizer.kind} {scores['psnr']:.1f} dB", made),
-                   (f"block mean {scores['psnr_block_mean']:.1f} dB", block_means(pick, tokenizer.patch).numpy())]
+        strips += [
+            (source, pick),
+            (f"{tokenizer.kind} {scores['psnr']:.1f} dB", made),
+            (f"block mean {scores['psnr_block_mean']:.1f} dB", block_means(pick, tokenizer.patch).numpy()),
+        ]
     figure = Figure(figsize=(1.3 * columns + 1.2, 1.3 * len(strips)), layout="constrained")
     axes = figure.subplots(len(strips), columns, squeeze=False)
     for row, (label, pictures) in zip(axes, strips):

@@ -1,4 +1,5 @@
 """One shard: its files decoded, cut into rows, encoded and written. Idempotent, and the unit of all distribution."""
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +14,7 @@ from toto_robot.video.decode import VideoError, iter_frames, read_image
 from toto_robot.video.items import Item
 from toto_robot.video.sampling import TooShort, clip_indices
 
-SEGMENT = 4096           # frames of a long video held in memory at a time (200 MB at 128 px)
+SEGMENT = 4096  # frames of a long video held in memory at a time (200 MB at 128 px)
 open_tokenizer = lru_cache(1)(load_tokenizer)
 
 
@@ -81,13 +82,20 @@ def video_rows(tokenizer: Tokenizer, item: Item, task: ShardTask) -> Iterator[tu
     """Codes uint16 (F, S) and a description of each clip of one video. Raises VideoError or TooShort."""
     for number, (frames, times_s) in enumerate(_segments(item, task.image_size)):
         if number and times_s[-1] - times_s[0] < (task.frames - 1) * task.spacing_s:
-            return                                     # the short rest of a long video
+            return  # the short rest of a long video
         clips = clip_indices(times_s, frames=task.frames, spacing_s=task.spacing_s, hop_s=task.hop_s)
-        used, where = np.unique(clips, return_inverse=True)      # overlapping clips share their frames
+        used, where = np.unique(clips, return_inverse=True)  # overlapping clips share their frames
         codes = stored(tokenizer, frames[used])
         for clip, at in zip(clips, where.reshape(clips.shape)):
-            yield codes[at], {"source": item.name, "kind": "video", "first_s": round(float(times_s[clip[0]]), 4),
-                              "last_s": round(float(times_s[clip[-1]]), 4)}
+            yield (
+                codes[at],
+                {
+                    "source": item.name,
+                    "kind": "video",
+                    "first_s": round(float(times_s[clip[0]]), 4),
+                    "last_s": round(float(times_s[clip[-1]]), 4),
+                },
+            )
 
 
 def _segments(item: Item, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -2,8 +2,9 @@
 
 The paper does not fix this mapping (its ids 1, 2 and 3 have these meanings); the offset is ours.
 """
+
 PAD, VIDEO_START, END, IMAGE_START, OFFSET = 0, 1, 2, 3, 4
-VIDEO, IMAGE = 0, 1            # kinds of rows in a store
+VIDEO, IMAGE = 0, 1  # kinds of rows in a store
 KINDS = ("video", "image")
 
 

@@ -3,6 +3,7 @@
 An n-gram is n neighbours in the raster order of one frame, the order in which the model reads them (so it runs on from
 the end of a token row to the next one). Everything is counted exactly, in memory that the store's size doesn't change.
 """
+
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,10 +13,10 @@ import numpy as np
 from toto_robot.errors import UserError
 from toto_robot.tokens.store import TokenStore
 
-AT_ONCE = 1 << 24        # n-grams held at a time (134 MB), and distinct ones expected in a pass
-CHUNK = 1 << 22          # tokens read at a time
+AT_ONCE = 1 << 24  # n-grams held at a time (134 MB), and distinct ones expected in a pass
+CHUNK = 1 << 22  # tokens read at a time
 NGRAMS = (2, 3)
-LEVELS = 512             # probabilities that a frequency curve is reduced to where chance is computed
+LEVELS = 512  # probabilities that a frequency curve is reduced to where chance is computed
 
 
 @dataclass
@@ -74,24 +75,37 @@ def statistics(store: TokenStore, rows: int = 0, tell: Callable[[str], None] = l
     counts = np.zeros(store.vocab_size, np.int64)
     for codes in _frames(store, chosen):
         if int(codes.max()) >= store.vocab_size:
-            raise UserError(f"{store.path} holds code {int(codes.max())}, and its tokenizer has {store.vocab_size}; "
-                            "build it again")
+            raise UserError(
+                f"{store.path} holds code {int(codes.max())}, and its tokenizer has {store.vocab_size}; build it again"
+            )
         counts += np.bincount(codes.ravel(), minlength=store.vocab_size)
     tokens = int(counts.sum())
     shares = counts[counts > 0] / tokens
     found = Statistics(
-        store=str(store.path), vocab_size=store.vocab_size, rows=len(chosen), frames=len(chosen) * store.frames,
-        tokens=tokens, used=len(shares), coverage=len(shares) / store.vocab_size,
+        store=str(store.path),
+        vocab_size=store.vocab_size,
+        rows=len(chosen),
+        frames=len(chosen) * store.frames,
+        tokens=tokens,
+        used=len(shares),
+        coverage=len(shares) / store.vocab_size,
         chance_coverage=expected_distinct(np.ones(1), np.array([store.vocab_size]), tokens) / store.vocab_size,
-        entropy_bits=float(-(shares * np.log2(shares)).sum()), most_bits=math.log2(store.vocab_size),
-        counts=np.sort(counts[counts > 0])[::-1].tolist())
+        entropy_bits=float(-(shares * np.log2(shares)).sum()),
+        most_bits=math.log2(store.vocab_size),
+        counts=np.sort(counts[counts > 0])[::-1].tolist(),
+    )
     for n in NGRAMS:
         drawn = found.frames * max(0, store.tokens_per_frame - n + 1)
         tell(f"{store.path}: {n}-grams")
-        found.ngrams.append(Ngrams(
-            n, drawn, distinct_ngrams(store, chosen, n),
-            uniform=expected_distinct(np.ones(1), np.array([float(store.vocab_size) ** n]), drawn),
-            independent=expected_distinct(*_products(shares, n), drawn)))
+        found.ngrams.append(
+            Ngrams(
+                n,
+                drawn,
+                distinct_ngrams(store, chosen, n),
+                uniform=expected_distinct(np.ones(1), np.array([float(store.vocab_size) ** n]), drawn),
+                independent=expected_distinct(*_products(shares, n), drawn),
+            )
+        )
     return found
 
 
@@ -125,7 +139,7 @@ def distinct_ngrams(store: TokenStore, rows: np.ndarray, n: int, at_once: int = 
 def _distinct(keys: np.ndarray) -> np.ndarray:
     """np.unique by sorting: 20x faster on millions of keys than the hash table that NumPy 2.3 and later use."""
     keys = np.sort(keys)
-    return keys[np.concatenate([[True], keys[1:] != keys[:-1]])[:len(keys)]]
+    return keys[np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)]]
 
 
 def ngram_keys(codes: np.ndarray, n: int) -> np.ndarray:
@@ -133,7 +147,7 @@ def ngram_keys(codes: np.ndarray, n: int) -> np.ndarray:
     length = codes.shape[1] - n + 1
     keys = np.zeros((len(codes), max(0, length)), np.uint64)
     for i in range(n if length > 0 else 0):
-        keys = (keys << np.uint64(16)) | codes[:, i:i + length]
+        keys = (keys << np.uint64(16)) | codes[:, i : i + length]
     return keys.ravel()
 
 

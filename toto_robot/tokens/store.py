@@ -8,6 +8,7 @@ STORE/
 A shard folder appears whole (a rename) or not at all, so its presence is its completion marker.
 Codes are stored bare; ids (code + 4) and start and end tokens are put on when rows are trained on.
 """
+
 import hashlib
 import json
 import math
@@ -27,13 +28,23 @@ def write_shard(store: Path, name: str, codes: np.ndarray, rows: list[dict], lef
     """Write one finished shard: codes uint16 (R, F, S), or patches uint8 (R, F, S, values), R row descriptions, and the
     sources left out."""
     if (codes.dtype, codes.ndim) not in ((np.uint16, 3), (np.uint8, 4)) or len(codes) != len(rows):
-        raise ValueError(f"expected uint16 (R, F, S) or uint8 (R, F, S, values) and R rows, "
-                         f"got {codes.dtype} {codes.shape} and {len(rows)}")
+        raise ValueError(
+            f"expected uint16 (R, F, S) or uint8 (R, F, S, values) and R rows, "
+            f"got {codes.dtype} {codes.shape} and {len(rows)}"
+        )
     with atomic_folder(Path(store) / "shards" / name) as folder:
         data = np.ascontiguousarray(codes, dtype=codes.dtype.newbyteorder("<")).tobytes()
         (folder / (CODES if codes.ndim == 3 else PATCHES)).write_bytes(data)
-        (folder / ROWS).write_text(json.dumps({
-            "sha256": hashlib.sha256(data).hexdigest(), "shape": list(codes.shape), "rows": rows, "left_out": left_out}))
+        (folder / ROWS).write_text(
+            json.dumps(
+                {
+                    "sha256": hashlib.sha256(data).hexdigest(),
+                    "shape": list(codes.shape),
+                    "rows": rows,
+                    "left_out": left_out,
+                }
+            )
+        )
 
 
 def has_shard(store: Path, name: str) -> bool:
@@ -70,8 +81,15 @@ def write_index(store: Path, described: dict, names: list[str], source: dict | N
             shards.append({"name": name, "rows": found["shape"][0], "sha256": found["sha256"], **alike})
     identity = {"format": FORMAT, **described, "shards": [s["sha256"] for s in shards]}
     fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    index = {"format": FORMAT, **described, "rows": sum(s["rows"] for s in shards), "fingerprint": fingerprint,
-             "source": {**(source or {}), "rows": counts}, "shards": shards, "left_out": left_out}
+    index = {
+        "format": FORMAT,
+        **described,
+        "rows": sum(s["rows"] for s in shards),
+        "fingerprint": fingerprint,
+        "source": {**(source or {}), "rows": counts},
+        "shards": shards,
+        "left_out": left_out,
+    }
     atomic_write_text(Path(store) / INDEX, json.dumps(index, indent=1))
     return index
 
@@ -87,8 +105,10 @@ def read_index(store: Path) -> dict:
             index[key]
         return index
     except FileNotFoundError:
-        raise UserError(f"no token store in {store} ({INDEX} is missing); "
-                        "make one with `python -m toto_robot.tokenize VIDEOS STORE`") from None
+        raise UserError(
+            f"no token store in {store} ({INDEX} is missing); "
+            "make one with `python -m toto_robot.tokenize VIDEOS STORE`"
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, NotADirectoryError) as error:
         raise UserError(f"{path} is damaged ({type(error).__name__}: {error}); build the store again") from error
 
@@ -102,7 +122,10 @@ def damaged_shards(store: Path) -> list[dict]:
         try:
             data = (folder / name).read_bytes()
             described = json.loads((folder / ROWS).read_bytes())
-            codes, wanted = np.frombuffer(data, dtype, count=len(data) // dtype.itemsize), _size((shard["rows"], *row), dtype)
+            codes, wanted = (
+                np.frombuffer(data, dtype, count=len(data) // dtype.itemsize),
+                _size((shard["rows"], *row), dtype),
+            )
             if len(data) != wanted:
                 reason = f"{name}: expected {wanted} bytes, found {len(data)}"
             elif hashlib.sha256(data).hexdigest() != shard["sha256"]:
@@ -143,7 +166,7 @@ class TokenStore:
         self.continuous: bool = index.get("continuous", False)
         self._layout = _layout(index)
         self.left_out: list[dict] = index["left_out"]
-        self.source: dict = index.get("source", {})      # stores made before sources had kinds have none
+        self.source: dict = index.get("source", {})  # stores made before sources had kinds have none
         self._shards = index["shards"]
         self._maps = [self._open(shard) for shard in self._shards]
         self._ends = np.cumsum([shard["rows"] for shard in self._shards], dtype=np.int64)
@@ -155,8 +178,10 @@ class TokenStore:
         path, shape = self.path / "shards" / shard["name"] / name, (shard["rows"], *row)
         found = path.stat().st_size if path.is_file() else 0
         if found != _size(shape, dtype):
-            raise UserError(f"{path}: expected {_size(shape, dtype)} bytes, found {found}; "
-                            f"delete the folder {path.parent} and run the same tokenize command again")
+            raise UserError(
+                f"{path}: expected {_size(shape, dtype)} bytes, found {found}; "
+                f"delete the folder {path.parent} and run the same tokenize command again"
+            )
         return np.memmap(path, dtype=dtype, mode="r", shape=shape)
 
     def __len__(self) -> int:
@@ -187,10 +212,17 @@ class TokenStore:
     def kinds(self) -> np.ndarray:
         """uint8 (rows,): 0 a video clip, 1 sixteen images."""
         if self._kinds is None:
-            self._kinds = np.concatenate([np.zeros(0, np.uint8), *(
-                np.full(shard["rows"], KINDS.index(shard["kind"]), np.uint8) if "kind" in shard else
-                np.array([KINDS.index(row["kind"]) for row in self._shard_rows(s)], np.uint8)
-                for s, shard in enumerate(self._shards))])
+            self._kinds = np.concatenate(
+                [
+                    np.zeros(0, np.uint8),
+                    *(
+                        np.full(shard["rows"], KINDS.index(shard["kind"]), np.uint8)
+                        if "kind" in shard
+                        else np.array([KINDS.index(row["kind"]) for row in self._shard_rows(s)], np.uint8)
+                        for s, shard in enumerate(self._shards)
+                    ),
+                ]
+            )
         return self._kinds
 
     def kind(self, i: int) -> int:
@@ -206,5 +238,7 @@ class TokenStore:
 def damage_report(store: Path, damaged: list[dict]) -> str:
     """One sentence that names each damaged shard and says how to mend the store."""
     said = "; ".join(f"{d['shard']} ({d['reason']})" for d in damaged)
-    return (f"{len(damaged)} damaged in {store}: {said}; delete these folders from {Path(store) / 'shards'} and run "
-            "the same tokenize command again")
+    return (
+        f"{len(damaged)} damaged in {store}: {said}; delete these folders from {Path(store) / 'shards'} and run "
+        "the same tokenize command again"
+    )

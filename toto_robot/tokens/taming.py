@@ -4,6 +4,7 @@ The weights' shapes give every size, so a checkpoint without a YAML loads, too (
 A YAML is read to be checked: sizes must agree, and a setting that this network doesn't know is refused. Its `target`
 strings stay strings.
 """
+
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,8 +15,16 @@ from toto_robot.strict import MOST_BYTES, read_yaml
 from toto_robot.tokens.foreign import reason
 from toto_robot.tokens.vqgan import VQGAN, VQGANConfig
 
-FIXED = {"double_z": False, "in_channels": 3, "out_ch": 3, "resamp_with_conv": True, "give_pre_end": False,
-         "tanh_out": False, "use_linear_attn": False, "attn_type": "vanilla"}
+FIXED = {
+    "double_z": False,
+    "in_channels": 3,
+    "out_ch": 3,
+    "resamp_with_conv": True,
+    "give_pre_end": False,
+    "tanh_out": False,
+    "use_linear_attn": False,
+    "attn_type": "vanilla",
+}
 """Settings in `ddconfig` that may only have this value."""
 PREFIXES = ("encoder.", "decoder.", "quantize.", "quant_conv.", "post_quant_conv.")
 """What the tokenizer needs; `loss.` (LPIPS, the discriminator) and `model_ema.` are left in the file."""
@@ -36,16 +45,21 @@ def vqgan_from(weights: dict[str, Tensor], file: Path) -> VQGAN:
         raise UserError(f"{file} looks like a VQGAN but is none ({reason(error)}); download it again") from error
     if path := find_yaml(file):
         said = config_of_yaml(path)
-        wrong = [f"{f.name} {getattr(said, f.name)} (the weights: {getattr(config, f.name)})"
-                 for f in fields(config) if getattr(said, f.name) != getattr(config, f.name)]
+        wrong = [
+            f"{f.name} {getattr(said, f.name)} (the weights: {getattr(config, f.name)})"
+            for f in fields(config)
+            if getattr(said, f.name) != getattr(config, f.name)
+        ]
         if wrong:
-            raise UserError(f"{path} describes another model than {file}: {', '.join(wrong)}; put the right YAML there, "
-                            "or none")
+            raise UserError(
+                f"{path} describes another model than {file}: {', '.join(wrong)}; put the right YAML there, or none"
+            )
     return model
 
 
 def config_of_weights(state: dict[str, Tensor]) -> VQGANConfig:
     """The sizes, read from names and shapes. KeyError where something is missing."""
+
     def length(name: str) -> int:
         return len(state[name])
 
@@ -56,10 +70,14 @@ def config_of_weights(state: dict[str, Tensor]) -> VQGANConfig:
     gumbel = "quantize.proj.weight" in state
     return VQGANConfig(
         vocab_size=length("quantize.embed.weight" if gumbel else "quantize.embedding.weight"),
-        embed_dim=length("quant_conv.weight"), z_channels=length("encoder.conv_out.weight"), ch=ch,
+        embed_dim=length("quant_conv.weight"),
+        z_channels=length("encoder.conv_out.weight"),
+        ch=ch,
         ch_mult=tuple(length(f"encoder.down.{i}.block.0.conv1.weight") // ch for i in range(levels)),
         num_res_blocks=count("encoder.down.0.block.{}.conv1.weight"),
-        attention=tuple(i for i in range(levels) if f"encoder.down.{i}.attn.0.q.weight" in state), gumbel=gumbel)
+        attention=tuple(i for i in range(levels) if f"encoder.down.{i}.attn.0.q.weight" in state),
+        gumbel=gumbel,
+    )
 
 
 def config_of_yaml(path: Path) -> VQGANConfig:
@@ -67,20 +85,28 @@ def config_of_yaml(path: Path) -> VQGANConfig:
     try:
         model = read_yaml(path)["model"]
         params, network = model["params"], model["params"]["ddconfig"]
-        sizes = [int(network["resolution"]) // 2 ** i for i in range(len(network["ch_mult"]))]
+        sizes = [int(network["resolution"]) // 2**i for i in range(len(network["ch_mult"]))]
         config = VQGANConfig(
-            vocab_size=params["n_embed"], embed_dim=params["embed_dim"], z_channels=network["z_channels"],
-            ch=network["ch"], ch_mult=network["ch_mult"], num_res_blocks=network["num_res_blocks"],
+            vocab_size=params["n_embed"],
+            embed_dim=params["embed_dim"],
+            z_channels=network["z_channels"],
+            ch=network["ch"],
+            ch_mult=network["ch_mult"],
+            num_res_blocks=network["num_res_blocks"],
             attention=tuple(i for i, size in enumerate(sizes) if size in network["attn_resolutions"]),
-            gumbel=str(model.get("target")).endswith("GumbelVQ"))
+            gumbel=str(model.get("target")).endswith("GumbelVQ"),
+        )
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise UserError(f"{path} does not describe a VQGAN ({reason(error)}); expected the authors' YAML with "
-                        "model.params.ddconfig") from error
+        raise UserError(
+            f"{path} does not describe a VQGAN ({reason(error)}); expected the authors' YAML with model.params.ddconfig"
+        ) from error
     other = [key for key, value in network.items() if value != FIXED.get(key, value)]
     other += ["remap"] if params.get("remap") else []
     if other:
-        raise UserError(f"{path} sets {', '.join(other)}, and this VQGAN has only the values of the published models: "
-                        f"{', '.join(f'{k}={v}' for k, v in FIXED.items())}, no remap")
+        raise UserError(
+            f"{path} sets {', '.join(other)}, and this VQGAN has only the values of the published models: "
+            f"{', '.join(f'{k}={v}' for k, v in FIXED.items())}, no remap"
+        )
     return config
 
 

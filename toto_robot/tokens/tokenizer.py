@@ -10,6 +10,7 @@
 What a foreign file holds is told from its content; nothing of it is run (`foreign.py`). `.save(FOLDER)` keeps the
 result in our layout, which loads faster and with a checked hash.
 """
+
 import hashlib
 import re
 from pathlib import Path
@@ -44,8 +45,10 @@ def load_tokenizer(name_or_path: str | Path) -> Tokenizer:
     elif is_vqgan(weights):
         model = vqgan_from(weights, path)
     else:
-        raise UserError(f"{path} holds no tokenizer that is known (DALL·E's dVAE, FLAVA's copy of it, a VQGAN of "
-                        f"taming-transformers or latent-diffusion); its weights: {', '.join(list(weights)[:4])}, …")
+        raise UserError(
+            f"{path} holds no tokenizer that is known (DALL·E's dVAE, FLAVA's copy of it, a VQGAN of "
+            f"taming-transformers or latent-diffusion); its weights: {', '.join(list(weights)[:4])}, …"
+        )
     model.source = {"file": path.name, "sha256": sha256}
     return model
 
@@ -60,16 +63,24 @@ def find_tokenizer(name_or_path: str | Path) -> Path:
     folder = Path(name_or_path)
     if not folder.is_dir():
         embedded = sorted(p.parent.name for p in EMBEDDED.glob(f"*/{CONFIG}") if kind_in(p.parent))
-        raise UserError(f"no tokenizer {str(name_or_path)!r}: expected a folder with {CONFIG} and "
-                        f"{' or '.join(map(weight_name, KINDS))}, a published weight file ({', '.join(SUFFIXES)}), patches:PIXELS, "
-                        f"or one of the embedded ones ({', '.join(embedded) or 'none is installed'})")
+        raise UserError(
+            f"no tokenizer {str(name_or_path)!r}: expected a folder with {CONFIG} and "
+            f"{' or '.join(map(weight_name, KINDS))}, a published weight file ({', '.join(SUFFIXES)}), patches:PIXELS, "
+            f"or one of the embedded ones ({', '.join(embedded) or 'none is installed'})"
+        )
     files = [p for where in (folder, folder / "checkpoints") for p in sorted(where.glob("*")) if p.suffix in SUFFIXES]
-    for preferred in (files, [p for p in files if p.stem == "last"], [p for p in files if "encoder" in p.name],
-                      [p for p in files if p.suffix == ".safetensors"]):
+    for preferred in (
+        files,
+        [p for p in files if p.stem == "last"],
+        [p for p in files if "encoder" in p.name],
+        [p for p in files if p.suffix == ".safetensors"],
+    ):
         if len(preferred) == 1:
             return preferred[0]
-    raise UserError(f"{folder} holds {', '.join(p.name for p in files) or 'no weight file'}; expected one weight file "
-                    f"({', '.join(SUFFIXES)}), encoder and decoder, or last.ckpt: give the path of the one to use")
+    raise UserError(
+        f"{folder} holds {', '.join(p.name for p in files) or 'no weight file'}; expected one weight file "
+        f"({', '.join(SUFFIXES)}), encoder and decoder, or last.ckpt: give the path of the one to use"
+    )
 
 
 def kind_in(folder: Path) -> str | None:
@@ -90,6 +101,8 @@ def checked_sha256(path: Path) -> str:
         raise UserError(f"{path} can't be read: {error.strerror or error}") from error
     name, wanted = PUBLISHED.get(size, (None, found))
     if found != wanted:
-        raise UserError(f"{path} has the size of OpenAI's {name} but not its content (sha256 {found[:12]}…, expected "
-                        f"{wanted[:12]}…): download it again; weights of your own, save as .safetensors")
+        raise UserError(
+            f"{path} has the size of OpenAI's {name} but not its content (sha256 {found[:12]}…, expected "
+            f"{wanted[:12]}…): download it again; weights of your own, save as .safetensors"
+        )
     return found

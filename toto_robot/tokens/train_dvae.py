@@ -10,6 +10,7 @@ each state (twins, or one frame twice), jittered like a camera's pictures, and t
                 Busy codes are split until every code has tokens.
   3 decoder     the encoder is frozen, and the decoder learns from hard codes, which is how it is used.
 """
+
 import copy
 import math
 from dataclasses import replace
@@ -55,9 +56,11 @@ class DVAETrainer(TokenizerTrainer):
 
     def _optimizer(self) -> torch.optim.AdamW:
         parameters = [p for p in (*self.dvae.parameters(), *self.bottleneck.parameters()) if p.requires_grad]
-        gain = self.dvae.encoder.blocks.group_1.block_1.post_gain ** -0.25
-        groups = [{"params": [p for p in parameters if (id(p) in self.scaled) == scaled],
-                   "scale": gain if scaled else 1.0} for scaled in (True, False)]
+        gain = self.dvae.encoder.blocks.group_1.block_1.post_gain**-0.25
+        groups = [
+            {"params": [p for p in parameters if (id(p) in self.scaled) == scaled], "scale": gain if scaled else 1.0}
+            for scaled in (True, False)
+        ]
         return torch.optim.AdamW(groups, lr=self.cfg.lr, betas=(0.9, 0.99), weight_decay=1e-4)
 
     def advance(self) -> dict:
@@ -101,7 +104,7 @@ class DVAETrainer(TokenizerTrainer):
             stats = self.dvae.decoder.from_embedding(self.bottleneck.expand(sample))
         nll = logit_laplace_nll(stats, clean)
         one, other = z.chunk(2)
-        apart = 0.5 * (one - other).square().sum(1).mean()      # KL(N(one, I) ‖ N(other, I)) in nats a token
+        apart = 0.5 * (one - other).square().sum(1).mean()  # KL(N(one, I) ‖ N(other, I)) in nats a token
         target = cfg.bottleneck_nats * math.log(self.dvae.vocab_size)
         loss = nll + self.bottleneck.prior_penalty(z, steer=self.step >= 50, target_nats=target)
         loss = loss + cfg.consistency / PIXELS_A_TOKEN * apart
@@ -154,8 +157,12 @@ class DVAETrainer(TokenizerTrainer):
     def _split_until_all_are_used(self, draw: torch.Generator) -> None:
         features, output = torch.cat(self._features(300, salt=5)), self.dvae.encoder.blocks.output.conv
         for _ in range(12):
-            codes = torch.cat([torch.addmm(output.bias, part, output.weight[:, :, 0, 0].t()).argmax(1)
-                               for part in features.split(20_000)])
+            codes = torch.cat(
+                [
+                    torch.addmm(output.bias, part, output.weight[:, :, 0, 0].t()).argmax(1)
+                    for part in features.split(20_000)
+                ]
+            )
             idle = (torch.bincount(codes, minlength=self.dvae.vocab_size) < 8).nonzero()[:, 0]
             if not len(idle):
                 break

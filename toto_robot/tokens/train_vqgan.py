@@ -7,6 +7,7 @@ what comes out is a VQ autoencoder of that layout, blurrier than a VQGAN at the 
   2 codes       k-means on the encoder's output gives the codebook,
   3 discrete    quantized; codes that no token chose are moved onto tokens far from every code (until 80 %).
 """
+
 import copy
 from dataclasses import dataclass, replace
 
@@ -22,7 +23,9 @@ from toto_robot.tokens.vqgan import VQGAN, VQGANConfig
 
 PRESETS = {
     # Not narrower than 64: the norms have 32 groups, and a group of one channel forgets how bright a frame is.
-    "tiny": VQGANConfig(vocab_size=1024, embed_dim=16, z_channels=64, ch=64, ch_mult=(1, 1, 2, 2), num_res_blocks=1, attention=(3,)),
+    "tiny": VQGANConfig(
+        vocab_size=1024, embed_dim=16, z_channels=64, ch=64, ch_mult=(1, 1, 2, 2), num_res_blocks=1, attention=(3,)
+    ),
     "f8": VQGANConfig(vocab_size=8192, embed_dim=256, z_channels=256, ch=128, ch_mult=(1, 1, 2, 4), attention=(3,)),
     "f16": VQGANConfig(vocab_size=1024),
 }
@@ -102,7 +105,7 @@ class VQGANTrainer(TokenizerTrainer):
             loss = cfg.codebook * terms
             values["codebook"] = terms.detach()
         else:
-            loss = 1e-3 * z.square().mean()          # a scale for k-means; without it z drifts
+            loss = 1e-3 * z.square().mean()  # a scale for k-means; without it z drifts
         with self.autocast():
             made = self.model.decoder(self.model.post_quant_conv(z))
         error = (made.float() - x).abs().mean()

@@ -3,6 +3,7 @@
 Batches and noise depend on (seed, step) alone, so a killed run resumes from its last checkpoint and ends with the same
 bits as one that was never stopped.
 """
+
 import hashlib
 import io
 import json
@@ -131,13 +132,15 @@ class TokenizerTrainer(ABC):
 
     def autocast(self) -> torch.autocast:
         """bfloat16 where the keys ask for it."""
-        return torch.autocast(torch.device(self.cfg.device).type, torch.bfloat16, enabled=self.cfg.precision == "bfloat16")
+        return torch.autocast(
+            torch.device(self.cfg.device).type, torch.bfloat16, enabled=self.cfg.precision == "bfloat16"
+        )
 
     def batch_shape(self) -> tuple[int, int]:
         """(count, side in pixels) of this step's pictures: crops, and whole frames at the end with as many pixels in all."""
         cfg = self.cfg
         if self.step >= cfg.steps - round(cfg.steps * cfg.full_share):
-            return max(1, cfg.batch * cfg.crop ** 2 // cfg.image_size ** 2), cfg.image_size
+            return max(1, cfg.batch * cfg.crop**2 // cfg.image_size**2), cfg.image_size
         return cfg.batch, cfg.crop
 
     @torch.no_grad()
@@ -150,8 +153,14 @@ class TokenizerTrainer(ABC):
     def save(self, path: Path, identity: str) -> None:
         """Write everything that the next step depends on, atomically."""
         buffer = io.BytesIO()
-        torch.save({"identity": identity, "step": self.step,
-                    **{name: getattr(self, name).state_dict() for name in self.parts}}, buffer)
+        torch.save(
+            {
+                "identity": identity,
+                "step": self.step,
+                **{name: getattr(self, name).state_dict() for name in self.parts},
+            },
+            buffer,
+        )
         atomic_write_bytes(path, buffer.getvalue())
 
     def load(self, path: Path, identity: str) -> None:
@@ -162,10 +171,14 @@ class TokenizerTrainer(ABC):
             state = torch.load(path, map_location=self.cfg.device, weights_only=True)
             found = state["identity"]
         except Exception as error:
-            raise UserError(f"{path} is not a checkpoint of this command ({type(error).__name__}); start without resume=true") from error
+            raise UserError(
+                f"{path} is not a checkpoint of this command ({type(error).__name__}); start without resume=true"
+            ) from error
         if found != identity:
-            raise UserError(f"{path} belongs to a run with another config or other frames; give the same keys, "
-                            "or start without resume=true")
+            raise UserError(
+                f"{path} belongs to a run with another config or other frames; give the same keys, "
+                "or start without resume=true"
+            )
         self.step = state["step"]
         self.phase_began()
         for name in self.parts:
@@ -181,26 +194,51 @@ def cosine(start: float, end: float, progress: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def train_tokenizer(cfg, make_trainer: Callable[[Any, FramePool], TokenizerTrainer],
-                    tell: Callable[[str], None] = lambda text: None,
-                    show: Callable[[int, dict], None] = lambda step, values: None) -> dict:
+def train_tokenizer(
+    cfg,
+    make_trainer: Callable[[Any, FramePool], TokenizerTrainer],
+    tell: Callable[[str], None] = lambda text: None,
+    show: Callable[[int, dict], None] = lambda step, values: None,
+) -> dict:
     """Train, save and score; returns held-out scores of all frames and of each source."""
     out, began = Path(cfg.out), time.monotonic()
     folders = [(cfg.videos, 1 - cfg.more_share if cfg.more else 1.0), *_shares(cfg.more, cfg.more_share)]
-    read = [read_folder(folder, size=cfg.image_size, every=cfg.frames_every, most=cfg.frames_max, held_out=cfg.held_out, tell=tell,
-                        twins=cfg.twins if i == 0 else "") for i, (folder, _) in enumerate(folders)]
-    trainer = make_trainer(cfg, FramePool([r.train for r in read], [share for _, share in folders], cfg.seed,
-                                          [r.twins for r in read], cfg.jitter))
+    read = [
+        read_folder(
+            folder,
+            size=cfg.image_size,
+            every=cfg.frames_every,
+            most=cfg.frames_max,
+            held_out=cfg.held_out,
+            tell=tell,
+            twins=cfg.twins if i == 0 else "",
+        )
+        for i, (folder, _) in enumerate(folders)
+    ]
+    trainer = make_trainer(
+        cfg,
+        FramePool(
+            [r.train for r in read], [share for _, share in folders], cfg.seed, [r.twins for r in read], cfg.jitter
+        ),
+    )
     identity = _identity(cfg, [f for r in read for f in (r.train, r.twins) if f is not None])
     if cfg.resume:
         trainer.load(out / RESUME, identity)
-    tell(f"{sum(len(r.train) for r in read)} frames to train on, {sum(len(r.held_out) for r in read)} held out, "
-         f"{sum(len(r.left_out) for r in read)} files left out")
+    tell(
+        f"{sum(len(r.train) for r in read)} frames to train on, {sum(len(r.held_out) for r in read)} held out, "
+        f"{sum(len(r.left_out) for r in read)} files left out"
+    )
     _run(trainer, out, identity, show)
     trainer.average.save(out)
-    scores = _score(trainer.average, out, {Path(folder).name + "'" * i: r for i, ((folder, _), r) in enumerate(zip(folders, read))})
-    scores |= {"out": str(out), "steps": cfg.steps, "seconds": round(time.monotonic() - began, 1),
-               "left_out": [entry for r in read for entry in r.left_out]}
+    scores = _score(
+        trainer.average, out, {Path(folder).name + "'" * i: r for i, ((folder, _), r) in enumerate(zip(folders, read))}
+    )
+    scores |= {
+        "out": str(out),
+        "steps": cfg.steps,
+        "seconds": round(time.monotonic() - began, 1),
+        "left_out": [entry for r in read for entry in r.left_out],
+    }
     atomic_write_text(out / METRICS, json.dumps(scores, indent=1))
     (out / RESUME).unlink(missing_ok=True)
     return scores
@@ -218,7 +256,13 @@ def _shares(more: str, share: float) -> list[tuple[str, float]]:
 def on_screen(name: str, cfg, train: Callable) -> dict:
     """`train(cfg, tell, show)` with a bar on stderr."""
     console = Console(stderr=True)
-    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    columns = (
+        TextColumn(name),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console) as bar:
         job = bar.add_task("reading frames", total=cfg.steps)
 
@@ -240,8 +284,11 @@ def _run(trainer: TokenizerTrainer, out: Path, identity: str, show: Callable[[in
     out.mkdir(parents=True, exist_ok=True)
     saved = time.monotonic()
     log_path = out / LOG
-    kept = [line for line in log_path.read_text().splitlines() if json.loads(line)["step"] <= trainer.step] \
-        if trainer.step and log_path.is_file() else []
+    kept = (
+        [line for line in log_path.read_text().splitlines() if json.loads(line)["step"] <= trainer.step]
+        if trainer.step and log_path.is_file()
+        else []
+    )
     atomic_write_text(log_path, "".join(line + "\n" for line in kept))
     with open(log_path, "a", encoding="utf-8") as log:
         while trainer.step < cfg.steps:

@@ -3,6 +3,7 @@
 A frame may have a twin: the same state in another look, pixel for pixel. A tokenizer that sees both, jittered, and has to
 give them the same codes learns which changes don't matter.
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,8 +34,14 @@ class Frames:
 class FramePool:
     """Frames of one or two sources. Batches draw each frame's source, the frame, the crop and a mirror."""
 
-    def __init__(self, sources: list[np.ndarray], shares: list[float], seed: int,
-                 twins: list[np.ndarray | None] | None = None, jitter: JitterConfig | None = None):
+    def __init__(
+        self,
+        sources: list[np.ndarray],
+        shares: list[float],
+        seed: int,
+        twins: list[np.ndarray | None] | None = None,
+        jitter: JitterConfig | None = None,
+    ):
         self.sources, self.shares, self.seed = sources, torch.tensor(shares, dtype=torch.float64), seed
         self.twins, self.jitter = twins or [None] * len(sources), jitter or JitterConfig()
 
@@ -48,7 +55,7 @@ class FramePool:
             frames = self.sources[s]
             spare = frames.shape[1] - crop + 1
             top, left = int(top * spare), int(left * spare)
-            part = frames[int(at * len(frames)), top:top + crop, left:left + crop]
+            part = frames[int(at * len(frames)), top : top + crop, left : left + crop]
             out[i] = part[:, ::-1] if mirror < 0.5 else part
         return to_float01(out).contiguous(memory_format=torch.channels_last)
 
@@ -79,22 +86,29 @@ class FramePool:
         return out[0], out[1]
 
 
-def read_folder(folder: str, *, size: int, every: int, most: int, held_out: float,
-                tell: Callable[[str], None], twins: str = "") -> Frames:
+def read_folder(
+    folder: str, *, size: int, every: int, most: int, held_out: float, tell: Callable[[str], None], twins: str = ""
+) -> Frames:
     """The frames of a video folder, and of its `twins`: a folder with videos of the same names, frame for frame.
 
     Every `every`-th frame is kept; where that gives more than `most` training frames, an even share of each
     video. Whole videos are held out. UserError where nothing could be read.
     """
     sides, others, left_out = [], [], []
-    for training, videos, cap in zip((True, False), split_held_out(find_videos(folder), held_out), (most, max(1, most // 8))):
+    for training, videos, cap in zip(
+        (True, False), split_held_out(find_videos(folder), held_out), (most, max(1, most // 8))
+    ):
         kept = []
         for i, video in enumerate(videos):
             if i % 50 == 0:
                 tell(f"reading {Path(folder).name}: video {i + 1} of {len(videos)}")
             try:
                 frames = _every(video, size, every)
-                twin = _twin(Path(twins) / video.relative_to(folder), frames, size, every) if twins and training else frames
+                twin = (
+                    _twin(Path(twins) / video.relative_to(folder), frames, size, every)
+                    if twins and training
+                    else frames
+                )
             except VideoError as error:
                 left_out.append({"source": str(video), "reason": str(error)})
                 continue
@@ -118,6 +132,8 @@ def _twin(path: Path, frames: np.ndarray, size: int, every: int) -> np.ndarray:
         return frames
     twin = _every(path, size, every)
     if twin.shape != frames.shape:
-        raise UserError(f"{path} has {len(twin)} of the wanted frames, but the clip whose twin it is has {len(frames)}: "
-                        "film both again, or leave out twins=")
+        raise UserError(
+            f"{path} has {len(twin)} of the wanted frames, but the clip whose twin it is has {len(frames)}: "
+            "film both again, or leave out twins="
+        )
     return twin

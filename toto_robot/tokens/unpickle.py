@@ -5,6 +5,7 @@ and calling one gives an inert `Made` that remembers the name and its arguments.
 ordered dict is a dict, a rebuilt tensor is a `TensorAt`, the place of its numbers. (The allow-list of names that a
 file of weights may hold is in `foreign.py`, which refuses a file by what this machine found in it.)
 """
+
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -50,13 +51,35 @@ def read_pickle(file: BinaryIO, persistent: Callable[[Any], Any] | None = None) 
 class _Machine:
     """The pickle virtual machine, up to protocol 4, without its calls."""
 
-    ARGUMENT = frozenset(["INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"])
+    ARGUMENT = frozenset(
+        [
+            "INT",
+            "BININT",
+            "BININT1",
+            "BININT2",
+            "LONG",
+            "LONG1",
+            "LONG4",
+            "FLOAT",
+            "BINFLOAT",
+            "STRING",
+            "BINSTRING",
+            "SHORT_BINSTRING",
+            "UNICODE",
+            "BINUNICODE",
+            "SHORT_BINUNICODE",
+            "BINUNICODE8",
+            "BINBYTES",
+            "SHORT_BINBYTES",
+            "BINBYTES8",
+        ]
+    )
     CONSTANT = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
     NEW = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": list}
 
     def __init__(self, persistent: Callable[[Any], Any] | None):
         self.stack: list = []
-        self.below: list[list] = []          # the stacks under each open mark
+        self.below: list[list] = []  # the stacks under each open mark
         self.memo: dict[int, Any] = {}
         self.names: set[str] = set()
         self.persistent = persistent
@@ -74,7 +97,7 @@ class _Machine:
                 (result,) = self.stack
                 return result
             elif name not in ("PROTO", "FRAME"):
-                getattr(self, "op_" + name.lower())(argument)     # AttributeError: an opcode that weights don't need
+                getattr(self, "op_" + name.lower())(argument)  # AttributeError: an opcode that weights don't need
         raise ValueError("a pickle without an end")
 
     def to_mark(self) -> list:
@@ -166,7 +189,7 @@ class _Machine:
         self._set(items)
 
     def _extend(self, items: list) -> None:
-        if isinstance(self.stack[-1], list):     # otherwise a Made: what it would hold doesn't matter
+        if isinstance(self.stack[-1], list):  # otherwise a Made: what it would hold doesn't matter
             self.stack[-1].extend(items)
 
     def _set(self, items: list) -> None:
@@ -203,7 +226,7 @@ class _Machine:
 
     def op_build(self, _):
         state = self.stack.pop()
-        if isinstance(self.stack[-1], Made):     # a dict's attributes (`_metadata`) don't matter
+        if isinstance(self.stack[-1], Made):  # a dict's attributes (`_metadata`) don't matter
             self.stack[-1].state = state
 
     def op_binpersid(self, _):

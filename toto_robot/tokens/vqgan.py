@@ -4,6 +4,7 @@ Layout and state-dict names follow github.com/CompVis/taming-transformers and la
 training needs (perceptual loss, discriminator). Two kinds of codes: the nearest of a codebook, and, in the Gumbel
 models, the largest logit, without the noise that the original adds even at use (its codes differ from call to call).
 """
+
 from collections import OrderedDict
 from dataclasses import dataclass, fields
 
@@ -16,7 +17,7 @@ from toto_robot.tokens.base import Tokenizer
 from toto_robot.tokens.kmeans import nearest_centroid
 
 NORM_GROUPS, NORM_EPS = 32, 1e-6
-SEARCH_CHUNK = 2048      # tokens whose distances to all codes are held at once: 134 MB for 16,384 codes
+SEARCH_CHUNK = 2048  # tokens whose distances to all codes are held at once: 134 MB for 16,384 codes
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ class VQGANConfig:
         if not self.ch_mult or max(self.attention, default=0) >= len(self.ch_mult):
             raise UserError(f"vqgan.attention: expected levels below {len(self.ch_mult)}, got {self.attention}")
         if self.vocab_size > 65536:
-            raise UserError(f"vqgan.vocab_size: expected at most 65536 (codes are stored in 16 bits), got {self.vocab_size}")
+            raise UserError(
+                f"vqgan.vocab_size: expected at most 65536 (codes are stored in 16 bits), got {self.vocab_size}"
+            )
 
 
 def norm(channels: int) -> nn.GroupNorm:
@@ -88,8 +91,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.norm(x)
-        q, k, v = (layer(h).flatten(2) for layer in (self.q, self.k, self.v))        # (B, C, places)
-        weights = torch.softmax(q.transpose(1, 2) @ k * q.shape[1] ** -0.5, dim=2)   # (B, places, places)
+        q, k, v = (layer(h).flatten(2) for layer in (self.q, self.k, self.v))  # (B, C, places)
+        weights = torch.softmax(q.transpose(1, 2) @ k * q.shape[1] ** -0.5, dim=2)  # (B, places, places)
         h = v @ weights.transpose(1, 2)
         return x + self.proj_out(h.view_as(x))
 
@@ -146,8 +149,15 @@ class Encoder(nn.Module):
         widths, last = [config.ch * m for m in (1, *config.ch_mult)], len(config.ch_mult) - 1
         self.conv_in = conv3(3, config.ch)
         self.down = nn.ModuleList(
-            Level(widths[i], widths[i + 1], config.num_res_blocks, i in config.attention,
-                  ("downsample", Downsample(widths[i + 1])) if i < last else None) for i in range(last + 1))
+            Level(
+                widths[i],
+                widths[i + 1],
+                config.num_res_blocks,
+                i in config.attention,
+                ("downsample", Downsample(widths[i + 1])) if i < last else None,
+            )
+            for i in range(last + 1)
+        )
         self.mid = middle(widths[-1])
         self.norm_out, self.conv_out = norm(widths[-1]), conv3(widths[-1], config.z_channels)
 
@@ -167,8 +177,15 @@ class Decoder(nn.Module):
         self.conv_in = conv3(config.z_channels, widths[-1])
         self.mid = middle(widths[-1])
         self.up = nn.ModuleList(
-            Level(widths[i + 1], widths[i], config.num_res_blocks + 1, i in config.attention,
-                  ("upsample", Upsample(widths[i])) if i > 0 else None) for i in range(len(config.ch_mult)))
+            Level(
+                widths[i + 1],
+                widths[i],
+                config.num_res_blocks + 1,
+                i in config.attention,
+                ("upsample", Upsample(widths[i])) if i > 0 else None,
+            )
+            for i in range(len(config.ch_mult))
+        )
         self.norm_out, self.conv_out = norm(widths[0]), conv3(widths[0], 3)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -214,7 +231,7 @@ class VQGAN(Tokenizer):
     """Frames to codes and back. A token covers 2^(levels - 1) pixels squared: 16×16 for f16, 8×8 for f8."""
 
     kind, config_type, pixel_range = "vqgan", VQGANConfig, (-1.0, 1.0)
-    at_once = (1, 16)        # a frame of 256 px takes 33 MB in each activation at full resolution
+    at_once = (1, 16)  # a frame of 256 px takes 33 MB in each activation at full resolution
     remedy = "load the authors' .ckpt with `load_tokenizer` and save it there"
 
     def __init__(self, config: VQGANConfig):

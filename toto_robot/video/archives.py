@@ -1,4 +1,5 @@
 """Videos and pictures inside WebDataset tars, read where they lie: nothing is extracted and nothing unpickled."""
+
 import tarfile
 from pathlib import Path
 
@@ -40,9 +41,9 @@ def _members(path: Path, label: str, broken: list[dict]) -> dict[str, Item]:
                 if kind and member.isreg() and member.sparse is None:
                     name = f"{label}/{member.name}"
                     found[name] = Item(name, kind, member.size, stat.st_mtime_ns, str(path), offset=member.offset_data)
-                tar.members = []                       # a tar of a million members must not stay in memory
+                tar.members = []  # a tar of a million members must not stay in memory
             tar.fileobj.seek(tar.offset)
-            if any(tar.fileobj.read(BLOCK)):           # tarfile takes a header that it can't read for the end
+            if any(tar.fileobj.read(BLOCK)):  # tarfile takes a header that it can't read for the end
                 raise tarfile.ReadError(f"byte {tar.offset} is no header")
     except tarfile.TarError as error:
         why = "compressed tars can't be read in place, unpack it with gunzip" if _packed(path) else "download it again"

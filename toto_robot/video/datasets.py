@@ -3,6 +3,7 @@
 For each: `looks_*`, what in a folder speaks for it, and a reader. A file that a data set's own list names and the
 folder does not hold is returned as missing, never passed over.
 """
+
 import csv
 import json
 import re
@@ -77,8 +78,10 @@ def howto100m(root: Path, **_) -> Read:
     """HowTo100M: a csv with a column video_id (HowTo100M_v1.csv), and videos named by it at any depth."""
     lists = _lists(root, "video_id")
     if not lists:
-        raise UserError(f"no list of HowTo100M in {root}: expected a .csv with a column video_id, such as "
-                        f"HowTo100M_v1.csv; without one, use source=folder:{root}")
+        raise UserError(
+            f"no list of HowTo100M in {root}: expected a .csv with a column video_id, such as "
+            f"HowTo100M_v1.csv; without one, use source=folder:{root}"
+        )
     return _listed(media(root, ("video",)), _video_ids(lists), root)
 
 
@@ -119,19 +122,26 @@ def ego4d(root: Path, **_) -> Read:
     if len(folders) != 1:
         said = ", ".join(f.relative_to(root).as_posix() for f in folders) or "none of them"
         example = folders[0] if folders else root / "v2/full_scale"
-        raise UserError(f"{root} as Ego4D: expected one of {', '.join(EGO4D_FOLDERS)} (in it, in v1/ or in v2/), "
-                        f"found {said}; give the one to read, for example source=ego4d:{example}")
+        raise UserError(
+            f"{root} as Ego4D: expected one of {', '.join(EGO4D_FOLDERS)} (in it, in v1/ or in v2/), "
+            f"found {said}; give the one to read, for example source=ego4d:{example}"
+        )
     found = [item for item in media(root, ("video",), folders[0]) if UUID.fullmatch(PurePosixPath(item.name).stem)]
     metadata = _ego4d_json(root)
     if metadata is None:
         return found, []
     try:
         videos = json.loads(metadata.read_text())["videos"]
-        uids = [clip["clip_uid"] for v in videos for clip in v.get("clips") or []] if folders[0].name == "clips" \
+        uids = (
+            [clip["clip_uid"] for v in videos for clip in v.get("clips") or []]
+            if folders[0].name == "clips"
             else [v["video_uid"] for v in videos]
+        )
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{metadata} is not Ego4D's metadata ({type(error).__name__}: {error}); download it again, or "
-                        "move it away to read every file named by a uid") from error
+        raise UserError(
+            f"{metadata} is not Ego4D's metadata ({type(error).__name__}: {error}); download it again, or "
+            "move it away to read every file named by a uid"
+        ) from error
     return _listed(found, {uid: (metadata.name, (uid,)) for uid in uids if uid}, root)
 
 

@@ -5,6 +5,7 @@ to end, on one thread (run one process a core instead), and resized inside swsca
 their own timestamps, so variable frame rates need no special case; rotated video comes upright. A file
 that breaks off, or breaks the decoder, is a VideoError with its name and the reason, never fewer frames.
 """
+
 import hashlib
 import os
 import re
@@ -21,8 +22,8 @@ from toto_robot.errors import UserError
 from toto_robot.video.frames import check_frames, crop_picture
 from toto_robot.video.items import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Item, media
 
-SLACK_S = 1e-3           # a frame belongs to a span when it starts within this much of its ends
-ALONE = {"protocol_whitelist": "none"}         # a playlist in a video's clothes must not reach for other files or hosts
+SLACK_S = 1e-3  # a frame belongs to a span when it starts within this much of its ends
+ALONE = {"protocol_whitelist": "none"}  # a playlist in a video's clothes must not reach for other files or hosts
 
 
 class VideoError(UserError):
@@ -68,21 +69,22 @@ def iter_frames(path, size: int = 128) -> Iterator[tuple[float, np.ndarray]]:
                 raise VideoError(f"{item.where} holds no video stream; remove it from the folder or replace it")
             stream = container.streams.video[0]
             stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-            if item.kind == "image":               # FFmpeg would paint the missing part of a JPEG grey
+            if item.kind == "image":  # FFmpeg would paint the missing part of a JPEG grey
                 stream.codec_context.options = {"err_detect": "explode"}
             frame_s = float(1 / stream.average_rate) if stream.average_rate else 1 / 30
             for time_s, picture in _pictures(container, stream, item.span_s):
                 if last_s is None:
                     first_s, last_s = time_s or 0.0, 0.0
-                else:                               # a repeated or missing timestamp: one frame later
+                else:  # a repeated or missing timestamp: one frame later
                     later_s = None if time_s is None else time_s - first_s
                     last_s = later_s if later_s is not None and later_s > last_s else last_s + frame_s
                 shown_s = float(picture.duration * picture.time_base) if picture.duration else frame_s
                 yield last_s, crop_picture(picture, size, reformatter)
             wanted_s = item.span_s[1] - item.span_s[0] if item.span_s else _declared_s(container, stream)
             if last_s is not None and wanted_s - last_s - shown_s > max(1.0, 0.05 * wanted_s):
-                raise VideoError(f"{item.where} breaks off after {last_s:.2f} of {wanted_s:.2f} s; "
-                                 "download it again or remove it")
+                raise VideoError(
+                    f"{item.where} breaks off after {last_s:.2f} of {wanted_s:.2f} s; download it again or remove it"
+                )
     except FileNotFoundError as error:
         raise VideoError(f"no such video: {item.where}; check the path") from error
     except VideoError:
@@ -98,7 +100,7 @@ def iter_frames(path, size: int = 128) -> Iterator[tuple[float, np.ndarray]]:
 def _pictures(container, stream, span_s: tuple[float, float] | None) -> Iterator[tuple[float | None, av.VideoFrame]]:
     """The decoded pictures of a stream (or of a span of it) with their own times, which may be missing."""
     if span_s and span_s[0] > 0:
-        container.seek(int(span_s[0] / stream.time_base), stream=stream)       # the keyframe before it
+        container.seek(int(span_s[0] / stream.time_base), stream=stream)  # the keyframe before it
     for picture in container.decode(stream):
         if span_s and picture.time is not None:
             if picture.time < span_s[0] - SLACK_S:
@@ -128,8 +130,9 @@ def read_image(path, size: int = 128) -> np.ndarray:
     frames = iter_frames(item, size)
     picture = next(frames)[1]
     if next(frames, None) is not None:
-        raise VideoError(f"{item.where} is named like a picture and holds a video; "
-                         "give it a video's suffix or remove it")
+        raise VideoError(
+            f"{item.where} is named like a picture and holds a video; give it a video's suffix or remove it"
+        )
     return picture
 
 

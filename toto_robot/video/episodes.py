@@ -3,6 +3,7 @@
 Only meta/info.json and, for 3.0, meta/episodes/**.parquet are read. An episode is one item, so a row of the token
 store never runs from one episode into the next.
 """
+
 import json
 from pathlib import Path, PurePosixPath
 
@@ -29,16 +30,20 @@ def lerobot(root: Path, *, camera: str, **_) -> tuple[list[Item], list[dict]]:
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{root / INFO} is not a LeRobot info file ({type(error).__name__}: {error})") from error
     if not cameras:
-        raise UserError(f"{root} stores no video (its features: {', '.join(features)}); "
-                        "pictures inside Parquet are not read")
+        raise UserError(
+            f"{root} stores no video (its features: {', '.join(features)}); pictures inside Parquet are not read"
+        )
     if camera and camera not in cameras:
         raise UserError(f"camera={camera}: {root} has {', '.join(cameras)}; give one of them, or nothing for all")
     chosen = [camera] if camera else cameras
     if version.startswith("v3"):
         places = _shared_files(root, chosen)
     elif version.startswith("v2"):
-        places = [(key, episode, {"episode_chunk": episode // chunk, "episode_index": episode}, None)
-                  for key in chosen for episode in range(total)]
+        places = [
+            (key, episode, {"episode_chunk": episode // chunk, "episode_index": episode}, None)
+            for key in chosen
+            for episode in range(total)
+        ]
     else:
         raise UserError(f"{root} is LeRobot version {version}; what exists here: v2.0, v2.1 and v3.0")
     return _items(root, template, places)
@@ -49,15 +54,18 @@ def _shared_files(root: Path, cameras: list[str]) -> list[tuple]:
     try:
         import pyarrow.parquet as parquet
     except ImportError:
-        raise UserError(f"{root} is a LeRobot 3.0 data set and lists its episodes in Parquet: "
-                        "pip install pyarrow") from None
+        raise UserError(
+            f"{root} is a LeRobot 3.0 data set and lists its episodes in Parquet: pip install pyarrow"
+        ) from None
     from pyarrow import ArrowException
 
     places, parts = [], ("chunk_index", "file_index", "from_timestamp", "to_timestamp")
     for path in sorted(root.glob("meta/episodes/**/*.parquet")):
         columns = {key: ["episode_index", *(f"videos/{key}/{part}" for part in parts)] for key in cameras}
         try:
-            table = parquet.read_table(path, columns=sorted({c for names in columns.values() for c in names})).to_pydict()
+            table = parquet.read_table(
+                path, columns=sorted({c for names in columns.values() for c in names})
+            ).to_pydict()
             for key, names in columns.items():
                 for episode, chunk, file, start_s, stop_s in zip(*(table[name] for name in names), strict=True):
                     fields = {"chunk_index": chunk, "file_index": file}

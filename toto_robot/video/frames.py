@@ -3,6 +3,7 @@
 A frame is RGB uint8 (H, W, 3). Models see float32 NCHW in [0, 1]. Nothing else in the project
 scales pixels or crops a picture, so a camera, a simulator and a video file meet the same encoder.
 """
+
 import av
 import numpy as np
 import torch
@@ -15,21 +16,25 @@ def check_frames(frames, *, size: int | None = None, what: str = "frames") -> No
     """Raise UserError unless `frames` is uint8 (..., H, W, 3); `size` asks for H = W = size."""
     dtype, shape = getattr(frames, "dtype", type(frames).__name__), tuple(getattr(frames, "shape", ()))
     if str(dtype) not in ("uint8", "torch.uint8"):
-        raise UserError(f"{what}: expected uint8 pixels in 0..255, got {dtype}; "
-                        "scale floats by 255, round, and convert to uint8 first")
+        raise UserError(
+            f"{what}: expected uint8 pixels in 0..255, got {dtype}; "
+            "scale floats by 255, round, and convert to uint8 first"
+        )
     if len(shape) < 3 or shape[-1] != 3 or 0 in shape:
         hint = "; this looks channels-first, move the channels last" if 3 in shape[-3:-1] and shape[-1] != 3 else ""
         raise UserError(f"{what}: expected shape (..., height, width, 3), got {shape}{hint}")
     if size is not None and shape[-3:-1] != (size, size):
-        raise UserError(f"{what}: expected {size}×{size} pixels, got {shape[-3]}×{shape[-2]}; "
-                        "use toto_robot.video.frames.resize_center_crop, or encoder.crop=centre in a command")
+        raise UserError(
+            f"{what}: expected {size}×{size} pixels, got {shape[-3]}×{shape[-2]}; "
+            "use toto_robot.video.frames.resize_center_crop, or encoder.crop=centre in a command"
+        )
 
 
 def to_float01(frames) -> torch.Tensor:
     """uint8 (..., H, W, 3), NumPy or torch, to float32 (..., 3, H, W) in [0, 1]."""
     check_frames(frames)
     if isinstance(frames, np.ndarray) and not frames.flags.writeable:
-        frames = frames.copy()                      # torch can't share memory that must not be written to
+        frames = frames.copy()  # torch can't share memory that must not be written to
     x = torch.as_tensor(frames)
     return x.movedim(-1, -3).float().div_(255.0)
 
@@ -65,7 +70,9 @@ def resize_center_crop(frame: np.ndarray, size: int = 128) -> np.ndarray:
     """One uint8 (H, W, 3) frame to (size, size, 3): shortest side to `size` (Lanczos), centre crop."""
     check_frames(frame)
     if frame.ndim != 3:
-        raise UserError(f"expected one frame (height, width, 3), got shape {tuple(frame.shape)}; resize frames one by one")
+        raise UserError(
+            f"expected one frame (height, width, 3), got shape {tuple(frame.shape)}; resize frames one by one"
+        )
     if frame.shape[:2] == (size, size):
         return np.ascontiguousarray(frame)
     return crop_picture(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24"), size)
@@ -79,7 +86,7 @@ def lower_square(frame: np.ndarray, share: float = 448 / 480) -> np.ndarray:
     height, width = frame.shape[:2]
     side = min(round(height * share), width)
     left = (width - side) // 2
-    return frame[height - side:, left:left + side]
+    return frame[height - side :, left : left + side]
 
 
 def crop_picture(picture: av.VideoFrame, size: int, reformatter: VideoReformatter | None = None) -> np.ndarray:
@@ -91,6 +98,8 @@ def crop_picture(picture: av.VideoFrame, size: int, reformatter: VideoReformatte
     scale = size / min(picture.width, picture.height)
     width, height = max(size, round(picture.width * scale)), max(size, round(picture.height * scale))
     reformatter = reformatter or VideoReformatter()
-    rgb = reformatter.reformat(picture, width=width, height=height, format="rgb24", interpolation="LANCZOS").to_ndarray()
+    rgb = reformatter.reformat(
+        picture, width=width, height=height, format="rgb24", interpolation="LANCZOS"
+    ).to_ndarray()
     top, left = (height - size) // 2, (width - size) // 2
-    return np.ascontiguousarray(np.rot90(rgb[top:top + size, left:left + size], round(picture.rotation / 90)))
+    return np.ascontiguousarray(np.rot90(rgb[top : top + size, left : left + size], round(picture.rotation / 90)))

@@ -1,4 +1,5 @@
 """What a source of video is made of: items that any process can open, in an order that never changes."""
+
 import hashlib
 import json
 import os

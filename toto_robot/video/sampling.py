@@ -4,6 +4,7 @@ Sec. 3.1 of the paper: 16 frames at stride 4. At 30 fps that is one frame each 0
 what we keep: at other rates each frame is the nearest one by timestamp. A video too short for that
 uses the largest stride (in frames) that fits; one with fewer than 16 frames gives no clip.
 """
+
 import numpy as np
 
 from toto_robot.errors import UserError
@@ -16,8 +17,9 @@ class TooShort(UserError):
     """A video with fewer frames than a clip needs; it is left out and named."""
 
 
-def clip_indices(times_s, *, frames: int = FRAMES, spacing_s: float = SPACING_S,
-                 hop_s: float = FRAMES * SPACING_S) -> np.ndarray:
+def clip_indices(
+    times_s, *, frames: int = FRAMES, spacing_s: float = SPACING_S, hop_s: float = FRAMES * SPACING_S
+) -> np.ndarray:
     """Frame indices int64 (clips, frames) of every clip in a video with timestamps `times_s` (N,).
 
     Clips start every `hop_s` seconds, as many as fit, stretched evenly so that the last one ends at
@@ -33,7 +35,7 @@ def clip_indices(times_s, *, frames: int = FRAMES, spacing_s: float = SPACING_S,
     offsets_s = np.arange(frames) * spacing_s
     gap_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else spacing_s
     slack_s = times_s[-1] - times_s[0] - offsets_s[-1]
-    if slack_s < -gap_s / 2:                                     # too short in time: the largest stride that fits
+    if slack_s < -gap_s / 2:  # too short in time: the largest stride that fits
         stride = max(1, (len(times_s) - 1) // max(1, frames - 1))
         return np.arange(frames)[None] * stride
     slack_s = max(0.0, slack_s)
@@ -44,8 +46,11 @@ def clip_indices(times_s, *, frames: int = FRAMES, spacing_s: float = SPACING_S,
 
 def nearest(times_s: np.ndarray, wanted_s: np.ndarray) -> np.ndarray:
     """Index of the timestamp nearest to each wanted time; the earlier one on a tie."""
-    right = np.searchsorted(times_s, wanted_s).clip(1, max(1, len(times_s) - 1)) if len(times_s) > 1 \
+    right = (
+        np.searchsorted(times_s, wanted_s).clip(1, max(1, len(times_s) - 1))
+        if len(times_s) > 1
         else np.zeros(len(wanted_s), dtype=np.int64)
+    )
     if len(times_s) == 1:
         return right
     left = right - 1

@@ -3,6 +3,7 @@
 `open_source("PATH")` finds the layout; `open_source("kinetics:PATH")` forces one. A layout is a function that
 looks for evidence and one that reads; nothing but media suffixes, JSON, CSV, tar headers and Parquet is parsed.
 """
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -12,7 +13,7 @@ from toto_robot.errors import UserError
 from toto_robot.video import archives, datasets, episodes
 from toto_robot.video.items import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Item, Source, media, one_file, walk
 
-PEEK = 1000              # files looked at to recognise a layout
+PEEK = 1000  # files looked at to recognise a layout
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,21 @@ def read_folder(root: Path, **_) -> tuple[list[Item], list[dict]]:
 
 
 LAYOUTS = {
-    "imagenet": Layout(datasets.looks_imagenet, datasets.imagenet,
-                       "class folders n01440764/*.JPEG, alone or in train/, or ILSVRC/Data/CLS-LOC/"),
-    "kinetics": Layout(datasets.looks_kinetics, datasets.kinetics,
-                       "ID_000010_000020.mp4 in class folders, or beside CVDF's train.csv"),
-    "ego4d": Layout(datasets.looks_ego4d, datasets.ego4d,
-                    "ego4d.json with [v2/]full_scale, video_540ss or clips, files named by uid"),
+    "imagenet": Layout(
+        datasets.looks_imagenet,
+        datasets.imagenet,
+        "class folders n01440764/*.JPEG, alone or in train/, or ILSVRC/Data/CLS-LOC/",
+    ),
+    "kinetics": Layout(
+        datasets.looks_kinetics, datasets.kinetics, "ID_000010_000020.mp4 in class folders, or beside CVDF's train.csv"
+    ),
+    "ego4d": Layout(
+        datasets.looks_ego4d,
+        datasets.ego4d,
+        "ego4d.json with [v2/]full_scale, video_540ss or clips, files named by uid",
+    ),
     "epic": Layout(datasets.looks_epic, datasets.epic, "P01/videos/P01_01.MP4 or P01/P01_01.MP4"),
-    "howto100m": Layout(datasets.looks_howto100m, datasets.howto100m,
-                        "HowTo100M_v1.csv with videos named by video_id"),
+    "howto100m": Layout(datasets.looks_howto100m, datasets.howto100m, "HowTo100M_v1.csv with videos named by video_id"),
     "webdataset": Layout(archives.looks, archives.webdataset, "uncompressed .tar files with videos or pictures inside"),
     "lerobot": Layout(episodes.looks, episodes.lerobot, "meta/info.json of a LeRobot data set, 2.0, 2.1 or 3.0"),
     "folder": Layout(lambda root, names: None, read_folder, "videos and pictures at any depth"),
@@ -52,16 +59,19 @@ def open_source(spec: str, split: str = "train", camera: str = "") -> Source:
     UserError for no such path, an unknown kind, a layout that can't be told or read, and nothing to read.
     """
     kind, path = _kind_and_path(spec)
-    path = path.absolute()                             # whoever reads the items may work in another folder
+    path = path.absolute()  # whoever reads the items may work in another folder
     if not path.exists():
-        raise UserError(f"no such folder: {path}; give a folder that holds videos ({', '.join(VIDEO_SUFFIXES)}) "
-                        "or a data set")
+        raise UserError(
+            f"no such folder: {path}; give a folder that holds videos ({', '.join(VIDEO_SUFFIXES)}) or a data set"
+        )
     kind = kind or detect(path)
     items, missing = LAYOUTS[kind].read(path, split=split, camera=camera)
     if not items:
         more = f"; {len(missing)} are listed and missing, the first: {missing[0]['source']}" if missing else ""
-        raise UserError(f"no videos in {path}, read as {kind}: expected {LAYOUTS[kind].means}; found {_found(path)}"
-                        f"{more}; another layout is forced with KIND:{path}, KIND one of {', '.join(LAYOUTS)}")
+        raise UserError(
+            f"no videos in {path}, read as {kind}: expected {LAYOUTS[kind].means}; found {_found(path)}"
+            f"{more}; another layout is forced with KIND:{path}, KIND one of {', '.join(LAYOUTS)}"
+        )
     return Source(kind, spec, items, missing)
 
 

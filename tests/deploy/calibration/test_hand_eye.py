@@ -11,16 +11,20 @@ from deploy.calibration.hand_eye import Board, HandEyeError, load, solve
 
 def scene(rng, count=12, tilt_rad=0.5, noise_m=0.0, noise_rad=0.0):
     """The truth T_hand_camera and T_base_board, and what is measured from `count` arm poses above the board."""
-    hand_camera, base_board = pose(rng.normal(size=3), rng.uniform(-0.1, 0.1, 3)), pose([0, 0, rng.normal()], [0.5, 0.1, 0.0])
-    hands = np.stack([pose(rng.uniform(-tilt_rad, tilt_rad, 3), rng.uniform(-0.2, 0.2, 3) + [0.5, 0, 0.5])
-                      for _ in range(count)])
+    hand_camera, base_board = (
+        pose(rng.normal(size=3), rng.uniform(-0.1, 0.1, 3)),
+        pose([0, 0, rng.normal()], [0.5, 0.1, 0.0]),
+    )
+    hands = np.stack(
+        [pose(rng.uniform(-tilt_rad, tilt_rad, 3), rng.uniform(-0.2, 0.2, 3) + [0.5, 0, 0.5]) for _ in range(count)]
+    )
     boards = np.linalg.inv(hands @ hand_camera) @ base_board
     noise = np.stack([pose(noise_rad * rng.normal(size=3), noise_m * rng.normal(size=3)) for _ in range(count)])
     return hand_camera, base_board, hands, boards @ noise
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2 ** 32 - 1))
+@given(st.integers(0, 2**32 - 1))
 def test_exact_poses_give_back_the_truth(seed):
     hand_camera, base_board, hands, boards = scene(np.random.default_rng(seed))
     solution, residuals = solve(hands, boards)
@@ -33,7 +37,7 @@ def test_noise_of_two_millimetres_gives_a_camera_within_three_and_residuals_that
     hand_camera, _, hands, boards = scene(np.random.default_rng(1), count=20, noise_m=0.002, noise_rad=0.003)
     solution, residuals = solve(hands, boards)
     assert np.linalg.norm(solution.T_hand_camera[:3, 3] - hand_camera[:3, 3]) < 0.003
-    assert 0.001 < np.sqrt((residuals.shift_m ** 2).mean()) < 0.008
+    assert 0.001 < np.sqrt((residuals.shift_m**2).mean()) < 0.008
 
 
 def test_one_wrong_picture_stands_out_in_the_residuals():
@@ -80,8 +84,9 @@ def test_it_agrees_with_opencv():
         pytest.skip(f"OpenCV {cv2.__version__} has no calibrateHandEye; OpenCV 4 has")
     for seed in range(5):
         _, _, hands, boards = scene(np.random.default_rng(seed), noise_m=0.002, noise_rad=0.003)
-        R, t = cv2.calibrateHandEye(hands[:, :3, :3], hands[:, :3, 3], boards[:, :3, :3], boards[:, :3, 3],
-                                    method=cv2.CALIB_HAND_EYE_PARK)
+        R, t = cv2.calibrateHandEye(
+            hands[:, :3, :3], hands[:, :3, 3], boards[:, :3, :3], boards[:, :3, 3], method=cv2.CALIB_HAND_EYE_PARK
+        )
         ours = solve(hands, boards)[0].T_hand_camera
         np.testing.assert_allclose(ours[:3, :3], R, atol=2e-3)
         np.testing.assert_allclose(ours[:3, 3], t.ravel(), atol=2e-3)
@@ -103,7 +108,11 @@ def test_a_picture_without_the_board_gives_none():
 
 def test_the_whole_way_from_pictures_to_the_camera():
     pytest.importorskip("cv2", reason="opencv-python-headless is not installed")
-    rng, hand_camera, base_board = np.random.default_rng(6), pose([0, 0, 0.5], [0.04, 0, 0.045]), pose([0, 0, 0.3], [0.5, 0, 0])
+    rng, hand_camera, base_board = (
+        np.random.default_rng(6),
+        pose([0, 0, 0.5], [0.04, 0, 0.045]),
+        pose([0, 0, 0.3], [0.5, 0, 0]),
+    )
     hands, boards = [], []
     for _ in range(12):
         camera_board = pose(rng.uniform(-0.5, 0.5, 3), [-0.1, -0.07, rng.uniform(0.35, 0.5)])

@@ -21,7 +21,7 @@ def test_intrinsics_follow_the_pixels_through_crop_and_resize(crop, width, heigh
     for x_m, y_m in ((0.0, 0.0), (0.1, 0.12), (-0.15, 0.05)):  # points one metre away
         u, v = (lens.matrix @ [x_m, y_m, 1.0])[:2]
         rows, columns = np.mgrid[:height, :width]
-        spot = 255 * np.exp(-((columns - u) ** 2 + (rows - v) ** 2) / (2 * 8.0 ** 2))
+        spot = 255 * np.exp(-((columns - u) ** 2 + (rows - v) ** 2) / (2 * 8.0**2))
         seen = config.picture(np.repeat(spot[..., None], 3, 2).astype(np.uint8))[..., 0].astype(float)
         rows, columns = np.mgrid[:128, :128]
         at = np.array([(columns * seen).sum(), (rows * seen).sum()]) / seen.sum()
@@ -36,8 +36,10 @@ def test_field_of_view_is_that_of_the_square_which_is_left():
 
 def test_a_camera_file_gives_its_config_and_says_what_is_wrong(tmp_path):
     path = tmp_path / "wrist.yaml"
-    path.write_text("kind: opencv\ndevice: '0'\nwidth: 640\nheight: 480\ncrop: lower\nintrinsics: {width: 640, height: 480,"
-                    " fx_px: 600, fy_px: 601, cx_px: 319, cy_px: 240}\n")
+    path.write_text(
+        "kind: opencv\ndevice: '0'\nwidth: 640\nheight: 480\ncrop: lower\nintrinsics: {width: 640, height: 480,"
+        " fx_px: 600, fy_px: 601, cx_px: 319, cy_px: 240}\n"
+    )
     config = read_config(path)
     assert (config.kind, config.crop, config.intrinsics.fy_px) == ("opencv", "lower", 601)
     path.write_text("kind: opencv\nresolution: 3\n")
@@ -50,13 +52,16 @@ def test_a_camera_file_gives_its_config_and_says_what_is_wrong(tmp_path):
         read_config(tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize("wrong, said", [
-    (dict(crop="round"), "there are: center, lower"),
-    (dict(size=4), "at least 8"),
-    (dict(fps=0), "fps"),
-    (dict(intrinsics=dict(width=320, height=240, fx_px=1, fy_px=1, cx_px=1, cy_px=1)), "calibrate at the size"),
-    (dict(intrinsics=dict(width=320)), "missing"),
-])
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        (dict(crop="round"), "there are: center, lower"),
+        (dict(size=4), "at least 8"),
+        (dict(fps=0), "fps"),
+        (dict(intrinsics=dict(width=320, height=240, fx_px=1, fy_px=1, cx_px=1, cy_px=1)), "calibrate at the size"),
+        (dict(intrinsics=dict(width=320)), "missing"),
+    ],
+)
 def test_a_config_that_can_not_be_is_refused(wrong, said):
     with pytest.raises(CameraError, match=said):
         CameraConfig(**wrong)
@@ -78,7 +83,9 @@ def test_features_are_there_before_opening_and_names_are_listed():
 
 
 def test_a_package_can_add_a_camera(tmp_path, monkeypatch):
-    (tmp_path / "lab_cameras.py").write_text("class Ceiling:\n    def __init__(self, config):\n        self.config = config\n")
+    (tmp_path / "lab_cameras.py").write_text(
+        "class Ceiling:\n    def __init__(self, config):\n        self.config = config\n"
+    )
     info = tmp_path / "lab_cameras-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lab_cameras\nVersion: 1.0\n")
@@ -110,8 +117,10 @@ def test_a_reader_wakes_when_a_frame_comes():
     thread.join()
 
 
-@pytest.mark.parametrize("kind, module, package", [("opencv", "cv2", "opencv-python-headless"),
-                                                   ("realsense", "pyrealsense2", "pyrealsense2")])
+@pytest.mark.parametrize(
+    "kind, module, package",
+    [("opencv", "cv2", "opencv-python-headless"), ("realsense", "pyrealsense2", "pyrealsense2")],
+)
 def test_a_library_that_is_absent_is_named_with_what_to_install(kind, module, package, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(CameraError, match=f"pip install {package}"):

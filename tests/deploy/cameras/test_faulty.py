@@ -79,8 +79,12 @@ def test_a_lost_camera_says_so_every_time():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from([f for f in FAULTS if f != "drop"]), st.integers(0, 12), st.integers(0, 12)),
-                max_size=4))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([f for f in FAULTS if f != "drop"]), st.integers(0, 12), st.integers(0, 12)),
+        max_size=4,
+    )
+)
 def test_outside_its_windows_every_frame_is_the_cameras_own(faults):
     seen = play([f"{name}@{first}-{end}" for name, first, end in faults])
     for n, frame in enumerate(seen):

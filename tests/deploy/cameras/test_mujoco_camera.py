@@ -83,7 +83,9 @@ def test_a_shifted_scene_looks_as_the_environment_looks_then_and_anew_with_each_
                 console.ask("reset", seed=seed)
                 env.reset(seed=seed)
                 np.testing.assert_array_equal(camera.read(5.0).rgb, env.sensed(env.view("wrist", 128, 128), number))
-            assert (camera.read(5.0).rgb != camera.read(5.0).rgb).mean() > 0.5  # the sensor's noise is new in each frame
+            assert (
+                camera.read(5.0).rgb != camera.read(5.0).rgb
+            ).mean() > 0.5  # the sensor's noise is new in each frame
     finally:
         process.kill()
         process.wait()

@@ -8,7 +8,9 @@ from pictures import number, picture
 from deploy.cameras.base import CameraConfig, CameraError, CameraLost
 from deploy.cameras.realsense_camera import RealsenseCamera
 
-rs = pytest.importorskip("pyrealsense2", reason="pyrealsense2 (and libusb-1.0-0) is not installed", exc_type=ImportError)
+rs = pytest.importorskip(
+    "pyrealsense2", reason="pyrealsense2 (and libusb-1.0-0) is not installed", exc_type=ImportError
+)
 WIDTH, HEIGHT = 128, 96
 CONFIG = CameraConfig(kind="realsense", width=WIDTH, height=HEIGHT, fps=30, size=64)
 

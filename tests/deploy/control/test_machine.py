@@ -58,7 +58,9 @@ def test_a_late_frame_and_a_number_that_stands_still_both_hold():
     assert after(*actions, start=RUNNING).ending is Ending.CAMERA
 
 
-@pytest.mark.parametrize("event", [Event.USER_STOP, Event.NETWORK, Event.LIMITS, Event.GRIPPER_FAILED, Event.ROBOT_FAILED])
+@pytest.mark.parametrize(
+    "event", [Event.USER_STOP, Event.NETWORK, Event.LIMITS, Event.GRIPPER_FAILED, Event.ROBOT_FAILED]
+)
 def test_only_a_reflex_is_ever_recovered(event):
     ended = after((event, 10.1), start=RUNNING)
     assert ended.state is State.FAULT and not machine.recoverable(ended, RULES)

@@ -38,13 +38,17 @@ def test_forward_kinematics_are_the_simulators():
             body = env.data.body(name)
             np.testing.assert_allclose(frame[:3, 3], base.xmat.reshape(3, 3).T @ (body.xpos - base.xpos), atol=1e-9)
         tcp = env.data.body("hand").xpos + env.data.body("hand").xmat.reshape(3, 3) @ FRANKA.tcp_in_hand_m
-        np.testing.assert_allclose(kinematics.tcp_m(frames[None])[0], base.xmat.reshape(3, 3).T @ (tcp - base.xpos), atol=1e-9)
+        np.testing.assert_allclose(
+            kinematics.tcp_m(frames[None])[0], base.xmat.reshape(3, 3).T @ (tcp - base.xpos), atol=1e-9
+        )
 
 
 def test_distances_between_the_arms_capsules_are_the_simulators():
     env, kinematics = envs.make("franka_cube", render=False), Kinematics(FRANKA)
     model, data = env.model, env.data
-    capsules = [g for name in FRANKA.link_bodies for g in range(model.ngeom) if model.geom_bodyid[g] == model.body(name).id]
+    capsules = [
+        g for name in FRANKA.link_bodies for g in range(model.ngeom) if model.geom_bodyid[g] == model.body(name).id
+    ]
     rng = np.random.default_rng(1)
     for _ in range(5):
         data.qpos[:7] = rng.uniform(FRANKA.limits.q_min_rad, FRANKA.limits.q_max_rad)
@@ -68,8 +72,19 @@ def test_a_distance_between_segments_is_the_least_over_their_points(numbers, see
     assert segment_distance_m(p, q) <= some + 1e-6  # what an almost parallel pair may be off by, a metre long
 
 
-BAD = [np.full(8, np.nan), np.append(np.zeros(7), np.inf), np.zeros(7), np.zeros((1, 8)), "up", None, np.full(8, 1.01),
-       np.zeros(0), [1, 2], {}, np.append(np.zeros(7), -2.0)]
+BAD = [
+    np.full(8, np.nan),
+    np.append(np.zeros(7), np.inf),
+    np.zeros(7),
+    np.zeros((1, 8)),
+    "up",
+    None,
+    np.full(8, 1.01),
+    np.zeros(0),
+    [1, 2],
+    {},
+    np.append(np.zeros(7), -2.0),
+]
 
 
 @pytest.mark.parametrize("action", BAD, ids=lambda a: str(a)[:20])
@@ -83,12 +98,15 @@ def test_everything_else_is_not(action):
 
 
 ACTIONS = st.lists(
-    st.one_of(st.lists(st.sampled_from([-1.0, 1.0, 0.0, 0.3]), min_size=8, max_size=8).map(np.array),
-              st.sampled_from(BAD)),
-    min_size=1, max_size=12)
+    st.one_of(
+        st.lists(st.sampled_from([-1.0, 1.0, 0.0, 0.3]), min_size=8, max_size=8).map(np.array), st.sampled_from(BAD)
+    ),
+    min_size=1,
+    max_size=12,
+)
 
 
-@given(ACTIONS, st.sampled_from([1.0, 0.2]), st.integers(0, 2 ** 30))
+@given(ACTIONS, st.sampled_from([1.0, 0.2]), st.integers(0, 2**30))
 @settings(max_examples=10, deadline=None)
 def test_whatever_a_policy_says_every_set_point_is_inside_every_limit(actions, speed, seed):
     """The measured arm follows with an error, as an arm does, and feels contacts."""
@@ -159,7 +177,10 @@ def test_an_arm_that_presses_comes_back_and_one_that_leads_away_is_left_alone():
     lead = arm.controller.limiter.q_rad - HOME
     along = touching(1).tau_ext_nm / np.linalg.norm(touching(1).tau_ext_nm)
     assert "yields to a contact at 90%" in held.limited and not held.breach and np.abs(held.applied).max() <= 1
-    assert along @ (np.array(FRANKA.impedance_k_nm_rad) * lead) <= np.linalg.norm(touching(1).tau_ext_nm) / 0.9 * safety.YIELD + 1e-6
+    assert (
+        along @ (np.array(FRANKA.impedance_k_nm_rad) * lead)
+        <= np.linalg.norm(touching(1).tau_ext_nm) / 0.9 * safety.YIELD + 1e-6
+    )
 
 
 def test_a_light_touch_changes_nothing():
@@ -187,12 +208,15 @@ def test_the_gate_changes_nothing_of_what_the_expert_does():
         np.testing.assert_allclose(arm.controller.limiter.q_rad, env.protocol.limiter.q_rad, atol=1e-12)
 
 
-@pytest.mark.parametrize("name, points", [
-    ("speed", HOME + np.outer(np.arange(1, 40), np.full(7, 0.004))),
-    ("NaN", np.full((3, 7), np.nan)),
-    ("position", np.tile(FRANKA.limits.q_max_rad + 0.1, (2, 1))),
-    ("shape", np.zeros((3, 6))),
-])
+@pytest.mark.parametrize(
+    "name, points",
+    [
+        ("speed", HOME + np.outer(np.arange(1, 40), np.full(7, 0.004))),
+        ("NaN", np.full((3, 7), np.nan)),
+        ("position", np.tile(FRANKA.limits.q_max_rad + 0.1, (2, 1))),
+        ("shape", np.zeros((3, 6))),
+    ],
+)
 def test_set_points_outside_a_limit_are_refused_with_its_name(name, points):
     assert name in safety.refuse_set_points(np.tile(HOME, (3, 1)), points, BOTH, SERVO_DT_S)
 

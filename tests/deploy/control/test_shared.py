@@ -16,7 +16,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def scribble(block, frames):
-    for i in range(10 ** 9):
+    for i in range(10**9):
         block.write(np.full(1000, i))
         frames.put(np.full(frames.shape, i % 256, np.uint8), float(i), i, i)
 

@@ -22,7 +22,11 @@ def still():
 
 def test_it_says_what_is_emulated(still):
     info = still.console.ask("info")
-    assert info["emulator"] == "toto_robot" and (info["env"], info["robot"], info["protocol"]) == ("franka_cube", "fr3", 10)
+    assert info["emulator"] == "toto_robot" and (info["env"], info["robot"], info["protocol"]) == (
+        "franka_cube",
+        "fr3",
+        10,
+    )
     assert info["clock"] == "lockstep" and info["pid"] == still.process.pid
 
 
@@ -59,11 +63,17 @@ def test_a_hand_that_guides_the_arm_takes_it_along_and_lets_go(still):
     assert still.console.ask("info")["mode"] == "idle"
 
 
-@pytest.mark.parametrize("request_, sentence", [
-    ({"do": "nothing"}, "there are: counters"), ({"do": "fault", "name": "fire"}, "there are: gripper_fail"),
-    ({"do": "fault", "name": "reflex", "error": "x"}, "joint_reflex"), ({"do": "guide", "q_rad": [1, 2]}, "7 finite numbers"),
-    ({"do": "reset"}, "seed"), ({"do": "fault", "name": "tcp_close"}, "no client is connected"),
-])
+@pytest.mark.parametrize(
+    "request_, sentence",
+    [
+        ({"do": "nothing"}, "there are: counters"),
+        ({"do": "fault", "name": "fire"}, "there are: gripper_fail"),
+        ({"do": "fault", "name": "reflex", "error": "x"}, "joint_reflex"),
+        ({"do": "guide", "q_rad": [1, 2]}, "7 finite numbers"),
+        ({"do": "reset"}, "seed"),
+        ({"do": "fault", "name": "tcp_close"}, "no client is connected"),
+    ],
+)
 def test_what_makes_no_sense_is_refused_with_what_there_is(still, request_, sentence):
     with pytest.raises(ConsoleError, match=sentence):
         still.console.ask(**request_)
@@ -75,7 +85,9 @@ def test_a_console_that_is_not_there_is_one_sentence():
 
 
 def test_a_second_robot_at_an_address_is_refused_in_one_sentence(still):
-    done = subprocess.run([sys.executable, "-m", "deploy.emulator", "--ip", still.ip], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.emulator", "--ip", still.ip], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 2 and "another robot is there" in done.stderr and "Traceback" not in done.stderr
 
 

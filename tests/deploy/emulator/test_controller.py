@@ -130,12 +130,15 @@ def test_a_torque_that_changes_too_fast_is_a_torque_discontinuity():
     bench.assert_reflex("controller_torque_discontinuity")
 
 
-@pytest.mark.parametrize("wrong, error", [
-    ({"dq_rad_s": 2.7 * np.eye(7)[1]}, "joint_velocity_violation"),
-    ({"q_rad": Q + 3 * np.eye(7)[0]}, "joint_position_limits_violation"),
-    ({"tau_ext_nm": 20.5 * np.eye(7)[4]}, "joint_reflex"),
-    ({"wrench": -20.5 * np.eye(6)[2]}, "cartesian_reflex"),
-])
+@pytest.mark.parametrize(
+    "wrong, error",
+    [
+        ({"dq_rad_s": 2.7 * np.eye(7)[1]}, "joint_velocity_violation"),
+        ({"q_rad": Q + 3 * np.eye(7)[0]}, "joint_position_limits_violation"),
+        ({"tau_ext_nm": 20.5 * np.eye(7)[4]}, "joint_reflex"),
+        ({"wrench": -20.5 * np.eye(6)[2]}, "cartesian_reflex"),
+    ],
+)
 def test_what_the_arm_measures_under_torque_control_ends_the_motion(wrong, error):
     bench = Bench()
     bench.move(*TORQUE)
@@ -148,8 +151,12 @@ def test_what_the_arm_measures_under_torque_control_ends_the_motion(wrong, error
 
 def test_the_thresholds_of_a_collision_are_the_set_ones():
     bench = Bench()
-    behaviour = {f"{what}_{side}_{phase}": np.full(n, 40.0) for what, n in (("tau", 7), ("force", 6))
-                 for side in ("lower", "upper") for phase in ("acceleration", "nominal")}
+    behaviour = {
+        f"{what}_{side}_{phase}": np.full(n, 40.0)
+        for what, n in (("tau", 7), ("force", 6))
+        for side in ("lower", "upper")
+        for phase in ("acceleration", "nominal")
+    }
     assert bench.controller.set("SetCollisionBehavior", behaviour) is Reply.SUCCESS
     bench.move(*TORQUE)
     bench.wrong = {"tau_ext_nm": 39.0 * np.eye(7)[0]}
@@ -212,8 +219,10 @@ def test_a_lost_torque_is_repeated():
     assert (bench.tick() == np.eye(7)[0]).all()
 
 
-@pytest.mark.parametrize("mode, command", [(POSITION, {"q_rad": Q * np.nan}), (VELOCITY, {"dq_rad_s": Q * np.inf}),
-                                           (TORQUE, {"tau_nm": Q * np.nan})])
+@pytest.mark.parametrize(
+    "mode, command",
+    [(POSITION, {"q_rad": Q * np.nan}), (VELOCITY, {"dq_rad_s": Q * np.inf}), (TORQUE, {"tau_nm": Q * np.nan})],
+)
 def test_numbers_that_are_not_finite_are_an_input_error_and_never_reach_the_arm(mode, command):
     bench = Bench()
     bench.move(*mode)
@@ -222,10 +231,15 @@ def test_numbers_that_are_not_finite_are_an_input_error_and_never_reach_the_arm(
     assert bench.controller.violations == ["invalid_input"] and np.isfinite(tau).all()
 
 
-@pytest.mark.parametrize("control, generator", [
-    (Control.JOINT_IMPEDANCE, Generator.CARTESIAN_POSITION), (Control.JOINT_IMPEDANCE, Generator.CARTESIAN_VELOCITY),
-    (Control.CARTESIAN_IMPEDANCE, Generator.JOINT_POSITION), (Control.JOINT_IMPEDANCE, Generator.NONE),
-])
+@pytest.mark.parametrize(
+    "control, generator",
+    [
+        (Control.JOINT_IMPEDANCE, Generator.CARTESIAN_POSITION),
+        (Control.JOINT_IMPEDANCE, Generator.CARTESIAN_VELOCITY),
+        (Control.CARTESIAN_IMPEDANCE, Generator.JOINT_POSITION),
+        (Control.JOINT_IMPEDANCE, Generator.NONE),
+    ],
+)
 def test_modes_that_are_not_emulated_are_refused(control, generator):
     bench = Bench()
     assert bench.move(control, generator) is MoveStatus.NOT_POSSIBLE
@@ -279,7 +293,9 @@ def test_setters_refuse_numbers_that_make_no_sense():
     assert controller.set("SetLoad", {"m_load": np.full(1, -1.0)}) is Reply.INVALID_ARGUMENT
 
 
-@pytest.mark.parametrize("top, control", [(3.0, POSITION), (0.0, POSITION), (np.nan, POSITION), (1.0, TORQUE), (1.0, VELOCITY)])
+@pytest.mark.parametrize(
+    "top, control", [(3.0, POSITION), (0.0, POSITION), (np.nan, POSITION), (1.0, TORQUE), (1.0, VELOCITY)]
+)
 def test_asynchronous_motions_are_joint_positions_with_speeds_that_the_arm_has(top, control):
     assert Bench().move(*control, use_async=True, top=top) is MoveStatus.INVALID_ARGUMENT
 
@@ -292,8 +308,12 @@ def test_an_asynchronous_target_outside_the_limits_is_a_violation():
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 400), st.lists(st.floats(-0.4, 0.4), min_size=7, max_size=7)), min_size=1, max_size=5),
-       st.sampled_from(["fr3", "panda"]))
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 400), st.lists(st.floats(-0.4, 0.4), min_size=7, max_size=7)), min_size=1, max_size=5
+    ),
+    st.sampled_from(["fr3", "panda"]),
+)
 def test_the_robot_itself_keeps_its_limits_on_the_way_to_any_targets(targets, arm):
     limits = LIMITS[arm]
     planner = Planner(limits, np.full(7, 1.0), Q)

@@ -10,7 +10,9 @@ from emulated import Running
 
 import envs
 
-pytestmark = pytest.mark.skipif("TOTO_ROBOT_CLIENTS" not in os.environ, reason="minutes on the emulated arm: make clients")
+pytestmark = pytest.mark.skipif(
+    "TOTO_ROBOT_CLIENTS" not in os.environ, reason="minutes on the emulated arm: make clients"
+)
 
 if not find_spec("franky"):  # importing it would keep the other client out of this process
     pytest.skip("franky-control is not installed", allow_module_level=True)

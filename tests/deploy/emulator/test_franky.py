@@ -73,12 +73,19 @@ def test_the_gripper_homes_and_moves(robot):
     assert s["open"] == pytest.approx(0.08, abs=1e-3) and s["width"] == pytest.approx(0.03, abs=1e-3)
 
 
-@pytest.mark.parametrize("fault, kind, text", [
-    ({"name": "reflex"}, "ControlException", "joint_reflex"),
-    ({"name": "user_stop"}, "ControlException", "User Stop pressed"),
-    ({"name": "packet_loss", "share": 1.0, "duration_ms": 30}, "ControlException", "communication_constraints_violation"),
-    ({"name": "udp_gap", "duration_ms": 1500}, "NetworkException", "Timeout"),
-])
+@pytest.mark.parametrize(
+    "fault, kind, text",
+    [
+        ({"name": "reflex"}, "ControlException", "joint_reflex"),
+        ({"name": "user_stop"}, "ControlException", "User Stop pressed"),
+        (
+            {"name": "packet_loss", "share": 1.0, "duration_ms": 30},
+            "ControlException",
+            "communication_constraints_violation",
+        ),
+        ({"name": "udp_gap", "duration_ms": 1500}, "NetworkException", "Timeout"),
+    ],
+)
 def test_an_injected_fault_gives_its_exception(robot, fault, kind, text):
     s = robot.client("franky", "until_error", on_line=robot.inject(**fault))
     assert s["type"] == kind and text in s["message"]

@@ -29,8 +29,11 @@ class FrankySim(Running):
 
     def __init__(self, ip="127.91.7.3"):
         self.ip = ip
-        self.process = subprocess.Popen([sys.executable, "-u", "-m", "franky_sim.run_server", "-s", "mujoco", "--hostname", ip],
-                                        stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "franky_sim.run_server", "-s", "mujoco", "--hostname", ip],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         while "Connect to the server" not in (line := self._line()):
             assert line, f"franky-sim ended with {self.process.poll()}"
 

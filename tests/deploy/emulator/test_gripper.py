@@ -50,7 +50,9 @@ def test_a_grasp_is_one_where_the_width_fits(replies, object_m, holds):
     assert hand.kp * (0.0 - hand.advance(width)) == pytest.approx(30.0)  # what a finger at width 0 would press with
 
 
-@pytest.mark.parametrize("width, speed", [(-0.01, 0.1), (0.09, 0.1), (0.05, 0.0), (float("nan"), 0.1), (0.05, float("nan"))])
+@pytest.mark.parametrize(
+    "width, speed", [(-0.01, 0.1), (0.09, 0.1), (0.05, 0.0), (float("nan"), 0.1), (0.05, float("nan"))]
+)
 def test_numbers_that_make_no_sense_fail_without_a_movement(replies, width, speed):
     hand = Hand(1500.0)
     hand.move(width, speed, replies.append)

@@ -32,7 +32,10 @@ def library(env, tmp_path_factory):
 def call(function, size, *arguments):
     out = np.zeros(size)
     given = [ctypes.c_double(a) if isinstance(a, float) else np.ascontiguousarray(a, np.float64) for a in arguments]
-    function(*(a if isinstance(a, ctypes.c_double) else a.ctypes.data_as(DOUBLES) for a in given), out.ctypes.data_as(DOUBLES))
+    function(
+        *(a if isinstance(a, ctypes.c_double) else a.ctypes.data_as(DOUBLES) for a in given),
+        out.ctypes.data_as(DOUBLES),
+    )
     return out
 
 
@@ -53,7 +56,9 @@ def test_model_library_is_the_arm_in_mujoco(env, library):
         tcp = data.body("hand").xpos + data.body("hand").xmat.reshape(3, 3) @ env.robot.tcp_in_hand_m
         F_T_EE = F_T_NE.ravel(order="F")
         pose = call(library.O_T_J9, 16, q, F_T_EE).reshape(4, 4, order="F")
-        assert np.allclose(pose[:3, 3], base_turn.T @ (tcp - base.xpos), atol=1e-6)  # the hand's quaternion has 7 digits
+        assert np.allclose(
+            pose[:3, 3], base_turn.T @ (tcp - base.xpos), atol=1e-6
+        )  # the hand's quaternion has 7 digits
         jac = np.zeros((6, model.nv))
         mujoco.mj_jac(model, data, jac[:3], jac[3:], base_turn @ pose[:3, 3] + base.xpos, model.body("link7").id)
         wanted = np.vstack([base_turn.T @ jac[:3, :7], base_turn.T @ jac[3:, :7]])

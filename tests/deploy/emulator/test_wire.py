@@ -60,8 +60,15 @@ def test_a_move_that_makes_no_sense_is_a_value_error_or_a_move(version, body):
 
 
 def test_the_setters_have_the_clients_sizes():
-    for name, size in {"SetCollisionBehavior": 416, "SetJointImpedance": 56, "SetCartesianImpedance": 48, "SetEEToK": 128,
-                       "SetNEToEE": 128, "SetLoad": 104, "SetFilters": 40}.items():
+    for name, size in {
+        "SetCollisionBehavior": 416,
+        "SetJointImpedance": 56,
+        "SetCartesianImpedance": 48,
+        "SetEEToK": 128,
+        "SetNEToEE": 128,
+        "SetLoad": 104,
+        "SetFilters": 40,
+    }.items():
         values = wire.setter(name, np.arange(size // 8, dtype="<f8").tobytes())
         assert np.concatenate(list(values.values())).tolist() == list(range(size // 8))
         with pytest.raises(ValueError, match="payload"):

@@ -42,7 +42,9 @@ def test_what_is_sent_to_a_simulated_arm_gives_the_bits_of_the_environment():
     stage.run()
     env = envs.make("franka_cube", render=False)
     env.reset(seed=7)
-    env.protocol.controller.limiter.__init__(safety.share_of(safety.tighter(env.robot.limits, LIMITS["fr3"]), 1.0, 0.05), 0.1)
+    env.protocol.controller.limiter.__init__(
+        safety.share_of(safety.tighter(env.robot.limits, LIMITS["fr3"]), 1.0, 0.05), 0.1
+    )
     env.protocol.controller.reset(env.data.qpos[:7])
     for action in actions:
         env.step(action)
@@ -65,7 +67,9 @@ def test_an_action_that_cant_be_sent_is_told_and_never_sent_and_the_arm_holds_an
 
 
 def test_a_camera_that_stands_still_holds_the_arm_and_then_stops_it():
-    stage = Stage(camera=lambda reads: min(reads, 4), policy=lambda i: np.append(np.full(7, 0.1), 1.0), periods=40, rules=FAST)
+    stage = Stage(
+        camera=lambda reads: min(reads, 4), policy=lambda i: np.append(np.full(7, 0.1), 1.0), periods=40, rules=FAST
+    )
     now, messages = stage.run()
     assert now.ending is Ending.CAMERA
     held = [p for p in periods(messages) if p.state == "hold"]
@@ -120,8 +124,10 @@ def test_a_reflex_between_two_motions_is_recovered_before_the_second_begins():
     assert len(of(messages, "episode")) == 2
 
 
-@pytest.mark.parametrize("event, ending", [(Event.USER_STOP, Ending.USER_STOP), (Event.NETWORK, Ending.NETWORK),
-                                           (Event.LIMITS, Ending.LIMITS)])
+@pytest.mark.parametrize(
+    "event, ending",
+    [(Event.USER_STOP, Ending.USER_STOP), (Event.NETWORK, Ending.NETWORK), (Event.LIMITS, Ending.LIMITS)],
+)
 def test_other_faults_end_the_run_without_a_recovery(event, ending):
     robot = Spy()
     robot.faults = {2500: RobotFault(event, "gone")}
@@ -140,8 +146,9 @@ def test_an_arm_that_is_outside_its_limits_is_let_go_and_not_recovered():
     assert now.ending is Ending.LIMITS and "joint 3" in now.why
 
 
-@pytest.mark.parametrize("when, ending", [("checks", Ending.DECLINED), ("armed", Ending.DECLINED),
-                                          ("period", Ending.INTERRUPTED)])
+@pytest.mark.parametrize(
+    "when, ending", [("checks", Ending.DECLINED), ("armed", Ending.DECLINED), ("period", Ending.INTERRUPTED)]
+)
 def test_the_operator_can_end_it_in_every_state(when, ending):
     word = "interrupted" if ending is Ending.INTERRUPTED else "declined"
     stage = Stage(operator=lambda m: (word,) if m[0] == when else None, periods=20)
@@ -158,8 +165,11 @@ def test_a_policy_that_is_killed_ends_the_run_and_the_arm_is_let_go():
 
 
 def test_a_main_process_that_is_killed_has_the_arm_brought_to_rest():
-    stage = Stage(operator=lambda m: GONE if m[0] == "period" else None, policy=lambda i: np.append(np.full(7, 0.2), 1.0),
-                  periods=20)
+    stage = Stage(
+        operator=lambda m: GONE if m[0] == "period" else None,
+        policy=lambda i: np.append(np.full(7, 0.2), 1.0),
+        periods=20,
+    )
     now, _ = stage.run()
     assert now.ending is Ending.INTERRUPTED and not stage.robot.moving
 
@@ -179,12 +189,19 @@ def test_a_lower_speed_keeps_a_lower_speed_limit():
     assert 0.09 < speed < 0.121  # 0.2 x 0.6 rad/s
 
 
-@pytest.mark.parametrize("verdict, yes_look, ending", [("in", False, Ending.DONE), ("out", False, Ending.PREFLIGHT),
-                                                       ("out", True, Ending.DONE)])
-def test_the_policy_is_asked_once_whether_it_knows_what_the_camera_sees_before_anything_moves(verdict, yes_look, ending):
+@pytest.mark.parametrize(
+    "verdict, yes_look, ending",
+    [("in", False, Ending.DONE), ("out", False, Ending.PREFLIGHT), ("out", True, Ending.DONE)],
+)
+def test_the_policy_is_asked_once_whether_it_knows_what_the_camera_sees_before_anything_moves(
+    verdict, yes_look, ending
+):
     asked = []
-    stage = Stage(look=lambda frames: asked.append((frames.shape, len(stage.robot.sent))) or LookAnswer(verdict, "why"),
-                  yes_look=yes_look, periods=2)
+    stage = Stage(
+        look=lambda frames: asked.append((frames.shape, len(stage.robot.sent))) or LookAnswer(verdict, "why"),
+        yes_look=yes_look,
+        periods=2,
+    )
     now, messages = stage.run()
     assert asked == [((30, 8, 8, 3), 0)] and now.ending is ending
     assert [row[0] for row in of(messages, "checks")[0][0]][-1] == "look"

@@ -22,41 +22,64 @@ PLAN = Plan([0], 10, 0.1, HOME, LIMITS["fr3"])
 
 def found(q_rad=HOME, mode="idle", errors=(), age_s=0.05, answer_s=0.02):
     state = RobotState(0.0, np.array(q_rad), np.zeros(7), mode, errors)
-    return {name: ok for name, ok, _ in checks(SimRobot("franka_cube").features, state, PLAN, ENVELOPE, age_s, 0.08,
-                                         answer_s)}
+    return {
+        name: ok
+        for name, ok, _ in checks(SimRobot("franka_cube").features, state, PLAN, ENVELOPE, age_s, 0.08, answer_s)
+    }
 
 
 def test_an_arm_at_home_with_a_fresh_frame_passes_everything():
     assert all(found().values()) and found(answer_s=None)["policy"]
 
 
-@pytest.mark.parametrize("changed, failing", [
-    ({"mode": "reflex"}, "robot"), ({"mode": "user_stopped"}, "robot"), ({"errors": ("joint_reflex",)}, "robot"),
-    ({"answer_s": 0.56}, "policy"), ({"age_s": None}, "camera"), ({"age_s": 0.5}, "camera"),
-    ({"q_rad": np.append(LIMITS["fr3"].q_max_rad[0] + 0.01, HOME[1:])}, "joints"),
-])
+@pytest.mark.parametrize(
+    "changed, failing",
+    [
+        ({"mode": "reflex"}, "robot"),
+        ({"mode": "user_stopped"}, "robot"),
+        ({"errors": ("joint_reflex",)}, "robot"),
+        ({"answer_s": 0.56}, "policy"),
+        ({"age_s": None}, "camera"),
+        ({"age_s": 0.5}, "camera"),
+        ({"q_rad": np.append(LIMITS["fr3"].q_max_rad[0] + 0.01, HOME[1:])}, "joints"),
+    ],
+)
 def test_each_thing_that_is_wrong_fails_its_own_line(changed, failing):
     assert not found(**changed)[failing]
 
 
-@pytest.mark.parametrize("q_rad, why", [
-    ([0.72, -0.78, -2.57, -2.9, 1.7, 4.09, 0.62], "comes within"),              # folded onto itself
-    ([0.41, -1.03, 0.15, -1.53, -2.23, 4.35, 0.42], "leaves the workspace box further"),
-])
+@pytest.mark.parametrize(
+    "q_rad, why",
+    [
+        ([0.72, -0.78, -2.57, -2.9, 1.7, 4.09, 0.62], "comes within"),  # folded onto itself
+        ([0.41, -1.03, 0.15, -1.53, -2.23, 4.35, 0.42], "leaves the workspace box further"),
+    ],
+)
 def test_a_way_home_past_the_arm_itself_or_further_out_of_the_box_is_refused(q_rad, why):
     passed, said = way_home(np.array(q_rad), PLAN, ENVELOPE)
     assert not passed and said.startswith(why) and "by hand" in said
 
 
-@pytest.mark.parametrize("verdict, yes_look, passes", [
-    ("in", False, True), ("doubtful", False, True), ("unknown", False, True), ("out", False, False), ("out", True, True),
-])
+@pytest.mark.parametrize(
+    "verdict, yes_look, passes",
+    [
+        ("in", False, True),
+        ("doubtful", False, True),
+        ("unknown", False, True),
+        ("out", False, False),
+        ("out", True, True),
+    ],
+)
 def test_only_pictures_that_are_out_need_the_operators_word(verdict, yes_look, passes):
     plan = replace(PLAN, yes_look=yes_look)
     state = RobotState(0.0, HOME, np.zeros(7), "idle")
     rows = checks(SimRobot("franka_cube").features, state, plan, ENVELOPE, 0.05, 0.08, 0.02, LookAnswer(verdict, "why"))
     name, ok, said = rows[-1]
-    assert (name, ok) == ("look", passes) and said.startswith(f"{verdict}: why") and ("--yes-look" in said) == (verdict == "out")
+    assert (
+        (name, ok) == ("look", passes)
+        and said.startswith(f"{verdict}: why")
+        and ("--yes-look" in said) == (verdict == "out")
+    )
 
 
 def test_the_word_for_out_is_the_policies_own():

@@ -23,6 +23,7 @@ CONTEXT = multiprocessing.get_context("spawn")
 def fails(error):
     def make():
         raise error
+
     return make
 
 
@@ -44,15 +45,24 @@ def test_a_camera_that_cant_be_opened():
 def test_a_policy_for_a_device_that_is_not_there(monkeypatch):
     monkeypatch.setattr("os.nice", lambda by: None)
     scale = Scale(np.zeros(9), np.ones(9), 2)
-    kind, why = report_of(policy_main, functools.partial(FolderPolicy, "bc_cube", "cuda:99"), scale,
-                          FrameSlot(CONTEXT, (8, 8, 3)), History(CONTEXT, 7), CONTEXT.Pipe()[0])
+    kind, why = report_of(
+        policy_main,
+        functools.partial(FolderPolicy, "bc_cube", "cuda:99"),
+        scale,
+        FrameSlot(CONTEXT, (8, 8, 3)),
+        History(CONTEXT, 7),
+        CONTEXT.Pipe()[0],
+    )
     assert kind == "refused" and "cuda:99" in why
 
 
-@pytest.mark.parametrize("error, kind", [
-    (UserError("the client library is not there"), "refused"),
-    (RobotFault(Event.NETWORK, "no connection"), "failed"),
-])
+@pytest.mark.parametrize(
+    "error, kind",
+    [
+        (UserError("the client library is not there"), "refused"),
+        (RobotFault(Event.NETWORK, "no connection"), "failed"),
+    ],
+)
 def test_an_arm_or_a_gripper_without_its_client_or_its_robot(error, kind):
     assert report_of(watch_main, fails(error), Block(CONTEXT, 15)) == (kind, str(error))
     if kind == "refused":  # after a failure the gripper's process waits for the main one to decide

@@ -41,7 +41,9 @@ def address(tmp_path_factory):
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     os.environ.update(ROS_MASTER_URI=f"http://127.0.0.1:{port}", ROS_IP="127.0.0.1", ROS_HOME=str(folder / "home"))
-    master = subprocess.Popen([sys.executable, "-c", "import rosmaster; rosmaster.rosmaster_main()", "--core", "-p", str(port)])
+    master = subprocess.Popen(
+        [sys.executable, "-c", "import rosmaster; rosmaster.rosmaster_main()", "--core", "-p", str(port)]
+    )
     wait(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, "the master's start")
     node = franka_ros.start(folder)
     yield Address("127.0.0.1", "fr3", {"port": str(port)})

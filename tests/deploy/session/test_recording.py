@@ -24,12 +24,35 @@ def told(recorder, episode, periods, silent=()):
     """Plays `periods` of an episode; those in `silent` had no action."""
     for i in range(periods):
         if i not in silent:
-            answer = Answer(episode, i, ACTION * i / periods, captured_s=0.1 * i - 0.02, sequence=i, asked_s=0.1 * i,
-                            inference_s=0.01)
+            answer = Answer(
+                episode,
+                i,
+                ACTION * i / periods,
+                captured_s=0.1 * i - 0.02,
+                sequence=i,
+                asked_s=0.1 * i,
+                inference_s=0.01,
+            )
             recorder.step(answer, np.full((16, 16, 3), i, np.uint8), np.full(18, i, np.float32))
         asked = -1 if i in silent else i
-        recorder.period(Period(episode, i, asked, 0.1 * i, "run", ACTION / 2, np.zeros(7), np.ones(7), 0.08, "",
-                               int(i in silent), 0.0, 0.05, False))
+        recorder.period(
+            Period(
+                episode,
+                i,
+                asked,
+                0.1 * i,
+                "run",
+                ACTION / 2,
+                np.zeros(7),
+                np.ones(7),
+                0.08,
+                "",
+                int(i in silent),
+                0.0,
+                0.05,
+                False,
+            )
+        )
 
 
 def test_a_row_pairs_what_the_policy_said_with_the_period_that_applied_it(recorder, tmp_path):

@@ -31,7 +31,9 @@ class Arm:
 
     def observe(self):
         self.reads += 1
-        return RobotState(self.reads / 10, HOME + self.step_rad * (self.reads - 1) * np.eye(7)[0], np.zeros(7), "guiding")
+        return RobotState(
+            self.reads / 10, HOME + self.step_rad * (self.reads - 1) * np.eye(7)[0], np.zeros(7), "guiding"
+        )
 
 
 class Hand:
@@ -73,8 +75,19 @@ class Keys:
 def guide(*commands, arm=None, episodes=5):
     kept, said, hand = [], [], Hand()
     now = itertools.count()
-    tried = Guide(arm or Arm(), hand, Film(), Keys(*commands), SCALE, 0.06, 0.1, kept.append, said.append,
-                  clock=lambda: next(now) / 1000, sleep=lambda s: None).run(episodes)
+    tried = Guide(
+        arm or Arm(),
+        hand,
+        Film(),
+        Keys(*commands),
+        SCALE,
+        0.06,
+        0.1,
+        kept.append,
+        said.append,
+        clock=lambda: next(now) / 1000,
+        sleep=lambda s: None,
+    ).run(episodes)
     return kept, said, hand, tried
 
 
@@ -94,7 +107,9 @@ def test_each_action_leads_from_its_state_to_the_next_and_the_last_one_stands_st
 
 
 def test_discarded_attempts_leave_nothing_and_quitting_keeps_what_was_kept():
-    kept, said, _, tried = guide(START, STILL, STILL, Command(event=DISCARD), START, *[STILL] * 3, KEEP, START, STILL, STILL)
+    kept, said, _, tried = guide(
+        START, STILL, STILL, Command(event=DISCARD), START, *[STILL] * 3, KEEP, START, STILL, STILL
+    )
     assert len(kept) == 1 and len(kept[0]["action"]) == 3 and tried == 3 and "discarded" in said
 
 
@@ -115,6 +130,7 @@ def test_an_emulated_arm_that_is_pulled_is_recorded_through_the_real_client(tmp_
     from deploy.processes.lockstep import started
 
     with started("fr3", "realtime") as (ip, console), Console(*console) as person:
+
         class Pulls(Keys):
             """A person who starts, pulls the arm by 0.1 rad, and keeps."""
 
@@ -125,8 +141,9 @@ def test_an_emulated_arm_that_is_pulled_is_recorded_through_the_real_client(tmp_
                 return command
 
         start = np.array(person.ask("physics")["qpos"][:7])
-        told = guided_recording.record(ArmKeys(robot_ip=ip), "franka_cube", str(tmp_path / "set"), 1, False,
-                                       Pulls(START, STILL, *[SHUT] * 8, KEEP))
+        told = guided_recording.record(
+            ArmKeys(robot_ip=ip), "franka_cube", str(tmp_path / "set"), 1, False, Pulls(START, STILL, *[SHUT] * 8, KEEP)
+        )
         moved = np.array(person.ask("physics")["qpos"][:7]) - start
         assert person.ask("counters")["moves"] == 0, "nothing here commands the arm"
     assert (told["episodes"], told["steps"], told["emulated"]) == (1, 9, True)

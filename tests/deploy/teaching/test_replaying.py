@@ -22,8 +22,13 @@ from toto_robot.errors import UserError
 def cube(tmp_path_factory):
     """An episode of the expert in franka_cube that succeeds."""
     path = tmp_path_factory.mktemp("demos") / "cube"
-    told = record(door.compose(RecordConfig, "record", [f"out={path}", "env=franka_cube", "episodes=1", "image_size=32",
-                                                        "num_envs=1", "env.workers=1"]))
+    told = record(
+        door.compose(
+            RecordConfig,
+            "record",
+            [f"out={path}", "env=franka_cube", "episodes=1", "image_size=32", "num_envs=1", "env.workers=1"],
+        )
+    )
     assert told["successes"] == 1
     return path
 
@@ -36,7 +41,7 @@ def actions_of(tmp_path_factory, actions):
 
 
 @settings(max_examples=8, deadline=None)
-@given(st.integers(0, 2 ** 32 - 1), st.sampled_from([1.0, 0.5, 0.3, 0.2]))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1.0, 0.5, 0.3, 0.2]))
 def test_at_any_speed_the_increments_add_up_to_the_same_way(tmp_path_factory, seed, speed):
     rng = np.random.default_rng(seed)
     actions = rng.uniform(-1, 1, (9, 8)).astype(np.float32)

@@ -82,8 +82,16 @@ def test_kept_episodes_are_recorded_and_discarded_ones_are_not(backend, person, 
     if backend == "franky" and "TOTO_ROBOT_CLIENTS" not in os.environ:
         pytest.skip("minutes on the emulated arm: make clients")
     out = str(tmp_path / "set")
-    told, ending, _ = teleop_session.record(ArmKeys(backend=backend, clock="lockstep", yes=True),
-                                            person(DISCARD, DONE, DONE), "franka_cube", out, 2, False, 0, 0.1)
+    told, ending, _ = teleop_session.record(
+        ArmKeys(backend=backend, clock="lockstep", yes=True),
+        person(DISCARD, DONE, DONE),
+        "franka_cube",
+        out,
+        2,
+        False,
+        0,
+        0.1,
+    )
     assert ending is Ending.DONE and (told["episodes"], told["attempts"]) == (2, 3)
     assert verify(out) == []
     data = DemoSet(out).episode(0)

@@ -28,15 +28,26 @@ class World:
         if fields["name"] not in envs.names():
             raise frames.Refused(f"env={fields['name']!r} does not exist; there are: {', '.join(envs.names())}")
         self.n, self.privileged = fields["num_envs"], fields["privileged"]
-        self.envs = [envs.make(fields["name"], privileged=True, render=fields["render"], image_size=fields["image_size"])
-                     for _ in range(self.n)]
+        self.envs = [
+            envs.make(fields["name"], privileged=True, render=fields["render"], image_size=fields["image_size"])
+            for _ in range(self.n)
+        ]
         one = self.envs[0]
-        self.spec = dict(action_dim=one.action_space.shape[0], proprio_dim=one.observation_space["proprio"].shape[0],
-                         privileged_dim=one.observation_space["privileged"].shape[0], control_hz=one.control_hz,
-                         horizon=one.horizon)
+        self.spec = dict(
+            action_dim=one.action_space.shape[0],
+            proprio_dim=one.observation_space["proprio"].shape[0],
+            privileged_dim=one.observation_space["privileged"].shape[0],
+            control_hz=one.control_hz,
+            horizon=one.horizon,
+        )
         self.seen = [env.reset(seed=0)[0] for env in self.envs]
-        self.acted = dict(reward=np.zeros(self.n), terminated=np.zeros(self.n, bool), truncated=np.zeros(self.n, bool),
-                          success=np.zeros(self.n, bool), steps=np.zeros(self.n, np.int64))
+        self.acted = dict(
+            reward=np.zeros(self.n),
+            terminated=np.zeros(self.n, bool),
+            truncated=np.zeros(self.n, bool),
+            success=np.zeros(self.n, bool),
+            steps=np.zeros(self.n, np.int64),
+        )
 
     def observe(self):
         keys = ("rgb", "proprio") + (("privileged",) if self.privileged else ())
@@ -75,7 +86,10 @@ class MujocoScene:
         import mujoco
 
         self.mujoco = mujoco
-        self.envs = [envs.make("franka_pick_pixmc", render=False, image_size=fields["image_size"]) for _ in range(fields["num_envs"])]
+        self.envs = [
+            envs.make("franka_pick_pixmc", render=False, image_size=fields["image_size"])
+            for _ in range(fields["num_envs"])
+        ]
         n = len(self.envs)
         self.q, self.dq, self.cube = np.zeros((n, 9)), np.zeros((n, 9)), np.zeros((n, 13))
         self.tips, self.force = np.zeros((n, 2, 3)), np.zeros(n)
@@ -86,7 +100,7 @@ class MujocoScene:
             env.reset(seed=0)
             env.data.qpos[:9], env.data.qvel[:9] = row[0], row[1]
             at = env.task.start
-            env.data.qpos[at:at + 3], env.data.qpos[at + 3:at + 7] = row[2][:3], row[2][[6, 3, 4, 5]]
+            env.data.qpos[at : at + 3], env.data.qpos[at + 3 : at + 7] = row[2][:3], row[2][[6, 3, 4, 5]]
             env.data.qvel[9:] = row[2][7:]
             self.mujoco.mj_forward(env.model, env.data)
             self._read(i)
@@ -103,7 +117,7 @@ class MujocoScene:
         env = self.envs[i]
         at, data = env.task.start, env.data
         self.q[i], self.dq[i], self.tips[i] = data.qpos[:9], data.qvel[:9], env.task.fingertips(data)
-        self.cube[i] = [*data.qpos[at:at + 3], *data.qpos[at + 4:at + 7], data.qpos[at + 3], *data.qvel[9:]]
+        self.cube[i] = [*data.qpos[at : at + 3], *data.qpos[at + 4 : at + 7], data.qpos[at + 3], *data.qvel[9:]]
         self.force[i] = 2.0 * env.task._link_touches(data)
 
     def pictures(self, size):
@@ -130,7 +144,7 @@ def misbehave(what, sock):
     if what == "wrong answer":
         frames.send(sock, "hello")
     if what == "huge":
-        sock.sendall(frames.PREFIX.pack(frames.MAGIC, 100, 2 ** 60) + b"x" * 200)
+        sock.sendall(frames.PREFIX.pack(frames.MAGIC, 100, 2**60) + b"x" * 200)
     if what == "old":
         frames.send(sock, "spec", {"protocol": frames.PROTOCOL, "version": 0})
 

@@ -26,24 +26,36 @@ def test_mujoco_is_the_default_and_makes_a_vector_env():
         np.testing.assert_array_equal(vec.reset([3, 4])["proprio"][1], one.reset(seed=4)[0]["proprio"])
 
 
-@pytest.mark.parametrize("call,words", [
-    (lambda: envs.make_vec("franka_pick", 1, backend="bullet"), ["bullet", "mujoco, robosuite, mujoco_warp, isaacgym"]),
-    (lambda: EnvConfig(backend="bullet"), ["bullet", "mujoco, robosuite, mujoco_warp, isaacgym"]),
-    (lambda: envs.make_vec("franka_pick", 1, backend="robosuite"), ["franka_pick", "iiwa_lift, panda_lift", "backend=mujoco"]),
-    (lambda: envs.make("panda_lift"), ["panda_lift", "franka_pick", "backend=robosuite"]),
-    (lambda: envs.make("franka_pick", backend="mujoco_warp"), ["mujoco_warp", "make_vec"]),
-    (lambda: envs.make_vec("franka_pick", 1, python="/bin/python"), ["isaacgym", "mujoco"]),
-])
+@pytest.mark.parametrize(
+    "call,words",
+    [
+        (
+            lambda: envs.make_vec("franka_pick", 1, backend="bullet"),
+            ["bullet", "mujoco, robosuite, mujoco_warp, isaacgym"],
+        ),
+        (lambda: EnvConfig(backend="bullet"), ["bullet", "mujoco, robosuite, mujoco_warp, isaacgym"]),
+        (
+            lambda: envs.make_vec("franka_pick", 1, backend="robosuite"),
+            ["franka_pick", "iiwa_lift, panda_lift", "backend=mujoco"],
+        ),
+        (lambda: envs.make("panda_lift"), ["panda_lift", "franka_pick", "backend=robosuite"]),
+        (lambda: envs.make("franka_pick", backend="mujoco_warp"), ["mujoco_warp", "make_vec"]),
+        (lambda: envs.make_vec("franka_pick", 1, python="/bin/python"), ["isaacgym", "mujoco"]),
+    ],
+)
 def test_a_users_mistake_says_what_exists(call, words):
     with pytest.raises(envs.EnvError) as error:
         call()
     assert all(word in str(error.value) for word in words) and error.value.exit_code == 2
 
 
-@pytest.mark.parametrize("backend,name,package,words", [
-    ("robosuite", "panda_lift", "robosuite", ["robosuite 1.5.2", "make robosuite", "mujoco < 3.10"]),
-    ("mujoco_warp", "franka_pick", "mujoco_warp", ["mujoco-warp", "pip install"]),
-])
+@pytest.mark.parametrize(
+    "backend,name,package,words",
+    [
+        ("robosuite", "panda_lift", "robosuite", ["robosuite 1.5.2", "make robosuite", "mujoco < 3.10"]),
+        ("mujoco_warp", "franka_pick", "mujoco_warp", ["mujoco-warp", "pip install"]),
+    ],
+)
 def test_a_package_that_is_not_installed_is_named_with_what_installs_it(monkeypatch, backend, name, package, words):
     monkeypatch.setitem(sys.modules, package, None)  # what Python does for a name that can't be imported
     with pytest.raises(envs.EnvError) as error:
@@ -51,7 +63,9 @@ def test_a_package_that_is_not_installed_is_named_with_what_installs_it(monkeypa
     assert all(word in str(error.value) for word in words)
 
 
-@pytest.mark.parametrize("schema,name,more", [(EvaluateConfig, "evaluate", ["policy=random"]), (TrainConfig, "train_dagger", [])])
+@pytest.mark.parametrize(
+    "schema,name,more", [(EvaluateConfig, "evaluate", ["policy=random"]), (TrainConfig, "train_dagger", [])]
+)
 def test_the_doors_take_the_backend_by_its_short_name_and_from_the_environments_yaml(schema, name, more):
     compose = lambda *words: door.compose(schema, name, [*more, *words]).env
     assert compose().backend == "mujoco"

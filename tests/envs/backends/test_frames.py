@@ -15,10 +15,18 @@ from hypothesis.extra import numpy as hnp
 from envs.backends import frames, isaacgym_worker
 from envs.backends.frames import MAGIC, PREFIX, Closed, FrameError
 
-ARRAYS = st.dictionaries(st.text(max_size=8), st.sampled_from(frames.DTYPES).flatmap(
-    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))), max_size=4)
-FIELDS = st.dictionaries(st.text(max_size=8).filter(lambda k: k not in ("type", "arrays")),
-                         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20), max_size=4)
+ARRAYS = st.dictionaries(
+    st.text(max_size=8),
+    st.sampled_from(frames.DTYPES).flatmap(
+        lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
+    ),
+    max_size=4,
+)
+FIELDS = st.dictionaries(
+    st.text(max_size=8).filter(lambda k: k not in ("type", "arrays")),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    max_size=4,
+)
 
 
 def over_a_socket(data: bytes):
@@ -57,7 +65,9 @@ def test_bytes_from_nowhere_are_a_frame_error(data):
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_a_frame_with_a_changed_byte_is_a_frame_or_a_frame_error_and_never_another_error(data):
-    whole = bytearray(frames.pack("step", {"a": 1}, {"x": np.arange(6, dtype="<f4").reshape(2, 3), "b": np.array([True, False])}))
+    whole = bytearray(
+        frames.pack("step", {"a": 1}, {"x": np.arange(6, dtype="<f4").reshape(2, 3), "b": np.array([True, False])})
+    )
     at = data.draw(st.integers(0, len(whole) - 1))
     whole[at] = data.draw(st.integers(0, 255))
     try:
@@ -71,7 +81,7 @@ def test_a_frame_with_a_changed_byte_is_a_frame_or_a_frame_error_and_never_anoth
 @given(st.integers(0, 200))
 def test_a_frame_that_is_cut_off_says_so(at):
     whole = frames.pack("step", {}, {"x": np.arange(30, dtype="<i8")})
-    cut = whole[:at % len(whole)]
+    cut = whole[: at % len(whole)]
     with pytest.raises(FrameError):
         frames.unpack(cut)
     with pytest.raises(Closed, match="between two frames" if not cut else "inside a frame"):
@@ -82,28 +92,31 @@ def header(**changed):
     return {"type": "step", "arrays": [["x", "<f4", [2]]]} | changed
 
 
-@pytest.mark.parametrize("text,payload,words", [
-    (b"\xff\xfe", b"", "no JSON"),
-    (b"[" * 100_000, b"", "no JSON"),
-    (b"[]", b"", "no object"),
-    (json.dumps(header(type=3)).encode(), b"x" * 8, "no object"),
-    (json.dumps(header(arrays={})).encode(), b"", "no object"),
-    (json.dumps(header(arrays=[["x", "|O", [1]]])).encode(), b"x" * 8, r"\|u1"),
-    (json.dumps(header(arrays=[["x", ["<f4"], [1]]])).encode(), b"x" * 8, r"\|u1"),
-    (json.dumps(header(arrays=[["x", "<f4", [-1]]])).encode(), b"", "shape"),
-    (json.dumps(header(arrays=[["x", "<f4", [True]]])).encode(), b"x" * 4, "shape"),
-    (json.dumps(header(arrays=[["x", "<f4", [1.0]]])).encode(), b"x" * 4, "shape"),
-    (json.dumps(header(arrays=[["x", "<f4", [1] * 9]])).encode(), b"x" * 4, "shape"),
-    (json.dumps(header(arrays=[["x", "<f4", [2 ** 30] * 8]])).encode(), b"x" * 8, "bytes"),
-    (json.dumps(header()).encode(), b"x" * 7, "8 bytes, the payload has 7"),
-    (json.dumps(header(arrays=[["x", "|u1", [1]]] * 2)).encode(), b"xx", "one name"),
-])
+@pytest.mark.parametrize(
+    "text,payload,words",
+    [
+        (b"\xff\xfe", b"", "no JSON"),
+        (b"[" * 100_000, b"", "no JSON"),
+        (b"[]", b"", "no object"),
+        (json.dumps(header(type=3)).encode(), b"x" * 8, "no object"),
+        (json.dumps(header(arrays={})).encode(), b"", "no object"),
+        (json.dumps(header(arrays=[["x", "|O", [1]]])).encode(), b"x" * 8, r"\|u1"),
+        (json.dumps(header(arrays=[["x", ["<f4"], [1]]])).encode(), b"x" * 8, r"\|u1"),
+        (json.dumps(header(arrays=[["x", "<f4", [-1]]])).encode(), b"", "shape"),
+        (json.dumps(header(arrays=[["x", "<f4", [True]]])).encode(), b"x" * 4, "shape"),
+        (json.dumps(header(arrays=[["x", "<f4", [1.0]]])).encode(), b"x" * 4, "shape"),
+        (json.dumps(header(arrays=[["x", "<f4", [1] * 9]])).encode(), b"x" * 4, "shape"),
+        (json.dumps(header(arrays=[["x", "<f4", [2**30] * 8]])).encode(), b"x" * 8, "bytes"),
+        (json.dumps(header()).encode(), b"x" * 7, "8 bytes, the payload has 7"),
+        (json.dumps(header(arrays=[["x", "|u1", [1]]] * 2)).encode(), b"xx", "one name"),
+    ],
+)
 def test_a_hostile_header_is_refused_before_anything_is_made_of_it(text, payload, words):
     with pytest.raises(FrameError, match=words):
         frames.unpack(PREFIX.pack(MAGIC, len(text), len(payload)) + text + payload)
 
 
-@pytest.mark.parametrize("sizes", [(2 ** 20 + 1, 0), (2, 2 ** 30 + 1), (2 ** 32 - 1, 2 ** 64 - 1)])
+@pytest.mark.parametrize("sizes", [(2**20 + 1, 0), (2, 2**30 + 1), (2**32 - 1, 2**64 - 1)])
 def test_a_size_beyond_the_limit_is_refused_before_memory_is_taken(sizes):
     with pytest.raises(FrameError, match="at most"):
         frames.unpack(PREFIX.pack(MAGIC, *sizes))
@@ -133,9 +146,27 @@ def test_silence_is_a_timeout_even_when_bytes_trickle_in():
 @pytest.mark.parametrize("module", [frames, isaacgym_worker])
 def test_a_workers_files_are_python_3_8_and_import_only_the_standard_library_numpy_and_isaac_gym(module):
     tree = ast.parse(Path(module.__file__).read_text(), feature_version=(3, 8))
-    found = {alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    found = {
+        alias.name.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names
+    }
     found |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert found <= {"argparse", "io", "json", "math", "os", "signal", "socket", "struct", "sys", "time", "traceback",
-                     "numpy", "isaacgym", "torch", "frames", "envs"}
+    assert found <= {
+        "argparse",
+        "io",
+        "json",
+        "math",
+        "os",
+        "signal",
+        "socket",
+        "struct",
+        "sys",
+        "time",
+        "traceback",
+        "numpy",
+        "isaacgym",
+        "torch",
+        "frames",
+        "envs",
+    }
     text = Path(module.__file__).read_text()
     assert "removeprefix" not in text and "pickle" not in text.replace("unpickled", "")

@@ -20,7 +20,14 @@ WORKER = Path(__file__).with_name("mujoco_worker.py")
 
 
 def remote(*words, name="franka_pick", num_envs=2, **options):
-    command = ["env", f"PYTHONPATH={ROOT}", "MUJOCO_GL=" + os.environ.get("MUJOCO_GL", "egl"), sys.executable, str(WORKER), *words]
+    command = [
+        "env",
+        f"PYTHONPATH={ROOT}",
+        "MUJOCO_GL=" + os.environ.get("MUJOCO_GL", "egl"),
+        sys.executable,
+        str(WORKER),
+        *words,
+    ]
     return RemoteVectorEnv(command, name, num_envs, **{"image_size": 32, "privileged": True} | options)
 
 
@@ -103,15 +110,18 @@ def test_an_expert_that_sees_only_the_observation_labels_on_this_side(privileged
             a, b = there.step(a["expert"])[0], here.step(b["expert"])[0]
 
 
-@pytest.mark.parametrize("call,words", [
-    (lambda vec: vec.reset([1]), "one seed for each of the 2 slots, got 1"),
-    (lambda vec: vec.reset([1], [2]), "slots from 0 to 1"),
-    (lambda vec: vec.step(np.zeros((2, 3))), r"takes actions \(2, 8\), got \(2, 3\)"),
-    (lambda vec: vec.step(np.full((2, 8), np.nan)), "NaN"),
-    (lambda vec: vec.set_state([b"", b""]), "none of a worker's"),
-    (lambda vec: vec.set_state([frames.pack("state", {}, {"a": np.zeros(1)}), frames.pack("state")]), "differ"),
-    (lambda vec: vec.render(0), "wrist camera only"),
-])
+@pytest.mark.parametrize(
+    "call,words",
+    [
+        (lambda vec: vec.reset([1]), "one seed for each of the 2 slots, got 1"),
+        (lambda vec: vec.reset([1], [2]), "slots from 0 to 1"),
+        (lambda vec: vec.step(np.zeros((2, 3))), r"takes actions \(2, 8\), got \(2, 3\)"),
+        (lambda vec: vec.step(np.full((2, 8), np.nan)), "NaN"),
+        (lambda vec: vec.set_state([b"", b""]), "none of a worker's"),
+        (lambda vec: vec.set_state([frames.pack("state", {}, {"a": np.zeros(1)}), frames.pack("state")]), "differ"),
+        (lambda vec: vec.render(0), "wrist camera only"),
+    ],
+)
 def test_a_users_mistake_is_found_on_this_side_and_the_worker_lives_on(pair, call, words):
     with pytest.raises(envs.EnvError, match=words):
         call(pair[0])
@@ -125,16 +135,19 @@ def test_a_mistake_that_the_worker_finds_is_the_users():
         RemoteVectorEnv(["/no/such/python"], "franka_pick", 1)
 
 
-@pytest.mark.parametrize("what,error,words", [
-    ("die", RuntimeError, r"died at step \(exit code -9\)\nThe end of what it printed:\nabout to die"),
-    ("crash", RuntimeError, "ArithmeticError: a bug of the worker"),
-    ("refuse", envs.EnvError, "this is not allowed; there are: other things"),
-    ("print", RuntimeError, r"broke the protocol at step.*b'Impo'.*something else writes"),
-    ("wrong shape", RuntimeError, "expected the arrays.*got.*proprio"),
-    ("wrong answer", RuntimeError, "answered step with 'hello'"),
-    ("huge", RuntimeError, "at most"),
-    ("hang", RuntimeError, "no answer to step within 1 s"),
-])
+@pytest.mark.parametrize(
+    "what,error,words",
+    [
+        ("die", RuntimeError, r"died at step \(exit code -9\)\nThe end of what it printed:\nabout to die"),
+        ("crash", RuntimeError, "ArithmeticError: a bug of the worker"),
+        ("refuse", envs.EnvError, "this is not allowed; there are: other things"),
+        ("print", RuntimeError, r"broke the protocol at step.*b'Impo'.*something else writes"),
+        ("wrong shape", RuntimeError, "expected the arrays.*got.*proprio"),
+        ("wrong answer", RuntimeError, "answered step with 'hello'"),
+        ("huge", RuntimeError, "at most"),
+        ("hang", RuntimeError, "no answer to step within 1 s"),
+    ],
+)
 def test_a_worker_that_misbehaves_is_named_and_ended(what, error, words):
     vec = remote("--at", "step", "--do", what, render=False, timeout_s=60.0)
     pid = vec._process.pid
@@ -157,7 +170,9 @@ def test_a_worker_that_was_killed_from_outside_is_said_with_its_exit_code():
         vec.step(np.zeros((2, 8)))
 
 
-@pytest.mark.parametrize("what,words", [("old", "version 1"), ("hang", "no answer to hello within 2 s"), ("die", "exit code -9")])
+@pytest.mark.parametrize(
+    "what,words", [("old", "version 1"), ("hang", "no answer to hello within 2 s"), ("die", "exit code -9")]
+)
 def test_a_worker_that_does_not_begin_well_is_not_kept(what, words):
     with pytest.raises(RuntimeError, match=words):
         remote("--at", "hello", "--do", what, start_s=2.0 if what == "hang" else 60.0)
@@ -190,8 +205,12 @@ time.sleep(600)
 
 
 def test_a_worker_ends_when_its_parent_was_killed():
-    parent = subprocess.Popen([sys.executable, "-c", PARENT.format(here=str(WORKER.parent))], stdout=subprocess.PIPE, text=True,
-                              env={**os.environ, "PYTHONPATH": str(ROOT)})
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT.format(here=str(WORKER.parent))],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     pid = int(parent.stdout.readline())
     assert not gone(pid)
     parent.kill()

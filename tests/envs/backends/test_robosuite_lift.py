@@ -86,12 +86,16 @@ def test_it_is_robosuites_own_environment_step_by_step(name, robot, tmp_path):
     robosuite draws in a process of its own, because it takes the GL display down with it."""
     env = make(name, privileged=True)
     obs, _ = env.reset(seed=3)
-    subprocess.run([sys.executable, "-c", THEIRS, robot, str(env._episode), str(tmp_path / "seen.npz")], check=True, timeout=300)
+    subprocess.run(
+        [sys.executable, "-c", THEIRS, robot, str(env._episode), str(tmp_path / "seen.npz")], check=True, timeout=300
+    )
     with np.load(tmp_path / "seen.npz") as file:
         theirs = list(zip(*file.values()))
     rng = np.random.default_rng(1)
     for cube, q, dq, tool, picture, reward, success in theirs:
-        assert_same([{"cube": env.cube[0], "q": env.data.qpos[:7], "dq": env.data.qvel[:7]}], [{"cube": cube, "q": q, "dq": dq}])
+        assert_same(
+            [{"cube": env.cube[0], "q": env.data.qpos[:7], "dq": env.data.qvel[:7]}], [{"cube": cube, "q": q, "dq": dq}]
+        )
         np.testing.assert_allclose(obs["privileged"][-15:-12], tool, atol=1e-6)
         upright, upside_down = (np.abs(p.astype(float) - obs["rgb"]).mean() for p in (picture[::-1], picture))
         assert upright < 12 and upright < 0.5 * upside_down
@@ -114,8 +118,16 @@ def test_a_restored_state_continues_bit_for_bit(name):
 
 def test_two_slots_of_one_worker_equal_single_environments_and_draw_their_own_pictures():
     single = [make("panda_lift", privileged=True) for _ in range(2)]
-    with envs.make_vec("panda_lift", 2, backend="robosuite", workers=1, privileged=True, labeller=ScriptedLift()) as vec:
-        assert (vec.action_dim, vec.proprio_dim, vec.privileged_dim, vec.control_hz, vec.horizon) == (7, 18, 33, 20.0, 200)
+    with envs.make_vec(
+        "panda_lift", 2, backend="robosuite", workers=1, privileged=True, labeller=ScriptedLift()
+    ) as vec:
+        assert (vec.action_dim, vec.proprio_dim, vec.privileged_dim, vec.control_hz, vec.horizon) == (
+            7,
+            18,
+            33,
+            20.0,
+            200,
+        )
         obs, alone = vec.reset([4, 5]), [e.reset(seed=s)[0] for e, s in zip(single, (4, 5))]
         actions = np.random.default_rng(0).uniform(-1, 1, (4, 2, 7)).astype(np.float32)
         for action in actions:
@@ -154,20 +166,26 @@ def test_an_episode_ends_at_the_horizon():
 
 def test_the_evaluate_door_runs_it():
     compose = lambda policy: door.compose(
-        evaluate.EvaluateConfig, "evaluate", [policy, "env=panda_lift", "backend=robosuite", "episodes=2", "env.workers=1"],
-        ("policy",))
+        evaluate.EvaluateConfig,
+        "evaluate",
+        [policy, "env=panda_lift", "backend=robosuite", "episodes=2", "env.workers=1"],
+        ("policy",),
+    )
     told = evaluate.main(compose("expert"))
     assert told["success"] == 1.0 and told["backend"] == "robosuite" and told["mean_steps"] < 60
 
 
-@pytest.mark.parametrize("call,words", [
-    (lambda: make("panda_lift", shift="all"), ["shift", "all"]),
-    (lambda: make("panda_lift", appearance="random"), ["appearance", "random"]),
-    (lambda: make("panda_lift", image_size=100), ["100", "multiple of 8"]),
-    (lambda: make("panda_lift", render=False).step(np.zeros(3)), ["(7,)", "(3,)", "gripper"]),
-    (lambda: make("panda_lift", render=False).step(np.full(7, np.nan)), ["NaN"]),
-    (lambda: make("panda_lift", render=False).snapshot(), ["get_state"]),
-])
+@pytest.mark.parametrize(
+    "call,words",
+    [
+        (lambda: make("panda_lift", shift="all"), ["shift", "all"]),
+        (lambda: make("panda_lift", appearance="random"), ["appearance", "random"]),
+        (lambda: make("panda_lift", image_size=100), ["100", "multiple of 8"]),
+        (lambda: make("panda_lift", render=False).step(np.zeros(3)), ["(7,)", "(3,)", "gripper"]),
+        (lambda: make("panda_lift", render=False).step(np.full(7, np.nan)), ["NaN"]),
+        (lambda: make("panda_lift", render=False).snapshot(), ["get_state"]),
+    ],
+)
 def test_a_users_mistake_says_what_is_wrong(call, words):
     with pytest.raises(envs.EnvError) as error:
         call()

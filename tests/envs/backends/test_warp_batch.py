@@ -13,13 +13,14 @@ pytest.importorskip("mujoco_warp", reason="MuJoCo Warp is an extra: pip install 
 
 
 def pair(name, n=2, **options):
-    return (envs.make_vec(name, n, backend="mujoco_warp", **options),
-            envs.make_vec(name, n, workers=1, **options))
+    return (envs.make_vec(name, n, backend="mujoco_warp", **options), envs.make_vec(name, n, workers=1, **options))
 
 
 @pytest.fixture(scope="module")
 def pick():
-    here, there = pair("franka_pick", privileged=True, image_size=32, labeller=ScriptedPick(), snapshots=True, views=("side",))
+    here, there = pair(
+        "franka_pick", privileged=True, image_size=32, labeller=ScriptedPick(), snapshots=True, views=("side",)
+    )
     with here, there:
         yield here, there
 
@@ -83,8 +84,15 @@ def test_saved_states_continue_bit_for_bit(pick):
             np.testing.assert_array_equal(now[key], was[key], err_msg=key)
 
 
-@pytest.mark.parametrize("name,steps,tolerance", [
-    ("franka_cube", 2, 1e-4), ("franka_pick_pixmc", 6, 1e-4), ("kuka_gripper_cabinet", 2, 1e-3), ("kuka_move", 2, 1e-3)])
+@pytest.mark.parametrize(
+    "name,steps,tolerance",
+    [
+        ("franka_cube", 2, 1e-4),
+        ("franka_pick_pixmc", 6, 1e-4),
+        ("kuka_gripper_cabinet", 2, 1e-3),
+        ("kuka_move", 2, 1e-3),
+    ],
+)
 def test_other_robots_tasks_and_protocols_agree_too(name, steps, tolerance):
     """Torque control at 1 kHz, PixMC's targets, a drawer of props, and the Allegro hand."""
     here, there = pair(name, 1, render=False, privileged=True)

@@ -30,7 +30,7 @@ def test_the_handle_is_where_pixmcs_is_and_the_drawer_slides_as_far(env):
 
 def test_the_props_ride_in_the_drawer(env):
     props = [env.model.body(f"prop{i}").id for i in range(4)]
-    density = [env.model.body_mass[p] / 0.08 ** 3 for p in props]
+    density = [env.model.body_mass[p] / 0.08**3 for p in props]
     np.testing.assert_allclose(density, 400)
     before = env.data.xpos[props].copy()
     env.data.qpos[0] = env.data.ctrl[0] = -2.5  # the arm out of the way
@@ -43,9 +43,13 @@ def test_the_props_ride_in_the_drawer(env):
     assert (np.abs(env.data.xpos[props][:, 2] - before[:, 2]) < 0.01).all() and (moved[:, 0] > 0.2).all()
 
 
-@pytest.mark.parametrize("hand,weights,c,around_weight,pose_weight,opposed", [
-    ("parallel", (0.06, 0.06), 0.016, 1.0, 3.0, (0, 1)),
-    ("allegro", (0.04, 0.04, 0.04, 0.08), 0.04, 0.0, 0.0, (0, 3))])
+@pytest.mark.parametrize(
+    "hand,weights,c,around_weight,pose_weight,opposed",
+    [
+        ("parallel", (0.06, 0.06), 0.016, 1.0, 3.0, (0, 1)),
+        ("allegro", (0.04, 0.04, 0.04, 0.08), 0.04, 0.0, 0.0, (0, 3)),
+    ],
+)
 def test_the_reward_is_the_published_formula(hand, weights, c, around_weight, pose_weight, opposed):
     task, handle, action = object.__new__(Cabinet.for_hand(hand)), np.array([0.4, 0, 0.8]), np.full(9, 0.5)
     offsets = np.zeros((len(weights), 3))
@@ -54,12 +58,19 @@ def test_the_reward_is_the_published_formula(hand, weights, c, around_weight, po
         tips = handle + scale * offsets
         nearness = sum(w / (c + max(np.linalg.norm(o), 0.008)) for w, o in zip(weights, scale * offsets))
         for open_m, bonus in ((0.0, 0), (0.2, 1), (0.35, 2)):
-            expected = (nearness + around_weight * 0.5 + bonus + 6 * open_m
-                        + pose_weight * 0.5 * (1 - leaves) * open_m * 2 - 0.01 * 9 * 0.25)
+            expected = (
+                nearness
+                + around_weight * 0.5
+                + bonus
+                + 6 * open_m
+                + pose_weight * 0.5 * (1 - leaves) * open_m * 2
+                - 0.01 * 9 * 0.25
+            )
             assert task.reward(tips, handle, open_m, action) == pytest.approx(expected)
     above = handle + np.abs(offsets)
     assert task.reward(above, handle, 0.0, action) == pytest.approx(
-        sum(w / (c + max(np.linalg.norm(o), 0.008)) for w, o in zip(weights, offsets)) - 0.0225)
+        sum(w / (c + max(np.linalg.norm(o), 0.008)) for w, o in zip(weights, offsets)) - 0.0225
+    )
 
 
 def test_the_oracles_layout_is_the_published_one(env):

@@ -23,12 +23,17 @@ def test_goals_fill_pixmcs_box_and_the_cube_lies_where_picks_does():
     np.testing.assert_array_equal(env.data.body("object").xpos, pick.data.body("object").xpos)
 
 
-@pytest.mark.parametrize("hand,fingers,near,lifted,bonus,half", [
-    ("parallel", (0.08, 0.08), 0.02, 0.015, 0.04, 0.0225), ("allegro", (0.04, 0.04, 0.04, 0.08), 0.03, 0.02, 0.06, 0.03)])
+@pytest.mark.parametrize(
+    "hand,fingers,near,lifted,bonus,half",
+    [
+        ("parallel", (0.08, 0.08), 0.02, 0.015, 0.04, 0.0225),
+        ("allegro", (0.04, 0.04, 0.04, 0.08), 0.03, 0.02, 0.06, 0.03),
+    ],
+)
 def test_the_reward_is_the_published_formula(hand, fingers, near, lifted, bonus, half):
     task, action = object.__new__(Move.for_hand(hand)), np.full(9, 0.5)
     cube = np.array([0.5, 0, TABLE + half + lifted + 0.001])
-    tips = cube + np.array([[0.0, 0.05, 0], [0, 0, 0.01], [0.1, 0, 0], [0, 0.2, 0]])[:len(fingers)]
+    tips = cube + np.array([[0.0, 0.05, 0], [0, 0, 0.01], [0.1, 0, 0], [0, 0.2, 0]])[: len(fingers)]
     reach = sum(w / (0.04 + max(d, near)) for w, d in zip(fingers, (0.05, 0.01, 0.1, 0.2)))
     for far, bonuses in ((bonus - 0.001, 2.0), (bonus + 0.001, 0.0)):
         paid = task.reward(tips, cube, action, cube + (far, 0, 0))
@@ -62,7 +67,7 @@ def test_success_is_the_cube_at_the_goal(name, needed, ends):
     env.reset(seed=0)
 
     def hold(off_m):
-        env.data.qpos[env.task.start:env.task.start + 3] = env.task.goal.at(env.data) + (off_m, 0, 0)
+        env.data.qpos[env.task.start : env.task.start + 3] = env.task.goal.at(env.data) + (off_m, 0, 0)
         env.data.qvel[-6:] = 0
         mujoco.mj_forward(env.model, env.data)
         return env.task.evaluate(env.data, np.zeros(env.action_space.shape))[1]
@@ -75,5 +80,5 @@ def test_success_is_the_cube_at_the_goal(name, needed, ends):
 def test_a_cube_that_falls_from_the_table_ends_a_pixmc_episode():
     env = envs.make("franka_move_pixmc", render=False)
     env.reset(seed=0)
-    env.data.qpos[env.task.start:env.task.start + 3] = (0.0, 0, 0.3)
+    env.data.qpos[env.task.start : env.task.start + 3] = (0.0, 0, 0.3)
     assert env.step(np.zeros(9))[2]

@@ -12,11 +12,14 @@ from envs.tasks.move import Move
 from envs.tasks.pick import Pick
 from envs.tasks.reach import Reach
 
-NEW = [name for name in envs.names() if name.split("_")[-1] in ("reach", "move", "cabinet") and name.startswith("franka")]
+NEW = [
+    name for name in envs.names() if name.split("_")[-1] in ("reach", "move", "cabinet") and name.startswith("franka")
+]
 
 
-@pytest.mark.parametrize("name", [f"{robot}_{task}" for robot in ("franka", "kuka")
-                                  for task in ("reach", "move", "cabinet", "pick")])
+@pytest.mark.parametrize(
+    "name", [f"{robot}_{task}" for robot in ("franka", "kuka") for task in ("reach", "move", "cabinet", "pick")]
+)
 def test_an_episode_takes_as_many_seconds_at_both_protocols(name):
     ours, pixmc = envs.make(name, render=False), envs.make(f"{name}_pixmc", render=False)
     assert ours.horizon / ours.control_hz == pytest.approx(pixmc.horizon / pixmc.control_hz, abs=0.06)
@@ -54,9 +57,11 @@ def test_the_grippers_numbers_are_the_classs_and_anothers_stand_in_the_fingerpri
 
 
 def test_sets_recorded_before_there_were_other_tasks_still_know_their_environment():
-    known = {"franka_pick": "69a4e067d2012d30eca11e171a7cbcbefa18eb6fe3cbde8a9dae7b30a757907a",
-             "franka_pick_pixmc": "0482281a023091be97dce4e1a4affb5c88a26f2fc159303010957b8c7cd74bf1",  # since 2026-11-26: harder contacts
-             "franka_cube": "4825d6556eb57c3086b8219bcc38343352992e94e8d615bb29a161ca54514340"}
+    known = {
+        "franka_pick": "69a4e067d2012d30eca11e171a7cbcbefa18eb6fe3cbde8a9dae7b30a757907a",
+        "franka_pick_pixmc": "0482281a023091be97dce4e1a4affb5c88a26f2fc159303010957b8c7cd74bf1",  # since 2026-11-26: harder contacts
+        "franka_cube": "4825d6556eb57c3086b8219bcc38343352992e94e8d615bb29a161ca54514340",
+    }
     assert {name: fingerprint(describe(envs.make(name, render=False))) for name in known} == known
 
 

@@ -31,8 +31,9 @@ def test_the_expert_succeeds_on_every_seed_of_a_sample(name, wild_steps):
     assert [seed for seed in range(1000, 1006) if not run(env, expert, seed, wild_steps)] == []
 
 
-@pytest.mark.parametrize("name", ["franka_reach", "franka_move", "franka_cabinet", "kuka_reach", "kuka_move",
-                                  "kuka_cabinet"])
+@pytest.mark.parametrize(
+    "name", ["franka_reach", "franka_move", "franka_cabinet", "kuka_reach", "kuka_move", "kuka_cabinet"]
+)
 def test_the_expert_succeeds_at_pixmcs_protocol(name):
     env, expert = envs.make(f"{name}_pixmc", render=False), make_labeller("scripted")
     assert run(env, expert, 1000, 0)
@@ -155,6 +156,9 @@ def test_a_task_without_an_expert_is_refused_with_what_exists(monkeypatch):
     env = envs.make("kuka_move", render=False)
     env.reset(seed=0)
     monkeypatch.delitem(SCRIPTED["allegro"], "move")
-    with pytest.raises(envs.EnvError, match="does not exist for kuka_move .allegro hand.. What exists: "
-                                            "parallel hand: reach.*allegro hand: reach, cabinet, pick"):
+    with pytest.raises(
+        envs.EnvError,
+        match="does not exist for kuka_move .allegro hand.. What exists: "
+        "parallel hand: reach.*allegro hand: reach, cabinet, pick",
+    ):
         make_labeller("scripted").label(env)

@@ -41,7 +41,10 @@ def test_numpy_computes_what_torch_does(head, binary, tmp_path):
     trained = policy(HEADS[head], binary=binary)
     expert = LearnedExpert.load(trained.save(tmp_path / "policy"))
     rng = np.random.default_rng(0)
-    obs = {"privileged": rng.normal(size=(50, 27)).astype(np.float32), "proprio": rng.normal(size=(50, 18)).astype(np.float32)}
+    obs = {
+        "privileged": rng.normal(size=(50, 27)).astype(np.float32),
+        "proprio": rng.normal(size=(50, 18)).astype(np.float32),
+    }
     wanted = trained.act(obs)
     np.testing.assert_allclose(expert.act(obs["privileged"], obs["proprio"]), wanted, atol=2e-5)
     one = expert.act(obs["privileged"][3], obs["proprio"][3])
@@ -52,8 +55,15 @@ def test_numpy_computes_what_torch_does(head, binary, tmp_path):
 def test_it_labels_in_the_simulators_processes_what_the_policy_would_do(tmp_path):
     trained = policy()
     trained.save("runs/reach/policy")
-    with envs.VectorEnv("franka_reach", 2, workers=1, render=False, privileged=True, image_size=8,
-                        labeller=make_labeller("reach", "franka_reach")) as vec:
+    with envs.VectorEnv(
+        "franka_reach",
+        2,
+        workers=1,
+        render=False,
+        privileged=True,
+        image_size=8,
+        labeller=make_labeller("reach", "franka_reach"),
+    ) as vec:
         obs = vec.reset([1, 2])
         for _ in range(3):
             np.testing.assert_allclose(obs["expert"], trained.act(obs), atol=2e-5)
@@ -69,8 +79,13 @@ def test_it_needs_no_privileged_observation_and_no_torch(tmp_path):
         env.reset(seed=0)
         assert pickle.load(open("expert", "rb")).label(env).shape == (8,)
         assert not {"torch", "stable_baselines3", "safetensors"} & set(sys.modules)"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env={**__import__("os").environ, "PYTHONPATH": _root()},
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**__import__("os").environ, "PYTHONPATH": _root()},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -101,5 +116,7 @@ def test_a_policy_that_can_not_be_an_expert_is_refused_in_one_sentence(tmp_path)
 def test_another_environment_is_refused_where_it_labels_too():
     policy().save("runs/reach/policy")
     with pytest.raises(envs.EnvError, match="franka_reach.*franka_pick"):
-        with envs.VectorEnv("franka_pick", 1, workers=1, render=False, image_size=8, labeller=make_labeller("reach")) as vec:
+        with envs.VectorEnv(
+            "franka_pick", 1, workers=1, render=False, image_size=8, labeller=make_labeller("reach")
+        ) as vec:
             vec.reset([0])

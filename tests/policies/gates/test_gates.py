@@ -88,7 +88,9 @@ def test_safe_lets_the_expert_act_and_label_where_the_classifier_warns_and_audit
     monkeypatch.setattr(gate, "risk", lambda view: np.array([0.9, 0.1, 0.6, 0.4], np.float32))
     seen, asked = view(gate, [0, 0, 0, 0])
     choice = gate.choose(1, seen)
-    assert choice.by_expert.tolist() == [True, False, True, False] and choice.label.tolist() == choice.by_expert.tolist()
+    assert (
+        choice.by_expert.tolist() == [True, False, True, False] and choice.label.tolist() == choice.by_expert.tolist()
+    )
     assert not asked
     assert gate.choose(1, view(gate, [0] * 4, dice=0.2)[0]).label.all()
 
@@ -202,8 +204,19 @@ def test_beta_schedules():
     assert [GateConfig(name="safe").beta(r) for r in range(3)] == [1.0, 0.0, 0.0]
 
 
-@pytest.mark.parametrize("bad", [{"name": "brave"}, {"schedule": "cubic"}, {"per": "day"}, {"decay": 1.5}, {"budget": 0.0},
-                                 {"threshold": 0.1, "back": 0.2}, {"name": "ensemble", "members": 1}, {"person": "boss"}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"name": "brave"},
+        {"schedule": "cubic"},
+        {"per": "day"},
+        {"decay": 1.5},
+        {"budget": 0.0},
+        {"threshold": 0.1, "back": 0.2},
+        {"name": "ensemble", "members": 1},
+        {"person": "boss"},
+    ],
+)
 def test_impossible_settings_are_a_users_error(bad):
     with pytest.raises(UserError, match="gate"):
         GateConfig(**bad)

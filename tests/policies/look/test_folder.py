@@ -57,12 +57,19 @@ def test_it_can_be_added_and_nothing_else_changes(tmp_path, kept):
     assert now == about
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda f: (f / FILE).unlink(), lambda f: (f / FILE).write_bytes((f / FILE).read_bytes()[:-9]),
-    lambda f: (f / FILE).write_bytes((f / FILE).read_bytes()[:-1] + b"\x7f"), lambda f: (f / FILE).write_bytes(b""),
-    lambda f: edit(f, "sha256", "0"), lambda f: edit(f, "frames", "many"), lambda f: edit(f, "more", 1),
-    lambda f: edit(f, "episodes", 0),
-])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda f: (f / FILE).unlink(),
+        lambda f: (f / FILE).write_bytes((f / FILE).read_bytes()[:-9]),
+        lambda f: (f / FILE).write_bytes((f / FILE).read_bytes()[:-1] + b"\x7f"),
+        lambda f: (f / FILE).write_bytes(b""),
+        lambda f: edit(f, "sha256", "0"),
+        lambda f: edit(f, "frames", "many"),
+        lambda f: edit(f, "more", 1),
+        lambda f: edit(f, "episodes", 0),
+    ],
+)
 def test_a_damaged_one_is_a_users_error(tmp_path, kept, spoil):
     folder = saved(tmp_path / "p", kept)
     spoil(folder)

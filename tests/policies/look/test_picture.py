@@ -19,10 +19,15 @@ def blurred(x):
     return (x + sum(np.roll(x, d, a) for a in (0, 1) for d in (-1, 1))) / 5
 
 
-@pytest.mark.parametrize("change, group, least", [
-    (lambda x: 0.7 * x, "exposure", 0.3), (lambda x: x * (1.2, 1, 1), "colour", 0.15), (blurred, "sharpness", 0.3),
-    (lambda x: x + RNG.normal(0, 8, x.shape), "noise", 3),
-])
+@pytest.mark.parametrize(
+    "change, group, least",
+    [
+        (lambda x: 0.7 * x, "exposure", 0.3),
+        (lambda x: x * (1.2, 1, 1), "colour", 0.15),
+        (blurred, "sharpness", 0.3),
+        (lambda x: x + RNG.normal(0, 8, x.shape), "noise", 3),
+    ],
+)
 def test_a_change_shows_in_its_own_number(change, group, least):
     assert moved(change(BASE))[group] > least
 

@@ -68,15 +68,23 @@ class Demos:
     episodes, lengths = 6, np.full(6, 10)
 
     def episode(self, i, keys):
-        moving = np.maximum(np.arange(10, dtype=np.float32) - 4, 0)[:, None].repeat(2, 1) / 10 + i / 1000  # still until step 4
+        moving = (
+            np.maximum(np.arange(10, dtype=np.float32) - 4, 0)[:, None].repeat(2, 1) / 10 + i / 1000
+        )  # still until step 4
         data = {"rgb_wrist": pictures(10, seed=i), "proprio": moving, "action": moving}
         return {key: data[key] for key in keys}
 
 
 def look_of(tmp_path, augment=AugmentConfig(), **config):
     features = encoder_features()
-    data = load_demonstrations("set", DataConfig(augment=augment, **config), features, tmp_path, demos=Demos(),
-                               joints_rad=lambda attrs, proprio: proprio)
+    data = load_demonstrations(
+        "set",
+        DataConfig(augment=augment, **config),
+        features,
+        tmp_path,
+        demos=Demos(),
+        joints_rad=lambda attrs, proprio: proprio,
+    )
     return look_of_demonstrations(Demos(), "wrist", data, features, augment, seed=0)
 
 

@@ -28,7 +28,9 @@ def live(gain=1.0, noise=0.0, seed=77):
     """30 frames of a scene that stands still."""
     rng = np.random.default_rng(seed)
     still = pictures(1, seed).astype(float)
-    return np.clip(np.repeat(still, look.FRAMES, 0) * gain + rng.normal(0, 1, (30, 32, 32, 3)) * noise, 0, 255).astype(np.uint8)
+    return np.clip(np.repeat(still, look.FRAMES, 0) * gain + rng.normal(0, 1, (30, 32, 32, 3)) * noise, 0, 255).astype(
+        np.uint8
+    )
 
 
 def test_new_pictures_of_the_same_look_are_in(one_look):
@@ -36,15 +38,25 @@ def test_new_pictures_of_the_same_look_are_in(one_look):
     assert verdicts.count(look.OUT) == 0 and verdicts.count(look.IN) >= 45
 
 
-@pytest.mark.parametrize("changed, name, words", [
-    ({"gain": 0.7}, "exposure", "grey level"), ({"noise": 12.0}, "noise", "noise in grey levels"),
-    ({"gain": np.array([1.3, 1, 1])}, "colour", "red to green"),
-])
+@pytest.mark.parametrize(
+    "changed, name, words",
+    [
+        ({"gain": 0.7}, "exposure", "grey level"),
+        ({"noise": 12.0}, "noise", "noise in grey levels"),
+        ({"gain": np.array([1.3, 1, 1])}, "colour", "red to green"),
+    ],
+)
 def test_another_look_is_out_and_the_sentence_names_the_statistic_and_its_numbers(one_look, changed, name, words):
     found = one_look.look_at(FEATURES, live(**changed))
     assert found.verdict == look.OUT and found.far[name] > look.FAR
-    assert f"{name} {found.far[name]:.1f} times" in found.said or found.said.startswith(f"{name} is {found.far[name]:.1f} times")
-    assert "times as far off as 99 % of the training pictures" in found.said and words in found.said and "in training" in found.said
+    assert f"{name} {found.far[name]:.1f} times" in found.said or found.said.startswith(
+        f"{name} is {found.far[name]:.1f} times"
+    )
+    assert (
+        "times as far off as 99 % of the training pictures" in found.said
+        and words in found.said
+        and "in training" in found.said
+    )
 
 
 def test_a_policy_that_was_trained_on_many_looks_knows_what_one_look_doesnt(one_look, many_looks):
@@ -60,7 +72,9 @@ def test_codes_that_were_never_seen_make_doubt_and_no_more(one_look):
             return super().codes(frames) + 100
 
     found = one_look.look_at(encoder_features(OtherCodes()), live())
-    assert found.verdict == look.UNSURE and found.far["codes"] > 10 and "100 % of the codes were never seen" in found.said
+    assert (
+        found.verdict == look.UNSURE and found.far["codes"] > 10 and "100 % of the codes were never seen" in found.said
+    )
     assert list(unseen(np.array([[1, 2, 3, 4]]), np.array([1, 2, 3]))) == [0.25]
 
 
@@ -95,11 +109,18 @@ def test_the_same_rows_give_the_same_bits_and_too_few_give_none():
     assert TrainingLook.fit(rows(pictures(40), per_episode=1000)).episodes == 1
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda t: t.pop("noise.axes"), lambda t: t.update({"usual": torch.zeros(2, 3)}), lambda t: t.pop("colour.mean"),
-    lambda t: t.update({"exposure.mean": torch.full((4,), torch.nan)}), lambda t: t.update({"exposure.mean": torch.zeros(3)}),
-    lambda t: t.update({"features.unit": torch.tensor(0.0)}), lambda t: t.update({"features.axes": torch.zeros(2)}),
-])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda t: t.pop("noise.axes"),
+        lambda t: t.update({"usual": torch.zeros(2, 3)}),
+        lambda t: t.pop("colour.mean"),
+        lambda t: t.update({"exposure.mean": torch.full((4,), torch.nan)}),
+        lambda t: t.update({"exposure.mean": torch.zeros(3)}),
+        lambda t: t.update({"features.unit": torch.tensor(0.0)}),
+        lambda t: t.update({"features.axes": torch.zeros(2)}),
+    ],
+)
 def test_tensors_that_dont_fit_together_are_refused(one_look, spoil):
     tensors = dict(one_look.tensors)
     spoil(tensors)
@@ -109,4 +130,7 @@ def test_tensors_that_dont_fit_together_are_refused(one_look, spoil):
 
 def test_a_policy_without_statistics_says_how_to_add_them():
     found = look.unknown("mine")
-    assert str(found).startswith("unknown: the policy mine keeps no statistics") and "toto_robot.add_look mine" in found.said
+    assert (
+        str(found).startswith("unknown: the policy mine keeps no statistics")
+        and "toto_robot.add_look mine" in found.said
+    )

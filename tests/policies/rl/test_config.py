@@ -17,7 +17,14 @@ def test_mvps_preset_has_the_published_numbers():
     cfg = mvp("franka_pick_pixmc")
     algo, ppo = cfg.algo, cfg.algo.ppo
     assert (ppo.n_steps, algo.num_envs, ppo.epochs, ppo.minibatches) == (32, 256, 10, 4)
-    assert (ppo.clip, algo.gamma, ppo.gae_lambda, ppo.ent_coef, ppo.vf_coef, ppo.grad_clip) == (0.1, 0.99, 0.95, 0, 2.0, 1.0)
+    assert (ppo.clip, algo.gamma, ppo.gae_lambda, ppo.ent_coef, ppo.vf_coef, ppo.grad_clip) == (
+        0.1,
+        0.99,
+        0.95,
+        0,
+        2.0,
+        1.0,
+    )
     assert (algo.lr_schedule, ppo.init_std, ppo.mvp_details) == ("cosine", 1.0, True)
     assert (cfg.policy.hidden, cfg.policy.activation) == ([256, 128, 64], "selu")
     assert (cfg.policy.feature_width, cfg.policy.proprio_width) == (128, 128)
@@ -84,8 +91,15 @@ def test_a_config_that_makes_no_sense_is_refused(change, says):
 @pytest.mark.parametrize(
     "change",
     [
-        dict(lr_schedule="step"), dict(at_success="win"), dict(at_timeout="stay"), dict(gamma=1.0), dict(num_envs=0),
-        dict(lr=0.0), dict(total_steps=0), dict(ppo=PpoConfig(minibatches=3)), dict(ppo=PpoConfig(epochs=0)),
+        dict(lr_schedule="step"),
+        dict(at_success="win"),
+        dict(at_timeout="stay"),
+        dict(gamma=1.0),
+        dict(num_envs=0),
+        dict(lr=0.0),
+        dict(total_steps=0),
+        dict(ppo=PpoConfig(minibatches=3)),
+        dict(ppo=PpoConfig(epochs=0)),
     ],
 )
 def test_a_number_out_of_range_names_its_key(change):

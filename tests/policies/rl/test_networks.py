@@ -14,9 +14,16 @@ from policies.rollout import EnvConfig
 
 
 def session(encoder="toy", sac=False, **ppo):
-    algo = AlgoConfig(total_steps=64, num_envs=2, lr=1e-3, ppo=None if sac else PpoConfig(n_steps=8, **ppo),
-                      sac=SacConfig() if sac else None)
-    cfg = ExpertConfig(env=EnvConfig("toy"), encoder=EncoderConfig(encoder), policy=HeadConfig(16, 8, [32, 16]), algo=algo)
+    algo = AlgoConfig(
+        total_steps=64,
+        num_envs=2,
+        lr=1e-3,
+        ppo=None if sac else PpoConfig(n_steps=8, **ppo),
+        sac=SacConfig() if sac else None,
+    )
+    cfg = ExpertConfig(
+        env=EnvConfig("toy"), encoder=EncoderConfig(encoder), policy=HeadConfig(16, 8, [32, 16]), algo=algo
+    )
     vec = ToyVec(2, labelled=False)
     features = make_features(cfg.encoder, privileged_dim=vec.privileged_dim, encoder=ToyEncoder())
     return Session(cfg, vec, features)
@@ -50,7 +57,10 @@ def test_mvps_networks_are_what_the_paper_says():
     assert sizes(policy.mlp_extractor.policy_net) == sizes(policy.mlp_extractor.value_net) == [(32, 2), (16, 32)]
     assert not list(policy.features_extractor.parameters())  # the state goes straight into the MLP
     pixels = session("toy", mvp_details=True).agent.policy
-    assert sizes(pixels.features_extractor) == [(16, 48), (8, 5)] and sizes(pixels.mlp_extractor.policy_net)[0] == (32, 24)
+    assert sizes(pixels.features_extractor) == [(16, 48), (8, 5)] and sizes(pixels.mlp_extractor.policy_net)[0] == (
+        32,
+        24,
+    )
     for net, gain in ((pixels.mlp_extractor.policy_net[2], 2**0.5), (pixels.action_net, 0.01), (pixels.value_net, 1.0)):
         singular = torch.linalg.svdvals(net.weight)
         torch.testing.assert_close(singular, torch.full_like(singular, gain))  # orthogonal

@@ -62,12 +62,16 @@ class Stops(ToyVec):
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(sac, capsys):
     whole = train(config(sac, run="whole"), toy, ToyEncoder())
     with pytest.raises(KeyboardInterrupt):
-        train(config(sac, run="cut"), lambda cfg: Stops(4, after=75), ToyEncoder())  # in the third round of 32 steps each
+        train(
+            config(sac, run="cut"), lambda cfg: Stops(4, after=75), ToyEncoder()
+        )  # in the third round of 32 steps each
     assert "2 rounds are saved in runs/cut" in capsys.readouterr().err
     assert (Path("runs/cut/policy/policy.yaml")).exists()  # the newest round's
     cut = train(config(sac, run="cut", resume=True), toy, ToyEncoder())
     assert same(weights("whole"), weights("cut")) and whole.result["env_steps"] == cut.result["env_steps"] == 512
-    rows = [[json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()] for run in (whole, cut)]
+    rows = [
+        [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()] for run in (whole, cut)
+    ]
     for key in ("round", "env_steps", "loss", "student_success", "episode_reward", "lr"):
         assert [row[key] for row in rows[0]] == pytest.approx([row[key] for row in rows[1]], nan_ok=True), key
     assert not list(Path("runs").glob("*/checkpoints/*/data.safetensors"))
@@ -94,11 +98,15 @@ class Points(ToyVec):
 @pytest.mark.parametrize("sac", [False, True])
 def test_reward_is_learned_from_frozen_features(sac):
     algo = dict(total_steps=12_000, steps_per_round=2000, num_envs=16, lr=3e-3, gamma=0.5, lr_schedule="constant")
-    algo |= dict(total_steps=6_000, sac=SacConfig(10_000, 500, 64, updates=2)) if sac else dict(ppo=PpoConfig(16, epochs=5))
+    algo |= (
+        dict(total_steps=6_000, sac=SacConfig(10_000, 500, 64, updates=2)) if sac else dict(ppo=PpoConfig(16, epochs=5))
+    )
     train(config(sac, run="learns", algo=algo), lambda cfg: Points(16, labelled=False), ToyEncoder())
     rows = [json.loads(line) for line in Path("runs/learns/metrics.jsonl").read_text().splitlines()]
     first, last = rows[0]["episode_reward"], rows[-1]["episode_reward"]
-    assert last > 0.3 * first, [row["episode_reward"] for row in rows]  # errors: what is left is a third, noise included
+    assert last > 0.3 * first, [
+        row["episode_reward"] for row in rows
+    ]  # errors: what is left is a third, noise included
 
 
 def test_watching_leaves_the_run_as_it_would_have_been():
@@ -126,7 +134,9 @@ def test_statistics_of_inputs_are_of_what_was_seen_unless_they_are_left_out():
     train(config(run="off", algo={"total_steps": 2048, "normalise": False}), toy, ToyEncoder())
     on, off = weights("on"), weights("off")
     assert 1000 <= on["features.count"] <= 2048 and on["proprio.count"] == on["features.count"] == off["features.count"]
-    assert off["proprio.count"] == 0 and (off["proprio.std"] == 1).all()  # an encoder's features always are standardised
+    assert (
+        off["proprio.count"] == 0 and (off["proprio.std"] == 1).all()
+    )  # an encoder's features always are standardised
 
 
 def test_without_stable_baselines3_one_sentence_says_what_to_install(monkeypatch):

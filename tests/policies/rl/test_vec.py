@@ -63,7 +63,10 @@ def test_steps_ends_and_infos_are_those_of_stable_baselines3s_own_vector_environ
         ended = 0
         for _ in range(140):
             action = rng.uniform(-1, 1, (1, 8)).astype(np.float32)
-            (a_obs, a_reward, a_done, (a_info,)), (b_obs, b_reward, b_done, (b_info,)) = ours.step(action), theirs.step(action)
+            (a_obs, a_reward, a_done, (a_info,)), (b_obs, b_reward, b_done, (b_info,)) = (
+                ours.step(action),
+                theirs.step(action),
+            )
             np.testing.assert_array_equal(a_obs, b_obs)
             np.testing.assert_allclose(a_reward, b_reward, rtol=1e-6)
             assert (a_done == b_done).all()
@@ -97,7 +100,9 @@ def test_the_encoder_sees_each_frame_once():
     assert vec.features.encoder.frames == 3 + 3 * HORIZON + 3  # at the start, of each step, after each end
 
 
-@pytest.mark.parametrize(("at_success", "factor", "goes_on"), [("stay", 10, False), ("end", 1, False), ("bootstrap", 1, True)])
+@pytest.mark.parametrize(
+    ("at_success", "factor", "goes_on"), [("stay", 10, False), ("end", 1, False), ("bootstrap", 1, True)]
+)
 def test_what_follows_a_success_is_what_the_config_says(at_success, factor, goes_on):
     plain = until_done(flat(1), hold)
     assert plain[3][0]["is_success"]
@@ -120,7 +125,7 @@ def test_a_restored_state_goes_on_with_the_same_steps():
     vec, rng = flat(3), np.random.default_rng(0)
     actions = rng.uniform(-1, 1, (2 * HORIZON, 3, 4)).astype(np.float32)
     vec.reset()
-    for action in actions[:HORIZON - 5]:
+    for action in actions[: HORIZON - 5]:
         vec.step(action)
     state, ahead = vec.state(), [vec.step(action) for action in actions[HORIZON:]]
     other = flat(3)

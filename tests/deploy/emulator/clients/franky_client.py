@@ -25,10 +25,19 @@ def state(ip):
     robot = connect(ip)
     s = robot.state
     model = robot.model
-    frames = [franky.Frame.Joint1, franky.Frame.Joint4, franky.Frame.Joint7, franky.Frame.Flange, franky.Frame.EndEffector]
-    return {"q": list(s.q), "poses": [np.array(model.pose(frame, s).matrix).tolist() for frame in frames],
-            "jacobian": np.array(model.zero_jacobian(franky.Frame.EndEffector, s)).tolist(),
-            "mass": np.array(model.mass(s)).tolist()}
+    frames = [
+        franky.Frame.Joint1,
+        franky.Frame.Joint4,
+        franky.Frame.Joint7,
+        franky.Frame.Flange,
+        franky.Frame.EndEffector,
+    ]
+    return {
+        "q": list(s.q),
+        "poses": [np.array(model.pose(frame, s).matrix).tolist() for frame in frames],
+        "jacobian": np.array(model.zero_jacobian(franky.Frame.EndEffector, s)).tolist(),
+        "mass": np.array(model.mass(s)).tolist(),
+    }
 
 
 def joint_motion(ip):
@@ -130,7 +139,7 @@ def grasp(ip, plan):
 def console_free(ip):
     from deploy.emulator.console import Console
 
-    Console(ip).ask("grant", until_ms=10 ** 9)
+    Console(ip).ask("grant", until_ms=10**9)
 
 
 if __name__ == "__main__":

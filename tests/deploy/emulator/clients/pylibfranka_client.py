@@ -28,8 +28,15 @@ def state(ip):
     robot = connect(ip)
     s = fresh(robot)
     model = robot.load_model()
-    return {"q": list(s.q), "O_T_EE": list(s.O_T_EE), "mode": s.robot_mode.name, "errors": names(s.current_errors),
-            "gravity": list(model.gravity(s)), "tau_J": list(s.tau_J), "m_total": s.m_total}
+    return {
+        "q": list(s.q),
+        "O_T_EE": list(s.O_T_EE),
+        "mode": s.robot_mode.name,
+        "errors": names(s.current_errors),
+        "gravity": list(model.gravity(s)),
+        "tau_J": list(s.tau_J),
+        "m_total": s.m_total,
+    }
 
 
 def setters(ip):
@@ -65,8 +72,13 @@ def joint_motion(ip):
     robot = connect(ip)
     q0, goal, s = motion(robot, 0.6, 0.05)
     end = fresh(robot)
-    return {"start": q0, "goal": goal, "q": list(end.q), "mode": end.robot_mode.name,
-            "success_rate": s.control_command_success_rate}
+    return {
+        "start": q0,
+        "goal": goal,
+        "q": list(end.q),
+        "mode": end.robot_mode.name,
+        "success_rate": s.control_command_success_rate,
+    }
 
 
 def torque_hold(ip):
@@ -86,7 +98,9 @@ def torque_hold(ip):
 def async_targets(ip):
     robot = connect(ip)
     handler_type = p.AsyncPositionControlHandler
-    result = handler_type.configure(robot, handler_type.Configuration(maximum_joint_velocities=[1.0] * 7, goal_tolerance=0.01))
+    result = handler_type.configure(
+        robot, handler_type.Configuration(maximum_joint_velocities=[1.0] * 7, goal_tolerance=0.01)
+    )
     if result.error_message:
         return {"error": result.error_message}
     handler, goal = result.handler, np.array(fresh(robot).q)
@@ -118,7 +132,7 @@ def until_error(ip):
     robot, out = connect(ip), {}
     try:
         control = robot.start_torque_control()
-        for i in range(10 ** 6):
+        for i in range(10**6):
             s, _ = control.readOnce()
             control.writeOnce(p.Torques([0.0] * 7))
             if i == 20:
@@ -147,9 +161,11 @@ def after(robot):
 def async_until_error(ip):
     robot = connect(ip)
     handler_type = p.AsyncPositionControlHandler
-    result = handler_type.configure(robot, handler_type.Configuration(maximum_joint_velocities=[1.0] * 7, goal_tolerance=0.01))
+    result = handler_type.configure(
+        robot, handler_type.Configuration(maximum_joint_velocities=[1.0] * 7, goal_tolerance=0.01)
+    )
     handler, goal = result.handler, list(fresh(robot).q)
-    for i in range(10 ** 6):
+    for i in range(10**6):
         handler.set_joint_position_target(handler_type.JointPositionTarget(goal))
         feedback = handler.get_target_feedback()
         if feedback.error_message:
