@@ -17,10 +17,10 @@ import torch
 
 from benchmarks import machine
 from toto_robot.features.encoder import Encoder
+from toto_robot.ground.precision import DTYPES, has_bfloat16
 from toto_robot.models.flops import forward_flops, tokenizer_flops
 from toto_robot.models.presets import preset
 from toto_robot.models.toto import Toto
-from toto_robot.precision import DTYPES, has_bfloat16
 from toto_robot.tokens.dvae import DVAE
 from toto_robot.tokens.dvae import preset as dvae_preset
 from toto_robot.tokens.special import vocab_with_special

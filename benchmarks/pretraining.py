@@ -19,10 +19,10 @@ import torch.nn.functional as F
 
 from benchmarks import machine
 from benchmarks.encoder import matmul_rate
+from toto_robot.ground.precision import choose_dtype, torch_dtype
 from toto_robot.models.flops import forward_flops
 from toto_robot.models.presets import preset
 from toto_robot.models.toto import Toto
-from toto_robot.precision import DTYPES, choose_dtype
 
 
 def llama(config):
@@ -111,7 +111,7 @@ def main(model: str, layers: int, tokens: int, rows: int, steps: int, threads: i
     count = {name: sum(p.numel() for p in pair[0].parameters()) for name, pair in made.items()}
     assert len(set(count.values())) == 1, count
     all_steps = {name: Step(pair, ids, dtype, device) for name, pair in made.items()}
-    peak = matmul_rate(DTYPES[dtype], 3.0)
+    peak = matmul_rate(torch_dtype(dtype), 3.0)
     for i in range(steps + 2):
         for step in all_steps.values() if i % 2 else reversed(all_steps.values()):
             step()

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import machine
-from toto_robot.tokens.mixture import Mixture
-from toto_robot.tokens.store import TokenStore, write_index, write_shard
+from toto_robot.tokens.store.mixture import Mixture
+from toto_robot.tokens.store.token_store import TokenStore, write_index, write_shard
 
 SHARD_ROWS = 1000
 FRAMES, TOKENS, VOCAB = 16, 256, 8192

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks import machine
-from toto_robot.tokens.build import TokenizeConfig, build_store
+from toto_robot.tokens.store.build import TokenizeConfig, build_store
 from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.video.decode import write_video
 

@@ -32,10 +32,10 @@ from demos import DemoSet, DemoWriter
 from demos.formats import lerobot_parquet, lerobot_v3, native, robomimic_hdf5
 from demos.formats.source import Options, indexed
 from demos.formats.video import psnr_db, read_span
-from demos.recording import attributes_of
-from policies.demonstrations import Demonstrations
-from policies.feature_cache import FeatureCache
-from policies.labelling import make_labeller
+from demos.recording.recorder import attributes_of
+from policies.cloning.demonstrations import Demonstrations
+from policies.experts.choose import make_labeller
+from policies.features.cache import FeatureCache
 
 ORIGINALS, STEPS, BATCH, SIDE = 32, 16, 64, 128
 HZ = 10

@@ -27,8 +27,9 @@ from pathlib import Path
 from demos.errors import DemoError
 from demos.formats import actions
 from demos.formats.source import Imported, Options, with_range
-from toto_robot import atomic, door
-from toto_robot.errors import unknown
+from toto_robot import command
+from toto_robot.ground import atomic
+from toto_robot.ground.errors import unknown
 
 FORMATS = {
     "zarr": "native",
@@ -188,4 +189,4 @@ def _counted(source: Imported) -> Imported:
 
 
 if __name__ == "__main__":
-    door.run(main, ConvertConfig, "convert", positional=("src", "dst"))
+    command.run(main, ConvertConfig, "convert", positional=("src", "dst"))

@@ -1,8 +1,11 @@
-"""The one error a user of `demos` can cause."""
+"""The one error that a user of `demos` can cause."""
+
+from toto_robot.ground.errors import UserError
 
 
-class DemoError(ValueError):
-    """A demonstration set that can't be written or read as asked. The doors print it as one sentence and exit with
-    `exit_code`; the message says what was expected, what came, what exists and what to do."""
+class DemoError(UserError):
+    """A demonstration set can't be written or read as asked.
 
-    exit_code = 2
+    A command prints it as one sentence and exits with `exit_code`. The message says what was expected, what came, what
+    exists and what to do.
+    """

@@ -18,14 +18,14 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from demos.disk import write_file
-from demos.report import report
-from demos.rerun_log import log
-from demos.store import DemoSet
-from demos.summary import summarise
-from demos.verify import verify
-from toto_robot import door
-from toto_robot.errors import UserError
+from demos.store.demo_set import DemoSet
+from demos.store.disk import write_file
+from demos.store.verify import verify
+from demos.viewing.report import report
+from demos.viewing.rerun_log import log
+from demos.viewing.summary import summarise
+from toto_robot import command
+from toto_robot.ground.errors import UserError
 
 
 class Damaged(UserError):
@@ -77,7 +77,7 @@ def main(cfg: InspectConfig) -> dict:
     if damage:
         for sentence in damage:
             print(f"damage: {sentence}", file=sys.stderr)
-        door.print_json(result)
+        command.print_json(result)
         unread = (
             "" if summary else " No statistics are given and no report is written for a set that can't be read whole."
         )
@@ -115,4 +115,4 @@ def _print_table(cfg: InspectConfig, demos: DemoSet, summary: dict) -> None:
 
 
 if __name__ == "__main__":
-    door.run(main, InspectConfig, "inspect", positional=("path",))
+    command.run(main, InspectConfig, "inspect", positional=("path",))

@@ -7,7 +7,7 @@
     python -m demos.record out=data/arm source=guide robot=fr3 robot_ip=172.16.0.2 camera=wrist.yaml env=franka_cube
     python -m demos.record out=data/arm source=spacemouse robot=fr3 env=franka_cube                  on an emulated arm
 
-What is written is a zarr v3 folder (demos/schema.py says what stands where) that readers may open while it grows; each
+What is written is a zarr v3 folder (demos/store/schema.py says what stands where) that readers may open while it grows; each
 episode is there once it has ended, and stays there whatever happens to this command. resume=true goes on with one that
 was stopped. The same seed gives the same episodes; `meta/index` tells which is which, for with several side by side
 they stand in the order in which they ended. Seeds are training's: an evaluation never meets them.
@@ -27,20 +27,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import envs
 import policies
-from demos.recording import KEEP, Plan, attributes_of, record, resumable
-from demos.store import DemoSet, DemoWriter
-from demos.teleop import LiveView, teleoperate
+from demos.recording.recorder import KEEP, Plan, attributes_of, record, resumable
+from demos.recording.teleop import LiveView, teleoperate
+from demos.store.demo_set import DemoSet, DemoWriter
 from deploy.teaching import guided_recording, teleop_session
 from deploy.teaching.on_arm import ArmEnded, ArmKeys
-from policies.adapted import adapted, check_policy
-from policies.conversion import Fit
 from policies.experts import ScriptedPick
-from policies.fit import FitKeys
-from policies.labelling import make_labeller
-from policies.rollout import EnvConfig
+from policies.experts.choose import make_labeller
+from policies.fit.adapted import adapted, check_policy
+from policies.fit.conversion import Fit
+from policies.fit.rules import FitKeys
+from policies.scoring.rollout import EnvConfig
 from policies.seeds import training_seed
-from toto_robot import door
-from toto_robot.errors import UserError, unknown
+from toto_robot import command
+from toto_robot.ground.errors import UserError, unknown
 
 SOURCES = ("simulation", "keyboard", "spacemouse", "guide")
 
@@ -158,16 +158,16 @@ def _record_on_arm(cfg: RecordConfig) -> dict:
     finally:
         source.close()
     if ending.code:
-        door.print_json(told)
+        command.print_json(told)
         raise ArmEnded(ending, why)
     return told
 
 
 def _source(cfg: RecordConfig):
     if cfg.source == "keyboard":
-        from demos.keyboard import Keyboard as Source
+        from demos.recording.keyboard import Keyboard as Source
     else:
-        from demos.spacemouse import SpaceMouse as Source
+        from demos.recording.spacemouse import SpaceMouse as Source
     return Source()
 
 
@@ -250,4 +250,4 @@ def _progress() -> Progress:
 
 
 if __name__ == "__main__":
-    door.run(main, RecordConfig, "record")
+    command.run(main, RecordConfig, "record")

@@ -24,16 +24,16 @@ from rich.console import Console
 from rich.progress import Progress
 
 import envs
-from demos import schema
 from demos.errors import DemoError
-from demos.recording import STATE
-from demos.store import DemoSet
+from demos.recording.recorder import STATE
+from demos.store import schema
+from demos.store.demo_set import DemoSet
 from deploy.teaching.on_arm import ArmEnded, ArmKeys
 from deploy.teaching.replaying import replay as on_robot
 from envs.drawing import renderer
 from envs.fingerprint import describe, difference, fingerprint
-from toto_robot import door
-from toto_robot.errors import UserError, unknown
+from toto_robot import command
+from toto_robot.ground.errors import UserError, unknown
 from toto_robot.video.decode import write_video
 
 MODES = ("state", "action", "robot")
@@ -96,7 +96,7 @@ def main(cfg: ReplayConfig) -> dict:
         "differs": differs,
     } | (_state_result if cfg.mode == "state" else _action_result)(rows)
     if cfg.mode == "state" and result["exact"] is False and not [d for d in differs if not d.startswith("versions.")]:
-        door.print_json(result)
+        command.print_json(result)
         worst = max(rows, key=lambda row: max(row["diff"].values()))
         raise NotExact(
             f"Episode {worst['episode']} of {cfg.path} does not replay exactly on the renderer it was recorded "
@@ -122,7 +122,7 @@ def _on_robot(cfg: ReplayConfig, demos: DemoSet, chosen) -> dict:
         "ending": ending.name.lower(),
     }
     if ending.code:
-        door.print_json(result)
+        command.print_json(result)
         raise ArmEnded(ending, why)
     return result
 
@@ -261,4 +261,4 @@ def _action_result(rows: list[dict]) -> dict:
 
 
 if __name__ == "__main__":
-    door.run(main, ReplayConfig, "replay", positional=("path",))
+    command.run(main, ReplayConfig, "replay", positional=("path",))

@@ -28,8 +28,8 @@ from deploy.robots import registry
 from deploy.robots.arms import LIMITS
 from deploy.robots.base import Address, RobotFault
 from envs.robots import FRANKA
-from toto_robot import door
-from toto_robot.errors import UserError
+from toto_robot import command
+from toto_robot.ground.errors import UserError
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
@@ -106,9 +106,9 @@ def calibrate(args: argparse.Namespace) -> dict:
 
 
 def main(argv: list[str]) -> int:
-    """The door; the exit code."""
+    """The command; the exit code."""
     try:
-        door.print_json(calibrate(arguments(argv)))
+        command.print_json(calibrate(arguments(argv)))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -40,8 +40,8 @@ from deploy.robots.arms import LIMITS
 from deploy.robots.base import Address, RobotFault
 from deploy.verdicts import BAD, OK, SKIPPED, Line
 from policies import look
-from toto_robot import door
-from toto_robot.errors import UserError
+from toto_robot import command
+from toto_robot.ground.errors import UserError
 
 TASK = "franka_cube"
 """The scene whose arm, workspace and camera the robot is compared with."""
@@ -220,7 +220,7 @@ def show(lines: list[Line]) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """The door; the exit code."""
+    """The command; the exit code."""
     try:
         lines, emulated = check(arguments(argv))
     except UserError as error:
@@ -233,7 +233,7 @@ def main(argv: list[str]) -> int:
     if emulated:
         print("The robot is emulated: this says nothing about a real one.", file=sys.stderr)
     ok = all(line.verdict != BAD for line in lines)
-    door.print_json({"ok": ok, "emulated": emulated, "lines": [asdict(line) for line in lines]})
+    command.print_json({"ok": ok, "emulated": emulated, "lines": [asdict(line) for line in lines]})
     return 0 if ok else Ending.PREFLIGHT.code
 
 

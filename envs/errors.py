@@ -1,7 +1,7 @@
-"""The one error a user of `envs` can cause."""
+"""The one error that a user of `envs` can cause."""
+
+from toto_robot.ground.errors import UserError
 
 
-class EnvError(ValueError):
-    """A mistake in a name or a value. The doors print it as one sentence and exit with `exit_code`."""
-
-    exit_code = 2
+class EnvError(UserError):
+    """A mistake in a name or a value. A command prints it as one sentence and exits with `exit_code`."""

@@ -1,7 +1,7 @@
 """What the numbers between a robot and a policy mean: actions out, proprioception and pictures in.
 
 An environment says it of itself (`RobotEnv.interface`), a recorded set keeps it, and a policy's folder holds it as its `spec`
-(policies/spec.py). Each field carries a `Rule`: what a difference between a policy and a robot does (policies/fit.py applies
+(policies/fit/spec.py). Each field carries a `Rule`: what a difference between a policy and a robot does (policies/fit/rules.py applies
 the rules, and makes the table in docs/policy_fit.md from them).
 """
 
@@ -48,7 +48,7 @@ class Rule:
     why: str
     """For the table of rules: one phrase."""
     tolerance: str = ""
-    """The field of `policies.fit.Tolerance` up to which a difference is none."""
+    """The field of `policies.fit.rules.Tolerance` up to which a difference is none."""
     convert: str = ""
     """The conversion that may be asked for, where there is one."""
 

@@ -11,20 +11,20 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from policies.acting import Memory, Window
-from policies.features import Features, make_features
-from policies.folder import CONFIG, FORMAT, WEIGHTS, About, check_sizes, find, read_about, read_tensors
-from policies.heads import HeadConfig, make_head
+from policies.features.features import Features, make_features
+from policies.fit.folder import CONFIG, FORMAT, WEIGHTS, About, check_sizes, find, read_about, read_tensors
+from policies.fit.spec import PolicySpec
 from policies.look.folder import FILE as LOOK
 from policies.look.folder import packed, read_look
 from policies.look.training_look import TrainingLook
-from policies.normalise import Normaliser
-from policies.resnet import Pixels
-from policies.spec import PolicySpec
-from toto_robot.atomic import atomic_folder
-from toto_robot.errors import UserError
-from toto_robot.strict import dump_yaml
-from toto_robot.tensors import tensor_shapes
+from policies.memory import Memory, Window
+from policies.network.heads import HeadConfig, make_head
+from policies.network.normalise import Normaliser
+from policies.network.resnet import Pixels
+from toto_robot.ground.atomic import atomic_folder
+from toto_robot.ground.errors import UserError
+from toto_robot.ground.strict import dump_yaml
+from toto_robot.ground.tensors import tensor_shapes
 
 
 class PolicyNet(nn.Module):

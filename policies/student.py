@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from policies.bookkeeping.state import moments, restore_moments, under
 from policies.policy import Policy
-from policies.saving import moments, restore_moments, under
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 NOT_DECAYED = ("token", "position", "mode")
 """Parts of the names of parameters that weight decay leaves alone where `decay_all` is false (MVP: norm, bias, token,

@@ -28,7 +28,7 @@ if [ ! -e "$OUT/toto/result.json" ]; then
         out="$OUT/toto" steps="$STEPS" validate_every=20 checkpoint_every=20 log_every=10 \
         $(compgen -G "$OUT/toto/resume/step-*" >/dev/null && echo resume=true)
 fi
-CLIP=$($PY -c "import sys; from toto_robot.tokens.store import TokenStore
+CLIP=$($PY -c "import sys; from toto_robot.tokens.store.token_store import TokenStore
 store = TokenStore(sys.argv[1])
 print(next((store.row(i)['source'] for i in range(len(store)) if store.kind(i) == 0), ''))" "$OUT/tokens_held_out")
 [ -z "$CLIP" ] || $PY -m toto_robot.generate "$VIDEOS/$CLIP" frames=4 encoder="$OUT/toto/model" out="$OUT/completed"

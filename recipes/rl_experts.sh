@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-.venv/bin/python}
-run() {   # door, name, then overrides
+run() {   # command, name, then overrides
     [ -e "runs/$2/result.json" ] && return
     $PY -m toto_robot."$1" run="$2" "${@:3}" "${MORE[@]}" $([ -e "runs/$2" ] && echo resume=true)
 }

@@ -13,8 +13,8 @@ hypothesis.settings.load_profile("busy machine")
 
 
 @pytest.fixture(scope="session")
-def door_process():
-    """door_process(folder, MODULE, *argv) runs a command of this checkout in a folder: the finished process."""
+def command_process():
+    """command_process(folder, MODULE, *argv) runs a command of this checkout in a folder: the finished process."""
 
     def run(folder, module, *argv):
         env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}

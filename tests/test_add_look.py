@@ -8,15 +8,15 @@ import torch
 
 import envs
 import policies
-from demos import schema
-from demos.store import DemoWriter
-from policies.features import EncoderConfig, make_features
-from policies.heads import HeadConfig
+from demos.store import schema
+from demos.store.demo_set import DemoWriter
+from policies.features.features import EncoderConfig, make_features
+from policies.fit.spec import spec_of
+from policies.network.heads import HeadConfig
 from policies.policy import Policy
-from policies.spec import spec_of
 from toto_robot import add_look
 from toto_robot.add_look import AddLookConfig
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 INTERFACE = envs.make("franka_cube", render=False).interface
 

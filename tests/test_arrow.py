@@ -7,10 +7,10 @@ import pytest
 
 import policies
 import toto_robot
-from policies.training import TrainConfig
+from policies.dagger.train import TrainConfig
 from toto_robot import evaluate, pretrain, render, tokenize, train_dagger, train_dvae
-from toto_robot.door import compose
-from toto_robot.tokens.store import TokenStore
+from toto_robot.command import compose
+from toto_robot.tokens.store.token_store import TokenStore
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from toto_robot.compare import CompareConfig, by_condition, main
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 
 def run(folder, values):

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from toto_robot.completion import CompletionConfig, main
-from toto_robot.errors import UserError
 from toto_robot.features.folder import save_model
+from toto_robot.ground.errors import UserError
 from toto_robot.models.toto import Toto, TotoConfig
-from toto_robot.tokens.build import TokenizeConfig, build_store
 from toto_robot.tokens.dvae import DVAE, DVAEConfig
+from toto_robot.tokens.store.build import TokenizeConfig, build_store
 from toto_robot.video.decode import write_video
 
 

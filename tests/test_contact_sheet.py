@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 import envs
-from policies import labelling
+from policies.experts import choose as labelling
 from toto_robot.contact_sheet import BORDER, LABEL, ContactSheetConfig, episode, main
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 
 def test_a_row_begins_with_the_reset_and_ends_with_success():

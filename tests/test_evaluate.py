@@ -2,14 +2,14 @@ import json
 
 import pytest
 
-from toto_robot import door
-from toto_robot.errors import UserError
+from toto_robot import command
 from toto_robot.evaluate import EvaluateConfig, main
+from toto_robot.ground.errors import UserError
 
 
 def run(capsys, *argv):
-    cfg = door.compose(EvaluateConfig, "evaluate", [*argv, "episodes=2", "num_envs=2", "env.workers=1"], ("policy",))
-    door.print_json(main(cfg))
+    cfg = command.compose(EvaluateConfig, "evaluate", [*argv, "episodes=2", "num_envs=2", "env.workers=1"], ("policy",))
+    command.print_json(main(cfg))
     return capsys.readouterr().out
 
 

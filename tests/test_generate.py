@@ -3,11 +3,11 @@ import pytest
 from PIL import Image
 
 import toto_robot
-from toto_robot.errors import UserError
 from toto_robot.evaluation import completion
 from toto_robot.evaluation.completion import complete, load_clip
 from toto_robot.features.folder import save_model
 from toto_robot.generate import GenerateConfig, main
+from toto_robot.ground.errors import UserError
 from toto_robot.models.toto import Toto, TotoConfig
 from toto_robot.tokens.dvae import DVAE, DVAEConfig
 from toto_robot.video.decode import iter_frames, read_frames, write_video
@@ -41,7 +41,7 @@ def test_a_completion_keeps_the_given_frames_and_predicts_the_rest(model, video)
     assert 0 <= done.accuracy < 1
 
 
-def test_the_door_writes_a_video_and_a_sheet(model, video, tmp_path):
+def test_the_command_writes_a_video_and_a_sheet(model, video, tmp_path):
     result = main(GenerateConfig(clip=str(video), encoder=str(model), frames=2, total=5, out=str(tmp_path / "made")))
     assert read_frames(result["video"], 32)[0].shape[0] == 5
     rows = 2 + 2
@@ -65,7 +65,7 @@ def test_a_long_video_is_read_no_further_than_the_clip(video, monkeypatch):
     assert np.array_equal(whole, pictures[late][clip_indices(times_s[late], frames=6)[0]])
 
 
-def test_mistakes_are_told_in_one_sentence(model, video, door_process):
+def test_mistakes_are_told_in_one_sentence(model, video, command_process):
     encoder = toto_robot.load_encoder(model)
     with pytest.raises(UserError, match="choose an earlier start"):
         load_clip(video, 16, 32, 2.0)
@@ -73,5 +73,5 @@ def test_mistakes_are_told_in_one_sentence(model, video, door_process):
         complete(encoder, load_clip(video, 6, 32, 0.0), 6, samples=1, temperature=1.0, top_p=0.9, seed=0)
     with pytest.raises(UserError, match="no Toto"):
         main(GenerateConfig(clip=str(video), encoder=f"{model}:codes"))
-    process = door_process(video.parent, "toto_robot.generate", "no_such.mp4")
+    process = command_process(video.parent, "toto_robot.generate", "no_such.mp4")
     assert process.returncode == 2 and "no_such.mp4" in process.stderr and "Traceback" not in process.stderr

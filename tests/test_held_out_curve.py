@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from toto_robot import door
-from toto_robot.errors import UserError
+from toto_robot import command
+from toto_robot.ground.errors import UserError
 from toto_robot.held_out_curve import HeldOutCurveConfig, main
 
 
@@ -48,6 +48,6 @@ def test_what_is_no_run_with_held_out_episodes_is_a_users_error(tmp_path):
         ([run(tmp_path / "a", (0.5,), held_out_error=None)], "data.held_out=0.1"),
     ):
         with pytest.raises(UserError, match=words):
-            main(door.compose(HeldOutCurveConfig, "held_out_curve", [f"runs=[{','.join(runs)}]"]))
+            main(command.compose(HeldOutCurveConfig, "held_out_curve", [f"runs=[{','.join(runs)}]"]))
     with pytest.raises(UserError, match="titles: expected 1"):
         HeldOutCurveConfig(["a"], ["b", "c"])

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from toto_robot.errors import UserError
 from toto_robot.features.encoder import WEIGHTS
+from toto_robot.ground.errors import UserError
 from toto_robot.looks import EXPOSURES, STEPS, LooksConfig, main, measured_states, training_states
 from toto_robot.tokens.tokenizer import load_tokenizer
 

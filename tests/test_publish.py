@@ -8,8 +8,8 @@ import torch
 
 import toto_robot
 from toto_robot import publish
-from toto_robot.errors import UserError
 from toto_robot.features.folder import save_model
+from toto_robot.ground.errors import UserError
 from toto_robot.models.toto import Toto, TotoConfig
 from toto_robot.tokens.dvae import DVAE, DVAEConfig
 from toto_robot.video.decode import write_video

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from toto_robot import door
+from toto_robot import command
 
 ROOT = Path(__file__).parent.parent
 UNIT, RECORD = "\x1f", "\x1e"
@@ -68,7 +68,7 @@ def calls_of(tmp_path, script, *arguments):
     return [call.split(UNIT)[:-1] for call in calls]
 
 
-def command(words):
+def command_of(words):
     """(module, its arguments) of `python -m …`, also through torchrun; None for `python -c`."""
     if "-m" not in words:
         return None
@@ -79,7 +79,7 @@ def command(words):
 def compose(module, arguments, monkeypatch):
     """What the command would do with its arguments, up to the point where it starts."""
     monkeypatch.setattr(
-        door, "run", lambda fn, schema, name, positional=(): door.compose(schema, name, arguments, positional)
+        command, "run", lambda fn, schema, name, positional=(): command.compose(schema, name, arguments, positional)
     )
     monkeypatch.setattr(sys, "argv", [module, *arguments])
     with warnings.catch_warnings():
@@ -89,7 +89,7 @@ def compose(module, arguments, monkeypatch):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_command_of_a_recipe_takes_the_keys_that_it_is_given(recipe, tmp_path, monkeypatch):
-    commands = [found for words in calls_of(tmp_path, *RECIPES[recipe]) if (found := command(words))]
+    commands = [found for words in calls_of(tmp_path, *RECIPES[recipe]) if (found := command_of(words))]
     assert commands
     monkeypatch.chdir(tmp_path)
     for module, arguments in commands:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from envs.errors import EnvError
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.render import RenderConfig, main
 from toto_robot.video.decode import read_frames
 

@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from toto_robot import door
-from toto_robot.errors import UserError
+from toto_robot import command
+from toto_robot.ground.errors import UserError
 from toto_robot.token_stats import TokenStatsConfig, main, table
-from toto_robot.tokens.statistics import statistics
-from toto_robot.tokens.store import TokenStore, write_index, write_shard
+from toto_robot.tokens.store.statistics import statistics
+from toto_robot.tokens.store.token_store import TokenStore, write_index, write_shard
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def make(tmp_path):
 
 def test_stores_stand_side_by_side_in_table_json_and_picture(make, tmp_path):
     a, b, out = make("a", 20), make("b", 64, seed=1), tmp_path / "out"
-    result = main(door.compose(TokenStatsConfig, "token_stats", [a, str(out), f"also=[{b}]"], ("store", "out")))
+    result = main(command.compose(TokenStatsConfig, "token_stats", [a, str(out), f"also=[{b}]"], ("store", "out")))
     written = json.loads((out / "token_stats.json").read_text())
     assert [s["store"] for s in result["stores"]] == [s["store"] for s in written] == [a, b]
     assert (
@@ -42,7 +42,7 @@ def test_stores_stand_side_by_side_in_table_json_and_picture(make, tmp_path):
 
 def test_mistakes_are_one_sentence(tmp_path):
     with pytest.raises(UserError, match="Missing store"):
-        door.compose(TokenStatsConfig, "token_stats", [], ("store", "out"))
+        command.compose(TokenStatsConfig, "token_stats", [], ("store", "out"))
     with pytest.raises(UserError, match="rows: expected 0"):
         TokenStatsConfig(store="x", rows=-1)
     with pytest.raises(UserError, match="no token store"):

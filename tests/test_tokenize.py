@@ -1,11 +1,11 @@
-"""The door's progress; what it makes is tested in tokens/test_build.py and tokens/test_damage.py."""
+"""The command's progress; what it makes is tested in tokens/test_build.py and tokens/test_damage.py."""
 
 import io
 
 from rich.console import Console
 
 from toto_robot import tokenize
-from toto_robot.tokens.build import Progress
+from toto_robot.tokens.store.build import Progress
 
 
 def shown(monkeypatch, every_s, bytes_done):

@@ -1,4 +1,4 @@
-"""The door on the real environment and the real store: recorded by the expert, cloned, evaluated, published, drawn."""
+"""The command on the real environment and the real store: recorded by the expert, cloned, evaluated, published, drawn."""
 
 import json
 from pathlib import Path
@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toto_robot import demo_curve, door, publish_policy
-from toto_robot.errors import UserError
+from toto_robot import command, demo_curve, publish_policy
+from toto_robot.ground.errors import UserError
 from toto_robot.train_bc import TrainBcConfig, joints_rad, main
 
-store, schema = pytest.importorskip("demos.store"), pytest.importorskip("demos.schema")
+store, schema = pytest.importorskip("demos.store.demo_set"), pytest.importorskip("demos.store.schema")
 TINY = [
     "demos=set",
     "run=tiny",
@@ -26,7 +26,7 @@ TINY = [
 def record(path, episodes=3):
     """A few episodes of the scripted expert."""
     import envs
-    from policies.labelling import make_labeller
+    from policies.experts.choose import make_labeller
     from policies.seeds import training_seed
 
     action = {
@@ -51,15 +51,15 @@ def record(path, episodes=3):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, door_process):
+def trained(tmp_path_factory, command_process):
     folder = tmp_path_factory.mktemp("work")
     record(folder / "set")
-    done = door_process(folder, "toto_robot.train_bc", *TINY)
+    done = command_process(folder, "toto_robot.train_bc", *TINY)
     assert done.returncode == 0, done.stderr
     return folder, done
 
 
-def test_the_door_ends_with_the_success_line_and_then_the_json_line(trained):
+def test_the_command_ends_with_the_success_line_and_then_the_json_line(trained):
     lines = trained[1].stdout.splitlines()
     assert lines[-2].startswith("success ") and lines[-2].endswith("Wilson)")
     line = json.loads(lines[-1])
@@ -87,7 +87,7 @@ def test_a_part_of_the_set_trains_a_transformer_with_the_filter_on(trained, monk
         "data.static_filter=true",
         "episodes=0",
     ]
-    result = main(door.compose(TrainBcConfig, "train_bc", argv + ["encoder=none", "policy.transformer.context=4"]))
+    result = main(command.compose(TrainBcConfig, "train_bc", argv + ["encoder=none", "policy.transformer.context=4"]))
     assert (
         result["demonstrations"] == 2
         and 0 < result["samples"] < json.loads(trained[1].stdout.splitlines()[-1])["samples"]
@@ -98,7 +98,7 @@ def test_a_published_policy_is_found_by_its_name_and_its_card_says_what_it_score
     import policies
 
     monkeypatch.chdir(trained[0])
-    for module in ("toto_robot.publish_policy", "policies.folder"):
+    for module in ("toto_robot.publish_policy", "policies.fit.folder"):
         monkeypatch.setattr(f"{module}.EMBEDDED", trained[0] / "weights")
     config = publish_policy.PublishPolicyConfig(run="runs/tiny", name="tiny_cube", recipe="recipes/x.sh")
     assert publish_policy.main(config)["encoder"] == "toto_tiny"
@@ -167,7 +167,7 @@ def test_another_robots_set_is_cloned_without_an_environment_and_runs_nowhere_el
         "threads=1",
         "run=r",
     ]
-    result = main(door.compose(TrainBcConfig, "train_bc", argv))
+    result = main(command.compose(TrainBcConfig, "train_bc", argv))
     assert result["env"] == "none" and "success" not in result
     held = result["held_out"]["dimensions"]
     assert (
@@ -187,7 +187,7 @@ def test_another_robots_set_is_cloned_without_an_environment_and_runs_nowhere_el
     evaluate = __import__("toto_robot.evaluate", fromlist=["main"])
     with pytest.raises(UserError, match="widowx.*env=franka_pick"):
         evaluate.main(
-            door.compose(evaluate.EvaluateConfig, "evaluate", ["r", "env=franka_pick", "episodes=1"], ("policy",))
+            command.compose(evaluate.EvaluateConfig, "evaluate", ["r", "env=franka_pick", "episodes=1"], ("policy",))
         )
 
 
@@ -209,5 +209,5 @@ def test_every_mistake_is_the_users_and_leaves_no_run_behind(argv, words, tmp_pa
             small = np.zeros((3, 1), np.float32)
             writer.append({"rgb_wrist": np.zeros((3, 128, 128, 3), np.uint8), "proprio": small, "action": small}, {})
     with pytest.raises(ValueError, match=words) as error:
-        main(door.compose(TrainBcConfig, "train_bc", argv))
+        main(command.compose(TrainBcConfig, "train_bc", argv))
     assert error.value.exit_code == 2 and not (tmp_path / "runs").exists()

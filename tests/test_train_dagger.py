@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from toto_robot import door
+from toto_robot import command
 from toto_robot.train_dagger import TrainConfig, main
 
 TINY = [
@@ -25,15 +25,15 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, door_process):
-    """The real door on the real environment, as a process."""
+def trained(tmp_path_factory, command_process):
+    """The real command on the real environment, as a process."""
     folder = tmp_path_factory.mktemp("work")
-    done = door_process(folder, "toto_robot.train_dagger", *TINY)
+    done = command_process(folder, "toto_robot.train_dagger", *TINY)
     assert done.returncode == 0, done.stderr
     return folder, done
 
 
-def test_the_door_ends_with_the_success_line_and_then_the_json_line(trained):
+def test_the_command_ends_with_the_success_line_and_then_the_json_line(trained):
     lines = trained[1].stdout.splitlines()
     assert lines[-2].startswith("success ") and lines[-2].endswith("Wilson)")
     keys = "env policy episodes successes success wilson95 mean_steps train_seconds env_steps"
@@ -52,16 +52,16 @@ def test_the_runs_folder_is_complete_and_its_video_plays(trained):
     assert sorted(p.name for p in trained[0].iterdir()) == ["runs"]
 
 
-def test_evaluating_the_saved_policy_gives_the_runs_own_result(trained, door_process):
-    done = door_process(trained[0], "toto_robot.evaluate", "tiny", "episodes=2", "env.workers=1")
+def test_evaluating_the_saved_policy_gives_the_runs_own_result(trained, command_process):
+    done = command_process(trained[0], "toto_robot.evaluate", "tiny", "episodes=2", "env.workers=1")
     assert done.returncode == 0, done.stderr
     ours, theirs = (json.loads(text.splitlines()[-1]) for text in (done.stdout, trained[1].stdout))
     same = ("env", "episodes", "successes", "success", "wilson95", "mean_steps")
     assert [ours[k] for k in same] == [theirs[k] for k in same]
 
 
-def test_a_mistake_is_one_line_with_exit_code_two_and_leaves_no_run_behind(tmp_path, door_process):
-    done = door_process(tmp_path, "toto_robot.train_dagger", "env=franka_pik")
+def test_a_mistake_is_one_line_with_exit_code_two_and_leaves_no_run_behind(tmp_path, command_process):
+    done = command_process(tmp_path, "toto_robot.train_dagger", "env=franka_pik")
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and not done.stdout, done.stderr
     assert "franka_pick, franka_pick_pixmc" in done.stderr and not list(tmp_path.iterdir())
 
@@ -81,7 +81,7 @@ def test_a_mistake_is_one_line_with_exit_code_two_and_leaves_no_run_behind(tmp_p
 def test_every_mistake_is_the_users_and_leaves_no_run_behind(argv, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError) as error:
-        main(door.compose(TrainConfig, "train_dagger", argv))
+        main(command.compose(TrainConfig, "train_dagger", argv))
     assert error.value.exit_code == 2 and argv[-1].split("=")[1] in str(error.value)
     assert not list(tmp_path.iterdir())
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from toto_robot import door, train_dagger
-from toto_robot.errors import UserError
+from toto_robot import command, train_dagger
+from toto_robot.ground.errors import UserError
 from toto_robot.train_expert import ExpertConfig, main
 
 TINY = [
@@ -18,10 +18,10 @@ PPO = [*TINY, "algo.ppo.n_steps=32", "run=ppo"]
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, door_process):
-    """The real door on the real environment, as a process."""
+def trained(tmp_path_factory, command_process):
+    """The real command on the real environment, as a process."""
     folder = tmp_path_factory.mktemp("work")
-    done = door_process(folder, "toto_robot.train_expert", *PPO)
+    done = command_process(folder, "toto_robot.train_expert", *PPO)
     assert done.returncode == 0, done.stderr
     return folder, done
 
@@ -31,7 +31,7 @@ def last_line(done):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_the_door_ends_with_the_success_line_and_then_the_json_line(trained):
+def test_the_command_ends_with_the_success_line_and_then_the_json_line(trained):
     lines = trained[1].stdout.splitlines()
     assert lines[-2].startswith("success ") and lines[-2].endswith("Wilson)")
     keys = "env policy episodes successes success wilson95 mean_steps train_seconds env_steps peak_memory_gb"
@@ -53,11 +53,11 @@ def test_the_runs_folder_is_complete(trained):
     assert not list(run.rglob("*.zip")) and not list(run.rglob("*.pkl"))  # nothing that would have to be unpickled
 
 
-def test_the_expert_of_a_run_does_in_the_simulators_process_what_its_policy_does(trained, door_process):
-    as_policy = door_process(
+def test_the_expert_of_a_run_does_in_the_simulators_process_what_its_policy_does(trained, command_process):
+    as_policy = command_process(
         trained[0], "toto_robot.evaluate", "ppo", "env=franka_reach", "episodes=2", "env.workers=1"
     )
-    as_expert = door_process(
+    as_expert = command_process(
         trained[0], "toto_robot.evaluate", "expert", "expert=ppo", "env=franka_reach", "episodes=2", "env.workers=1"
     )
     ours, theirs, own = last_line(as_policy), last_line(as_expert), json.loads(trained[1].stdout.splitlines()[-1])
@@ -65,7 +65,7 @@ def test_the_expert_of_a_run_does_in_the_simulators_process_what_its_policy_does
     assert [ours[k] for k in same] == [theirs[k] for k in same] == [own[k] for k in same]
 
 
-def test_dagger_learns_from_the_expert_of_a_run(trained, door_process):
+def test_dagger_learns_from_the_expert_of_a_run(trained, command_process):
     argv = [
         "env=franka_reach",
         "encoder=privileged",
@@ -79,23 +79,23 @@ def test_dagger_learns_from_the_expert_of_a_run(trained, door_process):
         "dagger.first_round_steps=80",
         "learner.updates_per_round=10",
     ]
-    assert last_line(door_process(trained[0], "toto_robot.train_dagger", *argv))["env_steps"] == 80
+    assert last_line(command_process(trained[0], "toto_robot.train_dagger", *argv))["env_steps"] == 80
 
 
-def test_demonstrations_are_recorded_by_the_expert_of_a_run(trained, door_process):
+def test_demonstrations_are_recorded_by_the_expert_of_a_run(trained, command_process):
     argv = ["out=set", "env=franka_reach", "expert=ppo", "episodes=1", "keep=all", "num_envs=1", "env.workers=1"]
-    assert last_line(door_process(trained[0], "demos.record", *argv))["episodes"] == 1
+    assert last_line(command_process(trained[0], "demos.record", *argv))["episodes"] == 1
 
 
 def test_an_expert_of_another_environment_is_refused_before_anything_starts(trained, monkeypatch):
     monkeypatch.chdir(trained[0])
     argv = ["env=franka_pick", "encoder=privileged", "expert=ppo", "run=wrong"]
     with pytest.raises(UserError, match="trained in env=franka_reach"):
-        train_dagger.main(door.compose(train_dagger.TrainConfig, "train_dagger", argv))
+        train_dagger.main(command.compose(train_dagger.TrainConfig, "train_dagger", argv))
     assert not (trained[0] / "runs" / "wrong").exists()
 
 
-def test_a_policy_from_pixels_on_frozen_features_is_one_that_evaluate_loads(tmp_path, door_process):
+def test_a_policy_from_pixels_on_frozen_features_is_one_that_evaluate_loads(tmp_path, command_process):
     argv = [
         *TINY,
         "algo=ppo_mvp",
@@ -108,10 +108,10 @@ def test_a_policy_from_pixels_on_frozen_features_is_one_that_evaluate_loads(tmp_
         "episodes=0",
         "run=pixels",
     ]
-    done = door_process(tmp_path, "toto_robot.train_expert", *argv)
+    done = command_process(tmp_path, "toto_robot.train_expert", *argv)
     assert last_line(done)["env_steps"] == 16
     argv = ["pixels", "env=franka_reach_pixmc", "episodes=1", "env.workers=1", "encode_processes=1"]
-    assert last_line(door_process(tmp_path, "toto_robot.evaluate", *argv))["episodes"] == 1
+    assert last_line(command_process(tmp_path, "toto_robot.evaluate", *argv))["episodes"] == 1
 
 
 @pytest.mark.parametrize(
@@ -130,6 +130,6 @@ def test_a_policy_from_pixels_on_frozen_features_is_one_that_evaluate_loads(tmp_
 def test_every_mistake_is_the_users_and_leaves_no_run_behind(argv, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError) as error:
-        main(door.compose(ExpertConfig, "train_expert", argv))
+        main(command.compose(ExpertConfig, "train_expert", argv))
     assert error.value.exit_code == 2 and argv[-1].split("=")[1] in str(error.value)
     assert not list(tmp_path.iterdir())

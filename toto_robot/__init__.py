@@ -2,7 +2,7 @@
 
 import os
 
-from toto_robot import amx
+from toto_robot.ground import amx
 
 # OpenMP threads that wait for each other spin for well under a millisecond and then sleep, unless the user has said
 # otherwise. By default they spin longer than the gaps between operations in a loop that also waits for simulator
@@ -13,7 +13,7 @@ amx.keep_off_if_broken()
 
 
 def __getattr__(name: str):
-    """`toto_robot.load_encoder`, imported when first asked for: a door that needs no model starts without torch."""
+    """`toto_robot.load_encoder`, imported when first asked for: a command that needs no model starts without torch."""
     if name == "load_encoder":
         from toto_robot.features.encoder import load_encoder
 

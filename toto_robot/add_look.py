@@ -16,15 +16,15 @@ from dataclasses import dataclass
 import envs
 import policies
 from envs.appearance import LOOKS
-from policies.demonstrations import DataConfig, camera_of, choose
-from policies.folder import About, find
-from policies.labelling import make_labeller
+from policies.cloning.demonstrations import DataConfig, camera_of, choose
+from policies.experts.choose import make_labeller
+from policies.fit.folder import About, find
 from policies.look.folder import add_look
 from policies.look.sample import look_of_environment, look_of_set
 from policies.look.training_look import LEAST
 from policies.policy import inspect
-from toto_robot import door
-from toto_robot.errors import UserError, unknown
+from toto_robot import command
+from toto_robot.ground.errors import UserError, unknown
 
 
 @dataclass
@@ -74,7 +74,7 @@ def main(cfg: AddLookConfig) -> dict:
 
 
 def _of_demonstrations(cfg: AddLookConfig, about: About) -> Callable:
-    from demos.store import DemoSet
+    from demos.store.demo_set import DemoSet
 
     demos, known = DemoSet(cfg.demos), about.spec.cameras[0].name if about.spec and about.spec.cameras else None
     data = DataConfig(camera=cfg.camera or known)
@@ -104,4 +104,4 @@ def _of_environment(cfg: AddLookConfig, about: About) -> Callable:
 
 
 if __name__ == "__main__":
-    door.run(main, AddLookConfig, "add_look", positional=("policy",))
+    command.run(main, AddLookConfig, "add_look", positional=("policy",))

@@ -20,9 +20,9 @@ matplotlib.use("Agg")
 import numpy as np
 from matplotlib.figure import Figure
 
-from toto_robot import door
-from toto_robot.atomic import atomic_write_bytes
-from toto_robot.errors import UserError
+from toto_robot import command
+from toto_robot.ground.atomic import atomic_write_bytes
+from toto_robot.ground.errors import UserError
 
 AXES = {"env_steps": "environment steps", "expert_queries": "states in which the expert was asked"}
 """What a curve can be drawn against, and how people call it."""
@@ -125,4 +125,4 @@ def main(cfg: CompareConfig) -> dict:
 
 
 if __name__ == "__main__":
-    door.run(main, CompareConfig, "compare")
+    command.run(main, CompareConfig, "compare")

@@ -21,12 +21,12 @@ import torch
 from omegaconf import MISSING
 
 import toto_robot
-from toto_robot import door
-from toto_robot.atomic import atomic_write_bytes, atomic_write_text
-from toto_robot.errors import UserError
+from toto_robot import command
 from toto_robot.evaluation.prediction import Prediction, Table, free_running, teacher_forced
+from toto_robot.ground.atomic import atomic_write_bytes, atomic_write_text
+from toto_robot.ground.errors import UserError
 from toto_robot.tokens.special import VIDEO
-from toto_robot.tokens.store import TokenStore
+from toto_robot.tokens.store.token_store import TokenStore
 
 
 @dataclass
@@ -164,4 +164,4 @@ def _number(value: float | None) -> str:
 
 
 if __name__ == "__main__":
-    door.run(main, CompletionConfig, "completion", positional=("encoder", "store"))
+    command.run(main, CompletionConfig, "completion", positional=("encoder", "store"))

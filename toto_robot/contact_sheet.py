@@ -18,11 +18,11 @@ from rich.console import Console
 from rich.progress import track
 
 import envs
-from policies.labelling import make_labeller
-from policies.recorder import RUNNING, SUCCEEDED
-from toto_robot import door
-from toto_robot.atomic import atomic_write_bytes
-from toto_robot.errors import UserError, unknown
+from policies.experts.choose import make_labeller
+from policies.scoring.video import RUNNING, SUCCEEDED
+from toto_robot import command
+from toto_robot.ground.atomic import atomic_write_bytes
+from toto_robot.ground.errors import UserError, unknown
 
 BORDER, LABEL, PAPER, INK = 2, 18, (255, 255, 255), (30, 30, 30)
 
@@ -115,4 +115,4 @@ def _row(label: str, tiles: list[np.ndarray]) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    door.run(main, ContactSheetConfig, "contact_sheet", positional=("out",))
+    command.run(main, ContactSheetConfig, "contact_sheet", positional=("out",))

@@ -18,10 +18,10 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib.figure import Figure
 
-from policies.statistics import wilson95
-from toto_robot import door
-from toto_robot.atomic import atomic_write_bytes
-from toto_robot.errors import UserError
+from policies.scoring.statistics import wilson95
+from toto_robot import command
+from toto_robot.ground.atomic import atomic_write_bytes
+from toto_robot.ground.errors import UserError
 
 
 @dataclass
@@ -82,4 +82,4 @@ def main(cfg: DemoCurveConfig) -> dict:
 
 
 if __name__ == "__main__":
-    door.run(main, DemoCurveConfig, "demo_curve")
+    command.run(main, DemoCurveConfig, "demo_curve")

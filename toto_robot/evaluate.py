@@ -10,7 +10,7 @@
 
 A policy whose numbers mean something else than the environment's is refused before anything starts (docs/policy_fit.md).
 Prints a table, and last one JSON line: env, policy, episodes, successes, success, wilson95, mean_steps.
-protocol=trials16 first runs the paper's 16 trials with varied position and orientation (policies/trials.py says how
+protocol=trials16 first runs the paper's 16 trials with varied position and orientation (policies/scoring/trials.py says how
 they are laid out), and the line ends with protocol, trials (such as "13/16"), trials_successes, trials_wilson95 and
 trials_seeds.
 """
@@ -25,16 +25,16 @@ from rich.table import Table
 import envs
 import policies
 from envs.appearance import SHIFTS
-from policies.adapted import adapted, check_policy
-from policies.fit import FitKeys
-from policies.labelling import make_labeller
-from policies.recorder import Recorder
-from policies.rollout import EnvConfig, evaluate, summarise
+from policies.experts.choose import make_labeller
+from policies.fit.adapted import adapted, check_policy
+from policies.fit.rules import FitKeys
+from policies.scoring.rollout import EnvConfig, evaluate, summarise
+from policies.scoring.statistics import summary_line
+from policies.scoring.trials import report, trials16
+from policies.scoring.video import Recorder
 from policies.seeds import evaluation_seeds
-from policies.statistics import summary_line
-from policies.trials import report, trials16
-from toto_robot import door
-from toto_robot.errors import UserError
+from toto_robot import command
+from toto_robot.ground.errors import UserError
 
 PROTOCOLS = ("episodes", "trials16")
 
@@ -147,4 +147,4 @@ def _print_table(cfg: EvaluateConfig, result: dict) -> None:
 
 
 if __name__ == "__main__":
-    door.run(main, EvaluateConfig, "evaluate", positional=("policy",))
+    command.run(main, EvaluateConfig, "evaluate", positional=("policy",))

@@ -12,9 +12,9 @@ from pathlib import Path
 from omegaconf import MISSING
 
 import toto_robot
-from toto_robot import door
-from toto_robot.errors import UserError
+from toto_robot import command
 from toto_robot.evaluation.completion import complete, load_clip, save_completion
+from toto_robot.ground.errors import UserError
 
 
 @dataclass
@@ -72,4 +72,4 @@ def main(cfg: GenerateConfig) -> dict:
 
 
 if __name__ == "__main__":
-    door.run(main, GenerateConfig, "generate", positional=("clip",))
+    command.run(main, GenerateConfig, "generate", positional=("clip",))

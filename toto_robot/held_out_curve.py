@@ -18,10 +18,10 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib.figure import Figure
 
-from policies.learning_curve import AXES, GUESSES, dimensions, draw_each, draw_held_out
-from toto_robot import door
-from toto_robot.atomic import atomic_write_bytes
-from toto_robot.errors import UserError
+from policies.bookkeeping.learning_curve import AXES, GUESSES, dimensions, draw_each, draw_held_out
+from toto_robot import command
+from toto_robot.ground.atomic import atomic_write_bytes
+from toto_robot.ground.errors import UserError
 
 
 @dataclass
@@ -83,4 +83,4 @@ def main(cfg: HeldOutCurveConfig) -> dict:
 
 
 if __name__ == "__main__":
-    door.run(main, HeldOutCurveConfig, "held_out_curve")
+    command.run(main, HeldOutCurveConfig, "held_out_curve")

@@ -25,13 +25,13 @@ import torch
 import envs
 import toto_robot
 from envs.appearance import NOMINAL, SHIFTS, randomised, shifted
-from policies.labelling import make_labeller
-from toto_robot import door
-from toto_robot.errors import UserError
+from policies.experts.choose import make_labeller
+from toto_robot import command
 from toto_robot.evaluation.looks import Looks, States, measure, measure_real
 from toto_robot.evaluation.looks_report import tables, write_report
 from toto_robot.features.encoder import Encoder, encoder_names
 from toto_robot.features.folder import TOTO
+from toto_robot.ground.errors import UserError
 from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.video.decode import find_videos, iter_frames
 from toto_robot.video.jitter import exposed
@@ -223,4 +223,4 @@ def _tell(text: str) -> None:
 
 
 if __name__ == "__main__":
-    door.run(main, LooksConfig, "looks", positional=("encoder",))
+    command.run(main, LooksConfig, "looks", positional=("encoder",))

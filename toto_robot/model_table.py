@@ -8,10 +8,10 @@ Each run's folder holds what `python -m toto_robot.pretrain` wrote and, in probe
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from toto_robot import door
-from toto_robot.atomic import atomic_write_text
-from toto_robot.errors import UserError
+from toto_robot import command
 from toto_robot.evaluation.model_table import markdown, read_row
+from toto_robot.ground.atomic import atomic_write_text
+from toto_robot.ground.errors import UserError
 
 
 @dataclass
@@ -39,4 +39,4 @@ def main(cfg: ModelTableConfig) -> dict:
 
 
 if __name__ == "__main__":
-    door.run(main, ModelTableConfig, "model_table")
+    command.run(main, ModelTableConfig, "model_table")

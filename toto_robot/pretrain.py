@@ -8,7 +8,7 @@ logs and checkpoints in the run's folder; at the end there are a model folder (o
 with resume=true goes on, and gives the same weights bit for bit as a run that was never stopped.
 """
 
-from toto_robot import door
+from toto_robot import command
 from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.pretraining.loop import pretrain
 
@@ -18,4 +18,4 @@ def main(cfg: PretrainConfig) -> dict:
 
 
 if __name__ == "__main__":
-    door.run(main, PretrainConfig, "pretrain")
+    command.run(main, PretrainConfig, "pretrain")

@@ -17,10 +17,10 @@ import torch
 from omegaconf import MISSING
 
 import toto_robot
-from toto_robot import door
-from toto_robot.errors import UserError
+from toto_robot import command
 from toto_robot.evaluation.probe import codes_of, error_mm, load_probe_data, probe, split
 from toto_robot.evaluation.report import best, table, write_report
+from toto_robot.ground.errors import UserError
 
 
 @dataclass
@@ -101,4 +101,4 @@ def main(cfg: ProbeConfig) -> dict:
 
 
 if __name__ == "__main__":
-    door.run(main, ProbeConfig, "probe", positional=("data", "out"))
+    command.run(main, ProbeConfig, "probe", positional=("data", "out"))

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import yaml
 
-from toto_robot import door
-from toto_robot.atomic import atomic_write_text
-from toto_robot.errors import UserError
+from toto_robot import command
 from toto_robot.features.folder import load_toto, read_folder, save_model
+from toto_robot.ground.atomic import atomic_write_text
+from toto_robot.ground.errors import UserError
 from toto_robot.models.causal import CausalModel
 from toto_robot.tokens.base import Tokenizer
 from toto_robot.tokens.tokenizer import load_tokenizer
@@ -132,4 +132,4 @@ def main(cfg: PublishConfig) -> dict:
 
 
 if __name__ == "__main__":
-    door.run(main, PublishConfig, "publish", positional=("model", "name"))
+    command.run(main, PublishConfig, "publish", positional=("model", "name"))

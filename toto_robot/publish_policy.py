@@ -10,16 +10,16 @@ import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from policies.fit import spec_of_folder
-from policies.folder import CONFIG, EMBEDDED, FORMAT, WEIGHTS, About
+from policies.fit.folder import CONFIG, EMBEDDED, FORMAT, WEIGHTS, About
+from policies.fit.rules import spec_of_folder
 from policies.look.folder import FILE as LOOK
 from policies.policy import inspect
-from policies.statistics import summary_line
-from toto_robot import door
-from toto_robot.atomic import atomic_folder
-from toto_robot.errors import UserError
+from policies.scoring.statistics import summary_line
+from toto_robot import command
 from toto_robot.features.encoder import encoder_names
-from toto_robot.strict import dump_yaml, read_yaml
+from toto_robot.ground.atomic import atomic_folder
+from toto_robot.ground.errors import UserError
+from toto_robot.ground.strict import dump_yaml, read_yaml
 from toto_robot.weights import LIMIT_MB
 
 WITHOUT_FILES = ("none", "privileged", "resnet")
@@ -110,4 +110,4 @@ For the simulated task that it was trained on, at that protocol and in that look
 
 
 if __name__ == "__main__":
-    door.run(main, PublishPolicyConfig, "publish_policy", positional=("run", "name"))
+    command.run(main, PublishPolicyConfig, "publish_policy", positional=("run", "name"))

@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.progress import Progress
 
 import envs
-from policies.labelling import make_labeller
-from toto_robot import door
-from toto_robot.atomic import atomic_write_bytes
-from toto_robot.errors import UserError
+from policies.experts.choose import make_labeller
+from toto_robot import command
+from toto_robot.ground.atomic import atomic_write_bytes
+from toto_robot.ground.errors import UserError
 from toto_robot.video.decode import write_video
 
 LOOKS = ("random", "all", "nominal")
@@ -195,4 +195,4 @@ def twins_of(folder: str | Path) -> Path:
 
 
 if __name__ == "__main__":
-    door.run(main, RenderConfig, "render", positional=("out",))
+    command.run(main, RenderConfig, "render", positional=("out",))

@@ -8,9 +8,9 @@ Fits L = A·C^-b to the last held-out losses (C in multiply-adds, as in the pape
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from toto_robot import door
-from toto_robot.errors import UserError
+from toto_robot import command
 from toto_robot.evaluation.scaling import draw, fit, load_run
+from toto_robot.ground.errors import UserError
 
 
 @dataclass
@@ -42,4 +42,4 @@ def main(cfg: ScalingConfig) -> dict:
 
 
 if __name__ == "__main__":
-    door.run(main, ScalingConfig, "scaling")
+    command.run(main, ScalingConfig, "scaling")

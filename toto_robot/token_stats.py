@@ -17,11 +17,11 @@ from pathlib import Path
 
 from omegaconf import MISSING
 
-from toto_robot import door
-from toto_robot.atomic import atomic_write_bytes, atomic_write_text
-from toto_robot.errors import UserError
-from toto_robot.tokens.statistics import NGRAMS, Statistics, statistics
-from toto_robot.tokens.store import TokenStore
+from toto_robot import command
+from toto_robot.ground.atomic import atomic_write_bytes, atomic_write_text
+from toto_robot.ground.errors import UserError
+from toto_robot.tokens.store.statistics import NGRAMS, Statistics, statistics
+from toto_robot.tokens.store.token_store import TokenStore
 
 
 @dataclass
@@ -122,4 +122,4 @@ def draw(found: list[Statistics]) -> bytes:
 
 
 if __name__ == "__main__":
-    door.run(main, TokenStatsConfig, "token_stats", positional=("store", "out"))
+    command.run(main, TokenStatsConfig, "token_stats", positional=("store", "out"))

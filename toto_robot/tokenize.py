@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from toto_robot import door
-from toto_robot.errors import UserError
-from toto_robot.tokens.build import Progress, TokenizeConfig, build_store
-from toto_robot.tokens.store import damage_report, damaged_shards, read_index
+from toto_robot import command
+from toto_robot.ground.errors import UserError
+from toto_robot.tokens.store.build import Progress, TokenizeConfig, build_store
+from toto_robot.tokens.store.token_store import damage_report, damaged_shards, read_index
 
 EVERY_S = 10.0  # between lines of progress in a log
 
@@ -46,7 +46,7 @@ def main(cfg: TokenizeConfig) -> dict:
         result = build_store(cfg, tell)
     failed = result.get("failed", 0) + result.get("missing", 0)
     if cfg.strict and failed:
-        door.print_json(result)
+        command.print_json(result)
         raise Incomplete(
             f"{failed} files could not be read or are missing ({cfg.out} names them); "
             "mend or remove them, or leave out strict=true"
@@ -78,10 +78,10 @@ def verify(store: str) -> dict:
     shards, damaged = len(read_index(store)["shards"]), damaged_shards(store)
     result = {"store": store, "shards": shards, "damaged": damaged}
     if damaged:
-        door.print_json(result)
+        command.print_json(result)
         raise Incomplete(damage_report(store, damaged))
     return result
 
 
 if __name__ == "__main__":
-    door.run(main, TokenizeConfig, "tokenize", positional=("source", "out"))
+    command.run(main, TokenizeConfig, "tokenize", positional=("source", "out"))

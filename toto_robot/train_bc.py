@@ -24,12 +24,12 @@ import numpy as np
 from rich.console import Console
 
 import envs
-from policies.bc import TrainBcConfig, train
-from policies.held_out import sentence, table
-from policies.rollout import VectorEnv
-from policies.statistics import summary_line
-from toto_robot import door
-from toto_robot.errors import UserError
+from policies.cloning.train import TrainBcConfig, train
+from policies.scoring.held_out import sentence, table
+from policies.scoring.rollout import VectorEnv
+from policies.scoring.statistics import summary_line
+from toto_robot import command
+from toto_robot.ground.errors import UserError
 
 JOINT = re.compile(r"(robot\d+_)?(joint_pos|q)([._]?\d+)?|q_\w+")
 """Names of joint positions in the proprioception of sets from elsewhere."""
@@ -74,4 +74,4 @@ def main(cfg: TrainBcConfig) -> dict:
 
 
 if __name__ == "__main__":
-    door.run(main, TrainBcConfig, "train_bc")
+    command.run(main, TrainBcConfig, "train_bc")

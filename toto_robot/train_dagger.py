@@ -19,13 +19,13 @@ can't reach; the last line on stdout is that result as JSON.
 
 import sys
 
+from policies.dagger.gates.person import at_keyboard
+from policies.dagger.train import TrainConfig, train
 from policies.experts import ScriptedPick
-from policies.gates.person import at_keyboard
-from policies.labelling import make_labeller
-from policies.rollout import VectorEnv
-from policies.statistics import summary_line
-from policies.training import TrainConfig, train
-from toto_robot import door
+from policies.experts.choose import make_labeller
+from policies.scoring.rollout import VectorEnv
+from policies.scoring.statistics import summary_line
+from toto_robot import command
 
 
 def make_vec(cfg: TrainConfig) -> VectorEnv:
@@ -55,4 +55,4 @@ def main(cfg: TrainConfig) -> dict:
 
 
 if __name__ == "__main__":
-    door.run(main, TrainConfig, "train_dagger")
+    command.run(main, TrainConfig, "train_dagger")

@@ -21,10 +21,10 @@ training can't reach; the last line on stdout is that result as JSON.
 import sys
 
 from policies.rl.config import ExpertConfig
-from policies.rl.training import train
-from policies.rollout import VectorEnv
-from policies.statistics import summary_line
-from toto_robot import door
+from policies.rl.train import train
+from policies.scoring.rollout import VectorEnv
+from policies.scoring.statistics import summary_line
+from toto_robot import command
 
 SMALLEST_FRAME = 8
 """Pixels on the side of the blank frames of environments that draw nothing."""
@@ -49,4 +49,4 @@ def main(cfg: ExpertConfig) -> dict:
 
 
 if __name__ == "__main__":
-    door.run(main, ExpertConfig, "train_expert")
+    command.run(main, ExpertConfig, "train_expert")

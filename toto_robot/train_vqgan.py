@@ -4,14 +4,14 @@
     python -m toto_robot.train_vqgan data/clips data/vqgan more=data/real_clips more_share=0.15 steps=4000
 
 Vector quantization with k-means codes to start from; without the perceptual and adversarial losses of a full VQGAN (see
-toto_robot/tokens/train_vqgan.py). Writes the averaged weights, scores on held-out videos beside the block-mean picture,
+toto_robot/tokens/training/vqgan.py). Writes the averaged weights, scores on held-out videos beside the block-mean picture,
 a log, and a picture of reconstructions. A killed run goes on with resume=true. The authors' own checkpoints load as
 they are (tokenizer=path/to/last.ckpt in any command).
 """
 
-from toto_robot import door
-from toto_robot.tokens.train_vqgan import TrainVQGANConfig, train_vqgan
-from toto_robot.tokens.training import on_screen
+from toto_robot import command
+from toto_robot.tokens.training.trainer import on_screen
+from toto_robot.tokens.training.vqgan import TrainVQGANConfig, train_vqgan
 
 
 def main(cfg: TrainVQGANConfig) -> dict:
@@ -20,4 +20,4 @@ def main(cfg: TrainVQGANConfig) -> dict:
 
 
 if __name__ == "__main__":
-    door.run(main, TrainVQGANConfig, "train_vqgan", positional=("videos", "out"))
+    command.run(main, TrainVQGANConfig, "train_vqgan", positional=("videos", "out"))

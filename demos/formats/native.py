@@ -1,4 +1,4 @@
-"""Our own store as a format among the others: `demos.store` read as a stream, or written from one."""
+"""Our own store as a format among the others: `demos.store.demo_set` read as a stream, or written from one."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def looks(path: Path) -> bool:
 
 def read(path: Path, options: Options) -> Imported:
     """All that a set holds."""
-    from demos.store import DemoSet
+    from demos.store.demo_set import DemoSet
 
     demos = DemoSet(path)
     attrs, metas = dict(demos.attrs), {name: demos.meta(name) for name in demos.meta_names if name not in DERIVED}
@@ -42,7 +42,7 @@ def read(path: Path, options: Options) -> Imported:
 
 def write(source: Imported, path: Path, options: Options) -> Report:
     """Write a set of ours at `path`. Numbers known of only some episodes are zero for the rest, and the report says so."""
-    from demos.store import DemoWriter
+    from demos.store.demo_set import DemoWriter
 
     known: dict[str, int] = {}
     for _, meta in source.episodes(images=False):

@@ -19,9 +19,9 @@ import yaml
 
 from deploy.cameras import Camera, CameraConfig, make
 from deploy.cameras.intrinsics import Intrinsics
-from toto_robot.atomic import atomic_write_text
-from toto_robot.errors import UserError
-from toto_robot.strict import read_yaml
+from toto_robot.ground.atomic import atomic_write_text
+from toto_robot.ground.errors import UserError
+from toto_robot.ground.strict import read_yaml
 
 MIN_POSES = 5
 MIN_TURN_RAD = 0.1

@@ -18,8 +18,8 @@ from typing import Protocol
 import numpy as np
 
 from deploy.cameras.intrinsics import CROPS, Intrinsics
-from toto_robot.errors import UserError
-from toto_robot.strict import read_yaml
+from toto_robot.ground.errors import UserError
+from toto_robot.ground.strict import read_yaml
 from toto_robot.video.frames import check_frames, resize_center_crop
 
 

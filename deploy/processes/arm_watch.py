@@ -9,7 +9,7 @@ import numpy as np
 from deploy.control.machine import Event
 from deploy.control.shared import Block
 from deploy.robots.base import RobotFault, RobotState
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 POLL_S = 0.002
 

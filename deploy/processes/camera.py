@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 
 from deploy.cameras.base import CameraLost
 from deploy.control.shared import FrameSlot
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 READ_S = 0.5
 """How long a read may wait for a new frame before the process looks whether it shall end."""

@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 
 from deploy.control.shared import Block
 from deploy.robots.base import GripperState, RobotFault
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 POLL_S = 0.005
 

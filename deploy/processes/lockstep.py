@@ -16,7 +16,7 @@ from deploy.control.machine import Event
 from deploy.emulator.clock import KEEPALIVE_S
 from deploy.emulator.console import Console, ConsoleError
 from deploy.robots.base import RobotFault
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 START_S = 120
 PROTOCOL = {"fr3": 10, "panda": 5}

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 import numpy as np
 
 from deploy.control.shared import FrameSlot, History
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 WARM_UP = 5
 """Inferences before it is ready; the first one or two are slow."""
@@ -89,11 +89,11 @@ class FolderPolicy(Blind):
     """A trained policy: `policies.load(name)`."""
 
     def __init__(self, name: str, device: str = "cpu", fit=None):
-        """`fit` (`policies.fit.Fit`): how it is converted for this arm."""
+        """`fit` (`policies.fit.rules.Fit`): how it is converted for this arm."""
         import torch
 
         import policies
-        from policies.adapted import adapted
+        from policies.fit.adapted import adapted
 
         if "OMP_NUM_THREADS" not in os.environ:  # the arm's loop and the camera need cores too
             torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))

@@ -16,7 +16,7 @@ from deploy.processes.gripper import RemoteGripper
 from deploy.robots import registry
 from deploy.robots.base import Address, RobotFault
 from deploy.robots.sim_robot import SimGripper, SimRobot
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 
 @dataclass

@@ -7,7 +7,7 @@ import numpy as np
 from deploy.control.machine import Event
 from deploy.control.safety import Contact
 from deploy.robots.base import Address, GripperState, RobotFault, RobotState
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 MODES = {"Idle": "idle", "Move": "move", "Guiding": "guiding", "Reflex": "reflex", "UserStopped": "user_stopped"}
 OPEN_M, SPEED_M_S, FORCE_N = 0.08, 0.1, 40.0

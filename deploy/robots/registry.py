@@ -4,7 +4,7 @@ pylibfranka and franky can't share one."""
 import importlib
 from importlib.metadata import entry_points
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 GROUP = "toto_robot.robots"
 OURS = {

@@ -18,7 +18,7 @@ from deploy.robots.arms import LIMITS
 from deploy.robots.base import Address, Features, GripperState, RobotFault, RobotState, stopped_by_itself
 from deploy.robots.libfranka import FORCE_N, OPEN_M, SPEED_M_S, contact, thresholds
 from deploy.robots.registry import client
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 INSTALL = (
     "Source the workspace that has franka_ros; rospy, actionlib and the common messages are also packages of Debian "

@@ -18,9 +18,9 @@ from deploy.robots.arms import ROBOTS
 from deploy.session.physics import ConsolePhysics, SharedPhysics
 from deploy.session.settings import Settings
 from envs.interface import CameraSpec, Interface
-from policies.conversion import Fit
-from policies.folder import About
-from toto_robot.errors import UserError
+from policies.fit.conversion import Fit
+from policies.fit.folder import About
+from toto_robot.ground.errors import UserError
 
 SCRIPTED_ENV = "franka_cube"
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from demos import DemoWriter, schema
+from demos import DemoWriter
+from demos.store import schema
 from deploy.control.machine import State
 from deploy.control.plan import Period
 from deploy.processes.policy import Answer

@@ -15,12 +15,12 @@ from deploy.session.panel import Panel
 from deploy.session.report import outcome_line, periods_line
 from deploy.session.session import Session
 from deploy.session.settings import Settings, check_rate, resolved
-from policies import trials
-from policies.conversion import Fit
-from policies.fit import FitKeys, Tolerance, check
-from policies.folder import About
-from toto_robot import door
-from toto_robot.errors import UserError, unknown
+from policies.fit.conversion import Fit
+from policies.fit.folder import About
+from policies.fit.rules import FitKeys, Tolerance, check
+from policies.scoring import trials
+from toto_robot import command
+from toto_robot.ground.errors import UserError, unknown
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if witness:
         result["emulator"] = witness
     _print(session, result)
-    door.print_json(result)
+    command.print_json(result)
     return ending.code
 
 
@@ -187,7 +187,7 @@ def _recorder(s: Settings, env, made: parts.Parts, about: About | None) -> recor
 
 
 def _print(session: Session, result: dict) -> None:
-    from policies.statistics import summary_line
+    from policies.scoring.statistics import summary_line
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
     if session.timings.values:

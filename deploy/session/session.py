@@ -29,7 +29,7 @@ from deploy.session import recording
 from deploy.session.panel import Panel
 from deploy.session.report import Counts, Timings, outcome_line, status_line
 from deploy.session.settings import Settings
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 LOOK_FRAMES = 30
 """A second of frames that are compared with the policy's training pictures before anything moves."""
@@ -328,7 +328,7 @@ class Session:
 
     def result(self) -> dict:
         """The keys of `toto_robot.evaluate`, and what belongs to a deployment."""
-        from policies.rollout import Episode, summarise
+        from policies.scoring.rollout import Episode, summarise
 
         episodes = [Episode(seed, success, steps, 0.0) for seed, steps, success in self.outcomes]
         empty = {"episodes": 0, "successes": 0, "success": None, "wilson95": None, "mean_steps": None}

@@ -10,8 +10,8 @@ from deploy.control.machine import Rules
 from deploy.robots import registry
 from deploy.robots.arms import LIMITS
 from envs.appearance import SHIFTS
-from policies.fit import FitKeys
-from toto_robot.errors import UserError
+from policies.fit.rules import FitKeys
+from toto_robot.ground.errors import UserError
 
 CLOCKS = ("lockstep", "realtime")
 HOME_TOP = 0.5

@@ -1,4 +1,4 @@
-"""`python -m demos.record robot=… source=guide`: from the door's keys to a recorded set."""
+"""`python -m demos.record robot=… source=guide`: from the command's keys to a recorded set."""
 
 import contextlib
 import functools
@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 
 from demos import DemoSet, DemoWriter
-from demos.keyboard import Keyboard
+from demos.recording.keyboard import Keyboard
 from deploy.control.shared import Block
 from deploy.endings import Ending
 from deploy.processes import children
@@ -20,11 +20,11 @@ from deploy.session.session import START_S
 from deploy.teaching import on_arm
 from deploy.teaching.guiding import Guide
 from deploy.teaching.on_arm import ArmEnded, ArmKeys
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 
 def record(keys: ArmKeys, env_name: str, out: str, episodes: int, resume: bool, source=None) -> dict:
-    """Guide until the set at `out` holds `episodes`. What the door prints. `source`: where keys come from, by default the
+    """Guide until the set at `out` holds `episodes`. What the command prints. `source`: where keys come from, by default the
     terminal. UserError for what can't be; ArmEnded and CameraLost where arm or camera fail."""
     if keys.backend == "sim" or keys.clock == "lockstep":
         raise UserError(

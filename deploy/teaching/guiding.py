@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from demos.teleop import DISCARD, DONE, QUIT, Source
+from demos.recording.teleop import DISCARD, DONE, QUIT, Source
 from deploy.cameras import Camera
 from deploy.processes.policy import Scale
 from deploy.robots.base import Gripper, Robot

@@ -14,12 +14,12 @@ from deploy.session import parts, run
 from deploy.session.panel import Panel
 from deploy.session.session import Session
 from deploy.session.settings import Settings, resolved
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 
 @dataclass(kw_only=True)
 class ArmKeys:
-    """Keys of a door that can work on an arm; as the flags of `deploy/run_real.py`."""
+    """Keys of a command that can work on an arm; as the flags of `deploy/run_real.py`."""
 
     robot: str | None = None
     """fr3 or panda: on that arm, or on an emulated one, in place of the simulation."""

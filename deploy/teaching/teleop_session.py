@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from demos import DemoSet
-from demos.teleop import DISCARD, DONE, QUIT, Source
+from demos.recording.teleop import DISCARD, DONE, QUIT, Source
 from deploy.control.shared import Block
 from deploy.endings import Ending
 from deploy.processes.policy import Blind
@@ -105,7 +105,7 @@ class TeleopSession(Session):
 def record(
     keys: ArmKeys, source: Source, env_name: str, out: str, episodes: int, resume: bool, seed: int, speed_m_s: float
 ) -> tuple[dict, Ending, str]:
-    """Drive until the set at `out` holds `episodes`. What the door prints, and how the arm's run ended."""
+    """Drive until the set at `out` holds `episodes`. What the command prints, and how the arm's run ended."""
     env = on_arm.scene_of(env_name)
     asked = keys.settings("teleoperation")
     if asked.emulated and keys.clock is None and asked.console is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from envs.errors import EnvError
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 _SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 _erf = np.vectorize(math.erf, otypes=[np.float32])
@@ -20,7 +20,7 @@ ACTIVATIONS = {
     "relu": lambda x: np.maximum(x, 0),
     "silu": lambda x: x / (1 + np.exp(-x)),
 }
-"""The activations of `policies.heads`, under the same names."""
+"""The activations of `policies.network.heads`, under the same names."""
 
 
 class LearnedExpert:
@@ -45,7 +45,7 @@ class LearnedExpert:
         """
         from safetensors.numpy import load
 
-        from policies.folder import WEIGHTS, find, read_tensors
+        from policies.fit.folder import WEIGHTS, find, read_tensors
         from policies.policy import inspect
 
         folder, about = find(path_or_name), inspect(path_or_name)

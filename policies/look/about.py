@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 DIGEST = re.compile("[0-9a-f]{64}")
 

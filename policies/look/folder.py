@@ -6,12 +6,12 @@ from pathlib import Path
 
 from safetensors.torch import load, save
 
-from policies.folder import CONFIG, read_about, read_tensors
+from policies.fit.folder import CONFIG, read_about, read_tensors
 from policies.look.about import LookFile
 from policies.look.training_look import TrainingLook
-from toto_robot.atomic import atomic_folder
-from toto_robot.errors import UserError
-from toto_robot.strict import dump_yaml, read_yaml
+from toto_robot.ground.atomic import atomic_folder
+from toto_robot.ground.errors import UserError
+from toto_robot.ground.strict import dump_yaml, read_yaml
 
 FILE = "look.safetensors"
 

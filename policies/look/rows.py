@@ -41,7 +41,7 @@ class Rows:
 
 
 def measure(features, frames: np.ndarray, episode=0, known: Tensor | None = None) -> Rows:
-    """The rows of `frames` uint8 (N, H, W, 3), as the policy with `features` (see `policies.features`) sees them: cropped, and at
+    """The rows of `frames` uint8 (N, H, W, 3), as the policy with `features` (see `policies.features.features`) sees them: cropped, and at
     its size. `known` (N, *shape) are their features, where they have been computed; `episode` is one number, or (N,)."""
     frames = np.asarray(frames)
     seen = features.seen(frames)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from policies.augment import AugmentConfig, augment
+from policies.cloning.augment import AugmentConfig, augment
 from policies.look.rows import Rows, measure
 from policies.look.training_look import TrainingLook
 from policies.seeds import stream, training_seed
@@ -72,7 +72,7 @@ class LookSample:
 def look_of_demonstrations(
     demos: Any, camera: str, data, features, augmenting: AugmentConfig, seed: int
 ) -> TrainingLook | None:
-    """Of the frames of the kept steps in `data` (`policies.demonstrations`), read from the set `demos` also where their features
+    """Of the frames of the kept steps in `data` (`policies.cloning.demonstrations`), read from the set `demos` also where their features
     came from a cache; changed at random as in training."""
     if features.needs != "rgb":
         return None

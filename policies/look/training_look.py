@@ -18,7 +18,7 @@ from torch import Tensor
 
 from policies.look.picture import GROUPS, NUMBERS, columns
 from policies.look.rows import Rows, measure
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 FRAMES = 30
 """Live frames that are judged together."""

@@ -10,12 +10,12 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor
 
-from policies.heads import ACTIVATIONS
+from policies.bookkeeping.state import moments, restore_moments, under
+from policies.network.heads import ACTIVATIONS
 from policies.policy import PolicyNet
 from policies.rl.config import ExpertConfig
 from policies.rl.networks import Inputs, MvpActorCritic, MvpRollouts
 from policies.rl.vec import FlatVec
-from policies.saving import moments, restore_moments, under
 
 
 def make_agent(cfg: ExpertConfig, vec: FlatVec, net: PolicyNet, iterations: int):

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass, field
 
-from policies.run_config import RunConfig
-from toto_robot.errors import UserError
+from policies.bookkeeping.config import RunConfig
+from toto_robot.ground.errors import UserError
 
 SCHEDULES = ("constant", "linear", "cosine")
 AT_SUCCESS, AT_TIMEOUT = ("stay", "bootstrap", "end"), ("bootstrap", "end")

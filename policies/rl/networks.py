@@ -10,8 +10,8 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
-from policies.heads import HeadConfig
-from policies.normalise import Normaliser
+from policies.network.heads import HeadConfig
+from policies.network.normalise import Normaliser
 from policies.policy import PolicyNet
 
 

@@ -7,11 +7,14 @@ import torch
 from stable_baselines3.common.callbacks import BaseCallback
 
 import envs
-from policies import newest, runs
-from policies.features import Features
-from policies.normalise import Normaliser
+from policies.bookkeeping import folder as runs
+from policies.bookkeeping import recent_success as newest
+from policies.bookkeeping.screen import Progress
+from policies.bookkeeping.state import under
+from policies.features.features import Features
+from policies.fit.spec import spec_from_env
+from policies.network.normalise import Normaliser
 from policies.policy import Policy, PolicyNet
-from policies.progress import Progress
 from policies.rl.agent import (
     inputs_of,
     loss_of,
@@ -25,10 +28,8 @@ from policies.rl.agent import (
 from policies.rl.config import ExpertConfig
 from policies.rl.networks import export, head_for
 from policies.rl.vec import FlatVec
-from policies.rollout import VectorEnv, evaluate, summarise
-from policies.saving import under
+from policies.scoring.rollout import VectorEnv, evaluate, summarise
 from policies.seeds import stream, watching_seeds
-from policies.spec import spec_from_env
 
 GROWTH, FEWEST = 1.2, 1000
 """Input statistics are put to use once there are this many observations, and again whenever they have grown so much."""

@@ -5,9 +5,9 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
-from policies.features import Features
-from policies.rollout import VectorEnv
-from policies.saving import restore_slot_states, slot_states
+from policies.bookkeeping.state import restore_slot_states, slot_states
+from policies.features.features import Features
+from policies.scoring.rollout import VectorEnv
 from policies.seeds import training_seed
 
 

@@ -41,7 +41,7 @@ ENTRIES = {
     "dall_e": Entry(
         "OpenAI's dVAE: the same weights give the same codes and pictures",
         ("dall-e==0.1", "requests", "urllib3", "idna", "certifi", "charset-normalizer", "attrs"),
-        "tests/tokens/test_dalle.py",
+        "tests/tokens/foreign/test_dalle.py",
     ),
     "taming": Entry(
         "VQGAN of taming-transformers: encoder, decoder and quantizer",
@@ -69,7 +69,7 @@ ENTRIES = {
             "certifi",
             "charset-normalizer",
         ),
-        "tests/tokens/test_executors.py",
+        "tests/tokens/store/test_executors.py",
     ),
     "webdataset": Entry(
         "tars that webdataset wrote", ("webdataset==1.0.2", "braceexpand"), "tests/video/test_archives.py"
@@ -77,7 +77,7 @@ ENTRIES = {
     "rerun": Entry(
         "recordings for the Rerun viewer, read back by Rerun",
         ("rerun-sdk==0.41.0", "pyarrow==26.0.1", "attrs", "psutil"),
-        "tests/demos/test_rerun_log.py",
+        "tests/demos/viewing/test_rerun_log.py",
     ),
     "chromium": Entry(
         "the HTML report of demonstrations in a real headless Chromium 153",
@@ -194,7 +194,7 @@ ENTRIES = {
         "tests/demos/test_lerobot_real.py",
     ),
     "robosuite": Entry(
-        "robosuite's Lift behind our adapter: its steps bit for bit, its picture, check_env, seeds, the doors",
+        "robosuite's Lift behind our adapter: its steps bit for bit, its picture, check_env, seeds, the commands",
         ("robosuite==1.5.2", "numba", "llvmlite", "termcolor", "tqdm", "opencv-python-headless==4.14.0.94"),
         "tests/envs/backends/test_robosuite_lift.py",
     ),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from demos import schema
+from demos.store import schema
 
 
 def attrs(**changes) -> dict:

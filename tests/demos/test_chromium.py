@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from demos import DemoSet
-from demos.report import report
-from demos.summary import summarise
+from demos.viewing.report import report
+from demos.viewing.summary import summarise
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright and a Chromium (make compat)")
 BROWSER = next(

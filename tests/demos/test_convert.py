@@ -13,8 +13,8 @@ from demos import convert
 from demos.errors import DemoError
 from demos.formats import diffusion_zarr, native, robomimic_hdf5
 from demos.formats.source import Options
-from toto_robot import door
-from toto_robot.errors import UserError
+from toto_robot import command
+from toto_robot.ground.errors import UserError
 
 
 def ours(path, lengths=(3, 5), **how):
@@ -28,7 +28,7 @@ def ours(path, lengths=(3, 5), **how):
 
 
 def run(*argv):
-    return convert.main(door.compose(convert.ConvertConfig, "convert", list(map(str, argv)), ("src", "dst")))
+    return convert.main(command.compose(convert.ConvertConfig, "convert", list(map(str, argv)), ("src", "dst")))
 
 
 PATHS = {"lerobot": "pyarrow", "robomimic": "h5py", "diffusion_policy": None}
@@ -163,16 +163,16 @@ def test_mistakes_say_what_exists(tmp_path):
         run(tmp_path / "set", tmp_path / "b", "to=zarr", "proprio=[joint_pos]")
 
 
-def test_the_command_prints_one_json_line_and_one_sentence_for_a_mistake(tmp_path, door_process):
+def test_the_command_prints_one_json_line_and_one_sentence_for_a_mistake(tmp_path, command_process):
     diffusion_zarr.write(make([episode(np.random.default_rng(0), 3)]), tmp_path / "set", Options())
-    command = (tmp_path, "demos.convert", "set", "copy", "to=diffusion_policy")
-    done = door_process(*command)
+    argv = (tmp_path, "demos.convert", "set", "copy", "to=diffusion_policy")
+    done = command_process(*argv)
     line = json.loads(done.stdout.splitlines()[-1])
     assert (done.returncode, line["episodes"], line["kept"]["action"]) == (0, 1, "data/action")
     assert list(line) == ["from", "to", "path", "episodes", "steps", "kept", "dropped", "changed", "facts"]
-    again = door_process(*command)
+    again = command_process(*argv)
     assert again.returncode == 2 and again.stderr.startswith("error: ") and again.stderr.count("\n") == 1
-    manual = door.help_text(convert.main, convert.ConvertConfig, "convert", ("src", "dst"))
+    manual = command.help_text(convert.main, convert.ConvertConfig, "convert", ("src", "dst"))
     assert "usage: python -m demos.convert [SRC] [DST]" in manual and "  to_hz=null" in manual
 
 

@@ -7,7 +7,8 @@ import pytest
 import zarr
 from sample_set import assert_same, attrs, episode
 
-from demos import DemoError, DemoSet, DemoWriter, verify
+from demos import DemoError, DemoSet, DemoWriter
+from demos.store import verify
 
 
 def edit(path, change):

@@ -9,9 +9,9 @@ from deploy import run_real
 from deploy.session import parts, run
 from deploy.session.settings import Settings
 from envs.robots import ROBOTS
-from policies.folder import CONFIG
+from policies.fit.folder import CONFIG
 from policies.policy import inspect
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 
 @pytest.fixture(autouse=True)

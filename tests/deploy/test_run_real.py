@@ -1,4 +1,4 @@
-"""The door: its help, its exit codes, a whole episode on the simulated arm, and what is left when it is killed."""
+"""The command: its help, its exit codes, a whole episode on the simulated arm, and what is left when it is killed."""
 
 import json
 import os
@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from demos import DemoSet, verify
+from demos import DemoSet
+from demos.store import verify
 from deploy.endings import Ending
 
 ROOT = Path(__file__).parents[2]
-DOOR = [sys.executable, "deploy/run_real.py"]
-SIM = [*DOOR, "--policy", "scripted", "--backend", "sim", "--yes"]
+COMMAND = [sys.executable, "deploy/run_real.py"]
+SIM = [*COMMAND, "--policy", "scripted", "--backend", "sim", "--yes"]
 QUIET = {**os.environ, "OMP_NUM_THREADS": "1"}
 WAIT_S = 500
 
@@ -25,7 +26,7 @@ def run(command, **options):
 
 
 def test_help_has_every_exit_code():
-    done = run([*DOOR, "--help"])
+    done = run([*COMMAND, "--help"])
     assert done.returncode == 0
     for ending in Ending:
         assert f"{ending.code:>4}  {ending.name.lower()}" in done.stdout
@@ -39,7 +40,7 @@ def test_help_has_every_exit_code():
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(flags, words):
-    done = run([*DOOR, *flags])
+    done = run([*COMMAND, *flags])
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
     assert not done.stdout
 
@@ -62,7 +63,7 @@ def test_an_episode_is_run_reported_and_recorded(tmp_path):
 
 
 def test_pictures_that_the_policy_doesnt_know_end_the_run_before_anything_moves():
-    done = run([*DOOR, "--policy", "bc_cube", "--backend", "sim", "--yes", "--shift", "light", "--record", "none"])
+    done = run([*COMMAND, "--policy", "bc_cube", "--backend", "sim", "--yes", "--shift", "light", "--record", "none"])
     result = json.loads(done.stdout.splitlines()[-1])
     assert done.returncode == result["exit_code"] == Ending.PREFLIGHT.code and result["episodes"] == 0, done.stderr
     assert result["look"].startswith("out: ") and "give --yes-look" in result["why"] and result["shift"] == "light"

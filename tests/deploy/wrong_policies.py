@@ -23,13 +23,13 @@ import envs  # noqa: E402
 from deploy import run_real  # noqa: E402
 from deploy.session import run  # noqa: E402
 from envs.interface import ActionSpec, ProprioSpec  # noqa: E402
-from policies.features import EncoderConfig, PrivilegedFeatures, make_features  # noqa: E402
-from policies.fit import table  # noqa: E402
-from policies.folder import CONFIG  # noqa: E402
-from policies.heads import HeadConfig  # noqa: E402
+from policies.features.features import EncoderConfig, PrivilegedFeatures, make_features  # noqa: E402
+from policies.fit.folder import CONFIG  # noqa: E402
+from policies.fit.rules import table  # noqa: E402
+from policies.fit.spec import PolicySpec, spec_from_env, spec_from_set, spec_of  # noqa: E402
+from policies.network.heads import HeadConfig  # noqa: E402
 from policies.policy import Policy  # noqa: E402
-from policies.rollout import EnvConfig  # noqa: E402
-from policies.spec import PolicySpec, spec_from_env, spec_from_set, spec_of  # noqa: E402
+from policies.scoring.rollout import EnvConfig  # noqa: E402
 from toto_robot import evaluate  # noqa: E402
 
 FOREIGN = {

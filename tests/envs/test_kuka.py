@@ -6,7 +6,7 @@ import pytest
 
 import envs
 from envs.robots import ROBOTS
-from policies.labelling import make_labeller
+from policies.experts.choose import make_labeller
 
 NAMES = ("kuka_gripper_pick", "kuka_pick", "kuka_pick_pixmc")
 DH = (

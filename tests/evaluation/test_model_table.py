@@ -3,8 +3,8 @@ import json
 import pytest
 import yaml
 
-from toto_robot.errors import UserError
 from toto_robot.evaluation.model_table import markdown, read_row
+from toto_robot.ground.errors import UserError
 
 
 def run(folder, init=None, **result):

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from toto_robot.errors import UserError
 from toto_robot.evaluation import probe as module
 from toto_robot.evaluation.probe import Ridge, attention_probe, error_mm, load_probe_data, probe, r2, ridge_probe, split
 from toto_robot.evaluation.report import best, table, write_report
 from toto_robot.features.encoder import load_encoder
 from toto_robot.features.folder import save_model
+from toto_robot.ground.errors import UserError
 from toto_robot.models.toto import Toto, TotoConfig
 from toto_robot.probe import ProbeConfig, main
 from toto_robot.tokens.dvae import DVAE, DVAEConfig
@@ -101,7 +101,7 @@ def test_an_encoder_that_does_not_pool_to_a_grid_is_a_bug(folder, file):
         next(probe("mine", load_encoder(folder), load_probe_data(file)))
 
 
-def test_the_door_probes_the_encoder_and_its_controls(folder, file, tmp_path, monkeypatch):
+def test_the_command_probes_the_encoder_and_its_controls(folder, file, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "STEPS", 5)
     result = main(ProbeConfig(data=str(file), encoder=str(folder), out=str(tmp_path), threads=1, dtype="float32"))
     assert result["best_layer"] in (1, 2) and result["guess_mm"] > result["error_mm"]

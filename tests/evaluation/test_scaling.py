@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from toto_robot.errors import UserError
 from toto_robot.evaluation.scaling import T_975, fit, load_run
+from toto_robot.ground.errors import UserError
 from toto_robot.scaling import ScalingConfig, main
 
 
@@ -43,7 +43,7 @@ def test_too_few_runs_or_equal_ones_are_refused(macs):
         fit(macs, [3.0] * len(macs))
 
 
-def test_the_door_draws_the_runs_and_refuses_other_folders(tmp_path):
+def test_the_command_draws_the_runs_and_refuses_other_folders(tmp_path):
     for name, scale in (("a1", 1), ("a2", 4), ("a3", 16)):
         (tmp_path / name).mkdir()
         lines = [{"step": s, "flops": 200.0 * s * scale, "held_out": 3 * (100 * s * scale) ** -0.05} for s in (1, 2, 4)]

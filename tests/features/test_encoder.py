@@ -6,11 +6,11 @@ import pytest
 import torch
 
 import toto_robot
-from toto_robot.errors import UserError
 from toto_robot.features import encoder as module
 from toto_robot.features.encoder import load_encoder
 from toto_robot.features.folder import load_toto, read_folder
 from toto_robot.features.pooling import POOLINGS
+from toto_robot.ground.errors import UserError
 
 
 @pytest.mark.parametrize("pooling", POOLINGS)

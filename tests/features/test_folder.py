@@ -8,9 +8,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from toto_robot.errors import UserError
 from toto_robot.features.encoder import load_encoder
 from toto_robot.features.folder import CONFIG, TOTO, load_toto, read_folder, save_model
+from toto_robot.ground.errors import UserError
 
 
 @pytest.fixture

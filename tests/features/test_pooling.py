@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from toto_robot.errors import UserError
 from toto_robot.features.pooling import POOLINGS, feature_shape, pool
+from toto_robot.ground.errors import UserError
 
 
 def tokens(B=2, F=1, grid=8, D=3):

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from toto_robot import load_encoder
-from toto_robot.errors import UserError
 from toto_robot.features.vision import VisionEncoder, squared
 from toto_robot.features.vit import SIZES, ViT, ViTConfig, config_of_weights, read_vit, sine_cosine
+from toto_robot.ground.errors import UserError
 
 TINY = ViTConfig(width=64, depth=3, heads=1, patch=16, image_size=64, mlp_width=96)
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.models.causal import sample
 from toto_robot.models.presets import build
 

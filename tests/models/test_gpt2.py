@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.models.gpt2 import GPT2, GPT2Config, sincos_table
 
 CONFIG = GPT2Config(vocab_size=61, width=48, layers=4, heads=4, intermediate=192, context=300)

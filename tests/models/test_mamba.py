@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.models.mamba import Mamba, MambaConfig
 
 CONFIG = MambaConfig(vocab_size=61, width=48, layers=3, state=8)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.models.presets import ARCHITECTURES, PRESETS, build, preset, read_config
 from toto_robot.models.toto import TotoConfig
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.models.causal import normalise_patches
 from toto_robot.models.presets import preset
 from toto_robot.models.toto import Toto, TotoConfig

@@ -5,10 +5,10 @@ import yaml
 from toy_world import ToyEncoder, ToyVec
 
 import policies
-from policies.features import EncoderConfig, EncoderFeatures, NoFeatures, PrivilegedFeatures, make_features
-from policies.heads import HeadConfig
+from policies.features.features import EncoderConfig, EncoderFeatures, NoFeatures, PrivilegedFeatures, make_features
+from policies.network.heads import HeadConfig
 from policies.policy import Policy
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 CONFIG = EncoderConfig("toy", pooling="attention")
 
@@ -118,7 +118,7 @@ def test_privileged_features_need_an_environment_that_has_them():
 
 
 def test_an_embedded_policy_is_found_by_its_name(tmp_path, monkeypatch):
-    monkeypatch.setattr("policies.folder.EMBEDDED", tmp_path / "weights")
+    monkeypatch.setattr("policies.fit.folder.EMBEDDED", tmp_path / "weights")
     new().save(tmp_path / "weights" / "lifter")
     assert policies.load("lifter", encoder=ToyEncoder()).env == "toy"
     with pytest.raises(UserError, match="Embedded: lifter"):

@@ -1,10 +1,10 @@
-"""Demonstrations of the toy world, with the reading side of `demos.store.DemoSet`, and runs on them that take a
+"""Demonstrations of the toy world, with the reading side of `demos.store.demo_set.DemoSet`, and runs on them that take a
 second."""
 
 import numpy as np
 from toy_world import ToyEnv, ToyVec
 
-from demos import schema
+from demos.store import schema
 from policies.seeds import training_seed
 
 
@@ -62,11 +62,11 @@ def _episode(seed, noise):
 
 def small_bc(**changes):
     """A run that takes about a second on one core."""
-    from policies.bc import TrainBcConfig
-    from policies.cloning import OptimConfig
-    from policies.features import EncoderConfig
-    from policies.heads import HeadConfig
-    from policies.transformer import TransformerConfig
+    from policies.cloning.cloner import OptimConfig
+    from policies.cloning.train import TrainBcConfig
+    from policies.features.features import EncoderConfig
+    from policies.network.heads import HeadConfig
+    from policies.network.transformer import TransformerConfig
 
     transformer = changes.pop("transformer", None)
     transformer = TransformerConfig(16, 1, 2, context=4, chunk=3, **transformer) if transformer is not None else None

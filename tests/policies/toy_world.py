@@ -5,17 +5,28 @@ image, so a policy needs features. The pole falls over by itself; the expert kee
 rollouts never show how to catch it, while a student's small errors grow (covariate shift).
 """
 
+import hashlib
 import pickle
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from envs.interface import ActionSpec, CameraSpec, Interface, ProprioSpec
-from policies.rollout import EnvConfig
+from policies.scoring.rollout import EnvConfig
 
 SIZE = 32
 HORIZON = 40
+
+
+def weights_hash(run_folder):
+    """Of the weights, and of the description, which has the digest of the look of the training pictures."""
+    policy = Path(run_folder) / "policy"
+    assert (policy / "look.safetensors").exists()
+    return hashlib.sha256(
+        (policy / "policy.safetensors").read_bytes() + (policy / "policy.yaml").read_bytes()
+    ).hexdigest()
 
 
 class ToyVec:
@@ -157,11 +168,11 @@ class ToyEncoder:
 
 def small_config(**changes):
     """A run that takes about a second on one core."""
-    from policies.dagger import DaggerConfig
-    from policies.gates import GateConfig
-    from policies.heads import HeadConfig
-    from policies.learner import LearnerConfig
-    from policies.training import TrainConfig
+    from policies.dagger.collector import DaggerConfig
+    from policies.dagger.gates import GateConfig
+    from policies.dagger.learner import LearnerConfig
+    from policies.dagger.train import TrainConfig
+    from policies.network.heads import HeadConfig
 
     dagger = {"rounds": 4, "steps_per_round": 64, "first_round_steps": 128, "num_envs": 8}
     learner = {"updates_per_round": 20, "batch_size": 32, "warmup_updates": 5}
@@ -183,7 +194,7 @@ if __name__ == "__main__":  # the kill test runs this file as a process: RUN_NAM
     import sys
     import time
 
-    from policies.training import train
+    from policies.dagger.train import train
 
     class SlowVec(ToyVec):
         def step(self, actions, active=None):

@@ -4,7 +4,7 @@ import torch
 
 from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.tokens.dvae import DVAE, DVAEConfig
-from toto_robot.tokens.store import write_index, write_shard
+from toto_robot.tokens.store.token_store import write_index, write_shard
 
 torch.set_num_threads(1)
 CODES = 12

@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 import toto_robot
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.models.presets import preset
 from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.pretraining.data import open_data

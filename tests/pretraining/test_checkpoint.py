@@ -6,7 +6,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.models.toto import Toto, TotoConfig
 from toto_robot.pretraining import checkpoint
 from toto_robot.pretraining.checkpoint import checkpoints, read_settings

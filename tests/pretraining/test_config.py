@@ -1,6 +1,6 @@
 import pytest
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.pretraining.config import PretrainConfig
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.pretraining.data import named_rows, open_data
-from toto_robot.tokens.store import TokenStore
+from toto_robot.tokens.store.token_store import TokenStore
 
 
 def test_data_has_the_vocabulary_and_the_fingerprints_of_what_it_reads(config):

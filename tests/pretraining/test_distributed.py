@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.pretraining.checkpoint import checkpoints
 from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.pretraining.distributed import Group

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.pretraining.logs import LOG, RunLog, draw_loss, keep_lines, read_log
 

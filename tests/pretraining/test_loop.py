@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import load_file
 
 import toto_robot
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.models.flops import training_flops_per_token
 from toto_robot.models.presets import preset
 from toto_robot.pretraining import loop
@@ -74,7 +74,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(config, tmp_path,
     assert logs[0] == logs[1]
 
 
-def start_door(settings, out, *more):
+def start_command(settings, out, *more):
     values = [f"{k}=[{','.join(v)}]" if isinstance(v, list) else f"{k}={v}" for k, v in settings.items()]
     command = [sys.executable, "-m", "toto_robot.pretrain", *values, f"out={out}", *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -89,14 +89,14 @@ def wait_for(condition, process, seconds=60):
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
-def test_the_door_stopped_by_a_signal_and_resumed_equals_an_uninterrupted_run(settings, tmp_path, number, code):
+def test_the_command_stopped_by_a_signal_and_resumed_equals_an_uninterrupted_run(settings, tmp_path, number, code):
     settings |= {"steps": 80, "checkpoint_every": 5, "validate_every": 1000}
-    process = start_door(settings, tmp_path / "cut")
+    process = start_command(settings, tmp_path / "cut")
     wait_for(lambda: checkpoints(tmp_path / "cut" / "resume"), process)
     os.kill(process.pid, number)
     process.communicate()
     assert process.returncode == code and not (tmp_path / "cut" / "model").exists()
-    resumed = start_door(settings, tmp_path / "cut", "resume=true")
+    resumed = start_command(settings, tmp_path / "cut", "resume=true")
     printed, _ = resumed.communicate()
     assert resumed.returncode == 0
     whole = pretrain(PretrainConfig(**settings, out=str(tmp_path / "whole")))
@@ -104,8 +104,8 @@ def test_the_door_stopped_by_a_signal_and_resumed_equals_an_uninterrupted_run(se
     assert json.loads(printed.splitlines()[-1])["held_out"] == whole["held_out"]
 
 
-def test_the_door_tells_a_mistake_in_one_sentence(settings, tmp_path):
-    process = start_door({**settings, "model": "huge"}, tmp_path / "x")
+def test_the_command_tells_a_mistake_in_one_sentence(settings, tmp_path):
+    process = start_command({**settings, "model": "huge"}, tmp_path / "x")
     out, err = process.communicate()
     assert process.returncode == 2 and out == "" and "tiny, base, large, 1b" in err and "Traceback" not in err
     assert not (tmp_path / "x").exists()

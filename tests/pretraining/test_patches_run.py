@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from toto_robot import load_encoder
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.pretraining.loop import pretrain
-from toto_robot.tokens.store import write_index, write_shard
+from toto_robot.tokens.store.token_store import write_index, write_shard
 from toto_robot.tokens.tokenizer import load_tokenizer
 
 

@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import machine  # noqa: E402
 from demos import DemoSet, verify  # noqa: E402
-from demos.disk import TEMPORARY  # noqa: E402
+from demos.store.disk import TEMPORARY  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
 WAIT_S = 600

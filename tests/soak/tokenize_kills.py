@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import machine  # noqa: E402
 from toto_robot.tokens.dvae import DVAE, DVAEConfig  # noqa: E402
-from toto_robot.tokens.store import damaged_shards  # noqa: E402
+from toto_robot.tokens.store.token_store import damaged_shards  # noqa: E402
 from toto_robot.video.decode import write_video  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"

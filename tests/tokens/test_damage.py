@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from toto_robot import tokenize
-from toto_robot.tokens.build import TokenizeConfig, build_store
-from toto_robot.tokens.store import TokenStore
+from toto_robot.tokens.store.build import TokenizeConfig, build_store
+from toto_robot.tokens.store.token_store import TokenStore
 from toto_robot.video.decode import write_video
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.tokens.dvae import DVAE, DVAEConfig, map_pixels, preset, unmap_pixels
 
 SMALL = DVAEConfig(vocab_size=32, n_hid=4, decoder_hid=4, n_init=8, n_blk_per_group=1)

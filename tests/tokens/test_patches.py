@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from toto_robot.errors import UserError
-from toto_robot.tokens.build import TokenizeConfig, build_store
+from toto_robot.ground.errors import UserError
 from toto_robot.tokens.patches import PatchConfig, PatchTokenizer, patch_values, patchify, unpatchify
-from toto_robot.tokens.statistics import statistics
-from toto_robot.tokens.store import TokenStore, damaged_shards, write_index, write_shard
+from toto_robot.tokens.store.build import TokenizeConfig, build_store
+from toto_robot.tokens.store.statistics import statistics
+from toto_robot.tokens.store.token_store import TokenStore, damaged_shards, write_index, write_shard
 from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.video.decode import iter_frames, write_video
 

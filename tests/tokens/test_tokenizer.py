@@ -5,14 +5,14 @@ import pytest
 import torch
 
 import toto_robot
-from toto_robot.errors import UserError
 from toto_robot.features.encoder import load_encoder
 from toto_robot.features.folder import read_folder, save_model
+from toto_robot.ground.errors import UserError
 from toto_robot.models.toto import Toto, TotoConfig
 from toto_robot.tokens.base import Tokenizer, exact_float32
-from toto_robot.tokens.build import TokenizeConfig, build_store
 from toto_robot.tokens.dvae import DVAE
-from toto_robot.tokens.store import TokenStore
+from toto_robot.tokens.store.build import TokenizeConfig, build_store
+from toto_robot.tokens.store.token_store import TokenStore
 from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.tokens.vqgan import VQGAN, VQGANConfig
 from toto_robot.video.decode import write_video

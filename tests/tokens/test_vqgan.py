@@ -11,9 +11,9 @@ import torch.nn.functional as F
 import yaml
 from safetensors.torch import save_file
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.tokens import vqgan as vqgan_module
-from toto_robot.tokens.taming import config_of_weights, config_of_yaml
+from toto_robot.tokens.foreign.taming import config_of_weights, config_of_yaml
 from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.tokens.vqgan import VQGAN, VQGANConfig
 

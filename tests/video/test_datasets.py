@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.video.sources import open_source
 
 UID = [f"{i:08d}-1111-2222-3333-444444444444" for i in range(4)]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.video.decode import VideoError, find_videos, read_frames, read_image, split_held_out, write_video
 from toto_robot.video.frames import resize_center_crop
 

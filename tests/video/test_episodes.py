@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.video.decode import read_frames, write_video
 from toto_robot.video.sources import open_source
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.video.frames import check_frames, resize_center_crop, to_float01, to_uint8
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.video.jitter import MEASURED, JitterConfig, blurred, compressed, exposed, jittered, noisy
 
 FRAMES = np.random.default_rng(0).integers(40, 200, (2, 32, 32, 3)).astype(np.uint8)

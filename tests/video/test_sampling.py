@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.video.sampling import TooShort, clip_indices
 
 

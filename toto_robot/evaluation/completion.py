@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from toto_robot.atomic import atomic_write_bytes
-from toto_robot.errors import UserError
-from toto_robot.tokens.scores import decoded_like
+from toto_robot.ground.atomic import atomic_write_bytes
+from toto_robot.ground.errors import UserError
 from toto_robot.tokens.special import OFFSET, VIDEO_START
+from toto_robot.tokens.training.scores import decoded_like
 from toto_robot.video.decode import iter_frames, write_video
 from toto_robot.video.sampling import SPACING_S, clip_indices
 

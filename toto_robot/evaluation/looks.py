@@ -16,7 +16,7 @@ from torch import Tensor
 from toto_robot.evaluation.probe import RIDGES, Ridge, error_mm, split
 from toto_robot.features.encoder import Encoder
 from toto_robot.features.pooling import pool
-from toto_robot.tokens.scores import block_colours
+from toto_robot.tokens.training.scores import block_colours
 from toto_robot.video.frames import to_float01
 from toto_robot.video.jitter import MEASURED
 

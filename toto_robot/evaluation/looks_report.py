@@ -5,8 +5,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from toto_robot.atomic import atomic_write_bytes, atomic_write_text
 from toto_robot.evaluation.looks import Interval, Looks
+from toto_robot.ground.atomic import atomic_write_bytes, atomic_write_text
 
 
 def tables(found: Looks) -> str:

@@ -4,10 +4,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from toto_robot.errors import UserError
 from toto_robot.evaluation.probe import POOLINGS
+from toto_robot.ground.errors import UserError
+from toto_robot.ground.strict import read_yaml
 from toto_robot.pretraining.logs import RESULT
-from toto_robot.strict import read_yaml
 
 PROBE = "probe"
 """Folder in a run that its probe's results are in."""

@@ -17,8 +17,8 @@ from torch import Tensor
 from toto_robot.evaluation.looks import Interval, bootstrap
 from toto_robot.models.causal import CausalModel
 from toto_robot.tokens.base import Tokenizer
-from toto_robot.tokens.scores import psnr_db
 from toto_robot.tokens.special import OFFSET, VIDEO_START
+from toto_robot.tokens.training.scores import psnr_db
 
 
 @dataclass(frozen=True)

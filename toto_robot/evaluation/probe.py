@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from toto_robot.errors import UserError
 from toto_robot.features.encoder import Encoder
+from toto_robot.ground.errors import UserError
 from toto_robot.video.frames import check_frames
 
 POOLINGS = ("mean", "attention", "grid")

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from toto_robot.atomic import atomic_write_bytes
-from toto_robot.errors import UserError
+from toto_robot.ground.atomic import atomic_write_bytes
+from toto_robot.ground.errors import UserError
 from toto_robot.pretraining.logs import LOG, RESULT, read_log
 
 T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)

@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from toto_robot.errors import UserError
 from toto_robot.features.folder import TOTO, ModelFolder, check_size, load_toto, read_folder
 from toto_robot.features.pooling import check_pooling, feature_shape, pool
 from toto_robot.features.vision import FORMS, VisionEncoder, is_vision, load_vision, vision_names
+from toto_robot.ground.errors import UserError
+from toto_robot.ground.precision import choose_dtype, torch_dtype, usable_device
 from toto_robot.models.causal import CausalModel
 from toto_robot.models.presets import build
-from toto_robot.precision import DTYPES, choose_dtype, usable_device
 from toto_robot.tokens.base import Tokenizer
 from toto_robot.tokens.patches import patch_values
 from toto_robot.tokens.special import IMAGE_START, OFFSET, VIDEO_START
@@ -52,7 +52,7 @@ class Encoder:
             self.layer, self.num_layers, self.dim = layer, toto.config.layers, toto.config.width
             if not 1 <= layer <= self.num_layers:
                 raise UserError(f"encoder layer must be from 1 to {self.num_layers}, but it is {layer}")
-            self.toto = toto.requires_grad_(False).to(self.device, DTYPES[dtype]).eval()
+            self.toto = toto.requires_grad_(False).to(self.device, torch_dtype(dtype)).eval()
         self.feature_shape = feature_shape(pooling, self.dim, self.grid)
         parts = {**identity, "layer": self.layer, "pooling": pooling, "dtype": dtype, "dvae": tokenizer.fingerprint()}
         self.fingerprint = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -13,12 +13,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from toto_robot.atomic import atomic_folder
-from toto_robot.errors import UserError
+from toto_robot.ground.atomic import atomic_folder
+from toto_robot.ground.errors import UserError
+from toto_robot.ground.strict import check, dump_yaml, read_yaml
+from toto_robot.ground.tensors import check_numbers, tensor_shapes
 from toto_robot.models.causal import CausalModel
 from toto_robot.models.presets import ModelConfig, build, read_config
-from toto_robot.strict import check, dump_yaml, read_yaml
-from toto_robot.tensors import check_numbers, tensor_shapes
 from toto_robot.tokens.base import Tokenizer, weight_name
 from toto_robot.tokens.tokenizer import kind_in
 

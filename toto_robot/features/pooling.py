@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 CELLS = 4
 """Rows and columns of the pooled grid."""

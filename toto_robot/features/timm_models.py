@@ -16,8 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from toto_robot.errors import UserError
-from toto_robot.tokens.foreign import read_weights
+from toto_robot.ground.errors import UserError
+from toto_robot.tokens.foreign.weights import read_weights
 
 LARGEST = 224
 """Side in pixels at which a vision transformer that is published for larger frames runs (DINOv2's 518), positions

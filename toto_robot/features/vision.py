@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toto_robot.errors import UserError
 from toto_robot.features.pooling import CELLS
 from toto_robot.features.vit import SIZES, ViT, read_vit
-from toto_robot.precision import DTYPES, choose_dtype, usable_device
+from toto_robot.ground.errors import UserError
+from toto_robot.ground.precision import choose_dtype, torch_dtype, usable_device
 from toto_robot.video.frames import to_float01
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -50,7 +50,7 @@ class VisionEncoder:
             raise UserError(f"encoder layer must be from 1 to {self.num_layers}, but it is {layer}")
         self.device, self.pooling, self.dtype = usable_device(device), pooling, choose_dtype(dtype, device)
         self.prefix = 1 if facts["prefix"] else 0
-        self.model = model.requires_grad_(False).to(self.device, DTYPES[self.dtype]).eval()
+        self.model = model.requires_grad_(False).to(self.device, torch_dtype(self.dtype)).eval()
         self.mean, self.std = (torch.tensor(facts[k], device=self.device).view(3, 1, 1) for k in ("mean", "std"))
         parts = {
             **identity,
@@ -78,7 +78,7 @@ class VisionEncoder:
 
     def _features(self, frames: Tensor) -> Tensor:
         x = (squared(to_float01(frames).to(self.device), self.image_size) - self.mean) / self.std
-        tokens = self.model(x.to(DTYPES[self.dtype]), self.layer).float()
+        tokens = self.model(x.to(torch_dtype(self.dtype)), self.layer).float()
         if self.pooling == "cls":
             return tokens[:, 0]
         patches = tokens[:, self.prefix :]

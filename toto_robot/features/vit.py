@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toto_robot.errors import UserError
-from toto_robot.tokens.foreign import read_weights, reason
+from toto_robot.ground.errors import UserError
+from toto_robot.tokens.foreign.weights import read_weights, reason
 
 PARTS = ("cls_token", "pos_embed", "patch_embed.", "blocks.", "norm.")
 """What a checkpoint must hold; mask_token, decoder_*, head and the rest stay in the file."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from toto_robot.atomic import atomic_write_bytes
+from toto_robot.ground.atomic import atomic_write_bytes
 from toto_robot.models.mup import parameter_groups
 from toto_robot.models.presets import ModelConfig, build
 

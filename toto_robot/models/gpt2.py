@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.models.attention import KVCache, attend
 from toto_robot.models.causal import CausalModel, check_fields, check_heads
 from toto_robot.models.mup import attention_scale

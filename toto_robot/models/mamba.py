@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.models.causal import CausalModel, RMSNorm, check_fields
 from toto_robot.models.selective_scan import selective_scan
 

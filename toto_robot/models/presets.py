@@ -17,8 +17,8 @@ Mamba has half the usual state, because ten usual blocks are too few and eleven 
 
 from dataclasses import fields
 
-from toto_robot import strict
-from toto_robot.errors import UserError
+from toto_robot.ground import strict
+from toto_robot.ground.errors import UserError
 from toto_robot.models.causal import CausalModel
 from toto_robot.models.gpt2 import GPT2, GPT2Config
 from toto_robot.models.mamba import Mamba, MambaConfig

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Tensor, nn
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.models.attention import KVCache, attend
 from toto_robot.models.causal import CausalModel, RMSNorm, check_fields, check_heads
 from toto_robot.models.gradients import rotate, swiglu

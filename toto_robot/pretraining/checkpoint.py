@@ -18,8 +18,8 @@ import torch.distributed.checkpoint as dcp
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from toto_robot.atomic import put_in_place
-from toto_robot.errors import UserError
+from toto_robot.ground.atomic import put_in_place
+from toto_robot.ground.errors import UserError
 from toto_robot.pretraining.distributed import Group
 
 KEEP = 2

@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, field
 
 from omegaconf import MISSING
 
-from toto_robot.errors import UserError
 from toto_robot.features.pooling import check_pooling
-from toto_robot.precision import DTYPES
+from toto_robot.ground.errors import UserError
+from toto_robot.ground.precision import DTYPES
 from toto_robot.pretraining.distributed import STRATEGIES
 
 BOOKKEEPING = (

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.tokens.base import Tokenizer
-from toto_robot.tokens.mixture import Mixture
 from toto_robot.tokens.special import vocab_with_special
-from toto_robot.tokens.store import TokenStore
+from toto_robot.tokens.store.mixture import Mixture
+from toto_robot.tokens.store.token_store import TokenStore
 from toto_robot.tokens.tokenizer import load_tokenizer
 
 

@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 STRATEGIES = ("auto", "none", "ddp", "fsdp")
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from toto_robot.atomic import atomic_write_bytes, atomic_write_text
-from toto_robot.errors import UserError
+from toto_robot.ground.atomic import atomic_write_bytes, atomic_write_text
+from toto_robot.ground.errors import UserError
 from toto_robot.pretraining.config import PretrainConfig
 
 LOG, RESULT = "log.jsonl", "result.json"

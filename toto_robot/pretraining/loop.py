@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 import yaml
 
-from toto_robot.atomic import atomic_write_text
-from toto_robot.errors import UserError
 from toto_robot.features.folder import save_model
+from toto_robot.ground.atomic import atomic_write_text
+from toto_robot.ground.errors import UserError
+from toto_robot.ground.precision import choose_dtype, usable_device
 from toto_robot.models.flops import training_flops_per_token
 from toto_robot.models.presets import ModelConfig, preset
-from toto_robot.precision import choose_dtype, usable_device
 from toto_robot.pretraining.checkpoint import (
     check_settings,
     checkpoints,

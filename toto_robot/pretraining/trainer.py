@@ -7,9 +7,10 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from toto_robot.errors import UserError
 from toto_robot.features.encoder import find_encoder
 from toto_robot.features.folder import ModelFolder, load_toto, read_folder
+from toto_robot.ground.errors import UserError
+from toto_robot.ground.schedules import learning_rate
 from toto_robot.models.causal import CausalModel
 from toto_robot.models.mup import parameter_groups
 from toto_robot.models.presets import build
@@ -18,7 +19,6 @@ from toto_robot.pretraining.data import PretrainData
 from toto_robot.pretraining.distributed import Group, whole
 from toto_robot.pretraining.replicas import Replicas
 from toto_robot.pretraining.rows import full_rows, longest, micro_batches, short_rows, targets
-from toto_robot.pretraining.schedule import learning_rate
 
 
 def read_init(name: str) -> ModelFolder:

@@ -20,10 +20,10 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
-from toto_robot.atomic import atomic_write_bytes, atomic_write_text
-from toto_robot.errors import UserError
-from toto_robot.strict import build, dump_yaml, read_yaml
-from toto_robot.tensors import check_numbers, tensor_shapes
+from toto_robot.ground.atomic import atomic_write_bytes, atomic_write_text
+from toto_robot.ground.errors import UserError
+from toto_robot.ground.strict import build, dump_yaml, read_yaml
+from toto_robot.ground.tensors import check_numbers, tensor_shapes
 from toto_robot.video.frames import check_frames, to_float01, to_uint8
 
 CONFIG = "config.yaml"

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.tokens.base import Tokenizer, token_grid
 from toto_robot.video.frames import exposure_gains, with_gains
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.tokens.base import Tokenizer
 
 

@@ -15,13 +15,13 @@ import hashlib
 import re
 from pathlib import Path
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.tokens.base import CONFIG, Tokenizer, weight_name
-from toto_robot.tokens.dalle import dalle_from, is_dalle
 from toto_robot.tokens.dvae import DVAE
-from toto_robot.tokens.foreign import SUFFIXES, read_weights
+from toto_robot.tokens.foreign.dalle import dalle_from, is_dalle
+from toto_robot.tokens.foreign.taming import is_vqgan, vqgan_from
+from toto_robot.tokens.foreign.weights import SUFFIXES, read_weights
 from toto_robot.tokens.patches import PatchConfig, PatchTokenizer
-from toto_robot.tokens.taming import is_vqgan, vqgan_from
 from toto_robot.tokens.vqgan import VQGAN
 
 EMBEDDED = Path(__file__).parent.parent / "weights"

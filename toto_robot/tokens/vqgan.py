@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.tokens.base import Tokenizer
-from toto_robot.tokens.kmeans import nearest_centroid
+from toto_robot.tokens.training.kmeans import nearest_centroid
 
 NORM_GROUPS, NORM_EPS = 32, 1e-6
 SEARCH_CHUNK = 2048  # tokens whose distances to all codes are held at once: 134 MB for 16,384 codes

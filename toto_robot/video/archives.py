@@ -3,7 +3,7 @@
 import tarfile
 from pathlib import Path
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.video.items import Item, kind_of
 
 TAR = "*.[tT][aA][rR]"

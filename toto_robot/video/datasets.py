@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.video.items import Item, media
 
 SPLITS = {"train": ("train",), "val": ("val", "validate", "validation", "valid"), "test": ("test",)}

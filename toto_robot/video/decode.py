@@ -18,7 +18,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.video.frames import check_frames, crop_picture
 from toto_robot.video.items import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Item, media
 

@@ -7,7 +7,7 @@ store never runs from one episode into the next.
 import json
 from pathlib import Path, PurePosixPath
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.video.items import Item
 
 INFO = "meta/info.json"

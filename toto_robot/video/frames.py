@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 
 def check_frames(frames, *, size: int | None = None, what: str = "frames") -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 
 def exposed(frames: np.ndarray, gain: float | np.ndarray) -> np.ndarray:

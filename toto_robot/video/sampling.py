@@ -7,7 +7,7 @@ uses the largest stride (in frames) that fits; one with fewer than 16 frames giv
 
 import numpy as np
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 FRAMES = 16
 SPACING_S = 4 / 30

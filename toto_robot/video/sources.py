@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 from toto_robot.video import archives, datasets, episodes
 from toto_robot.video.items import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Item, Source, media, one_file, walk
 

@@ -15,7 +15,7 @@ from deploy.processes.children import Stopped
 from deploy.processes.gripper import gripper_main
 from deploy.processes.policy import FolderPolicy, Scale, policy_main
 from deploy.robots.base import RobotFault
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 CONTEXT = multiprocessing.get_context("spawn")
 

@@ -1,7 +1,7 @@
 import pytest
 
 from deploy.robots.libfranka import COLLISION, contact, thresholds
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 
 def test_collision_thresholds_are_one_number_for_every_joint_and_axis():

@@ -17,7 +17,7 @@ import franka_ros
 from deploy.control.machine import Event
 from deploy.robots import registry, ros_robot
 from deploy.robots.base import Address, RobotFault
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 
 def free_port() -> int:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import envs
-from demos import DemoSet, verify
+from demos import DemoSet
+from demos.store import verify
 from deploy.control.plan import Period
 from deploy.processes.policy import Answer
 from deploy.session import recording

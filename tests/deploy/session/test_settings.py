@@ -5,7 +5,7 @@ import pytest
 from deploy import run_real
 from deploy.session import run
 from deploy.session.settings import check_rate, resolved
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 EMULATOR = {"robot": "fr3", "clock": "realtime"}
 

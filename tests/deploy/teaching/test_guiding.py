@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import envs
-from demos import DemoSet, verify
+from demos import DemoSet
 from demos.record import RecordConfig
-from demos.teleop import DISCARD, DONE, QUIT, Command
+from demos.recording.teleop import DISCARD, DONE, QUIT, Command
+from demos.store import verify
 from deploy.cameras.base import Frame
 from deploy.processes.policy import Scale
 from deploy.robots.base import GripperState, RobotState
@@ -17,7 +18,7 @@ from deploy.teaching import guided_recording
 from deploy.teaching.guiding import Guide
 from deploy.teaching.on_arm import ArmKeys
 from envs.robots import FRANKA
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 HOME = np.array(FRANKA.q_home_rad)
 SCALE = Scale(FRANKA.scale_low, FRANKA.scale_high, 2)

@@ -14,8 +14,8 @@ from demos.replay import ReplayConfig
 from demos.replay import main as replay
 from deploy.teaching.on_arm import ArmEnded
 from deploy.teaching.replaying import RecordedActions
-from toto_robot import door
-from toto_robot.errors import UserError
+from toto_robot import command
+from toto_robot.ground.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def cube(tmp_path_factory):
     """An episode of the expert in franka_cube that succeeds."""
     path = tmp_path_factory.mktemp("demos") / "cube"
     told = record(
-        door.compose(
+        command.compose(
             RecordConfig,
             "record",
             [f"out={path}", "env=franka_cube", "episodes=1", "image_size=32", "num_envs=1", "env.workers=1"],

@@ -5,8 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from demos import DemoSet, verify
-from demos.teleop import DISCARD, DONE, QUIT, Command
+from demos import DemoSet
+from demos.recording.teleop import DISCARD, DONE, QUIT, Command
+from demos.store import verify
 from deploy.endings import Ending
 from deploy.teaching import teleop_session
 from deploy.teaching.on_arm import ArmKeys

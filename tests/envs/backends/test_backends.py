@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import envs
-from policies.rollout import EnvConfig
-from toto_robot import door
+from policies.scoring.rollout import EnvConfig
+from toto_robot import command
 from toto_robot.evaluate import EvaluateConfig
 from toto_robot.train_dagger import TrainConfig
 
@@ -66,8 +66,8 @@ def test_a_package_that_is_not_installed_is_named_with_what_installs_it(monkeypa
 @pytest.mark.parametrize(
     "schema,name,more", [(EvaluateConfig, "evaluate", ["policy=random"]), (TrainConfig, "train_dagger", [])]
 )
-def test_the_doors_take_the_backend_by_its_short_name_and_from_the_environments_yaml(schema, name, more):
-    compose = lambda *words: door.compose(schema, name, [*more, *words]).env
+def test_the_commands_take_the_backend_by_its_short_name_and_from_the_environments_yaml(schema, name, more):
+    compose = lambda *words: command.compose(schema, name, [*more, *words]).env
     assert compose().backend == "mujoco"
     assert compose("backend=mujoco_warp").backend == compose("env.backend=mujoco_warp").backend == "mujoco_warp"
     assert compose("env=panda_lift").backend == "robosuite"

@@ -13,7 +13,7 @@ import pytest
 import envs
 from envs.backends import frames
 from envs.backends.remote import RemoteVectorEnv
-from policies.rollout import evaluate
+from policies.scoring.rollout import evaluate
 
 ROOT = Path(__file__).parents[3]
 WORKER = Path(__file__).with_name("mujoco_worker.py")

@@ -9,7 +9,7 @@ from gymnasium.utils.env_checker import check_env
 
 import envs
 from policies.experts import ScriptedLift
-from toto_robot import door, evaluate
+from toto_robot import command, evaluate
 
 robosuite = pytest.importorskip("robosuite", reason="robosuite is an extra: make robosuite")
 NAMES = envs.names("robosuite")
@@ -164,8 +164,8 @@ def test_an_episode_ends_at_the_horizon():
     assert ends[:-1] == [(False, False)] * 199 and ends[-1] == (False, True)
 
 
-def test_the_evaluate_door_runs_it():
-    compose = lambda policy: door.compose(
+def test_the_evaluate_command_runs_it():
+    compose = lambda policy: command.compose(
         evaluate.EvaluateConfig,
         "evaluate",
         [policy, "env=panda_lift", "backend=robosuite", "episodes=2", "env.workers=1"],

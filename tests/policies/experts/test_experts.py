@@ -6,8 +6,8 @@ import pytest
 
 import envs
 from policies.experts import HandMove, ScriptedMove
+from policies.experts.choose import SCRIPTED, make_labeller
 from policies.experts.hand_pick import HandPick
-from policies.labelling import SCRIPTED, make_labeller
 
 NAMES = [f"{robot}_{task}" for robot in ("franka", "kuka_gripper", "kuka") for task in ("reach", "move", "cabinet")]
 

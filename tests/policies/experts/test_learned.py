@@ -9,11 +9,11 @@ import yaml
 
 import envs
 from policies.experts import LearnedExpert
-from policies.features import EncoderConfig, PrivilegedFeatures
-from policies.heads import HeadConfig
-from policies.labelling import make_labeller
+from policies.experts.choose import make_labeller
+from policies.features.features import EncoderConfig, PrivilegedFeatures
+from policies.network.heads import HeadConfig
 from policies.policy import Policy
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 STATE = HeadConfig(0, 0, [32, 16], squash=True)
 HEADS = {

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from policies.features import EncoderConfig, make_features
+from policies.features.features import EncoderConfig, make_features
 from policies.look import Rows, measure
 
 SIDE = 32

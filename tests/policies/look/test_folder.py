@@ -6,11 +6,11 @@ import yaml
 from looks import CodeEncoder, encoder_features, pictures, rows
 
 import policies
-from policies.heads import HeadConfig
 from policies.look import TrainingLook
 from policies.look.folder import FILE, add_look
+from policies.network.heads import HeadConfig
 from policies.policy import Policy
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import torch
 from looks import CodeEncoder, encoder_features, pictures, rows
 
 import envs
-from policies.augment import AugmentConfig
-from policies.demonstrations import DataConfig, load_demonstrations
-from policies.features import EncoderConfig, NoFeatures, make_features
-from policies.labelling import make_labeller
+from policies.cloning.augment import AugmentConfig
+from policies.cloning.demonstrations import DataConfig, load_demonstrations
+from policies.experts.choose import make_labeller
+from policies.features.features import EncoderConfig, NoFeatures, make_features
 from policies.look import TrainingLook
 from policies.look import sample as sampling
 from policies.look.sample import LookSample, look_of_demonstrations, look_of_environment

@@ -6,10 +6,10 @@ import torch
 from looks import CodeEncoder, encoder_features, pictures, rows
 
 from policies import look
-from policies.features import EncoderConfig, PixelFeatures
+from policies.features.features import EncoderConfig, PixelFeatures
 from policies.look import TrainingLook
 from policies.look.training_look import LEAST, unseen
-from toto_robot.errors import UserError
+from toto_robot.ground.errors import UserError
 
 FEATURES = encoder_features()
 

@@ -2,15 +2,15 @@ import math
 
 import pytest
 
-from policies.features import EncoderConfig
+from policies.features.features import EncoderConfig
 from policies.rl.config import AlgoConfig, ExpertConfig, PpoConfig, SacConfig
-from policies.rollout import EnvConfig
-from toto_robot import door
-from toto_robot.errors import UserError
+from policies.scoring.rollout import EnvConfig
+from toto_robot import command
+from toto_robot.ground.errors import UserError
 
 
 def mvp(env, *more):
-    return door.compose(ExpertConfig, "train_expert", ["algo=ppo_mvp", f"env={env}", *more])
+    return command.compose(ExpertConfig, "train_expert", ["algo=ppo_mvp", f"env={env}", *more])
 
 
 def test_mvps_preset_has_the_published_numbers():
@@ -71,7 +71,7 @@ def test_every_schedule_starts_at_the_rate_and_ends_where_it_says():
 
 @pytest.mark.parametrize("preset", ["ppo", "ppo_long", "ppo_mvp", "sac"])
 def test_every_preset_composes(preset):
-    cfg = door.compose(ExpertConfig, "train_expert", [f"algo={preset}", "env=franka_reach_pixmc"])
+    cfg = command.compose(ExpertConfig, "train_expert", [f"algo={preset}", "env=franka_reach_pixmc"])
     assert (cfg.algo.sac is not None) == (preset == "sac") and cfg.settled()
 
 

@@ -4,13 +4,13 @@ import torch
 from stable_baselines3.common.buffers import RolloutBuffer
 from toy_world import ToyEncoder, ToyVec
 
-from policies.features import EncoderConfig, make_features
-from policies.heads import HeadConfig
+from policies.features.features import EncoderConfig, make_features
+from policies.network.heads import HeadConfig
 from policies.policy import Policy
 from policies.rl.config import AlgoConfig, ExpertConfig, PpoConfig, SacConfig
 from policies.rl.networks import MvpRollouts
 from policies.rl.rounds import Session
-from policies.rollout import EnvConfig
+from policies.scoring.rollout import EnvConfig
 
 
 def session(encoder="toy", sac=False, **ppo):

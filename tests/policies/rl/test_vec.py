@@ -6,7 +6,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from toy_world import HORIZON, ToyEncoder, ToyVec, expert
 
 import envs
-from policies.features import EncoderConfig, make_features
+from policies.features.features import EncoderConfig, make_features
 from policies.rl.vec import FlatVec
 from policies.seeds import training_seed
 

@@ -1,0 +1,1 @@
+"""Recording of demonstrations: by experts, by policies, by a person."""

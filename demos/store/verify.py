@@ -1,0 +1,49 @@
+"""Reads a whole set and names each damage."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from demos.errors import DemoError
+from demos.store.demo_set import DemoSet
+
+FINITE = ("action", "action_applied", "proprio", "reward", "timestamp_s", "sim_state")
+
+
+def verify(path: str | Path, on_episode: Callable[[int], object] = lambda done: None) -> list[str]:
+    """One sentence for each thing that is wrong with the set at `path`; [] for a set that is whole.
+
+    Every byte is read, so every checksum is compared. Also wrong: a number that isn't finite, time that goes back,
+    an episode's `success` that its steps deny. `on_episode(k)` is called when k episodes have been read.
+    """
+    try:
+        demos = DemoSet(path)
+        numbers = {name: demos.meta(name) for name in demos.meta_names}
+    except DemoError as error:
+        return [str(error)]
+    found = []
+    for i in range(demos.episodes):
+        data = {}
+        for key in demos.keys:
+            try:
+                value = demos.slice(key, i, 0, int(demos.lengths[i]))
+            except DemoError as error:
+                found.append(str(error))
+                continue
+            if not key.startswith("rgb_"):
+                data[key] = value
+        where = f"{path}: episode {i}"
+        found += [
+            f"{where}: {key} holds a number that isn't finite"
+            for key in FINITE
+            if key in data and not np.isfinite(data[key]).all()
+        ]
+        if "timestamp_s" in data and (np.diff(data["timestamp_s"]) <= 0).any():
+            found.append(f"{where}: timestamp_s does not rise")
+        if "success" in data and "success" in numbers and bool(data["success"].any()) != bool(numbers["success"][i]):
+            found.append(f"{where}: meta/success says {bool(numbers['success'][i])}, its steps say otherwise")
+        if "length" in numbers and numbers["length"][i] != demos.lengths[i]:
+            found.append(f"{where}: meta/length says {numbers['length'][i]}, its span has {demos.lengths[i]} steps")
+        on_episode(i + 1)
+    return found

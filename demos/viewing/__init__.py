@@ -1,0 +1,1 @@
+"""Looking at demonstrations: numbers, an HTML report, the Rerun viewer."""

@@ -1,0 +1,60 @@
+"""What every training run is told, whether it learns from an expert (training.py) or from demonstrations (bc.py)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from policies.features.features import EncoderConfig, Features, make_features
+from policies.network.heads import HeadConfig
+from policies.scoring.rollout import EnvConfig
+from toto_robot.ground.errors import UserError
+
+
+@dataclass
+class RunConfig:
+    """Everything that decides the outcome of a training run, but for how it learns."""
+
+    env: EnvConfig = field(default_factory=EnvConfig)
+    """The environment: its expert labels DAgger's states; a clone is evaluated in it. It says which actions are choices."""
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    """The frozen features, or `resnet` for a network that is trained end to end."""
+    policy: HeadConfig = field(default_factory=HeadConfig)
+    """The trained head: bc_mlp is MVP's, bc_transformer RPT's (which only cloning trains)."""
+    seed: int = 0
+    """Seed of all that is random in training: weights, minibatches, augmentation, mixing, episodes."""
+    episodes: int = 200
+    """Episodes of the final evaluation, on seeds that training can't reach; 0 for none."""
+    eval_seed: int = 12345
+    """Seed of the final evaluation's list of episodes (`evaluate seed=`)."""
+    run: str | None = None
+    """Name of the run's folder in runs/; null makes one of the environment and the time."""
+    resume: bool = False
+    """Go on with the newest unfinished run of an equal config."""
+    device: str = "cpu"
+    """Where the encoder runs: cpu or cuda."""
+    encode_processes: int = 2
+    """Processes that encode frames on a CPU, one thread each."""
+    threads: int = 2
+    """Threads of PyTorch's arithmetic. Sums are split by it, so another number gives another (equally good) policy."""
+
+    @property
+    def label(self) -> str:
+        """What the run is about, for its title and the name of its folder."""
+        return self.env.name
+
+    @property
+    def privileged(self) -> bool:
+        """Whether the policy reads the simulator's true state."""
+        return self.encoder.needs == "privileged"
+
+    @property
+    def renders(self) -> bool:
+        """Whether the policy reads pictures."""
+        return self.encoder.needs == "rgb"
+
+    def features(self, encoder: Callable | None = None) -> Features:
+        """The frozen features that `encoder` names (not the privileged state); `encoder` takes the encoder's place."""
+        return make_features(self.encoder, device=self.device, encoder=encoder, processes=self.encode_processes)
+
+    def __post_init__(self) -> None:
+        if self.episodes < 0 or self.threads < 1:
+            raise UserError(f"expected episodes >= 0 and threads >= 1, got {self.episodes} and {self.threads}.")

@@ -1,0 +1,1 @@
+"""Behaviour cloning: demonstrations to batches, epochs, the clone."""

@@ -1,0 +1,336 @@
+"""A whole run of behaviour cloning: demonstrations, epochs with checkpoints, the policy, its evaluation and video."""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import envs
+from policies.bookkeeping import folder as runs
+from policies.bookkeeping.config import RunConfig
+from policies.bookkeeping.final_score import score
+from policies.bookkeeping.lifetime import Frame, Trained
+from policies.bookkeeping.screen import Progress
+from policies.bookkeeping.state import under
+from policies.cloning.augment import AugmentConfig
+from policies.cloning.cloner import Cloner, OptimConfig
+from policies.cloning.demonstrations import (
+    DataConfig,
+    Demonstrations,
+    bounds,
+    camera_of,
+    check_keys,
+    choose,
+    load_demonstrations,
+)
+from policies.features.cache import digest
+from policies.features.features import Features
+from policies.fit.rules import refusals
+from policies.fit.spec import PolicySpec, env_of_set, spec_from_set
+from policies.look.sample import look_of_demonstrations
+from policies.policy import Policy
+from policies.scoring.held_out import Best, HeldOut, split
+from policies.scoring.rollout import VectorEnv, evaluate, summarise
+from policies.seeds import stream, watching_seeds
+from toto_robot.ground.errors import UserError
+
+RESNET_SHIFT_PX = 6
+"""Random shift where frames train the network: 5 % of 128 pixels each way, as robomimic crops 10 % off (76 of 84)."""
+MOST_ROUNDS = 20
+"""Checkpoints of a run."""
+KEEPS = ("auto", "best", "last")
+HELD_OUT = 0.1
+"""Share of the episodes that env=none holds out by default."""
+
+
+@dataclass
+class TrainBcConfig(RunConfig):
+    """Everything that decides the outcome of a run of behaviour cloning."""
+
+    demos: str = "???"
+    """Folder of the demonstration set, recorded (`python -m demos.record`) or imported."""
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    """How it learns: mvp and rpt are published; fast (MLP), rpt_fast (transformer) and scratch_fast (resnet) suit
+    a CPU."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Which demonstrations, and how they are prepared."""
+    cache: str = "data/features"
+    """Folder of cached frozen features; empty for none."""
+    eval_every: int = 0
+    """Evaluate after every so many of the run's 20 checkpoints, for the learning curve; 0 for never."""
+    eval_episodes: int = 50
+    """Episodes of each of these evaluations, on seeds apart from the final one's."""
+    num_envs: int = 32
+    """Environments that are evaluated side by side."""
+    keep: str = "auto"
+    """Which checkpoint becomes the policy. best: that of the smallest held-out error; last: the newest; auto: best with env=none, and
+    last with an environment, because a smaller held-out error does not mean more success."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.eval_every < 0 or min(self.num_envs, self.eval_episodes) < 1:
+            raise UserError("expected eval_every >= 0, and num_envs and eval_episodes >= 1.")
+        if self.privileged:
+            raise UserError("encoder=privileged: demonstrations hold no privileged state; train_dagger can use it.")
+        if self.keep not in KEEPS:
+            raise UserError(f"keep={self.keep!r} does not exist. What exists: {', '.join(KEEPS)}.")
+        if self.keep == "best" and not self.held_out:
+            raise UserError(
+                "keep=best: no episode is held out, so nothing says which is best. Add data.held_out=0.1, or use keep=last."
+            )
+        if not self.env.exists:
+            self.episodes = 0  # there is nothing to evaluate in
+            if self.eval_every:
+                raise UserError(
+                    f"eval_every={self.eval_every}: env=none has no environment to evaluate in. Leave it out, or give "
+                    "env=NAME."
+                )
+
+    @property
+    def held_out(self) -> float:
+        """`data.held_out` with its default decided."""
+        return self.data.held_out if self.data.held_out is not None else 0.0 if self.env.exists else HELD_OUT
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether the policy acts in the environment."""
+        return bool(self.episodes or self.eval_every)
+
+    @property
+    def label(self) -> str:
+        """The environment, or the set's name without one."""
+        return self.env.name if self.env.exists else Path(self.demos).stem
+
+    @property
+    def rounds(self) -> int:
+        """Checkpoints of the run."""
+        return min(self.optim.epochs, MOST_ROUNDS)
+
+    def epochs(self, round_: int) -> range:
+        """The epochs between checkpoint `round_` and the one before."""
+        return range(*(self.optim.epochs * r // self.rounds for r in (round_, round_ + 1)))
+
+    @property
+    def augmenting(self) -> AugmentConfig:
+        """`data.augment` with its shift decided."""
+        a = self.data.augment
+        default = RESNET_SHIFT_PX if self.encoder.name == "resnet" else 0
+        return a if a.shift_px is not None else replace(a, shift_px=default)
+
+
+def train(
+    cfg: TrainBcConfig,
+    make_vec: Callable[[TrainBcConfig], VectorEnv],
+    encoder: Callable | None = None,
+    progress: Callable[..., Progress] = Progress,
+    demos: Any = None,
+    joints_rad: Callable | None = None,
+) -> Trained:
+    """Clone the demonstrations, save the policy to its run's folder, evaluate it on unseen seeds.
+
+    `encoder` and `demos` take the place of those that `cfg` names; `joints_rad`: see `load_demonstrations`. The result
+    depends on `cfg` and the set alone: a run that was killed and resumed ends with the same bits.
+    """
+    with Frame(cfg) as frame:
+        demos = demos if demos is not None else _open(cfg.demos)
+        chosen = choose(demos, cfg.data, cfg.demos)
+        check_keys(demos, cfg.data, cfg.encoder.needs, cfg.demos)
+        spec = spec_of_demos(cfg, demos, chosen[0])
+        check_fits(cfg, demos.attrs, spec)
+        frame.check(spec)
+        # what does not fit has been refused: now the encoder is loaded, and processes start
+        features = frame.features = cfg.features(encoder)
+        vec = frame.vec = make_vec(cfg) if cfg.evaluates else None
+        data, held_out = _load(cfg, demos, chosen, features, joints_rad, spec)
+        policy = _new_policy(cfg, demos.attrs, data, features, spec)
+        run = frame.begin(spec)
+        cloner = Cloner(policy, cfg.optim, data, cfg.augmenting, cfg.seed)
+        title = frame.title(f"{data.episodes} demonstrations")
+        with progress(title, cfg.rounds, cloner.total, run.folder, axis="updates") as screen:
+            facts, best = _rounds(cfg, run, vec, cloner, held_out, screen)
+            policy.look = look_of_demonstrations(
+                demos, camera_of(demos, cfg.data), data, features, cfg.augmenting, cfg.seed
+            )
+            policy.save(run.folder / "policy")
+            screen.begin(cfg.rounds, "evaluating")
+            result = score(vec, policy, run.folder, cfg.episodes, cfg.eval_seed)
+        counts = {"demonstrations": data.episodes, "samples": len(data), "updates": cloner.done}
+        result |= {"train_seconds": facts["train_seconds"], **counts, "peak_memory_gb": runs.peak_memory_gb()}
+        result |= {"held_out": held_out.report(policy, best)} if held_out else {}
+        run.finish(result, keep_data=False)
+        return Trained(policy, run.folder, result)
+
+
+def spec_of_demos(cfg: TrainBcConfig, demos, episode: int) -> PolicySpec:
+    """What the numbers of a policy mean that learns from `demos`, whose sizes are those of `episode`."""
+    camera, needs = camera_of(demos, cfg.data), cfg.encoder.needs
+    key = f"rgb_{camera}"
+    first = demos.episode(episode, keys=["action", "proprio", *([key] if needs == "rgb" else [])])
+    dims = first["proprio"].shape[1], first["action"].shape[1]
+    low, high = (np.broadcast_to(end, dims[1]).tolist() for end in bounds(demos.attrs, cfg.demos))
+    attrs = demos.attrs | {"action": demos.attrs["action"] | {"low": low, "high": high}}
+    return spec_from_set(
+        attrs,
+        needs=needs,
+        camera=camera,
+        dims=dims,
+        robot=cfg.data.robot,
+        picture=first[key].shape[1:3] if needs == "rgb" else None,
+        transformer=cfg.policy.transformer,
+    )
+
+
+def check_fits(cfg: TrainBcConfig, attrs: dict, spec: PolicySpec) -> None:
+    """UserError where the environment that the policy is evaluated in could not run what the set teaches."""
+    if not cfg.evaluates:
+        return
+    if told := refusals(spec, cfg.env.interface(), f"env={cfg.env.name}"):
+        own = env_of_set(attrs)
+        raise UserError(
+            f"{cfg.demos} teaches what env={cfg.env.name} can't run: {told}. "
+            + (
+                f"The set's own env is {own}: give that, "
+                if own
+                else f"The set is from {attrs.get('env')}, which is not ours: "
+            )
+            + ("or " if own else "")
+            + "train without an evaluation (env=none or episodes=0)."
+        )
+
+
+def trained_in(cfg: TrainBcConfig, attrs: dict) -> str | None:
+    """The environment that the set is from, where it is ours; never the one that the policy is merely evaluated in."""
+    said = attrs.get("env")
+    return env_of_set(attrs) or (cfg.env.name if said == cfg.env.name and said not in envs.names() else None)
+
+
+def _open(path: str):
+    from demos.store.demo_set import DemoSet
+
+    return DemoSet(path)
+
+
+def _load(
+    cfg: TrainBcConfig, demos, chosen: list[int], features: Features, joints_rad: Callable | None, spec: PolicySpec
+) -> tuple[Demonstrations, HeldOut | None]:
+    """What is learned from, and what is held out."""
+    learned, held = split(chosen, cfg.held_out, cfg.seed, cfg.demos)
+    actions = demos.episode(learned[0], keys=["action"])["action"].shape[1]
+
+    def load(episodes: list[int], what: str, augment: AugmentConfig) -> Demonstrations:
+        return load_demonstrations(
+            cfg.demos,
+            replace(cfg.data, augment=augment),
+            features,
+            cfg.cache,
+            binary=tuple(i % actions for i in cfg.env.binary_actions),
+            joints_rad=joints_rad,
+            demos=demos,
+            episodes=episodes,
+            on_episode=lambda done, of: print(
+                f"\r{done}/{of} {what}", end="\n" if done == of else "", file=sys.stderr, flush=True
+            ),
+        )
+
+    data = load(learned, "demonstrations", cfg.augmenting)
+    if not held:
+        return data, None
+    apart = load(held, "held-out demonstrations", AugmentConfig(shift_px=0))
+    return data, HeldOut(apart, data, spec.action)
+
+
+def _new_policy(cfg: TrainBcConfig, attrs: dict, data: Demonstrations, features: Features, spec: PolicySpec) -> Policy:
+    torch.manual_seed(stream(cfg.seed, "weights")[0])
+    dims = data.proprio.shape[1], data.action.shape[1]
+    policy = Policy.create(features, trained_in(cfg, attrs), *dims, cfg.policy, tuple(cfg.env.binary_actions), spec)
+    policy.notes = {
+        "demonstrations": data.episodes,
+        "demonstrations_fingerprint": data.fingerprint,
+        "control_hz": attrs.get("control_hz"),
+        "action": attrs["action"],
+        "set": attrs.get("env"),
+    }
+    return policy
+
+
+def _rounds(
+    cfg: TrainBcConfig, run: runs.Run, vec: VectorEnv | None, cloner: Cloner, held_out: HeldOut | None, screen: Progress
+) -> tuple[dict, Best]:
+    """All epochs that are not committed yet. Returns the facts after the last one, and the weights that the policy now has."""
+    fingerprint = digest(cloner.data.fingerprint, held_out.data.fingerprint) if held_out else cloner.data.fingerprint
+    facts: dict = {"train_seconds": 0.0, "data": fingerprint}
+    best = Best(always=cfg.keep == "last" or cfg.keep == "auto" and cfg.env.exists)
+    done = run.rounds()
+    if done:
+        tensors, facts = run.state(done)
+        if facts["data"] != fingerprint:
+            raise UserError(
+                f"{run.folder} was begun on other demonstrations than {cfg.demos} holds now. "
+                "Restore the set, or start a new run."
+            )
+        cloner.restore(tensors)
+        best = Best(best.always, **facts.get("best", {}), weights=under(tensors, "best."))
+    else:
+        cloner.normalise()
+    screen.resume(run.truncate_metrics(done), cloner.done, facts["train_seconds"])
+    for round_ in range(done, cfg.rounds):
+        facts = _round(cfg, run, vec, cloner, held_out, best, round_, facts, screen)
+    cloner.finish()
+    if held_out:
+        best.put(cloner)
+    return facts, best
+
+
+def _round(
+    cfg, run: runs.Run, vec, cloner: Cloner, held_out, best: Best, round_: int, facts: dict, screen: Progress
+) -> dict:
+    """The epochs up to one checkpoint: learn, watch, commit, log."""
+    screen.begin(round_, "learning")
+    started, before = time.perf_counter(), cloner.done
+    losses = [_epoch(cloner, epoch, run, screen) for epoch in cfg.epochs(round_)]
+    seconds = time.perf_counter() - started
+    facts = facts | {"train_seconds": facts["train_seconds"] + seconds}
+    row = {
+        "round": round_,
+        "updates": cloner.done,
+        "epochs": cfg.epochs(round_).stop,
+        "loss": losses[-1],
+        "lr": cloner.lr(cloner.done),
+        "samples": len(cloner.data),
+        "steps_per_s": (cloner.done - before) / seconds,
+        "train_seconds": facts["train_seconds"],
+        "eval_success": None,
+    }
+    state = cloner.state()
+    if held_out:
+        screen.begin(round_, "held-out error")
+        error, loss = held_out.measure(cloner.policy, cloner.average)
+        row |= held_out.row(cloner.policy, error, loss)
+        best.offer(row["epochs"], row["held_out_error"], error, cloner.average)
+        facts |= {"best": best.facts()}
+        state |= {f"best.{k}": v for k, v in best.weights.items()}
+    if cfg.eval_every and ((round_ + 1) % cfg.eval_every == 0 or round_ + 1 == cfg.rounds):
+        screen.begin(round_, "evaluating")
+        seeds = watching_seeds(cfg.seed, cfg.eval_episodes)
+        episodes = evaluate(vec, lambda obs: cloner.policy.act(obs, cloner.average), seeds)
+        row["eval_success"] = summarise(episodes)["success"]
+    run.save_round(round_, {}, state, facts)
+    screen.end(row)
+    return facts
+
+
+def _epoch(cloner: Cloner, epoch: int, run: runs.Run, screen: Progress) -> float:
+    """One epoch's loss; UserError where learning has come apart."""
+    loss = cloner.train(epoch, lambda: screen.stepped(1))
+    if not math.isfinite(loss):
+        raise UserError(
+            f"the loss is {loss} in epoch {epoch + 1}: the learning rate is too high for these data. Start again with a smaller optim.lr "
+            f"than {cloner.peak:g}, or with optim.grad_clip=1; no policy is saved in {run.folder}."
+        )
+    return loss

@@ -1,0 +1,1 @@
+"""DAgger: collect with student and expert, aggregate, learn."""

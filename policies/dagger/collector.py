@@ -1,0 +1,284 @@
+"""DAgger (Ross et al. 2011): student and expert act by turns, the expert labels states that are visited.
+
+Who acts and what is labelled is a gate's decision (policies/gates/). A round is `steps_per_round` environment steps over
+`num_envs` slots; episodes go on across rounds. The student acts on features that are computed once for each frame and
+stored with the expert's label.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from policies.bookkeeping.state import restore_slot_states, slot_states
+from policies.dagger.buffer import Shard
+from policies.dagger.gates import Choice, Gate, View
+from policies.dagger.gates.gate import POLICY, first_round
+from policies.dagger.learner import Learner
+from policies.look.sample import LookSample
+from policies.policy import Policy
+from policies.scoring.rollout import Episode, VectorEnv
+from policies.seeds import stream, training_seed
+from toto_robot.ground.errors import UserError
+
+
+@dataclass
+class DaggerConfig:
+    """How data is collected. The first round is always the expert's."""
+
+    rounds: int = 10
+    """Rounds of collecting and learning; a run that is stopped loses at most the current one."""
+    steps_per_round: int = 1536
+    """Environment steps in a round, over all slots."""
+    first_round_steps: int = 4096
+    """Environment steps of the first round: enough for the expert to finish an episode in each slot."""
+    learn_every: int = 0
+    """Environment steps between the student's updates; 0: the student learns once, at the end of a round."""
+    num_envs: int = 32
+    """Environments that run side by side."""
+    noise_std: float = 0.1
+    """Standard deviation of the noise on the expert's continuous actions when it acts (DART, Laskey et al. 2017), so
+    that it visits states from which it must recover. Labels are never noisy."""
+    buffer_gb: float = 4.0
+    """Memory for the aggregated data; when it is full, the oldest samples are dropped first."""
+    buffer_steps: int = 0
+    """Most steps that are kept; 0: as many as `buffer_gb` holds."""
+    eval_every: int = 0
+    """Evaluate after the first round, after every `eval_every`-th one from there and after the last, for the learning
+    curve; 0 for none. Not counted as training time."""
+    eval_episodes: int = 50
+    """Episodes of each of these evaluations, on seeds apart from the final one's."""
+    keep_data: bool = False
+    """Keep the rounds' data in checkpoints/ after the run is finished."""
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "steps_per_round", "first_round_steps", "num_envs", "eval_episodes"):
+            if getattr(self, name) < 1:
+                raise UserError(f"dagger.{name}={getattr(self, name)}: expected at least 1.")
+        for name in ("steps_per_round", "first_round_steps", "learn_every"):
+            if getattr(self, name) % self.num_envs:
+                raise UserError(
+                    f"dagger.{name}={getattr(self, name)}: expected a multiple of dagger.num_envs={self.num_envs}."
+                )
+        if min(self.learn_every, self.buffer_steps, self.noise_std) < 0 or self.buffer_gb <= 0:
+            raise UserError("dagger: expected learn_every, buffer_steps and noise_std >= 0 and buffer_gb > 0.")
+
+    def steps(self, round_: int) -> int:
+        """Environment steps of round `round_`, over all slots."""
+        return self.first_round_steps if round_ == 0 else self.steps_per_round
+
+    def pieces(self, round_: int) -> list[int]:
+        """Environment steps between updates in round `round_`; the expert's round is never cut."""
+        steps, piece = self.steps(round_), self.learn_every
+        if round_ == 0 or not piece:
+            return [steps]
+        return [min(piece, steps - start) for start in range(0, steps, piece)]
+
+    @property
+    def total_steps(self) -> int:
+        """Environment steps of the whole run."""
+        return sum(self.steps(r) for r in range(self.rounds))
+
+
+@dataclass
+class Seconds:
+    """Where a round's wall-clock time went."""
+
+    sim: float = 0.0
+    encode: float = 0.0
+    act: float = 0.0
+    train: float = 0.0
+
+    def __add__(self, other: "Seconds") -> "Seconds":
+        return Seconds(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values())))
+
+
+@dataclass
+class Collected:
+    """What a piece of collecting gave."""
+
+    shard: Shard
+    episodes: list[Episode] = field(default_factory=list)
+    """Those that ended in it."""
+    alone: list[tuple[int, bool]] = field(default_factory=list)
+    """Those of them that the student alone drove: the step of its slot, since the run began, at which each began, and whether
+    it ended with success."""
+    queries: int = 0
+    """States in which the expert was asked for its action."""
+    expert_steps: int = 0
+    """Steps that it, or the person, drove."""
+    interventions: int = 0
+    """How often it took over from the student."""
+    seconds: Seconds = field(default_factory=Seconds)
+
+    def add(self, part: "Collected") -> None:
+        """Count what `part` gave, all but its shard."""
+        for name, value in vars(part).items():
+            if name != "shard":
+                setattr(self, name, getattr(self, name) + value)
+
+
+class Collector:
+    """Holds the running episodes. `state` and `restore` let another process go on exactly where this one stood."""
+
+    def __init__(self, vec: VectorEnv, policy: Policy, config: DaggerConfig, gate: Gate, seed: int):
+        self.vec, self.policy, self.config, self.gate, self.seed = vec, policy, config, gate, seed
+        n = vec.num_envs
+        self.look = LookSample(policy.features, config.total_steps, seed)
+        """The pictures that are kept to compare a camera's with; it has a state of its own."""
+        self.started = 0
+        self.expert_steps = np.zeros(n, np.int64)
+        self.taken = np.zeros(n, bool)
+        """(N,) slots in which the expert took the newest step from the student."""
+        self.rewards = np.zeros(n)
+        self.seeds = np.zeros(n, np.int64)
+        self.obs: dict[str, np.ndarray] | None = None
+        self.noisy = np.ones(vec.action_dim, np.float32)
+        self.noisy[[i % vec.action_dim for i in policy.binary]] = 0
+
+    def collect(self, round_: int, head: torch.nn.Module, on_step=lambda steps: None, piece: int = 0) -> Collected:
+        """Run the `piece`-th piece of round `round_`; `head` is the student."""
+        n, a = self.vec.num_envs, self.vec.action_dim
+        pieces = self.config.pieces(round_)
+        steps = pieces[piece] // n
+        now = (sum(map(self.config.steps, range(round_))) + sum(pieces[:piece])) // n
+        rng = np.random.default_rng(stream(self.seed, "mixing", round_, *([piece] if piece else [])))
+        dice = rng.random((steps, n))
+        noise = (rng.standard_normal((steps, n, a)) * self.config.noise_std).astype(np.float32) * self.noisy
+        noise *= self.gate.noisy
+        self.gate.attend(True)
+        if self.obs is None:
+            self._start(np.arange(n), dice[0], round_)
+        rows: list[tuple] = []
+        out = Collected(None)  # type: ignore[arg-type]
+        clock = out.seconds
+        self.look.piece(now * n, (now + steps) * n, round_, piece)
+        for t in range(steps):
+            t0 = time.perf_counter()
+            features = self.policy.features(self.obs)
+            proprio = torch.from_numpy(np.array(self.obs["proprio"], np.float32))
+            t1 = time.perf_counter()
+            student = self.policy.act_on(features, proprio, head)
+            choice, expert = self._choose(round_, features, proprio, student, dice[t], out)
+            executed = np.where(choice.by_expert[:, None], np.clip(expert + noise[t], -1, 1), student)
+            taken = choice.by_expert & (round_ > 0)
+            seeds = self.seeds.copy()
+            self.look.offer(self.obs.get("rgb"), features, choice.label, seeds)
+            t2 = time.perf_counter()
+            done, success = self._step(executed, rng, round_, taken, choice.by_expert, now + t + 1, out)
+            rows.append(
+                (
+                    features,
+                    proprio,
+                    *map(
+                        torch.from_numpy,
+                        (
+                            expert,
+                            executed,
+                            student,
+                            np.where(choice.by_expert, self.gate.actor, POLICY).astype(np.uint8),
+                            taken,
+                            choice.label.copy(),
+                            choice.score,
+                            np.full(n, round_, np.int32),
+                            seeds,
+                            done,
+                            success,
+                        ),
+                    ),
+                )
+            )
+            t3 = time.perf_counter()
+            clock.encode, clock.act, clock.sim = clock.encode + t1 - t0, clock.act + t2 - t1, clock.sim + t3 - t2
+            on_step(n)
+        self.gate.attend(False)
+        self.look.end()
+        out.shard = Shard(*(torch.cat(column) for column in zip(*rows)))
+        return out
+
+    def _choose(self, round_: int, features, proprio, student, dice, out: Collected) -> tuple[Choice, np.ndarray]:
+        """The gate's choice, and the expert's actions (N, A) where it was asked, NaN elsewhere."""
+        labels = np.array(self.obs["expert"], np.float32)
+        asked = np.zeros(len(labels), bool)
+
+        def ask(mask: np.ndarray) -> np.ndarray:
+            if not self.gate.watches:
+                asked[mask] = True
+            return np.where(mask[:, None], labels, np.float32(np.nan))
+
+        if round_ == 0:
+            choice = first_round(len(labels))
+        else:
+            choice = self.gate.choose(round_, View(features, proprio, student, dice, ask))
+        asked |= choice.by_expert | choice.label
+        out.queries += int(asked.sum())
+        return choice, np.where(asked[:, None], labels, np.float32(np.nan))
+
+    def _step(
+        self, executed, rng, round_: int, taken, by_expert, now: int, out: Collected
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """One environment step, each slot's `now`-th; (N,) which episodes ended, and ended with success."""
+        out.expert_steps += int(by_expert.sum())
+        out.interventions += int((taken & ~self.taken).sum())
+        self.expert_steps += by_expert
+        self.taken = taken.copy()
+        self.obs, reward, terminated, truncated, info = self.vec.step(executed)
+        self.rewards += reward
+        ended = terminated | truncated
+        done = np.flatnonzero(ended)
+        for slot in done:
+            success, steps = bool(info["success"][slot]), int(info["steps"][slot])
+            out.episodes.append(Episode(int(self.seeds[slot]), success, steps, float(self.rewards[slot])))
+            if self.expert_steps[slot] == 0:
+                out.alone.append((now - steps, success))
+        success = ended & np.array(info["success"], bool)
+        if len(done):
+            self._start(done, rng.random(len(done)), round_)
+        return np.array(ended, bool), success
+
+    def _start(self, slots: np.ndarray, dice: np.ndarray, round_: int) -> None:
+        for slot in slots:
+            self.seeds[slot] = training_seed(self.seed, self.started)
+            self.started += 1
+            self.expert_steps[slot], self.rewards[slot], self.taken[slot] = 0, 0.0, False
+        self.gate.start(slots, dice, round_)
+        self.obs = self.vec.reset([int(self.seeds[s]) for s in slots], [int(s) for s in slots])
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """The running episodes, as tensors: the environments' own state is kept as bytes."""
+        tensors = {"started": torch.tensor(self.started)}
+        tensors |= {name: torch.from_numpy(getattr(self, name).copy()) for name in KEPT}
+        return tensors | slot_states(self.vec)
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Go on from what `state` gave."""
+        self.started = int(tensors["started"])
+        for name in KEPT:
+            setattr(self, name, tensors[name].numpy().copy())
+        self.obs = restore_slot_states(self.vec, tensors)
+
+
+KEPT = ("expert_steps", "taken", "rewards", "seeds")
+"""What a collector remembers of each slot."""
+
+
+def run_round(collector: Collector, learner: Learner, data, round_: int, progress) -> tuple[Collected, float]:
+    """Collect, aggregate, learn, piece by piece; then the gate learns. What was collected, and the mean loss."""
+    whole, shards, losses = Collected(None), [], []  # type: ignore[arg-type]
+    for piece in range(len(collector.config.pieces(round_))):
+        part = collector.collect(round_, learner.average, progress.stepped, piece)
+        started = time.perf_counter()
+        shard = part.shard
+        data.add(shard)
+        learner.normalise(round_, shard.features, shard.proprio, shard.expert[shard.labelled])
+        losses.append(learner.train(round_, data, progress.updated, piece))
+        part.seconds.train = time.perf_counter() - started
+        shards.append(shard)
+        whole.add(part)
+    started = time.perf_counter()
+    if round_ + 1 < collector.config.rounds:
+        collector.gate.learn(round_, data, learner.average)
+    whole.seconds.train += time.perf_counter() - started
+    whole.shard = shards[0] if len(shards) == 1 else Shard(*map(torch.cat, zip(*(vars(s).values() for s in shards))))
+    return whole, float(np.mean(losses))

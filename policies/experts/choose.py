@@ -1,0 +1,65 @@
+"""Names of the experts that can label any state of an environment."""
+
+from pathlib import Path
+
+import numpy as np
+
+from envs.errors import EnvError
+from policies.experts import (
+    HandCabinet,
+    HandMove,
+    HandPick,
+    HandReach,
+    LearnedExpert,
+    ScriptedCabinet,
+    ScriptedLift,
+    ScriptedMove,
+    ScriptedPick,
+    ScriptedReach,
+)
+from toto_robot.ground.errors import UserError
+
+SCRIPTED = {
+    "parallel": {
+        "reach": ScriptedReach(),
+        "cabinet": ScriptedCabinet(),
+        "pick": ScriptedPick(),
+        "cube": ScriptedPick(),
+        "move": ScriptedMove(),
+        "lift": ScriptedLift(),
+    },
+    "allegro": {"reach": HandReach(), "cabinet": HandCabinet(), "pick": HandPick(), "move": HandMove()},
+}
+"""The scripted expert of each task, for each kind of hand."""
+
+
+class ScriptedExpert:
+    """The scripted expert of whichever task and hand an environment has."""
+
+    def label(self, env) -> np.ndarray:
+        """The action (A,) float32 for the present state of `env` (a `RobotEnv`)."""
+        experts = SCRIPTED.get(env.robot.hand, {})
+        if env.task.name not in experts:
+            what = "; ".join(f"{hand} hand: {', '.join(tasks)}" for hand, tasks in SCRIPTED.items())
+            raise EnvError(
+                f"expert=scripted does not exist for {env.name} ({env.robot.hand} hand). What exists: {what}."
+            )
+        return experts[env.task.name].label(env)
+
+
+EXPERTS = {"scripted": ScriptedExpert}
+
+
+def make_labeller(name: str, env: str | None = None):
+    """The expert called `name`, or the policy of the run at `name`: a picklable object whose `label(env)` gives the action
+    for the present state. With `env`, a learned expert of another environment is a UserError here already."""
+    if name in EXPERTS:
+        return EXPERTS[name]()
+    if not Path(name).exists() and not (Path("runs") / name).exists():
+        learned = sorted(str(p.parents[1]) for p in Path("runs").glob("*/policy/policy.yaml"))
+        raise UserError(
+            f"expert={name!r} does not exist. What exists: {', '.join(sorted(EXPERTS))}, and runs on the privileged state "
+            f"(`python -m toto_robot.train_expert` makes one), by folder or name; runs with a policy: "
+            f"{', '.join(learned) or 'none'}."
+        )
+    return LearnedExpert.load(name, env)

@@ -1,0 +1,220 @@
+"""What a policy sees besides proprioception: a frozen encoder's features, the privileged state, or nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from policies.features.parallel_encoder import ParallelEncoder
+from toto_robot.ground.errors import UserError
+from toto_robot.ground.precision import DTYPES, choose_dtype
+from toto_robot.video.frames import check_frames, lower_square, resize_center_crop
+
+POOLINGS = ("mean", "attention", "grid", "cls")
+CROPS = ("none", "centre", "lower")
+PIXELS = 128
+"""Side of the frames that a network of the policy's own sees."""
+
+
+@dataclass
+class EncoderConfig:
+    """Which features a policy is trained on."""
+
+    name: str = "toto_tiny"
+    """An encoder's name (toto_tiny, toto_tiny_random, dvae_codes, vit_small_random), a folder made by `pretrain`,
+    vit:FILE for MVP's and MAE's checkpoints, timm:MODEL:FILE for DINO, DINOv2, CLIP and others
+    (toto_robot/features/vision.py), `resnet` for a network that the policy trains end to end, `none` for proprioception
+    only, or `privileged` for the true state."""
+    layer: int | None = None
+    """Which block's output is used, counted from 1; null is the encoder's own default. Blocks above it don't run."""
+    pooling: str = "grid"
+    """mean: the average token. attention: a learned query over the 4×4 grid of averages (paper Sec. 3.5).
+    grid: the 4×4 grid, flattened. cls: a vision transformer's class token, as MVP reads it."""
+    dtype: str = "auto"
+    """The transformer's arithmetic: float32, bfloat16, or auto: bfloat16 where the processor has instructions for it.
+    A policy's folder keeps the one that was used."""
+    crop: str = "none"
+    """What of a frame is seen: none expects frames of the encoder's own size. centre: the square in the middle,
+    resized. lower: MVP's, a square of 14/15 of the height (448 of 480) at the bottom, resized."""
+
+    def __post_init__(self) -> None:
+        if self.pooling not in POOLINGS:
+            raise UserError(f"encoder.pooling={self.pooling!r}: expected one of {', '.join(POOLINGS)}.")
+        if self.dtype not in ("auto", *DTYPES):
+            raise UserError(f"encoder.dtype={self.dtype!r}: expected one of auto, {', '.join(DTYPES)}.")
+        if self.crop not in CROPS:
+            raise UserError(f"encoder.crop={self.crop!r}: expected one of {', '.join(CROPS)}.")
+        if self.layer is not None and self.layer < 1:
+            raise UserError(f"encoder.layer={self.layer}: layers count from 1; leave it out for the default.")
+
+    @property
+    def needs(self) -> str | None:
+        """The observation that the features are of: rgb, privileged or None."""
+        return {"none": None, "privileged": "privileged"}.get(self.name, "rgb")
+
+
+class Features(Protocol):
+    """Turns an observation dict into features; the same numbers in training and when acting."""
+
+    config: EncoderConfig
+    shape: tuple[int, ...]
+    """One sample's feature shape: (D,), (16, D), or (0,) for proprioception only."""
+    fingerprint: str
+    """Identifies the weights and settings behind the numbers."""
+    needs: str | None
+    """The observation key it reads: "rgb", "privileged" or nothing."""
+    dtype: torch.dtype
+    """How features are kept in a data set."""
+
+    def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
+        """Features of N observations: (N, *shape) in `dtype`."""
+        ...
+
+    def close(self) -> None:
+        """Frees what the features hold; nothing works afterwards."""
+        ...
+
+
+class EncoderFeatures:
+    """Features of `obs["rgb"]` from a frozen encoder (DESIGN decision 14), rounded to float16 as they are stored."""
+
+    needs = "rgb"
+    dtype = torch.float16
+
+    def __init__(self, config: EncoderConfig, encoder: Callable[[Tensor], Tensor]):
+        self.config, self.encoder = config, encoder
+        self.shape = tuple(encoder.feature_shape)
+        self.fingerprint = str(encoder.fingerprint)
+
+    def close(self) -> None:
+        """Ends the encoder's processes, if it has any."""
+        getattr(self.encoder, "close", lambda: None)()
+
+    def seen(self, frames: np.ndarray) -> np.ndarray:
+        """Frames uint8 (N, H, W, 3), cropped and at the encoder's size."""
+        size = getattr(self.encoder, "image_size", None)
+        frames = cropped(frames, self.config.crop, size)
+        check_frames(frames, size=size, what=f"encoder={self.config.name}")
+        return frames
+
+    @torch.inference_mode()
+    def codes(self, seen: np.ndarray) -> Tensor | None:
+        """The tokenizer's codes (N, S) of `seen` frames; None where the encoder has none."""
+        if not hasattr(self.encoder, "codes"):
+            return None
+        codes = self.encoder.codes(torch.from_numpy(np.ascontiguousarray(seen)))
+        return (
+            None if codes is None or codes.dtype == torch.uint8 else codes
+        )  # uint8: patches of a continuous tokenizer
+
+    @torch.inference_mode()
+    def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
+        features = self.encoder(torch.from_numpy(np.ascontiguousarray(self.seen(obs["rgb"]))))
+        return features.float().clamp_(-65504, 65504).to("cpu", torch.float16)
+
+
+class PixelFeatures:
+    """The frames themselves: the policy's head brings the network that sees them, and trains it."""
+
+    needs = "rgb"
+    dtype = torch.uint8
+    shape = (PIXELS, PIXELS, 3)
+    fingerprint = f"pixels-{PIXELS}"
+
+    def __init__(self, config: EncoderConfig):
+        self.config = config
+
+    def seen(self, frames: np.ndarray) -> np.ndarray:
+        """Frames uint8 (N, H, W, 3), cropped and at the network's size."""
+        return cropped(frames, self.config.crop, PIXELS)
+
+    def codes(self, seen: np.ndarray) -> None:
+        """There is no tokenizer."""
+
+    def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
+        frames = self.seen(obs["rgb"])
+        check_frames(frames, size=PIXELS, what=f"encoder={self.config.name}")
+        return torch.from_numpy(np.ascontiguousarray(frames))
+
+    def close(self) -> None:
+        pass
+
+
+class PrivilegedFeatures:
+    """The simulator's true state: the ceiling of what a student of this size can learn."""
+
+    needs = "privileged"
+    dtype = torch.float32
+
+    def __init__(self, config: EncoderConfig, dim: int):
+        self.config, self.shape, self.fingerprint = config, (dim,), f"privileged-{dim}"
+
+    def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
+        return torch.from_numpy(np.array(obs["privileged"], np.float32))
+
+    def close(self) -> None:
+        pass
+
+
+class NoFeatures:
+    """Nothing at all: the policy has proprioception only."""
+
+    needs = None
+    dtype = torch.float16
+    shape = (0,)
+    fingerprint = "none"
+
+    def __init__(self, config: EncoderConfig):
+        self.config = config
+
+    def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
+        return torch.zeros(len(obs["proprio"]), 0, dtype=torch.float16)
+
+    def close(self) -> None:
+        pass
+
+
+def cropped(frames: np.ndarray, crop: str, size: int | None) -> np.ndarray:
+    """Frames uint8 (B, H, W, 3) as `crop` says, (B, size, size, 3); `none` changes nothing."""
+    if crop == "none" or size is None:
+        return frames
+    cut = lower_square if crop == "lower" else np.asarray
+    return np.stack([resize_center_crop(cut(frame), size) for frame in np.asarray(frames)])
+
+
+def make_features(
+    config: EncoderConfig,
+    *,
+    privileged_dim: int = 0,
+    device: str = "cpu",
+    encoder: Callable | None = None,
+    processes: int = 1,
+) -> Features:
+    """The features that `config` names; `encoder` takes the place of the one that would be loaded.
+
+    On a CPU, `processes` above 1 encode side by side; call `close` on the features to end them.
+
+    Raises UserError when the name, the layer or the pooling does not exist.
+    """
+    if config.name == "none":
+        return NoFeatures(config)
+    if config.name == "resnet":
+        return PixelFeatures(config)
+    if config.name == "privileged":
+        if not privileged_dim:
+            raise UserError("encoder=privileged: this environment gives no privileged state.")
+        return PrivilegedFeatures(config, privileged_dim)
+    if encoder is None:
+        from toto_robot import load_encoder
+
+        config = replace(config, dtype=choose_dtype(config.dtype, device))
+        options = dict(
+            name_or_folder=config.name, layer=config.layer, pooling=config.pooling, dtype=config.dtype, device=device
+        )
+        encoder = load_encoder(**options)
+        if device == "cpu" and processes > 1:
+            encoder = ParallelEncoder(encoder, options, processes)
+    return EncoderFeatures(config, encoder)

@@ -1,0 +1,69 @@
+"""A policy behind the conversions of its `Fit`: each action held for several periods, its numbers rescaled."""
+
+import sys
+
+import numpy as np
+
+from policies.fit.conversion import Fit
+from policies.fit.folder import About
+from policies.fit.rules import FitKeys, check
+from policies.policy import inspect
+from policies.scoring.rollout import EnvConfig
+
+
+class Adapted:
+    """Acts as a `Policy` does. The policy itself is asked once every `fit.hold` steps of an episode, and counts only those."""
+
+    def __init__(self, policy, fit: Fit):
+        self.policy, self.fit = policy, fit
+        self.needs, self.env = policy.needs, policy.env
+        self.held: dict[int, np.ndarray] = {}
+        """The action that each slot executes."""
+
+    def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
+        """Actions (N, A) float32 for observations with `slot` (N,) and `step` (N,), the robot's own periods since the episode
+        began."""
+        slots, steps = np.asarray(obs["slot"]), np.asarray(obs["step"])
+        due = steps % self.fit.hold == 0
+        due |= np.array([int(slot) not in self.held for slot in slots])
+        if due.any():
+            asked = {key: np.asarray(value)[due] for key, value in obs.items()}
+            actions = self.policy.act(asked | {"step": asked["step"] // self.fit.hold})
+            self.held |= dict(zip(map(int, slots[due]), self._rescaled(actions)))
+        return np.stack([self.held[int(slot)] for slot in slots])
+
+    def _rescaled(self, actions: np.ndarray) -> np.ndarray:
+        if not self.fit.gain:
+            return actions
+        return np.clip(actions * self.fit.gain + self.fit.bias, -1, 1).astype(np.float32)
+
+    def reset(self) -> None:
+        """Forget all episodes."""
+        self.held.clear()
+        self.policy.reset()
+
+    def close(self) -> None:
+        self.policy.close()
+
+
+def adapted(policy, fit: Fit):
+    """`policy` itself where nothing is converted."""
+    return Adapted(policy, fit) if fit.hold > 1 or fit.gain else policy
+
+
+def check_policy(name: str, env: EnvConfig, keys: FitKeys, image_size: int = 128) -> tuple[Fit, int]:
+    """(how the policy `name` acts in `env`, the side of the pictures that it is shown). UserError where it does not fit, before
+    anything is loaded or started; what its user must know goes to stderr. `image_size` is the scene's own."""
+    about = inspect(name)
+    size = picture_px(about, keys, image_size)
+    fit = check(about, env.interface(size), given=name, where=f"env={env.name}", keys=keys)
+    for warning in fit.warnings:
+        print(f"warning: {warning}.", file=sys.stderr, flush=True)
+    return fit, size
+
+
+def picture_px(about: About, keys: FitKeys, scenes: int) -> int:
+    """The side of the scene's pictures: with convert=[crop] the policy's own, where it is square and can be drawn."""
+    camera = about.spec.cameras[0] if about.spec is not None and about.spec.cameras else None
+    wanted = camera is not None and "crop" in keys.convert and camera.width == camera.height and camera.width % 8 == 0
+    return camera.width if wanted else scenes

@@ -1,0 +1,1 @@
+"""Evaluation of policies: rollouts on fixed seeds, success statistics, trials, held-out errors, videos."""

@@ -1,0 +1,289 @@
+"""Foreign files: their tensors, or one sentence; never any code."""
+
+import io
+import os
+import pickle
+import pickletools
+import struct
+import sys
+import zipfile
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from toto_robot.ground.errors import UserError
+from toto_robot.tokens.foreign.unpickle import Made, read_pickle
+from toto_robot.tokens.foreign.weights import read_weights
+
+pytestmark = pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
+FAST = dict(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(scope="module")
+def state():
+    """Names and tensors as tokenizers have them: a transposed view, a half-precision one, and a piece of a larger storage."""
+    draw = torch.Generator().manual_seed(0)
+    return {
+        "a.weight": torch.randn(5, 3, generator=draw).t(),
+        "a.bias": torch.randn(3, generator=draw).half(),
+        "b": torch.randn(4, 6, generator=draw)[1:3, ::2],
+        "loss.x": torch.randn(2, generator=draw),
+    }
+
+
+@pytest.fixture(scope="module")
+def files(state, tmp_path_factory):
+    """The same state in every format."""
+    folder = tmp_path_factory.mktemp("files")
+    torch.save(state, folder / "zip.pt")
+    torch.save(state, folder / "legacy.pt", _use_new_zipfile_serialization=False)
+    save_file({k: v.contiguous() for k, v in state.items()}, folder / "x.safetensors")
+    torch.save(
+        {"state_dict": state, "epoch": 3, "callbacks": {print: pytest.UsageError("x")}}, folder / "lightning.ckpt"
+    )
+    return {path.name: path for path in folder.iterdir()}
+
+
+def same(found, state):
+    assert found.keys() == state.keys()
+    for name, tensor in state.items():
+        assert found[name].dtype == torch.float32 and torch.equal(found[name], tensor.float())
+
+
+@pytest.mark.parametrize("name", ["zip.pt", "legacy.pt", "x.safetensors", "lightning.ckpt"])
+def test_every_format_gives_the_same_tensors_in_float32(files, state, name):
+    same(read_weights(files[name]), state)
+    assert read_weights(files[name], wanted=lambda n: n == "b").keys() == {"b"}
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("half", ["encoder", "decoder"])
+def test_a_pickled_module_gives_its_state_dict(small_dvae, openai_module, tmp_path, half, legacy):
+    module = openai_module(small_dvae, half)
+    torch.save(module, tmp_path / "m.pkl", _use_new_zipfile_serialization=not legacy)
+    for name in [n for n in sys.modules if n.startswith("dall_e")]:
+        del sys.modules[name]
+    same(read_weights(tmp_path / "m.pkl"), module.state_dict())
+    assert not [n for n in sys.modules if n.startswith("dall_e")]
+
+
+# ------------------------------------------------------------------------------------------ bombs
+
+
+class Bomb:
+    """Its pickle asks for a shell command."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+def written_by_hand(path):
+    """Pickles that would run a command through each opcode that calls or imports something."""
+    line = f"touch {path}"
+    yield "global", b"\x80\x02cos\nsystem\n(U" + bytes([len(line)]) + line.encode() + b"tR."
+    yield "inst", b"\x80\x02(S'" + line.encode() + b"'\nios\nsystem\n."
+    yield "obj", b"\x80\x02(cos\nsystem\nS'" + line.encode() + b"'\no."
+    yield "newobj", b"\x80\x02cos\nsystem\n(S'" + line.encode() + b"'\nt\x81."
+    yield "stack_global", b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c" + bytes([len(line)]) + line.encode() + b"\x85R."
+    yield "build", b"\x80\x02cbuiltins\nprint\n}(U\x01xcos\nsystem\nub."
+    yield "text", b"cos\nsystem\n(S'" + line.encode() + b"'\ntR."
+    yield "extension", b"\x80\x02\x82\x01."
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("where", ["root", "value", "key", "module"])
+def test_a_bomb_is_refused_by_name_and_not_run(tmp_path, openai_module, small_dvae, where, legacy):
+    flag = tmp_path / "ran"
+    root = {
+        "root": Bomb(flag),
+        "value": {"a": torch.ones(2), "b": Bomb(flag)},
+        "key": {("a", Bomb(flag)): torch.ones(2)},
+        "module": openai_module(small_dvae, "encoder"),
+    }[where]
+    if where == "module":
+        root.note = Bomb(flag)
+    torch.save(root, tmp_path / "bomb.pkl", _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(UserError, match=f"bomb.pkl refers to {os.system.__module__}.system") as caught:
+        read_weights(tmp_path / "bomb.pkl")
+    assert "\n" not in str(caught.value) and not flag.exists()
+
+
+def test_a_bomb_beside_the_state_dict_of_a_checkpoint_stays_inert(tmp_path, state):
+    flag = tmp_path / "ran"
+    torch.save({"hyper_parameters": Bomb(flag), "state_dict": {**state, "bomb": Bomb(flag)}}, tmp_path / "x.ckpt")
+    same(read_weights(tmp_path / "x.ckpt"), state)
+    assert not flag.exists()
+
+
+def test_no_opcode_runs_anything(tmp_path):
+    for name, data in written_by_hand(tmp_path / "ran"):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(UserError):
+            read_weights(tmp_path / name)
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(AttributeError):
+        read_pickle(io.BytesIO(b"\x80\x02\x82\x01."))
+    for _, data in list(written_by_hand(tmp_path / "ran"))[:5]:
+        made, names = read_pickle(io.BytesIO(data))
+        assert isinstance(made, Made) and names == {"os.system"}
+    assert not (tmp_path / "ran").exists()
+
+
+def test_the_bombs_are_real(tmp_path):
+    for name, data in written_by_hand(tmp_path / "ran"):
+        if name in ("global", "inst", "obj", "stack_global", "text"):
+            pickle.loads(data)
+            (tmp_path / "ran").unlink()
+
+
+# ------------------------------------------------------------------------------------------ what is no weight file
+
+
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        (b"", "is empty"),
+        (b"\n<!DOCTYPE html><html>404</html>", "web page"),
+        (b"<html>", "web page"),
+        (b"--2021-03-01 10:00:00--  https://cdn.example/encoder.pkl\nResolving", "text"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
+        (b"\x1f\x8b\x08" + bytes(20), "archive"),
+        (bytes(range(200)), "no known format"),
+        (pickle.dumps([1, 2]), "not one of PyTorch's"),
+        (pickle.dumps(Bomb("x")), r"refers to \w+\.system, but not one of PyTorch's"),
+        (b"PK\x03\x04" + bytes(50), "truncated"),
+    ],
+)
+def test_other_files_are_named_for_what_they_are(tmp_path, content, says):
+    (tmp_path / "encoder.pkl").write_bytes(content)
+    with pytest.raises(UserError, match=f"encoder.pkl.*{says}") as caught:
+        read_weights(tmp_path / "encoder.pkl")
+    assert "\n" not in str(caught.value)
+
+
+def test_archives_of_other_things_say_what_they_hold(tmp_path):
+    with zipfile.ZipFile(tmp_path / "vq-f8.zip", "w") as archive:
+        archive.writestr("model.ckpt", "x")
+    with pytest.raises(UserError, match="it holds model.ckpt. Unpack"):
+        read_weights(tmp_path / "vq-f8.zip")
+    with zipfile.ZipFile(tmp_path / "c.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("c/data.pkl", pickle.dumps({}))
+    with pytest.raises(UserError, match="compressed"):
+        read_weights(tmp_path / "c.pt")
+    with pytest.raises(UserError, match="can't be read"):
+        read_weights(tmp_path / "missing.pt")
+    torch.save({"epoch": 3}, tmp_path / "e.pt")
+    with pytest.raises(UserError, match="holds no weights"):
+        read_weights(tmp_path / "e.pt")
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "l.pt")
+    with pytest.raises(UserError, match="refers to torch.nn.modules.linear.Linear"):
+        read_weights(tmp_path / "l.pt")
+
+
+def legacy_file(size, stride=(1,), offset=0, copies=1, numel=4, floats=4):
+    """A legacy file whose state dict holds `copies` tensors of that shape over one storage, said to have `numel` floats."""
+
+    class P(pickle.Pickler):
+        def persistent_id(self, x):
+            return ("storage", torch.FloatStorage, "0", "cpu", numel, None) if x == "S" else None
+
+    class T:
+        def __reduce__(self):
+            return torch._utils._rebuild_tensor_v2, ("S", offset, size, stride, False, {})
+
+    out = io.BytesIO()
+    for x in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}):
+        pickle.dump(x, out, protocol=2)
+    P(out, protocol=2).dump({str(i): T() for i in range(copies)})
+    pickle.dump(["0"], out, protocol=2)
+    return out.getvalue() + struct.pack("<q", numel) + torch.arange(floats).float().numpy().tobytes()
+
+
+@pytest.mark.parametrize(
+    "shape, fits",
+    [
+        (dict(size=(4,)), True),
+        (dict(size=(2, 2), stride=(1, 2)), True),
+        (dict(size=(0, 9), stride=(1, 1)), True),
+        (dict(size=(5,)), False),
+        (dict(size=(2,), offset=3), False),
+        (dict(size=(2,), stride=(9,)), False),
+        (dict(size=(10**12,), stride=(0,)), False),
+        (dict(size=(-1,)), False),
+        (dict(size=(2,), offset=-1), False),
+        (dict(size=(2, 2)), False),
+        (dict(size=("2",)), False),
+        (dict(size=(4,), numel=10**15), False),
+        (dict(size=(500,), numel=500, floats=500), True),
+        (dict(size=(500,), numel=500, floats=500, copies=9), False),
+    ],
+)
+def test_a_tensor_lies_inside_its_storage(tmp_path, shape, fits):
+    (tmp_path / "x.pt").write_bytes(legacy_file(**shape))
+    if fits:
+        assert read_weights(tmp_path / "x.pt")["0"].shape == shape["size"]
+    else:
+        with pytest.raises(UserError, match="truncated or damaged"):
+            read_weights(tmp_path / "x.pt")
+
+
+def test_modules_that_contain_each_other_end(tmp_path):
+    conv = b"cdall_e.utils\nConv2d\n)\x81q\x00}(X\x0b\x00\x00\x00_parameters}X\x08\x00\x00\x00_modules}X\x01\x00\x00\x00mh\x00sub."
+    head = b"".join(pickle.dumps(x, protocol=2) for x in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
+    (tmp_path / "x.pt").write_bytes(head + b"\x80\x02" + conv + pickle.dumps([], protocol=2))
+    with pytest.raises(UserError, match="contain each other"):
+        read_weights(tmp_path / "x.pt")
+
+
+# ------------------------------------------------------------------------------------------ fuzz
+
+WORDS = [o.code.encode("latin-1") for o in pickletools.opcodes] + [b"cos\nsystem\n", b"X\x01\x00\x00\x00a", b"K\x01"]
+
+
+def reads_or_refuses(path, whole, state, checked):
+    """UserError, or tensors: the same ones where the format has checksums (`checked`) or nothing was changed."""
+    path.write_bytes(whole)
+    try:
+        found = read_weights(path)
+    except UserError as error:
+        assert "\n" not in str(error)
+        return
+    if checked:
+        same(found, state)
+    else:
+        assert all(t.dtype == torch.float32 for t in found.values())
+
+
+@pytest.mark.parametrize("name", ["zip.pt", "legacy.pt", "x.safetensors", "lightning.ckpt"])
+@settings(max_examples=40, **FAST)
+@given(part=st.floats(0, 0.9999))
+def test_a_truncated_file_is_refused(files, tmp_path, name, part):
+    whole = files[name].read_bytes()
+    (tmp_path / name).write_bytes(whole[: int(part * len(whole))])
+    with pytest.raises(UserError, match=name):
+        read_weights(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["zip.pt", "legacy.pt", "x.safetensors", "lightning.ckpt"])
+@settings(max_examples=150, **FAST)
+@given(data=st.data())
+def test_flipped_bytes_give_an_error_or_tensors(files, state, tmp_path, name, data):
+    whole = bytearray(files[name].read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    reads_or_refuses(tmp_path / name, bytes(whole), state, checked=name in ("zip.pt", "lightning.ckpt"))
+
+
+@settings(max_examples=150, **FAST)
+@given(body=st.lists(st.sampled_from(WORDS) | st.binary(max_size=6), max_size=30))
+def test_any_pickle_is_refused(tmp_path, body):
+    head = b"".join(pickle.dumps(x, protocol=2) for x in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
+    (tmp_path / "x.pt").write_bytes(head + b"\x80\x02" + b"".join(body) + b"." + pickle.dumps([], protocol=2))
+    with pytest.raises(UserError):
+        read_weights(tmp_path / "x.pt")

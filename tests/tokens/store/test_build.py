@@ -1,0 +1,140 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from toto_robot.ground.errors import UserError
+from toto_robot.tokens.dvae import DVAE
+from toto_robot.tokens.store.build import TokenizeConfig, build_store
+from toto_robot.tokens.store.token_store import TokenStore
+from toto_robot.video.decode import read_frames, write_video
+
+
+@pytest.fixture
+def videos(tmp_path):
+    folder = tmp_path / "videos"
+    for i in range(6):
+        noise = np.random.default_rng(i).integers(0, 256, (20 + 15 * i, 32, 48, 3), dtype=np.uint8)
+        write_video(folder / f"{i}.mp4", noise, fps=30)
+    return folder
+
+
+def config(videos, out, tokenizer, **keys):
+    return TokenizeConfig(str(videos), str(out), tokenizer, image_size=32, workers=1, **{"files_per_shard": 2, **keys})
+
+
+def test_rows_are_the_codes_of_the_sampled_frames(videos, tmp_path, tokenizer):
+    result = build_store(config(videos, tmp_path / "s", tokenizer))
+    store, dvae = TokenStore(tmp_path / "s"), DVAE.load(tokenizer)
+    assert result["rows"] == len(store) == 6 and result["left_out"] == 0
+    assert store.tokenizer == dvae.fingerprint() and store[0].shape == (16, 16)
+    for i in range(len(store)):
+        frames, times_s = read_frames(videos / store.row(i)["source"], 32)
+        first, last = (np.abs(times_s - store.row(i)[key]).argmin() for key in ("first_s", "last_s"))
+        wanted = dvae.encode(frames[[first, last]]).numpy()
+        assert np.array_equal(store[i][[0, -1]], wanted)
+    store.verify()
+
+
+def test_overlapping_clips_hold_the_same_codes_where_they_share_frames(videos, tmp_path, tokenizer):
+    build_store(config(videos, tmp_path / "s", tokenizer, hop_s=4 / 30))
+    store = TokenStore(tmp_path / "s")
+    rows = [i for i in range(len(store)) if store.row(i)["source"] == "5.mp4"]
+    assert len(rows) > 5
+    assert np.array_equal(store[rows[0]][1:], store[rows[1]][:-1])
+
+
+def test_a_broken_or_short_video_is_recorded_with_its_reason_and_the_job_goes_on(videos, tmp_path, tokenizer):
+    (videos / "broken.mp4").write_bytes(b"not a video")
+    write_video(videos / "short.mp4", np.zeros((9, 32, 32, 3), np.uint8), fps=30)
+    result = build_store(config(videos, tmp_path / "s", tokenizer))
+    reasons = {entry["source"]: entry["reason"] for entry in TokenStore(tmp_path / "s").left_out}
+    assert result["rows"] == 6 and result["left_out"] == 2
+    assert "does not decode" in reasons["broken.mp4"] and "the video has 9" in reasons["short.mp4"]
+
+
+def test_nothing_to_tokenize_is_a_users_mistake(tmp_path, tokenizer):
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v" / "broken.mp4").write_bytes(b"not a video")
+    with pytest.raises(UserError, match="not one row.*broken.mp4"):
+        build_store(config(tmp_path / "v", tmp_path / "s", tokenizer))
+    with pytest.raises(UserError, match="no tokenizer 'nobody'.*embedded"):
+        build_store(config(tmp_path / "v", tmp_path / "s", "nobody"))
+
+
+def test_pictures_fill_rows_by_sixteens(tmp_path, tokenizer):
+    for i in range(18):
+        Image.fromarray(np.full((40, 40, 3), i * 10, np.uint8)).save(tmp_path / f"{i}.png")
+    result = build_store(config(tmp_path, tmp_path / "s", tokenizer))
+    store = TokenStore(tmp_path / "s")
+    assert len(store) == 1 and store.kind(0) == 1 and len(store.row(0)["source"]) == 16 and result["left_out"] == 2
+
+
+def test_a_finished_job_makes_nothing_again_and_a_changed_one_only_what_changed(videos, tmp_path, tokenizer):
+    first = build_store(config(videos, tmp_path / "s", tokenizer))
+    again = build_store(config(videos, tmp_path / "s", tokenizer))
+    assert again["shards_made_now"] == 0 and again["fingerprint"] == first["fingerprint"]
+    os.utime(videos / "5.mp4", (1, 1))
+    changed = build_store(config(videos, tmp_path / "s", tokenizer))
+    assert changed["shards_made_now"] == 1 and changed["fingerprint"] == first["fingerprint"]
+    assert len(list((tmp_path / "s" / "shards").iterdir())) == 3
+
+
+def test_the_parts_of_the_split_are_disjoint_and_together_everything(videos, tmp_path, tokenizer):
+    sources = {}
+    for part in ("train", "held_out"):
+        build_store(config(videos, tmp_path / part, tokenizer, part=part, held_out=0.34))
+        store = TokenStore(tmp_path / part)
+        sources[part] = {store.row(i)["source"] for i in range(len(store))}
+    assert len(sources["held_out"]) == 2 and len(sources["train"]) == 4 and not sources["train"] & sources["held_out"]
+
+
+def test_a_pool_of_processes_makes_the_same_store(videos, tmp_path, tokenizer):
+    alone = build_store(config(videos, tmp_path / "a", tokenizer))
+    pool = build_store(
+        TokenizeConfig(str(videos), str(tmp_path / "b"), tokenizer, image_size=32, workers=2, files_per_shard=2)
+    )
+    assert alone["fingerprint"] == pool["fingerprint"]
+
+
+def test_a_store_killed_half_way_goes_on_to_the_same_result(videos, tmp_path, tokenizer):
+    whole = build_store(config(videos, tmp_path / "whole", tokenizer, files_per_shard=1))
+    command = [
+        sys.executable,
+        "-m",
+        "toto_robot.tokenize",
+        str(videos),
+        str(tmp_path / "s"),
+        f"tokenizer={tokenizer}",
+        "image_size=32",
+        "workers=1",
+        "files_per_shard=1",
+    ]
+    job = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    shards = tmp_path / "s" / "shards"
+    while job.poll() is None and len(list(shards.glob("0*")) if shards.is_dir() else []) < 2:
+        time.sleep(0.002)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    made = len(list(shards.glob("0*")))
+    resumed = build_store(config(videos, tmp_path / "s", tokenizer, files_per_shard=1))
+    assert resumed["fingerprint"] == whole["fingerprint"]
+    assert resumed["shards_made_now"] <= 6 - made < 6  # its worker may have finished one more before it noticed
+    assert not [p for p in shards.iterdir() if p.name.startswith(".")]
+    assert json.loads((tmp_path / "s" / "store.json").read_text())["rows"] == 6
+
+
+@pytest.mark.parametrize(
+    "wrong", [dict(part="test"), dict(frames=0), dict(hop_s=0.0), dict(image_size=100), dict(workers=-1)]
+)
+def test_impossible_keys_are_refused(wrong):
+    with pytest.raises(UserError, match="expected"):
+        TokenizeConfig("a", "b", **wrong)

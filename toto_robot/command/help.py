@@ -1,0 +1,63 @@
+"""The manual page of a command (`--help`), made from its docstring and from the docstrings of its keys."""
+
+import ast
+import dataclasses
+import inspect
+import sys
+import textwrap
+import typing
+from collections.abc import Callable
+
+import yaml
+from omegaconf import OmegaConf
+
+from toto_robot.command.compose import compose_config, group_options, not_none
+
+
+def help_text(fn: Callable, schema: type, name: str, positional: tuple[str, ...] = ()) -> str:
+    """The manual page of a command: its module docstring, then each key with its default and its docstring."""
+    manual = inspect.getdoc(sys.modules[fn.__module__]) or inspect.getdoc(fn) or name
+    defaults = OmegaConf.to_container(compose_config(schema, name, [], ()), resolve=False)
+    usage = " ".join([*(f"[{p.upper()}]" for p in positional), "[key=value ...]", "[--multirun] [--cfg job] [--help]"])
+    spec = sys.modules[fn.__module__].__spec__  # a command may stand in another room
+    command = spec.name if spec and spec.name.endswith(f".{name}") else f"toto_robot.{name}"
+    lines = [manual, "", f"usage: python -m {command} {usage}", "", "keys (and their defaults):"]
+    return "\n".join(lines + list(_key_lines(schema, defaults, "")))
+
+
+def _key_lines(kind: type, defaults: dict, prefix: str) -> typing.Iterator[str]:
+    docs = field_docs(kind)
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        key, inner = prefix + field.name, not_none(hints[field.name])
+        default = defaults.get(field.name) if isinstance(defaults, dict) else None
+        if dataclasses.is_dataclass(inner):
+            options = group_options(key)
+            yield f"  {key}" + (f"=  one of: {', '.join(options)}" if options else "")
+            yield from _wrapped(docs.get(field.name, ""))
+            yield from _key_lines(inner, default or {}, key + ".")
+        else:
+            shown = yaml.safe_dump(default, default_flow_style=True, width=1000).removesuffix("\n...\n").strip()
+            yield f"  {key}={'(required)' if default == '???' else shown}"
+            yield from _wrapped(docs.get(field.name, ""))
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(" ".join(text.split()), 108, initial_indent=" " * 8, subsequent_indent=" " * 8)
+
+
+def field_docs(kind: type) -> dict[str, str]:
+    """The docstring written under each field of the dataclass `kind`, its bases included."""
+    docs: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        if not dataclasses.is_dataclass(base):
+            continue
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0].body
+        except (OSError, TypeError, SyntaxError):
+            continue
+        for statement, after in zip(body, body[1:]):
+            is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            if isinstance(statement, ast.AnnAssign) and is_text and isinstance(after.value.value, str):
+                docs[statement.target.id] = inspect.cleandoc(after.value.value)
+    return docs

@@ -1,0 +1,261 @@
+"""Videos to a token store: one idempotent task for each shard, shared out among processes.
+
+A shard's name holds a hash of what goes into it (files with size and time, sampling, tokenizer). A finished
+shard is never made again; a killed job goes on where it stopped. A file that can't be used is
+recorded in the store with its reason, and the job goes on.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from toto_robot.ground.atomic import atomic_write_text
+from toto_robot.ground.errors import UserError
+from toto_robot.tokens.base import token_grid
+from toto_robot.tokens.store.executors import Step, run_local, run_ray
+from toto_robot.tokens.store.shards import ShardTask
+from toto_robot.tokens.store.token_store import has_shard, write_index
+from toto_robot.tokens.tokenizer import find_tokenizer, load_tokenizer
+from toto_robot.video.datasets import SPLITS
+from toto_robot.video.decode import split_held_out
+from toto_robot.video.items import Item, Source
+from toto_robot.video.sampling import FRAMES, SPACING_S
+from toto_robot.video.sources import open_source
+
+PARTS = ("all", "train", "held_out")
+EXECUTORS = ("local", "ray")
+MISSING = "missing.jsonl"
+NAMED = 20  # files left out that are named on stderr; the store names them all
+
+
+@dataclass
+class TokenizeConfig:
+    source: str = "???"
+    """A folder of videos (mp4, gif, webm, mov, mkv, avi) and pictures (png, jpg) at any depth, one file, or a data
+    set, whose layout is found by looking; KIND:FOLDER forces one of imagenet, kinetics, ego4d, epic, howto100m,
+    webdataset, lerobot, folder."""
+    out: str = "???"
+    """Folder of the token store."""
+    tokenizer: str = "toto_tiny"
+    """An embedded encoder's name, a folder of train_dvae or train_vqgan, a published file (encoder.pkl, a VQGAN's .ckpt),
+    or patches:PIXELS for continuous patches."""
+    image_size: int = 128
+    """Pixels: the shortest side is scaled to this, then the centre is cropped."""
+    frames: int = FRAMES
+    """Frames in a row."""
+    spacing_s: float = SPACING_S
+    """Seconds between the frames of a clip: stride 4 at 30 fps (Sec. 3.1)."""
+    hop_s: float = FRAMES * SPACING_S
+    """Seconds from one clip's start to the next one's. Smaller than a clip's length: clips overlap."""
+    split: str = "train"
+    """train, val, test or all: the official split, for data sets that have one (ImageNet, Kinetics)."""
+    camera: str = ""
+    """Which camera of a LeRobot data set, for example observation.images.wrist; empty: each of them."""
+    part: str = "all"
+    """all, train or held_out: which side of the held-out split to tokenize."""
+    held_out: float = 0.05
+    """Share of the videos on the held-out side (whole videos, by a hash of their file name; as in train_dvae)."""
+    files_per_shard: int = 64
+    """Files in one shard, the unit of work that a killed job repeats."""
+    executor: str = "local"
+    """local: processes of this machine; under torchrun each rank makes its share of the shards, and the last one to
+    finish writes the index. ray: the Ray cluster of RAY_ADDRESS, or one started here (pip install 'toto_robot[ray]')."""
+    workers: int = 0
+    """Processes, one thread each; 0 means as many as there are cores (for each rank, its part of them)."""
+    strict: bool = False
+    """Exit with 1 where a file could not be read or is missing. The store is finished all the same."""
+
+    def __post_init__(self):
+        for name, choices in (("part", PARTS), ("split", (*SPLITS, "all")), ("executor", EXECUTORS)):
+            if getattr(self, name) not in choices:
+                raise UserError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
+        for name in ("frames", "files_per_shard"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        for name in ("spacing_s", "hop_s"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name}: expected a number of seconds above 0, got {getattr(self, name)}")
+        if self.workers < 0:
+            raise UserError(f"workers: expected 0 (all cores) or more, got {self.workers}")
+        token_grid(self.image_size, patch=8)  # at once; the tokenizer's own grid, when it is open
+
+
+@dataclass
+class Progress:
+    """How far a job is; of a resumed one, only what is done now."""
+
+    shards: int
+    """Finished, those of earlier runs included."""
+    of_shards: int
+    bytes: int
+    """Of source files, gone through now."""
+    of_bytes: int
+    frames: int = 0
+    """Encoded now."""
+    start_s: float = field(default_factory=time.monotonic)
+
+    def add(self, step: Step) -> None:
+        self.shards += step.shards
+        self.bytes += step.bytes
+        self.frames += step.frames
+
+    @property
+    def frames_per_s(self) -> float:
+        return self.frames / max(1e-9, time.monotonic() - self.start_s)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds to the end, if the rest of the bytes takes its time as those gone through did."""
+        return (time.monotonic() - self.start_s) * (self.of_bytes - self.bytes) / max(1, self.bytes)
+
+
+def build_store(cfg: TokenizeConfig, tell: Callable[[Progress], None] = lambda progress: None) -> dict:
+    """Make (or complete) the store and return its summary; UserError when not one row came out."""
+    folder = find_tokenizer(cfg.tokenizer)
+    tokenizer = load_tokenizer(folder)
+    out, tokens = Path(cfg.out), tokenizer.grid(cfg.image_size)[0] ** 2
+    described = {
+        "frames": cfg.frames,
+        "tokens_per_frame": tokens,
+        "vocab_size": tokenizer.vocab_size,
+        "tokenizer": tokenizer.fingerprint(),
+        "image_size": cfg.image_size,
+        "spacing_s": cfg.spacing_s,
+        "hop_s": cfg.hop_s,
+    } | ({"continuous": True} if tokenizer.continuous else {})
+    source = open_source(cfg.source, cfg.split, cfg.camera)
+    tasks = plan(cfg, source, folder, described)
+    (out / "shards").mkdir(parents=True, exist_ok=True)
+    rank, world = _rank_and_world(cfg.executor)
+    mine = [task for task in tasks if int(task.name[-12:], 16) % world == rank]
+    waiting = [task for task in mine if not has_shard(out, task.name)]
+    size = sum(item.size for task in waiting for item in task.items)
+    progress = Progress(len(mine) - len(waiting), len(mine), 0, size)
+    tell(progress)
+    for step in _run(waiting, cfg):
+        progress.add(step)
+        tell(progress)
+    made = {
+        "store": str(out),
+        "shards": len(tasks),
+        "shards_made_now": len(waiting),
+        "frames_per_s": round(progress.frames_per_s, 1),
+    }
+    if unfinished := sum(not has_shard(out, task.name) for task in tasks):
+        return {**made, "rank": rank, "shards_of_other_ranks_to_come": unfinished}
+    origin = {
+        "kind": source.kind,
+        "path": source.path,
+        "hash": source.hash,
+        "files": sum(len(t.items) for t in tasks),
+        "missing": len(source.missing),
+        "part": cfg.part,
+        "split": cfg.split,
+        "camera": cfg.camera,
+    }
+    _write_missing(out, source.missing)
+    index = write_index(out, described, [task.name for task in tasks], origin)
+    _remove_stale(out, {task.name for task in tasks}, alone=world == 1)
+    return made | _summary(index, source)
+
+
+def _run(tasks: list[ShardTask], cfg: TokenizeConfig) -> Iterator[Step]:
+    if cfg.executor == "ray":
+        return run_ray(tasks) if tasks else iter(())
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return run_local(tasks, cfg.workers or max(1, (os.cpu_count() or 1) // here))
+
+
+def _rank_and_world(executor: str) -> tuple[int, int]:
+    """torchrun's (or a batch system's) RANK and WORLD_SIZE; the ranks need no connection, only the same file system."""
+    rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
+    if executor != "local":
+        return 0, 1
+    if not 0 <= rank < world:
+        raise UserError(f"expected RANK from 0 to below WORLD_SIZE, got RANK={rank} and WORLD_SIZE={world}")
+    return rank, world
+
+
+def plan(cfg: TokenizeConfig, source: Source, folder: Path, described: dict) -> list[ShardTask]:
+    """The shard tasks of a source, videos first, then pictures in hashed order (a row mixes folders)."""
+    items = source.items
+    if cfg.part != "all":
+        side = split_held_out([PurePosixPath(item.name) for item in items], cfg.held_out)[PARTS.index(cfg.part) - 1]
+        wanted = {path.as_posix() for path in side}
+        items = [item for item in items if PurePosixPath(item.name).as_posix() in wanted]
+    if not items:
+        raise UserError(
+            f"{cfg.source}: part={cfg.part} is empty; give more videos or another held_out share than {cfg.held_out}"
+        )
+    videos, pictures = ([item for item in items if item.kind == kind] for kind in ("video", "image"))
+    pictures.sort(key=lambda item: hashlib.sha256(item.name.encode()).digest())
+    chunks = [
+        chunk
+        for group, step in ((videos, cfg.files_per_shard), (pictures, cfg.frames * cfg.files_per_shard))
+        for i in range(0, len(group), step)
+        if (chunk := group[i : i + step])
+    ]
+    out, tokenizer = str(Path(cfg.out).absolute()), str(folder.absolute() if folder.exists() else folder)
+    return [
+        ShardTask(
+            f"{i:05d}-{_key(described, chunk)}",
+            out,
+            tuple(chunk),
+            tokenizer,
+            cfg.image_size,
+            cfg.frames,
+            cfg.spacing_s,
+            cfg.hop_s,
+        )
+        for i, chunk in enumerate(chunks)
+    ]
+
+
+def _key(described: dict, items: list[Item]) -> str:
+    stats = [(i.name, i.size, i.stamp, *(i.span_s or ())) for i in items]
+    return hashlib.sha256(json.dumps([described, stats], sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _write_missing(out: Path, missing: list[dict]) -> None:
+    """One line for each file that the source lists and doesn't hold (up to millions: kept out of the index)."""
+    if missing:
+        atomic_write_text(out / MISSING, "".join(json.dumps(entry) + "\n" for entry in missing))
+    else:
+        (out / MISSING).unlink(missing_ok=True)
+
+
+def _remove_stale(out: Path, keep: set[str], alone: bool) -> None:
+    """Delete shards of an earlier plan and what a killed job left under temporary names."""
+    for folder in (out / "shards").iterdir():
+        if folder.name not in keep and re.fullmatch(r"\.?\d{5}-[0-9a-f]{12}(\..*)?", folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
+    for file in out.glob(".*.tmp") if alone else ():  # another rank may be writing the same index right now
+        file.unlink(missing_ok=True)
+
+
+def _summary(index: dict, source: Source) -> dict:
+    left_out = index["left_out"]
+    for entry in [*left_out, *source.missing][:NAMED]:
+        print(f"left out: {entry['source']}: {entry['reason']}", file=sys.stderr)
+    if not index["rows"]:
+        first = left_out[0]
+        raise UserError(
+            f"not one row came out of {len(left_out)} files; the first, {first['source']}: {first['reason']}"
+        )
+    failed = sum(entry.get("failed", False) for entry in left_out)
+    return {
+        "rows": index["rows"],
+        "source": source.kind,
+        "files": index["source"]["files"],
+        "left_out": len(left_out),
+        "failed": failed,
+        "missing": len(source.missing),
+        "fingerprint": index["fingerprint"],
+    }

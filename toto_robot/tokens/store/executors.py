@@ -1,0 +1,170 @@
+"""Who makes the shards: processes of this machine, or a Ray cluster's. Both yield what has been done since last time.
+
+Decoders crash. A shard is therefore always made in a process of its own, which says before each file which one it is;
+when it dies, the shard is begun again in a fresh process, and a file that ends two of them is left out with that as
+its reason. (One death proves little: the machine may have run out of memory, or somebody killed the process.)
+"""
+
+import contextlib
+import os
+import signal
+import traceback
+from collections import Counter, deque
+from collections.abc import Iterator
+from itertools import accumulate
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from typing import NamedTuple
+
+import torch
+
+from toto_robot.ground.errors import UserError
+from toto_robot.tokens.store.shards import ShardTask, make_shard
+
+DEATHS = 2  # processes that a file may end before it is left out
+
+
+class Step(NamedTuple):
+    """Since the last one: shards finished, bytes of source files gone through, frames encoded."""
+
+    shards: int
+    bytes: int
+    frames: int
+
+
+class _Job:
+    """A shard, the file that is being read (-1 before the first), and what its files have done to processes."""
+
+    def __init__(self, task: ShardTask):
+        self.task, self.at, self.frames = task, -1, 0
+        self.crashed: dict[str, str] = {}
+        self.deaths: Counter = Counter()
+        self._bytes_before = [0, *accumulate(item.size for item in task.items), 0]  # by file; the last is for -1
+
+    def move(self, at: int, frames: int) -> Step:
+        """Go on to a file (or back to the start), and say what that adds."""
+        step = Step(0, self._bytes_before[at] - self._bytes_before[self.at], frames - self.frames)
+        self.at, self.frames = at, frames
+        return step
+
+
+class _Worker:
+    """A process that makes one shard after another. It ends when its pipe does, so it soon follows a killed parent."""
+
+    def __init__(self, context):
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs,), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.job: _Job | None = None
+
+    def give(self, job: _Job) -> None:
+        self.job = job
+        with contextlib.suppress(OSError):  # it has died; that is seen when its pipe is read
+            self.pipe.send((job.task, job.crashed))
+
+    def end(self) -> str:
+        """Stop the process, if it still runs, and say how it ended."""
+        self.pipe.close()
+        self.process.join(5)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+        code = self.process.exitcode or 0
+        return signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
+
+
+def _work(pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    torch.set_num_threads(1)
+    try:
+        while True:
+            task, crashed = pipe.recv()
+            try:
+                make_shard(task, crashed, lambda at, frames: pipe.send((at, frames)))
+                pipe.send(None)
+            except (BrokenPipeError, ConnectionResetError):
+                raise
+            except Exception as error:
+                error.add_note(traceback.format_exc())
+                pipe.send(error)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the parent is gone
+
+
+def run_local(tasks: list[ShardTask], workers: int) -> Iterator[Step]:
+    """Make the shards in `workers` processes of one thread each (0: as many as there are cores)."""
+    context = get_context("forkserver")  # torch is imported once, and a new process takes milliseconds
+    context.set_forkserver_preload([__name__])
+    waiting = deque(_Job(task) for task in tasks)
+    busy: dict[Connection, _Worker] = {}
+    idle: list[_Worker] = []
+    most = min(workers or os.cpu_count() or 1, len(tasks))
+    try:
+        while waiting or busy:
+            while waiting and len(busy) < most:
+                worker = idle.pop() if idle else _Worker(context)
+                worker.give(waiting.popleft())
+                busy[worker.pipe] = worker
+            for pipe in wait(list(busy)):
+                worker, job = busy[pipe], busy[pipe].job
+                try:
+                    message = pipe.recv()
+                except (EOFError, ConnectionResetError):
+                    del busy[pipe]
+                    _note_death(job, worker.end())
+                    waiting.appendleft(job)
+                    yield job.move(-1, 0)
+                    continue
+                if isinstance(message, Exception):
+                    raise message
+                if message is None:
+                    idle.append(busy.pop(pipe))
+                    yield Step(1, 0, 0)
+                else:
+                    yield job.move(*message)
+    finally:
+        for worker in busy.values():
+            worker.process.terminate()
+        for worker in [*idle, *busy.values()]:
+            worker.end()
+
+
+def _note_death(job: _Job, how: str) -> None:
+    """Count a process's death against the file it was on, and leave the file out when that makes two."""
+    job.deaths[job.at] += 1
+    if job.deaths[job.at] < DEATHS:
+        return
+    if not 0 <= job.at < len(job.task.items):
+        raise RuntimeError(f"processes that make {job.task.name} end ({how}) outside any file; is memory or disk full?")
+    item = job.task.items[job.at]
+    job.crashed[item.name] = (
+        f"{item.where} ends the process that reads it ({how}, {DEATHS} times); re-encode it or remove it"
+    )
+
+
+def run_ray(tasks: list[ShardTask]) -> Iterator[Step]:
+    """Make the shards on a Ray cluster: the one of RAY_ADDRESS, or else one that is started here.
+
+    Source and store must lie under the same path on every node.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise UserError("executor=ray needs Ray: pip install 'toto_robot[ray]'; executor=local needs nothing") from None
+    started = not ray.is_initialized()
+    if started:
+        ray.init(log_to_driver=False, include_dashboard=False if "RAY_ADDRESS" not in os.environ else None)
+    try:
+        make = ray.remote(num_cpus=1)(_totals)
+        running = [make.remote(task) for task in tasks]
+        while running:
+            (done, *_), running = ray.wait(running)
+            yield Step(*ray.get(done))
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _totals(task: ShardTask) -> tuple[int, ...]:
+    return tuple(map(sum, zip(*run_local([task], 1))))

@@ -1,0 +1,109 @@
+"""One shard: its files decoded, cut into rows, encoded and written. Idempotent, and the unit of all distribution."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from toto_robot.tokens.base import Tokenizer
+from toto_robot.tokens.store.token_store import write_shard
+from toto_robot.tokens.tokenizer import load_tokenizer
+from toto_robot.video.decode import VideoError, iter_frames, read_image
+from toto_robot.video.items import Item
+from toto_robot.video.sampling import TooShort, clip_indices
+
+SEGMENT = 4096  # frames of a long video held in memory at a time (200 MB at 128 px)
+open_tokenizer = lru_cache(1)(load_tokenizer)
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """Everything that a process anywhere needs to make one shard."""
+
+    name: str
+    store: str
+    items: tuple[Item, ...]
+    tokenizer: str
+    image_size: int
+    frames: int
+    spacing_s: float
+    hop_s: float
+
+
+def make_shard(task: ShardTask, crashed: dict[str, str], report: Callable[[int, int], None]) -> None:
+    """Tokenize the files of one shard and write it.
+
+    `crashed` names files that are not to be opened, with the reason; `report(at, frames)` hears before each file,
+    and while a long one is read, which one it is and how many frames have been encoded so far.
+    """
+    tokenizer = open_tokenizer(task.tokenizer)
+    codes, rows, left_out, pictures = [], [], [], []
+    for at, item in enumerate(task.items):
+        report(at, task.frames * len(codes))
+        try:
+            if item.name in crashed:
+                raise VideoError(crashed[item.name])
+            if item.kind == "image":
+                pictures.append((item.name, read_image(item, task.image_size)))
+            else:
+                made = []
+                for row in video_rows(tokenizer, item, task):
+                    made.append(row)
+                    report(at, task.frames * (len(codes) + len(made)))
+                codes += [c for c, _ in made]
+                rows += [row for _, row in made]
+        except VideoError as error:
+            left_out.append({"source": item.name, "reason": str(error), "failed": True})
+        except TooShort as error:
+            left_out.append({"source": item.name, "reason": str(error)})
+        if len(pictures) == task.frames:
+            codes.append(stored(tokenizer, np.stack([p for _, p in pictures])))
+            rows.append({"source": [n for n, _ in pictures], "kind": "image", "first_s": 0.0, "last_s": 0.0})
+            pictures = []
+    left_out += [{"source": n, "reason": f"fewer than {task.frames} pictures were left for a row"} for n, _ in pictures]
+    report(len(task.items), task.frames * len(codes))
+    write_shard(Path(task.store), task.name, np.stack(codes) if codes else _no_rows(tokenizer, task), rows, left_out)
+
+
+def stored(tokenizer: Tokenizer, frames: np.ndarray) -> np.ndarray:
+    """Codes uint16 (N, S) of frames, or patches uint8 (N, S, values)."""
+    codes = tokenizer.encode(frames).numpy()
+    return codes if tokenizer.continuous else codes.astype(np.uint16)
+
+
+def _no_rows(tokenizer: Tokenizer, task: ShardTask) -> np.ndarray:
+    blank = stored(tokenizer, np.zeros((1, task.image_size, task.image_size, 3), np.uint8))
+    return np.zeros((0, task.frames, *blank.shape[1:]), blank.dtype)
+
+
+def video_rows(tokenizer: Tokenizer, item: Item, task: ShardTask) -> Iterator[tuple[np.ndarray, dict]]:
+    """Codes uint16 (F, S) and a description of each clip of one video. Raises VideoError or TooShort."""
+    for number, (frames, times_s) in enumerate(_segments(item, task.image_size)):
+        if number and times_s[-1] - times_s[0] < (task.frames - 1) * task.spacing_s:
+            return  # the short rest of a long video
+        clips = clip_indices(times_s, frames=task.frames, spacing_s=task.spacing_s, hop_s=task.hop_s)
+        used, where = np.unique(clips, return_inverse=True)  # overlapping clips share their frames
+        codes = stored(tokenizer, frames[used])
+        for clip, at in zip(clips, where.reshape(clips.shape)):
+            yield (
+                codes[at],
+                {
+                    "source": item.name,
+                    "kind": "video",
+                    "first_s": round(float(times_s[clip[0]]), 4),
+                    "last_s": round(float(times_s[clip[-1]]), 4),
+                },
+            )
+
+
+def _segments(item: Item, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    frames, times_s = [], []
+    for time_s, frame in iter_frames(item, size):
+        if len(frames) == SEGMENT:
+            yield np.stack(frames), np.array(times_s)
+            frames, times_s = [], []
+        frames.append(frame)
+        times_s.append(time_s)
+    yield np.stack(frames), np.array(times_s)
