@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from toto_robot.ground.atomic import atomic_write_bytes
-from toto_robot.models.mup import parameter_groups
 from toto_robot.models.gpt2 import GPT2Config
+from toto_robot.models.mup import parameter_groups
 from toto_robot.models.presets import build
 from toto_robot.models.toto import TotoConfig
 
