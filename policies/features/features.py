@@ -1,5 +1,6 @@
 """What a policy sees besides proprioception: a frozen encoder's features, the privileged state, or nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -8,7 +9,6 @@ import torch
 from torch import Tensor
 
 from policies.features.parallel_encoder import ParallelEncoder
-from toto_robot.features.contract import FrozenEncoder
 from toto_robot.ground.errors import UserError
 from toto_robot.ground.precision import DTYPES, choose_dtype
 from toto_robot.video.frames import check_frames, lower_square, resize_center_crop
@@ -84,18 +84,18 @@ class EncoderFeatures:
     needs = "rgb"
     dtype = torch.float16
 
-    def __init__(self, config: EncoderConfig, encoder: FrozenEncoder):
+    def __init__(self, config: EncoderConfig, encoder: Callable[[Tensor], Tensor]):
         self.config, self.encoder = config, encoder
         self.shape = tuple(encoder.feature_shape)
         self.fingerprint = str(encoder.fingerprint)
 
     def close(self) -> None:
         """Ends the encoder's processes, if it has any."""
-        self.encoder.close()
+        getattr(self.encoder, "close", lambda: None)()
 
     def seen(self, frames: np.ndarray) -> np.ndarray:
         """Frames uint8 (N, H, W, 3), cropped and at the encoder's size."""
-        size = self.encoder.image_size
+        size = getattr(self.encoder, "image_size", None)
         frames = cropped(frames, self.config.crop, size)
         check_frames(frames, size=size, what=f"encoder={self.config.name}")
         return frames
@@ -103,6 +103,8 @@ class EncoderFeatures:
     @torch.inference_mode()
     def codes(self, seen: np.ndarray) -> Tensor | None:
         """The tokenizer's codes (N, S) of `seen` frames; None where the encoder has none."""
+        if not hasattr(self.encoder, "codes"):
+            return None
         codes = self.encoder.codes(torch.from_numpy(np.ascontiguousarray(seen)))
         return (
             None if codes is None or codes.dtype == torch.uint8 else codes
@@ -188,7 +190,7 @@ def make_features(
     *,
     privileged_dim: int = 0,
     device: str = "cpu",
-    encoder: FrozenEncoder | None = None,
+    encoder: Callable | None = None,
     processes: int = 1,
 ) -> Features:
     """The features that `config` names; `encoder` takes the place of the one that would be loaded.

@@ -11,18 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toto_robot.features.contract import FrozenEncoder
 
-
-class ParallelEncoder(FrozenEncoder):
+class ParallelEncoder:
     """Calls like the encoder that `load_encoder(**options)` gives, computed by `processes` processes.
 
     Frames uint8 (B, H, W, 3) → features float16 (B, *feature_shape): the precision that data sets keep.
     """
 
-    def __init__(self, encoder: FrozenEncoder, options: dict, processes: int):
+    def __init__(self, encoder, options: dict, processes: int):
         self.feature_shape, self.fingerprint = tuple(encoder.feature_shape), encoder.fingerprint
-        self.image_size, self._has_codes = encoder.image_size, type(encoder).codes is not FrozenEncoder.codes
+        self.image_size, self._has_codes = getattr(encoder, "image_size", None), hasattr(encoder, "codes")
         context = mp.get_context("spawn")  # torch's threads don't survive a fork
         self._workers = []
         for _ in range(processes):

@@ -1,6 +1,6 @@
 """What every frozen encoder offers to a policy: frames in, features out.
 
-`Encoder` (Toto), `VisionEncoder` (baselines) and `policies.features.parallel_encoder.ParallelEncoder` derive from it.
+`Encoder` (Toto) and `VisionEncoder` (baselines) derive from it. `policies.features` uses nothing else of an encoder.
 """
 
 from typing import Protocol
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class FrozenEncoder(Protocol):
-    """Frames to features; nothing in it learns. Classes that derive from it inherit the three defaults."""
+    """Frames to features; nothing in it learns."""
 
     fingerprint: str
     """Equal fingerprints mean equal features, so a cache or a policy can tell whether it fits."""
@@ -22,9 +22,6 @@ class FrozenEncoder(Protocol):
         """Features float (B, *feature_shape) of frames uint8 (B, H, W, 3), NumPy or torch."""
         ...
 
-    def codes(self, frames) -> Tensor | None:
-        """Token codes int64 (B, S), or patches uint8 (B, S, values), of frames; None if it has no tokenizer."""
-        return None
 
     def close(self) -> None:
         """Release processes and memory. Nothing works afterwards."""

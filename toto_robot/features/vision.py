@@ -37,7 +37,7 @@ FORMS = "vit:FILE, vit:FILE:random, timm:MODEL:FILE, timm:MODEL:random"
 
 
 class VisionEncoder(FrozenEncoder):
-    """A frozen vision transformer or another network of timm. It has no tokenizer, so `codes` gives None."""
+    """A frozen vision transformer, or another network of timm. It has no tokenizer and no `codes`."""
 
     def __init__(self, model: nn.Module, *, layer, pooling, dtype, device, identity: dict, facts: dict):
         """`model(x, layer)` gives tokens; `facts` its depth, width, image_size, mean, std and prefix (class tokens)."""
