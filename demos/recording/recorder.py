@@ -39,7 +39,7 @@ def attributes_of(name: str, options: dict, cameras: tuple[str, ...], notes: dic
             names=list(env.action_names),
             low=-1.0,
             high=1.0,
-            meaning=" ".join((type(env.protocol).__doc__ or "").split()),
+            meaning=env.protocol.meaning(),
         ),
         interface=schema.plain(replace(env.interface, cameras=tuple(_camera(env, c) for c in cameras))),
         renderer=renderer(env.model),
