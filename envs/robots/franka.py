@@ -41,6 +41,8 @@ FR3_LIMITS = JointLimits(
     ),
 )
 """Franka's "Robot and interface specifications", and libfranka's rate_limiting.h and test/fr3.urdf."""
+ARM_LIMITS = {"fr3": FR3_LIMITS, "panda": LIMITS}
+"""The published limits of each real arm. To a policy both arms are the robot franka (`envs.interface.SAME_ROBOT`)."""
 
 _SIDE, _BACK = "0.7071068 -0.7071068 0 0", "0.7071068 0.7071068 0 0"
 _LINKS = (
