@@ -179,7 +179,11 @@ def record(
 def _stored(obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The observation under the schema's names."""
     renamed = {"rgb_wrist" if key == "rgb" else key: value for key, value in obs.items()}
-    return {key: value for key, value in renamed.items() if key in STATE or key == "proprio" or key.startswith("rgb_")}
+    return {
+        key: value
+        for key, value in renamed.items()
+        if key in STATE or key == "proprio" or key.startswith(schema.CAMERA)
+    }
 
 
 def pack(tape: dict[str, list], control_hz: float, times_s=None) -> dict[str, np.ndarray]:
