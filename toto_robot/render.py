@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 
 import envs
 from policies.experts.choose import make_labeller
 from toto_robot import command
 from toto_robot.ground.atomic import atomic_write_bytes
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.screen import Bar
 from toto_robot.video.decode import write_video
 
 LOOKS = ("random", "all", "nominal")
@@ -138,8 +137,7 @@ def main(cfg: RenderConfig) -> dict:
     names = envs.names() if cfg.env == "all" else [cfg.env]
     # Clip i is of environment i modulo their number, and its look is the next of that environment's own list.
     wanted = Counter((names[i % len(names)], cfg.looks[i // len(names) % len(cfg.looks)]) for i in range(cfg.clips))
-    with Progress(console=Console(stderr=True)) as bar:
-        job = bar.add_task("filming", total=cfg.clips)
+    with Bar("filming", cfg.clips) as bar:
         for (name, look), count in wanted.items():
             with _stage(cfg, name, look, min(SLOTS, count)) as vec:
                 while count > 0:
@@ -159,7 +157,7 @@ def main(cfg: RenderConfig) -> dict:
                             )
                         written += 1
                     count -= vec.num_envs
-                    bar.update(job, completed=written)
+                    bar.at(written, f"{name}, {look}")
     if cfg.labels:
         frames, cubes, episodes = (np.concatenate(part) for part in zip(*parts))
         buffer = io.BytesIO()

@@ -99,7 +99,7 @@ def test_any_bytes_are_refused_with_the_file_and_the_remedy(tmp_path, data):
     path = tmp_path / "step-00000001"
     path.mkdir(exist_ok=True)
     (path / "run.json").write_bytes(data)
-    with pytest.raises(UserError, match="delete it to start again"):
+    with pytest.raises(UserError, match="Delete it to start again"):
         load_checkpoint(path, *trained(), SETTINGS)
 
 

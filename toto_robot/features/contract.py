@@ -22,7 +22,6 @@ class FrozenEncoder(Protocol):
         """Features float (B, *feature_shape) of frames uint8 (B, H, W, 3), NumPy or torch."""
         ...
 
-
     def close(self) -> None:
         """Release processes and memory. Nothing works afterwards."""
         return None

@@ -36,6 +36,8 @@ MICRO_TOKENS = {"cpu": 2048, "cuda": 65536}
 class Encoder(FrozenEncoder):
     """The frozen Toto, or the bare codes of its tokenizer. `load_encoder` makes one."""
 
+    image_size: int
+
     def __init__(
         self, tokenizer: Tokenizer, toto: CausalModel | None, *, layer, pooling, dtype, device, image_size, identity
     ):

@@ -1,7 +1,7 @@
 """What a camera does to a picture besides showing the scene: exposure, white balance, noise, blur and JPEG.
 
-The tokenizer trains on jittered frames with clean targets, and the looks table counts what each jitter does to the codes.
-All functions take uint8 (..., H, W, 3) and return a new array of the same shape.
+The tokenizer trains on jittered frames with clean targets, and the looks table counts what each jitter does to the
+codes. All functions take uint8 (..., H, W, 3) and return a new array of the same shape.
 """
 
 import io

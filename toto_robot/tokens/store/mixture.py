@@ -14,16 +14,12 @@ import numpy as np
 import torch
 
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.seeds import key64
 from toto_robot.tokens.store.token_store import TokenStore
 
 PAPER_PERCENT = {"imagenet": 20, "kinetics": 10, "ego4d": 10, "howto100m": 60}  # of a batch, Sec. 3.3
 BLOCK_MAX = 10_000
 ROUNDS = 6
-
-
-def key_of(*parts) -> int:
-    """A 64-bit key from anything that prints the same everywhere."""
-    return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8], "little")
 
 
 def permute(index, n: int, key) -> np.ndarray:
@@ -40,7 +36,7 @@ def permute(index, n: int, key) -> np.ndarray:
     half = np.uint64(max(1, ((n - 1).bit_length() + 1) // 2))
     mask = np.uint64((1 << int(half)) - 1)
     distinct, which = np.unique(np.broadcast_to(np.asarray(key, dtype=np.uint64), index.shape), return_inverse=True)
-    keys = np.array([[key_of(int(k), r) | 1 for k in distinct] for r in range(ROUNDS)], dtype=np.uint64)[:, which]
+    keys = np.array([[key64(int(k), r) | 1 for k in distinct] for r in range(ROUNDS)], dtype=np.uint64)[:, which]
 
     def once(x, keys):
         left, right = x >> half, x & mask
@@ -122,7 +118,7 @@ class Mixture:
         """Store number and row in that store, int64 (count,) each, of global rows first..first+count-1."""
         at = np.arange(first, first + count, dtype=np.int64)
         blocks, block = np.unique(at // self.block, return_inverse=True)
-        keys = np.array([key_of(self.seed, "block", int(b)) for b in blocks], dtype=np.uint64)
+        keys = np.array([key64(self.seed, "block", int(b)) for b in blocks], dtype=np.uint64)
         slot = permute(at % self.block, self.block, keys[block])
         which = np.searchsorted(self._ends, slot, side="right")
         row = at // self.block * np.take(self.counts, which) + slot - np.take(self._ends - self.counts, which)
@@ -131,7 +127,7 @@ class Mixture:
             epoch = row[mine] // len(store)
             for e in np.unique(epoch):
                 of = mine[epoch == e]
-                row[of] = permute(row[of] % len(store), len(store), key_of(self.seed, store.fingerprint, int(e)))
+                row[of] = permute(row[of] % len(store), len(store), key64(self.seed, store.fingerprint, int(e)))
         return which, row
 
     def batch(self, step: int, batch_size: int, rank: int = 0, world: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
