@@ -6,12 +6,12 @@
     torchrun --nproc-per-node=8 -m toto_robot.tokenize source=EGO4D out=STORE
     python -m toto_robot.tokenize verify STORE
 
-The command decodes every video of the source, scales its shorter side, crops the centre, cuts it into clips of 16 frames
-0.133 s apart, and encodes them. Sixteen pictures make a row. A source is any folder of videos, or a data set in its own
-layout: ImageNet, Kinetics, Ego4D, EPIC-Kitchens, HowTo100M, WebDataset tars, LeRobot.
+The command decodes every video of the source, scales its shorter side, crops the centre, cuts it into clips of 16
+frames 0.133 s apart, and encodes them. Sixteen pictures make a row. A source is any folder of videos, or a data set in
+its own layout: ImageNet, Kinetics, Ego4D, EPIC-Kitchens, HowTo100M, WebDataset tars, LeRobot.
 
-A file is left out if it does not decode, crashes its decoder, or is too short. It is named on stderr and recorded in the
-store with the reason. Files that a data set lists but does not hold go to missing.jsonl in the store. Give the same
+A file is left out if it does not decode, crashes its decoder, or is too short. It is named on stderr and recorded in
+the store with the reason. Files that a data set lists but does not hold go to missing.jsonl in the store. Give the same
 command again to continue a killed job; repeating a finished one costs nothing. `verify` reads a store and names each
 shard that is not what was written (exit code 1).
 """

@@ -8,7 +8,7 @@ import yaml
 from toto_robot.ground.errors import UserError, unknown
 
 ALSO = {"iiwa": "kuka", "iiwa_gripper": "kuka_gripper", "panda": "franka"}
-"""Other names of robots."""
+"""Other names of the robots."""
 _NAME = re.compile(r"(?P<robot>\w+?)(?P<task>_(?:reach|cabinet|pick|move|cube)(?:_pixmc)?)")
 
 
