@@ -89,7 +89,7 @@ def test_a_checkpoint_cut_anywhere_gives_one_sentence_with_the_file_and_the_reme
     file.write_bytes(file.read_bytes()[: int(part * file.stat().st_size)])
     with pytest.raises(UserError) as caught:
         load_checkpoint(path, model, optimizer, SETTINGS)
-    assert str(path) in str(caught.value) and "delete it to go on from step-00000001" in str(caught.value)
+    assert str(path) in str(caught.value) and "Delete it to continue from step-00000001" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
