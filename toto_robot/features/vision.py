@@ -35,7 +35,7 @@ FORMS = "vit:FILE, vit:FILE:random, timm:MODEL:FILE, timm:MODEL:random"
 
 
 class VisionEncoder(FrozenEncoder):
-    """A frozen vision transformer, or another network of timm. It has no tokenizer and no `codes`."""
+    """A frozen vision transformer, or another network of timm. It has no tokenizer, so `codes` gives None."""
 
     image_size: int
 
