@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +11,10 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from policies.features.features import Features, make_features
+from policies.features.parallel_encoder import FrozenEncoder
 from policies.fit.folder import CONFIG, FORMAT, WEIGHTS, About, check_sizes, find, read_about, read_tensors
 from policies.fit.spec import PolicySpec
-from policies.look.folder import FILE as LOOK
-from policies.look.folder import packed, read_look
+from policies.look.folder import LOOK_FILE, packed, read_look
 from policies.look.training_look import TrainingLook
 from policies.memory import Memory, Window
 from policies.network.heads import HeadConfig, make_head
@@ -158,13 +157,13 @@ class Policy:
         with atomic_folder(folder) as temporary:
             (temporary / WEIGHTS).write_bytes(data)
             if look:
-                (temporary / LOOK).write_bytes(look)
+                (temporary / LOOK_FILE).write_bytes(look)
             (temporary / CONFIG).write_text(dump_yaml(dataclasses.asdict(about)))
         return Path(folder)
 
     @classmethod
     def load(
-        cls, folder: str | Path, *, device: str = "cpu", encoder: Callable | None = None, processes: int = 1
+        cls, folder: str | Path, *, device: str = "cpu", encoder: FrozenEncoder | None = None, processes: int = 1
     ) -> "Policy":
         """Read a folder that `save` wrote; `encoder` takes the place of the one that the policy names.
 
@@ -219,7 +218,7 @@ class ExpertPolicy:
 
 
 def load(
-    path_or_name: str | Path, *, device: str = "cpu", encoder: Callable | None = None, processes: int = 1
+    path_or_name: str | Path, *, device: str = "cpu", encoder: FrozenEncoder | None = None, processes: int = 1
 ) -> Policy:
     """Load a policy from its folder, from a run's folder, or by the name of a run in `runs/` or of an embedded policy.
 

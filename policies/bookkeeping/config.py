@@ -1,9 +1,9 @@
 """What every training run is told, whether it learns from an expert (training.py) or from demonstrations (bc.py)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from policies.features.features import EncoderConfig, Features, make_features
+from policies.features.parallel_encoder import FrozenEncoder
 from policies.network.heads import HeadConfig
 from policies.scoring.rollout import EnvConfig
 from toto_robot.ground.errors import UserError
@@ -51,7 +51,7 @@ class RunConfig:
         """Whether the policy reads pictures."""
         return self.encoder.needs == "rgb"
 
-    def features(self, encoder: Callable | None = None) -> Features:
+    def features(self, encoder: FrozenEncoder | None = None) -> Features:
         """The frozen features that `encoder` names (not the privileged state); `encoder` takes the encoder's place."""
         return make_features(self.encoder, device=self.device, encoder=encoder, processes=self.encode_processes)
 

@@ -8,7 +8,7 @@ SUCCESS = (
     ("student_success", "training episodes that the student drove (newest 100)", "-"),
     ("eval_success", "unseen seeds", "o-"),
 )
-HELD_OUT = "held_out/"
+HELD_OUT_PREFIX = "held_out/"
 """Begins the keys of a row that are the held-out error of one action, in its unit."""
 GUESSES = (("held_out_mean_action", "mean action"), ("held_out_previous_action", "previous action"))
 FEW = 8
@@ -17,7 +17,7 @@ FEW = 8
 
 def dimensions(row: dict) -> dict[str, float]:
     """Name → held-out error of each action in a row of metrics.jsonl."""
-    return {key.removeprefix(HELD_OUT): value for key, value in row.items() if key.startswith(HELD_OUT)}
+    return {key.removeprefix(HELD_OUT_PREFIX): value for key, value in row.items() if key.startswith(HELD_OUT_PREFIX)}
 
 
 def learning_curve(rows: list[dict], path: Path, title: str = "", axis: str = "env_steps") -> None:
@@ -73,7 +73,7 @@ def draw_each(axes, rows: list[dict], axis: str) -> None:
     """Each action in its own unit, on a logarithmic axis because units differ."""
     names = list(dimensions(rows[-1]))
     for i, name in enumerate(names):
-        points = [(x, value) for x, value in _points(rows, axis, HELD_OUT + name) if value > 0]
+        points = [(x, value) for x, value in _points(rows, axis, HELD_OUT_PREFIX + name) if value > 0]
         axes.plot(
             *(zip(*points) if points else ([], [])),
             color=f"C{i % 10}",

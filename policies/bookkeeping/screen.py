@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -43,7 +44,7 @@ class Progress:
         self.steps_at_start = 0
         self._drawn = self.began
         self._live: Live | None = None
-        self._board = None
+        self._board: Any = None
 
     def __enter__(self) -> "Progress":
         if self.console.is_terminal:
@@ -86,7 +87,7 @@ class Progress:
         if self.folder is not None:
             with open(self.folder / "metrics.jsonl", "a") as log:
                 log.write(json.dumps(row) + "\n")
-            self._to_tensorboard(row)
+            self._to_tensorboard(row, self.folder)
             self._draw(at_most_every_s=20)
         if self._live is None:
             print(self.line(row), file=sys.stderr, flush=True)
@@ -187,11 +188,11 @@ class Progress:
             grid.add_row(name, value)
         return grid
 
-    def _to_tensorboard(self, row: dict) -> None:
+    def _to_tensorboard(self, row: dict, folder: Path) -> None:
         if self._board is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(self.folder / "tb"), purge_step=row[self.axis])
+            self._board = SummaryWriter(str(folder / "tb"), purge_step=row[self.axis])
         for key, value in row.items():
             if isinstance(value, (int, float)) and key != self.axis:
                 self._board.add_scalar(key, value, row[self.axis])

@@ -128,7 +128,8 @@ def load_demonstrations(
     copies = 1 + config.augment.copies if frozen and config.augment.changes_frames else 1
     key = check_keys(demos, config, features.needs, path)
     looks = [_Look(features, cache, demos, key, config.augment, copy) for copy in range(copies)]
-    parts: list[tuple] = []
+    looked: list[list[Tensor]] = []
+    numbers: list[tuple[Tensor, ...]] = []
     kept: list[tuple[int, np.ndarray]] = []
     for done, i in enumerate(chosen):
         names = [k for k in ("proprio", "action", "action_applied") if k in demos.keys]
@@ -141,14 +142,14 @@ def load_demonstrations(
             assert joints_rad is not None
             keep = moving(joints_rad(demos.attrs, proprio), action[:, list(binary)], config.static_rad)
         frames = _Once(lambda i=i: demos.episode(i, keys=[key])[key])
-        seen = [look(i, small, frames)[keep] for look in looks]
+        looked.append([look(i, small, frames)[keep] for look in looks])
+        numbers.append(tuple(torch.from_numpy(x[keep]) for x in (proprio, action, applied)))
         kept.append((i, keep))
-        parts.append((seen, *(torch.from_numpy(x[keep]) for x in (proprio, action, applied))))
         on_episode(done + 1, len(chosen))
-    seen, proprio, action, applied = zip(*parts)
-    stacked = torch.cat([episode[copy] for copy in range(copies) for episode in seen])
-    lengths = [len(p) for p in proprio]
-    return Demonstrations(stacked, torch.cat(proprio), torch.cat(action), torch.cat(applied), lengths, copies, kept)
+    stacked = torch.cat([episode[copy] for copy in range(copies) for episode in looked])
+    lengths = [len(keep) for _, keep in kept]
+    proprios, actions, applieds = (torch.cat(column) for column in zip(*numbers))
+    return Demonstrations(stacked, proprios, actions, applieds, lengths, copies, kept)
 
 
 def check_keys(demos, config: DataConfig, needs: str | None, path) -> str:

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 import envs
-from policies.bookkeeping import folder as runs
 from policies.bookkeeping.config import RunConfig
 from policies.bookkeeping.final_score import score
-from policies.bookkeeping.lifetime import Frame, Trained
+from policies.bookkeeping.lifetime import Lifetime, Trained
+from policies.bookkeeping.peak_memory import peak_memory_gb
+from policies.bookkeeping.run_folder import RunFolder
 from policies.bookkeeping.screen import Progress
 from policies.bookkeeping.state import under
 from policies.cloning.augment import AugmentConfig
@@ -31,6 +32,7 @@ from policies.cloning.demonstrations import (
 )
 from policies.features.cache import digest
 from policies.features.features import Features
+from policies.features.parallel_encoder import FrozenEncoder
 from policies.fit.rules import refusals
 from policies.fit.spec import PolicySpec, env_of_set, spec_from_set
 from policies.look.sample import look_of_demonstrations
@@ -127,7 +129,7 @@ class TrainBcConfig(RunConfig):
 def train(
     cfg: TrainBcConfig,
     make_vec: Callable[[TrainBcConfig], VectorEnv],
-    encoder: Callable | None = None,
+    encoder: FrozenEncoder | None = None,
     progress: Callable[..., Progress] = Progress,
     demos: Any = None,
     joints_rad: Callable | None = None,
@@ -137,21 +139,21 @@ def train(
     `encoder` and `demos` take the place of those that `cfg` names; `joints_rad`: see `load_demonstrations`. The result
     depends on `cfg` and the set alone: a run that was killed and resumed ends with the same bits.
     """
-    with Frame(cfg) as frame:
+    with Lifetime(cfg) as lifetime:
         demos = demos if demos is not None else _open(cfg.demos)
         chosen = choose(demos, cfg.data, cfg.demos)
         check_keys(demos, cfg.data, cfg.encoder.needs, cfg.demos)
         spec = spec_of_demos(cfg, demos, chosen[0])
         check_fits(cfg, demos.attrs, spec)
-        frame.check(spec)
+        lifetime.check(spec)
         # what does not fit has been refused: now the encoder is loaded, and processes start
-        features = frame.features = cfg.features(encoder)
-        vec = frame.vec = make_vec(cfg) if cfg.evaluates else None
+        features = lifetime.features = cfg.features(encoder)
+        vec = lifetime.vec = make_vec(cfg) if cfg.evaluates else None
         data, held_out = _load(cfg, demos, chosen, features, joints_rad, spec)
         policy = _new_policy(cfg, demos.attrs, data, features, spec)
-        run = frame.begin(spec)
+        run = lifetime.begin(spec)
         cloner = Cloner(policy, cfg.optim, data, cfg.augmenting, cfg.seed)
-        title = frame.title(f"{data.episodes} demonstrations")
+        title = lifetime.title(f"{data.episodes} demonstrations")
         with progress(title, cfg.rounds, cloner.total, run.folder, axis="updates") as screen:
             facts, best = _rounds(cfg, run, vec, cloner, held_out, screen)
             policy.look = look_of_demonstrations(
@@ -161,7 +163,7 @@ def train(
             screen.begin(cfg.rounds, "evaluating")
             result = score(vec, policy, run.folder, cfg.episodes, cfg.eval_seed)
         counts = {"demonstrations": data.episodes, "samples": len(data), "updates": cloner.done}
-        result |= {"train_seconds": facts["train_seconds"], **counts, "peak_memory_gb": runs.peak_memory_gb()}
+        result |= {"train_seconds": facts["train_seconds"], **counts, "peak_memory_gb": peak_memory_gb()}
         result |= {"held_out": held_out.report(policy, best)} if held_out else {}
         run.finish(result, keep_data=False)
         return Trained(policy, run.folder, result)
@@ -260,7 +262,12 @@ def _new_policy(cfg: TrainBcConfig, attrs: dict, data: Demonstrations, features:
 
 
 def _rounds(
-    cfg: TrainBcConfig, run: runs.Run, vec: VectorEnv | None, cloner: Cloner, held_out: HeldOut | None, screen: Progress
+    cfg: TrainBcConfig,
+    run: RunFolder,
+    vec: VectorEnv | None,
+    cloner: Cloner,
+    held_out: HeldOut | None,
+    screen: Progress,
 ) -> tuple[dict, Best]:
     """All epochs that are not committed yet. Returns the facts after the last one, and the weights that the policy now has."""
     fingerprint = digest(cloner.data.fingerprint, held_out.data.fingerprint) if held_out else cloner.data.fingerprint
@@ -288,7 +295,7 @@ def _rounds(
 
 
 def _round(
-    cfg, run: runs.Run, vec, cloner: Cloner, held_out, best: Best, round_: int, facts: dict, screen: Progress
+    cfg, run: RunFolder, vec, cloner: Cloner, held_out, best: Best, round_: int, facts: dict, screen: Progress
 ) -> dict:
     """The epochs up to one checkpoint: learn, watch, commit, log."""
     screen.begin(round_, "learning")
@@ -325,7 +332,7 @@ def _round(
     return facts
 
 
-def _epoch(cloner: Cloner, epoch: int, run: runs.Run, screen: Progress) -> float:
+def _epoch(cloner: Cloner, epoch: int, run: RunFolder, screen: Progress) -> float:
     """One epoch's loss; UserError where learning has come apart."""
     loss = cloner.train(epoch, lambda: screen.stepped(1))
     if not math.isfinite(loss):

@@ -115,5 +115,7 @@ class Dataset:
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features, proprioception and labels of `indices` (B,) in [0, len)."""
-        names = ("features", "proprio", "expert")
-        return tuple(self._columns[name].index_select(0, indices) for name in names)  # type: ignore[return-value]
+        features, proprio, expert = (
+            self._columns[name].index_select(0, indices) for name in ("features", "proprio", "expert")
+        )
+        return features, proprio, expert

@@ -98,7 +98,8 @@ class Seconds:
 class Collected:
     """What a piece of collecting gave."""
 
-    shard: Shard
+    shard: Shard = field(init=False)
+    """The steps; set once they are all there."""
     episodes: list[Episode] = field(default_factory=list)
     """Those that ended in it."""
     alone: list[tuple[int, bool]] = field(default_factory=list)
@@ -133,7 +134,8 @@ class Collector:
         """(N,) slots in which the expert took the newest step from the student."""
         self.rewards = np.zeros(n)
         self.seeds = np.zeros(n, np.int64)
-        self.obs: dict[str, np.ndarray] | None = None
+        self.obs: dict[str, np.ndarray] = {}
+        """What every slot shows now; empty before the first episodes begin."""
         self.noisy = np.ones(vec.action_dim, np.float32)
         self.noisy[[i % vec.action_dim for i in policy.binary]] = 0
 
@@ -148,10 +150,10 @@ class Collector:
         noise = (rng.standard_normal((steps, n, a)) * self.config.noise_std).astype(np.float32) * self.noisy
         noise *= self.gate.noisy
         self.gate.attend(True)
-        if self.obs is None:
+        if not self.obs:
             self._start(np.arange(n), dice[0], round_)
         rows: list[tuple] = []
-        out = Collected(None)  # type: ignore[arg-type]
+        out = Collected()
         clock = out.seconds
         self.look.piece(now * n, (now + steps) * n, round_, piece)
         for t in range(steps):
@@ -265,7 +267,7 @@ KEPT = ("expert_steps", "taken", "rewards", "seeds")
 
 def run_round(collector: Collector, learner: Learner, data, round_: int, progress) -> tuple[Collected, float]:
     """Collect, aggregate, learn, piece by piece; then the gate learns. What was collected, and the mean loss."""
-    whole, shards, losses = Collected(None), [], []  # type: ignore[arg-type]
+    whole, shards, losses = Collected(), [], []
     for piece in range(len(collector.config.pieces(round_))):
         part = collector.collect(round_, learner.average, progress.stepped, piece)
         started = time.perf_counter()

@@ -57,7 +57,7 @@ class HandPick(Scripted):
             dq = self._carry(env, tcp, turn, cube, spin)
         else:
             above = self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.25 * max(
-                np.linalg.norm(spin) - self.turn_enough_rad, 0.0
+                float(np.linalg.norm(spin)) - self.turn_enough_rad, 0.0
             )
             velocity = self._capped(gain * (offset + (0, 0, min(above, 0.15))), 0.03 if closing else self.speed_m_s)
             dq = self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), 1.0)

@@ -30,7 +30,7 @@ class LearnedExpert:
     """
 
     def __init__(
-        self, env: str, tensors: dict[str, np.ndarray], activation: str, squash: bool, binary: tuple[int, ...]
+        self, env: str | None, tensors: dict[str, np.ndarray], activation: str, squash: bool, binary: tuple[int, ...]
     ):
         """`env`: the environment that it was trained in; `tensors` a `PolicyNet`'s, by their names there."""
         self.env, self.tensors, self.activation, self.squash = env, tensors, activation, squash

@@ -1,24 +1,45 @@
 """A frozen encoder on several CPU cores: processes of one thread each, frames in, features out.
 
-A small encoder's operations are too short to share between threads (measured on two cores: 15 ms a frame with two
-threads, 12.5 ms with one), so whole frames are shared between processes instead.
+On the arrow: `policies.features.features` calls it in place of the encoder that it copies. A small encoder's operations
+are too short to share between threads (measured on two cores: 15 ms a frame with two threads, 12.5 ms with one).
+Therefore whole frames are shared between processes.
 """
 
 import multiprocessing as mp
 import signal
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 
-class ParallelEncoder:
-    """Calls like the encoder that `load_encoder(**options)` gives, computed by `processes` processes.
+class FrozenEncoder(Protocol):
+    """What a policy asks of an encoder. An encoder may also have `image_size` (pixels on the side of its frames) and
+    `codes(frames)` (a tokenizer's codes, (B, S))."""
 
-    Frames uint8 (B, H, W, 3) → features float16 (B, *feature_shape): the precision that data sets keep.
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """The shape of one frame's feature."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal fingerprints mean equal features."""
+        ...
+
+    def __call__(self, frames, /) -> Tensor:
+        """Features (B, *feature_shape) of frames uint8 (B, H, W, 3)."""
+        ...
+
+
+class ParallelEncoder:
+    """Behaves like the encoder that `load_encoder(**options)` returns, and computes in `processes` processes.
+
+    Frames uint8 (B, H, W, 3) → features float16 (B, *feature_shape), the precision that data sets store.
     """
 
-    def __init__(self, encoder, options: dict, processes: int):
+    def __init__(self, encoder: FrozenEncoder, options: dict, processes: int):
         self.feature_shape, self.fingerprint = tuple(encoder.feature_shape), encoder.fingerprint
         self.image_size, self._has_codes = getattr(encoder, "image_size", None), hasattr(encoder, "codes")
         context = mp.get_context("spawn")  # torch's threads don't survive a fork
@@ -34,15 +55,17 @@ class ParallelEncoder:
         return self._ask("features", frames)
 
     def codes(self, frames) -> Tensor | None:
-        """The tokenizer's codes (B, S) of frames uint8 (B, H, W, 3); None where the encoder has none."""
+        """The tokenizer's codes (B, S) of frames uint8 (B, H, W, 3). None if the encoder has no tokenizer."""
         return self._ask("codes", frames) if self._has_codes else None
 
     def _ask(self, what: str, frames) -> Tensor:
+        # 1. Send each process its part of the frames. With few frames, some processes get none.
         parts = [part for part in np.array_split(np.asarray(frames), len(self._workers)) if len(part)]
         asked = self._workers[: len(parts)]
         for (_, pipe), part in zip(asked, parts):
             pipe.send_bytes(np.ascontiguousarray(part).tobytes())
             pipe.send((what, part.shape))
+        # 2. Collect the answers in the same order.
         out = []
         for process, pipe in asked:
             try:
@@ -55,16 +78,18 @@ class ParallelEncoder:
         return torch.from_numpy(np.concatenate(out))
 
     def close(self) -> None:
-        """Ends the processes; safe to call twice. They also end when this process does."""
+        """End the processes. It is safe to call this twice. The processes also end when this process ends."""
         for process, pipe in self._workers:
             pipe.close()
             process.join(timeout=5)
             if process.is_alive():
                 process.kill()
+                process.join()
         self._workers = []
 
 
 def _encode(pipe, options: dict) -> None:
+    """The loop of one process: read frames, send features or codes, until the pipe closes."""
     import traceback
 
     from toto_robot import load_encoder
@@ -77,7 +102,7 @@ def _encode(pipe, options: dict) -> None:
             data = pipe.recv_bytes()
             what, shape = pipe.recv()
         except (EOFError, OSError):
-            return  # the parent is gone, or closed its end
+            return  # the parent has ended, or has closed its end
         try:
             frames = torch.from_numpy(np.frombuffer(data, np.uint8).reshape(shape).copy())
             out = encoder.codes(frames) if what == "codes" else encoder(frames).clamp(-65504, 65504).half()

@@ -64,6 +64,7 @@ def check_policy(name: str, env: EnvConfig, keys: FitKeys, image_size: int = 128
 
 def picture_px(about: About, keys: FitKeys, scenes: int) -> int:
     """The side of the scene's pictures: with convert=[crop] the policy's own, where it is square and can be drawn."""
-    camera = about.spec.cameras[0] if about.spec is not None and about.spec.cameras else None
-    wanted = camera is not None and "crop" in keys.convert and camera.width == camera.height and camera.width % 8 == 0
-    return camera.width if wanted else scenes
+    if "crop" not in keys.convert or about.spec is None or not about.spec.cameras:
+        return scenes
+    camera = about.spec.cameras[0]
+    return camera.width if camera.width == camera.height and camera.width % 8 == 0 else scenes

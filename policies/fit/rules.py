@@ -13,6 +13,7 @@ import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import Any
 
 import envs
 from envs.interface import UNKNOWN, CameraSpec, Interface, Rule, robot_name
@@ -235,21 +236,21 @@ def _pose(
 
 def mount_mm(a: CameraSpec, b: CameraSpec) -> float:
     """Millimetres between the places of two cameras in one frame."""
+    assert a.mount_pos_m is not None and b.mount_pos_m is not None
     return 1e3 * math.dist(a.mount_pos_m, b.mount_pos_m)
 
 
 def mount_deg(a: CameraSpec, b: CameraSpec) -> float:
     """Degrees of the rotation from one camera to the other."""
-    dot = (
-        abs(sum(x * y for x, y in zip(a.mount_quat, b.mount_quat)))
-        / math.hypot(*a.mount_quat)
-        / math.hypot(*b.mount_quat)
-    )
+    p, q = a.mount_quat, b.mount_quat
+    assert p is not None and q is not None
+    dot = abs(sum(x * y for x, y in zip(p, q))) / math.hypot(*p) / math.hypot(*q)
     return math.degrees(2 * math.acos(min(1.0, dot)))
 
 
 def fovy_percent(a: CameraSpec, b: CameraSpec) -> float:
     """Percent by which the second field of view is wider or narrower than the first."""
+    assert a.fovy_deg is not None and b.fovy_deg is not None
     return 100 * abs(b.fovy_deg / a.fovy_deg - 1)
 
 
@@ -334,14 +335,13 @@ def rules() -> list[tuple[str, Rule]]:
     return list(_rules(PolicySpec, ""))
 
 
-def _rules(kind: type, prefix: str) -> Iterator[tuple[str, Rule]]:
+def _rules(kind: Any, prefix: str) -> Iterator[tuple[str, Rule]]:
     hints = typing.get_type_hints(kind)
     for part in dataclasses.fields(kind):
         if part.metadata.get("inside"):
-            inner = next(
-                (k for k in typing.get_args(hints[part.name]) if dataclasses.is_dataclass(k)), hints[part.name]
-            )
-            yield from _rules(inner, f"{prefix}{part.name}.")
+            inside: Any = hints[part.name]
+            kinds = [k for k in (*typing.get_args(inside), inside) if dataclasses.is_dataclass(k)]
+            yield from _rules(kinds[0], f"{prefix}{part.name}.")
         else:
             yield f"{prefix}{part.name}", part.metadata["rule"]
 

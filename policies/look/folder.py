@@ -13,7 +13,7 @@ from toto_robot.ground.atomic import atomic_folder
 from toto_robot.ground.errors import UserError
 from toto_robot.ground.strict import dump_yaml, read_yaml
 
-FILE = "look.safetensors"
+LOOK_FILE = "look.safetensors"
 
 
 def packed(look: TrainingLook | None) -> tuple[LookFile | None, bytes]:
@@ -28,21 +28,22 @@ def read_look(folder: Path, said: LookFile | None) -> TrainingLook | None:
     """The look of the policy in `folder`, of which policy.yaml says `said`. UserError naming the file for one that isn't whole."""
     if said is None:
         return None
-    tensors = read_tensors(folder / FILE, said.sha256, load)
+    tensors = read_tensors(folder / LOOK_FILE, said.sha256, load)
     try:
         return TrainingLook(tensors, said.frames, said.episodes)
     except UserError as error:
-        raise UserError(f"{folder / FILE}: {error}. Copy it again.") from error
+        raise UserError(f"{folder / LOOK_FILE}: {error}. Copy it again.") from error
 
 
 def add_look(look: TrainingLook, folder: Path) -> None:
     """Puts `look` into the folder of a policy that is there, in place of one that it has; all or nothing."""
     read_about(folder)
     said, data = packed(look)
+    assert said is not None
     values = read_yaml(folder / CONFIG) | {"look": asdict(said)}
     with atomic_folder(folder) as temporary:
         for path in folder.iterdir():
-            if path.is_file() and path.name not in (CONFIG, FILE):
+            if path.is_file() and path.name not in (CONFIG, LOOK_FILE):
                 (temporary / path.name).write_bytes(path.read_bytes())
-        (temporary / FILE).write_bytes(data)
+        (temporary / LOOK_FILE).write_bytes(data)
         (temporary / CONFIG).write_text(dump_yaml(values))

@@ -1,5 +1,6 @@
 """What a picture looks like, whatever it shows, in ten numbers: exposure, colour, sharpness and noise."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,8 +21,8 @@ class Number(NamedTuple):
     """What it is, for people."""
     floor: float
     """A standard deviation that is smaller says nothing: drawing differs by so much from machine to machine."""
-    shown: object
-    """From the number to what people are shown."""
+    shown: Callable[[float], float]
+    """Turns the number into what people are shown."""
 
 
 NUMBERS = (

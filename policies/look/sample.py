@@ -36,10 +36,12 @@ class LookSample:
         self._rng = np.random.default_rng(stream(self.seed, "look", *key))
         self._held: list[tuple] = []
 
-    def offer(self, frames: np.ndarray, features: Tensor | None, wanted: np.ndarray, episode: np.ndarray) -> None:
+    def offer(
+        self, frames: np.ndarray | None, features: Tensor | None, wanted: np.ndarray, episode: np.ndarray
+    ) -> None:
         """A step's frames (N, H, W, 3) with their features, where those are known, and the seeds of their episodes; those that are
         `wanted` (N,) bool may be drawn."""
-        if not self._quota:
+        if not self._quota or frames is None:
             return
         lots = self._rng.random(len(wanted))
         for i in np.flatnonzero(wanted):

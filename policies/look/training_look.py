@@ -143,7 +143,7 @@ class TrainingLook:
         if self.seen is not None:
             far["codes"] = float(np.median(unseen(rows.codes, self.seen)) / self.units["codes"])
         counted = {name: min(value, DOUBTFUL * 1.5) if name == "codes" else value for name, value in far.items()}
-        most = max(counted, key=counted.get)  # type: ignore[arg-type]
+        most = max(counted, key=lambda name: counted[name])
         verdict = OUT if counted[most] > FAR else UNSURE if counted[most] > DOUBTFUL else IN
         return Verdict(verdict, self._said(verdict, most, far, numbers), {n: round(v, 3) for n, v in far.items()})
 
@@ -164,10 +164,9 @@ class TrainingLook:
         unit = f"as far off as {100 * SHARE:.0f} % of the training pictures stay within"
         if verdict == IN:
             return f"no statistic is {unit}; furthest is {CALLED.get(most, most)}, {far[most]:.1f} of that"
-        beyond = sorted((n for n in far if far[n] > DOUBTFUL and n != most), key=far.get, reverse=True)  # type: ignore[arg-type]
-        explained = next(
-            (n for n in (most, *beyond) if n in GROUPS), most
-        )  # a person can put light right, but no feature
+        beyond = sorted((n for n in far if far[n] > DOUBTFUL and n != most), key=lambda name: far[name], reverse=True)
+        # A person can correct the light, but not a feature.
+        explained = next((n for n in (most, *beyond) if n in GROUPS), most)
         details = {n: self._detail(n, far, numbers) for n in (most, explained)}
         more = ", ".join(f"{CALLED.get(n, n)} {far[n]:.1f} times{details.get(n, '')}" for n in beyond)
         return f"{CALLED.get(most, most)} is {far[most]:.1f} times {unit}{details[most]}" + f"; {more}" * bool(more)

@@ -127,7 +127,9 @@ def replay_rows(agent, steps: int) -> dict[str, Tensor]:
 def replay(agent, rounds: Iterator[dict[str, Tensor]]) -> None:
     """Fill SAC's buffer with what `replay_rows` gave, in order."""
     buffer = getattr(agent, "replay_buffer", None)
-    for tensors in rounds if buffer is not None else ():
+    if buffer is None:
+        return
+    for tensors in rounds:
         rows = np.arange(buffer.pos, buffer.pos + len(tensors["rewards"]))
         for name in REPLAYED:
             getattr(buffer, name)[rows % buffer.buffer_size] = tensors[name].numpy()

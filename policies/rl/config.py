@@ -119,13 +119,13 @@ class AlgoConfig:
     """Soft actor-critic's own keys."""
 
     def __post_init__(self) -> None:
-        for key, value, exists in (
+        for key, choice, exists in (
             ("lr_schedule", self.lr_schedule, SCHEDULES),
             ("at_success", self.at_success, AT_SUCCESS),
             ("at_timeout", self.at_timeout, AT_TIMEOUT),
         ):
-            if value not in exists:
-                raise UserError(f"algo.{key}={value!r} does not exist. What exists: {', '.join(exists)}.")
+            if choice not in exists:
+                raise UserError(f"algo.{key}={choice!r} does not exist. What exists: {', '.join(exists)}.")
         if not 0 < self.gamma < 1:
             raise UserError(f"algo.gamma={self.gamma}: expected a discount above 0 and below 1.")
         counts = {
@@ -153,7 +153,10 @@ class AlgoConfig:
     @property
     def iteration_steps(self) -> int:
         """Environment steps between two bouts of updates."""
-        return self.num_envs * (self.ppo.n_steps if self.ppo is not None else self.sac.train_every)
+        if self.ppo is not None:
+            return self.num_envs * self.ppo.n_steps
+        assert self.sac is not None  # ExpertConfig checks that one of them is given
+        return self.num_envs * self.sac.train_every
 
 
 @dataclass

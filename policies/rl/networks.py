@@ -17,8 +17,9 @@ from policies.policy import PolicyNet
 
 def head_for(head: HeadConfig, privileged: bool, squash: bool) -> HeadConfig:
     """The head that is trained: the privileged state goes straight into the MLP, as in MVP; SAC squashes actions."""
-    widths = {"feature_width": 0, "proprio_width": 0} if privileged else {}
-    return replace(head, squash=squash, **widths)
+    if privileged:
+        head = replace(head, feature_width=0, proprio_width=0)
+    return replace(head, squash=squash)
 
 
 class Inputs(BaseFeaturesExtractor):
@@ -32,10 +33,8 @@ class Inputs(BaseFeaturesExtractor):
         super().__init__(observation_space, net.head.joined_width)
         self.shape, self.size = feature_shape, int(np.prod(feature_shape))
         self.features, self.proprio = Normaliser(feature_shape), Normaliser(tuple(net.proprio.mean.shape))
-        self.pool, self.project = (
-            copy.deepcopy(net.head.pool),
-            copy.deepcopy(net.head.proprio),
-        )  # SAC has three of these
+        # Copies, because SAC has three networks, each with its own first part.
+        self.pool, self.project = copy.deepcopy(net.head.pool), copy.deepcopy(net.head.proprio)
 
     def forward(self, observations: Tensor) -> Tensor:
         parts = []

@@ -5,10 +5,11 @@ import time
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
+from torch import Tensor
 
 import envs
-from policies.bookkeeping import folder as runs
-from policies.bookkeeping import recent_success as newest
+from policies.bookkeeping.recent_success import mean_outcome, settled, still_needed
+from policies.bookkeeping.run_folder import RunFolder
 from policies.bookkeeping.screen import Progress
 from policies.bookkeeping.state import under
 from policies.features.features import Features
@@ -71,10 +72,11 @@ class Session:
         }
         return policy
 
-    def learn(self, run: runs.Run, screen: Progress) -> dict:
+    def learn(self, run: RunFolder, screen: Progress) -> dict:
         """All rounds that are not committed yet. Returns the facts after the last one."""
-        done, tensors = run.rounds(), {}
-        facts = {"env_steps": 0, "train_seconds": 0.0, "updates": 0, "ended": []}
+        done = run.rounds()
+        tensors: dict[str, Tensor] = {}
+        facts: dict = {"env_steps": 0, "train_seconds": 0.0, "updates": 0, "ended": []}
         if done:
             tensors, known = run.state(done)
             facts |= known
@@ -95,7 +97,7 @@ class Session:
 class Rounds(BaseCallback):
     """What stable-baselines3 calls while it learns. A round ends between two iterations."""
 
-    def __init__(self, session: Session, run: runs.Run, screen: Progress, done: int, facts: dict, tensors: dict):
+    def __init__(self, session: Session, run: RunFolder, screen: Progress, done: int, facts: dict, tensors: dict):
         super().__init__()
         self.session, self.run, self.screen, self.round, self.facts = session, run, screen, done, facts
         self.tensors = tensors
@@ -159,8 +161,8 @@ class Rounds(BaseCallback):
         session, agent, seconds = self.session, self.model, time.perf_counter() - self.started
         steps = self.num_timesteps - self.facts["env_steps"]
         now, horizon = self.num_timesteps // session.vec.num_envs, session.vec.horizon
-        counted = newest.settled(self.ended, now, horizon)
-        self.ended = newest.kept(self.ended, now, horizon)
+        counted = settled(self.ended, now, horizon)
+        self.ended = still_needed(self.ended, now, horizon)
         self.facts = {
             "env_steps": self.num_timesteps,
             "train_seconds": self.facts["train_seconds"] + seconds,
@@ -173,8 +175,8 @@ class Rounds(BaseCallback):
             "loss": loss_of(agent),
             "lr": agent.lr_schedule(agent._current_progress_remaining),
             "finished_episodes": self.episodes,
-            "student_success": newest.mean(counted),
-            "episode_reward": newest.mean(counted, 2),
+            "student_success": mean_outcome(counted),
+            "episode_reward": mean_outcome(counted, 2),
             "steps_per_s": steps / seconds,
             "train_seconds": self.facts["train_seconds"],
         }

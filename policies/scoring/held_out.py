@@ -13,7 +13,7 @@ from rich.table import Table
 from torch import Tensor
 
 from envs.interface import UNKNOWN, ActionSpec
-from policies.bookkeeping.learning_curve import HELD_OUT as PREFIX
+from policies.bookkeeping.learning_curve import HELD_OUT_PREFIX
 from policies.cloning.cloner import Cloner
 from policies.cloning.demonstrations import Demonstrations
 from policies.policy import Policy
@@ -89,7 +89,7 @@ class HeldOut:
             "held_out_mean_action": self.in_deviations(self.mean_action, policy),
             "held_out_previous_action": self.in_deviations(self.previous_action, policy),
             "held_out_loss": loss,
-            **{PREFIX + label: float(value) for label, value in zip(self.labels, error)},
+            **{HELD_OUT_PREFIX + label: float(value) for label, value in zip(self.labels, error)},
         }
 
     def report(self, policy: Policy, best: "Best") -> dict:

@@ -63,6 +63,7 @@ class EnvConfig:
 class VectorEnv(Protocol):
     """N environments without autoreset; `envs.VectorEnv` is one. See there for shapes."""
 
+    name: str
     num_envs: int
     action_dim: int
     proprio_dim: int
@@ -142,8 +143,9 @@ def evaluate(
             _show(watcher, vec, was_reset, obs, np.zeros(vec.num_envs, bool), np.zeros(vec.num_envs, bool))
         if done.any():
             on_episode(sum(e is not None for e in episodes))
-    assert all(e is not None for e in episodes)
-    return episodes  # type: ignore[return-value]
+    scored = [episode for episode in episodes if episode is not None]
+    assert len(scored) == len(seeds)
+    return scored
 
 
 def summarise(episodes: list[Episode]) -> dict:

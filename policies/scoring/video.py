@@ -33,7 +33,8 @@ class Recorder:
 
     def video(self) -> np.ndarray:
         """The tiled frames, uint8 (N, H, W, 3); N is the longest episode's length, held for one more second."""
-        blank = _tile(*np.zeros((2, SIZE, SIZE, 3), np.uint8), (0, 0, 0))
+        black = np.zeros((SIZE, SIZE, 3), np.uint8)
+        blank = _tile(black, black, (0, 0, 0))
         length = max((len(f) for f in self.frames), default=0)
         columns = min(COLUMNS, len(self.frames))
         padded = [f + [f[-1] if f else blank] * (length + 20 - len(f)) for f in self.frames]

@@ -1,5 +1,7 @@
 """Gates: who acts in a step of DAgger, and which states the expert is asked about."""
 
+from collections.abc import Callable
+
 from policies.dagger.gates.beta import BetaGate
 from policies.dagger.gates.config import GateConfig
 from policies.dagger.gates.ensemble import EnsembleGate
@@ -10,7 +12,13 @@ from policies.dagger.gates.thrifty import ThriftyGate
 
 __all__ = ["Choice", "Gate", "GateConfig", "View", "make_gate"]
 
-KINDS = {"beta": BetaGate, "safe": SafeGate, "lazy": LazyGate, "ensemble": EnsembleGate, "thrifty": ThriftyGate}
+KINDS: dict[str, Callable[..., Gate]] = {
+    "beta": BetaGate,
+    "safe": SafeGate,
+    "lazy": LazyGate,
+    "ensemble": EnsembleGate,
+    "thrifty": ThriftyGate,
+}
 
 
 def make_gate(config: GateConfig, policy, num_envs: int, seed: int, person=None) -> Gate:
