@@ -6,6 +6,7 @@ One number for all dimensions is their mean in standard deviations of the traini
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +24,11 @@ from toto_robot.ground.errors import UserError
 BATCH = 256
 
 
-def split(episodes: list[int], share: float, seed: int, path) -> tuple[list[int], list[int]]:
-    """(to learn from, held out) of `episodes`, whole ones, each in its order. `seed` decides which; at least one is on each side.
+def split(episodes: list[Any], share: float, seed: int, path) -> tuple[list[Any], list[Any]]:
+    """(to learn from, held out): whole episodes, each list in the given order. `seed` decides which. Each list has at
+    least one episode.
 
-    Raises UserError where there are fewer than two.
+    Raises UserError for fewer than two episodes.
     """
     if not share:
         return episodes, []
