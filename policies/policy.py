@@ -11,7 +11,6 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from policies.features.features import Features, make_features
-from policies.features.parallel_encoder import FrozenEncoder
 from policies.fit.folder import CONFIG, FORMAT, WEIGHTS, About, check_sizes, find, read_about, read_tensors
 from policies.fit.spec import PolicySpec
 from policies.look.folder import LOOK_FILE, packed, read_look
@@ -20,6 +19,7 @@ from policies.memory import Memory, Window
 from policies.network.heads import HeadConfig, make_head
 from policies.network.normalise import Normaliser
 from policies.network.resnet import Pixels
+from toto_robot.features.contract import FrozenEncoder
 from toto_robot.ground.atomic import atomic_folder
 from toto_robot.ground.errors import UserError
 from toto_robot.ground.strict import dump_yaml

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 
 from policies.features.features import EncoderConfig, Features, make_features
-from policies.features.parallel_encoder import FrozenEncoder
 from policies.network.heads import HeadConfig
 from policies.scoring.rollout import EnvConfig
+from toto_robot.features.contract import FrozenEncoder
 from toto_robot.ground.errors import UserError
 
 

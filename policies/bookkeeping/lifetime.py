@@ -15,11 +15,11 @@ import torch
 from policies.bookkeeping.config import RunConfig
 from policies.bookkeeping.run_folder import SPEC, RunFolder, resumable_run, start_run
 from policies.features.features import Features, make_features
-from policies.features.parallel_encoder import FrozenEncoder
 from policies.fit.rules import check_same
 from policies.fit.spec import PolicySpec, read_spec, spec_of
 from policies.policy import Policy
 from policies.scoring.rollout import VectorEnv
+from toto_robot.features.contract import FrozenEncoder
 
 Config = TypeVar("Config", bound=RunConfig)
 

@@ -28,7 +28,6 @@ from policies.cloning.demonstrations import Demonstrations, load_demonstrations
 from policies.cloning.episodes import DataConfig, DemoReader, Recorded, bounds, camera_of, open_set, read_episodes
 from policies.features.cache import digest
 from policies.features.features import Features
-from policies.features.parallel_encoder import FrozenEncoder
 from policies.fit.rules import refusals
 from policies.fit.spec import PolicySpec, env_of_set, spec_from_set
 from policies.look.sample import look_of_demonstrations
@@ -36,6 +35,7 @@ from policies.policy import Policy
 from policies.scoring.held_out import Best, HeldOut, split
 from policies.scoring.rollout import VectorEnv, evaluate, summarise
 from policies.seeds import stream, watching_seeds
+from toto_robot.features.contract import FrozenEncoder
 from toto_robot.ground.errors import UserError
 
 RESNET_SHIFT_PX = 6

@@ -23,11 +23,11 @@ from policies.dagger.collector import Collector, DaggerConfig, run_round
 from policies.dagger.gates import GateConfig, make_gate
 from policies.dagger.learner import Learner, LearnerConfig
 from policies.features.features import Features
-from policies.features.parallel_encoder import FrozenEncoder
 from policies.fit.spec import spec_from_env
 from policies.policy import Policy
 from policies.scoring.rollout import VectorEnv, evaluate, summarise
 from policies.seeds import stream, watching_seeds
+from toto_robot.features.contract import FrozenEncoder
 from toto_robot.ground.errors import UserError
 
 COUNTED = {"expert_queries": "queries", "interventions": "interventions", "expert_steps": "expert_steps"}

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from policies.features.parallel_encoder import FrozenEncoder, ParallelEncoder
+from policies.features.parallel_encoder import ParallelEncoder
+from toto_robot.features.contract import FrozenEncoder
 from toto_robot.ground.errors import UserError
 from toto_robot.ground.precision import DTYPES, choose_dtype
 from toto_robot.video.frames import check_frames, lower_square, resize_center_crop
@@ -96,11 +97,11 @@ class EncoderFeatures:
 
     def close(self) -> None:
         """End the encoder's processes, if it has any."""
-        getattr(self.encoder, "close", lambda: None)()
+        self.encoder.close()
 
     def seen(self, frames: np.ndarray) -> np.ndarray:
         """Frames uint8 (N, H, W, 3), cropped to the encoder's size."""
-        size = getattr(self.encoder, "image_size", None)  # an encoder of the user's own may take frames of any size
+        size = self.encoder.image_size
         frames = cropped(frames, self.config.crop, size)
         check_frames(frames, size=size, what=f"encoder={self.config.name}")
         return frames
@@ -108,8 +109,7 @@ class EncoderFeatures:
     @torch.inference_mode()
     def codes(self, seen: np.ndarray) -> Tensor | None:
         """The tokenizer's codes (N, S) of frames that `seen` returned. None if the encoder has no discrete tokenizer."""
-        read_codes = getattr(self.encoder, "codes", None)  # a vision transformer has no tokenizer
-        codes = read_codes(torch.from_numpy(np.ascontiguousarray(seen))) if read_codes else None
+        codes = self.encoder.codes(torch.from_numpy(np.ascontiguousarray(seen)))
         continuous = codes is not None and codes.dtype == torch.uint8  # patches of pixels, not codes
         return None if continuous else codes
 

@@ -7,33 +7,15 @@ Therefore whole frames are shared between processes.
 
 import multiprocessing as mp
 import signal
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-
-class FrozenEncoder(Protocol):
-    """What a policy asks of an encoder. An encoder may also have `image_size` (pixels on the side of its frames) and
-    `codes(frames)` (a tokenizer's codes, (B, S))."""
-
-    @property
-    def feature_shape(self) -> tuple[int, ...]:
-        """The shape of one frame's feature."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """Equal fingerprints mean equal features."""
-        ...
-
-    def __call__(self, frames, /) -> Tensor:
-        """Features (B, *feature_shape) of frames uint8 (B, H, W, 3)."""
-        ...
+from toto_robot.features.contract import FrozenEncoder
 
 
-class ParallelEncoder:
+class ParallelEncoder(FrozenEncoder):
     """Behaves like the encoder that `load_encoder(**options)` returns, and computes in `processes` processes.
 
     Frames uint8 (B, H, W, 3) → features float16 (B, *feature_shape), the precision that data sets store.
@@ -41,7 +23,7 @@ class ParallelEncoder:
 
     def __init__(self, encoder: FrozenEncoder, options: dict, processes: int):
         self.feature_shape, self.fingerprint = tuple(encoder.feature_shape), encoder.fingerprint
-        self.image_size, self._has_codes = getattr(encoder, "image_size", None), hasattr(encoder, "codes")
+        self.image_size = encoder.image_size
         context = mp.get_context("spawn")  # torch's threads don't survive a fork
         self._workers = []
         for _ in range(processes):
@@ -52,13 +34,15 @@ class ParallelEncoder:
             self._workers.append((process, here))
 
     def __call__(self, frames) -> Tensor:
-        return self._ask("features", frames)
+        features = self._ask("features", frames)
+        assert features is not None
+        return features
 
     def codes(self, frames) -> Tensor | None:
         """The tokenizer's codes (B, S) of frames uint8 (B, H, W, 3). None if the encoder has no tokenizer."""
-        return self._ask("codes", frames) if self._has_codes else None
+        return self._ask("codes", frames)
 
-    def _ask(self, what: str, frames) -> Tensor:
+    def _ask(self, what: str, frames) -> Tensor | None:
         # 1. Send each process its part of the frames. With few frames, some processes get none.
         parts = [part for part in np.array_split(np.asarray(frames), len(self._workers)) if len(part)]
         asked = self._workers[: len(parts)]
@@ -75,7 +59,7 @@ class ParallelEncoder:
             if failed:
                 raise RuntimeError(f"an encoder process failed:\n{data}")
             out.append(data)
-        return torch.from_numpy(np.concatenate(out))
+        return None if out[0] is None else torch.from_numpy(np.concatenate(out))
 
     def close(self) -> None:
         """End the processes. It is safe to call this twice. The processes also end when this process ends."""
@@ -106,6 +90,6 @@ def _encode(pipe, options: dict) -> None:
         try:
             frames = torch.from_numpy(np.frombuffer(data, np.uint8).reshape(shape).copy())
             out = encoder.codes(frames) if what == "codes" else encoder(frames).clamp(-65504, 65504).half()
-            pipe.send((False, out.numpy()))
+            pipe.send((False, None if out is None else out.numpy()))
         except Exception:
             pipe.send((True, traceback.format_exc()))

@@ -6,9 +6,9 @@ from policies.bookkeeping.final_score import score
 from policies.bookkeeping.lifetime import Lifetime, Trained
 from policies.bookkeeping.peak_memory import peak_memory_gb
 from policies.bookkeeping.screen import Progress
-from policies.features.parallel_encoder import FrozenEncoder
 from policies.rl.config import ExpertConfig
 from policies.scoring.rollout import VectorEnv
+from toto_robot.features.contract import FrozenEncoder
 from toto_robot.ground.errors import UserError
 
 
