@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import envs
 import policies
 from envs.appearance import LOOKS
-from policies.cloning.episodes import DataConfig, camera_of, choose, open_set
+from policies.cloning.episodes import DataConfig, camera_of, choose
 from policies.experts.choose import make_labeller
 from policies.fit.folder import About, find
 from policies.look.folder import add_look
@@ -74,7 +74,9 @@ def main(cfg: AddLookConfig) -> dict:
 
 
 def _of_demonstrations(cfg: AddLookConfig, about: About) -> Callable:
-    demos, known = open_set(cfg.demos), about.spec.cameras[0].name if about.spec and about.spec.cameras else None
+    from demos.store.demo_set import DemoSet
+
+    demos, known = DemoSet(cfg.demos), about.spec.cameras[0].name if about.spec and about.spec.cameras else None
     data = DataConfig(camera=cfg.camera or known)
     camera = camera_of(demos, data)
     if f"rgb_{camera}" not in demos.keys:

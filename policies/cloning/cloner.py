@@ -3,6 +3,7 @@
 On the arrow: batches from `policies.cloning.demonstrations` → the policy's head (`policies.student` does the update).
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -81,7 +82,7 @@ class Cloner(Student):
             net.action.update(action)
 
     def train(self, epoch: int, on_update: Callable[[], None] = lambda: None) -> float:
-        """Train one epoch. Returns the mean loss of its steps."""
+        """Train one epoch. Returns the mean loss of its steps. Raises UserError if the loss is no longer a number."""
         # 1. Everything random in an epoch is a function of (seed, epoch): the order, the looks, dropout and noise.
         n, size = len(self.data), self.config.batch_size
         rng = np.random.default_rng(stream(self.seed, "epoch", epoch))
@@ -95,6 +96,11 @@ class Cloner(Student):
             total += self.descend(self._losses(steps, look, noise)).item() * len(steps)
             on_update()
         self.head.eval()
+        if not math.isfinite(total):
+            raise UserError(
+                f"the loss is {total / n} in epoch {epoch + 1}: the learning rate is too high for these data. Start again "
+                f"with a smaller optim.lr than {self.peak:g}, or with optim.grad_clip=1; no policy is saved."
+            )
         return total / n
 
     def _losses(self, steps: Tensor, look: Tensor, noise: torch.Generator) -> Iterator[Tensor]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from policies.cloning.augment import AugmentConfig, augment
-from policies.cloning.episodes import DataConfig, DemoReader, Recorded, camera_of, moving, scaled
+from policies.cloning.episodes import DataConfig, DemoReader, Recorded, camera_of, moving
 from policies.features.cache import FeatureCache, digest
 from policies.features.features import Features
 from policies.memory import Window
@@ -82,34 +82,31 @@ def load_demonstrations(
     features: Features,
     cache: str | Path | None,
     *,
-    path: str = "the set",
+    augmenting: AugmentConfig | None = None,
     binary: tuple[int, ...] = (),
     joints_rad: Callable[[dict, np.ndarray], np.ndarray] | None = None,
     on_episode: Callable[[int, int], None] = lambda done, of: None,
 ) -> Demonstrations:
-    """The training data from the episodes `recorded` of the set `demos`, which is called `path` in messages.
+    """The training data from the episodes `recorded` of the set `demos`.
 
     Frozen features come from `cache` if they are there. Frames that the policy's own network sees stay uint8.
-    `joints_rad(attrs, proprio)` gives joint positions (T, J) for the static filter, and `binary` the gripper's actions.
+    `augmenting` replaces `config.augment`. `joints_rad(attrs, proprio)` gives joint positions (T, J) for the static
+    filter, and `binary` the gripper's actions.
     """
-    encode = EpisodeEncoder(demos, f"rgb_{camera_of(demos, config)}", features, cache, config.augment)
+    encode = EpisodeEncoder(demos, f"rgb_{camera_of(demos, config)}", features, cache, augmenting or config.augment)
     looks: list[list[Tensor]] = []
     columns: list[tuple[Tensor, ...]] = []
     kept: list[tuple[int, np.ndarray]] = []
     for done, episode in enumerate(recorded):
-        # 1. The numbers, as a policy reads and outputs them.
-        proprio = np.asarray(episode.numbers["proprio"], np.float32)
-        action = scaled(demos.attrs, episode.numbers["action"], path)
-        executed = episode.numbers.get("action_applied")
-        applied = action if executed is None else scaled(demos.attrs, executed, path)
-        # 2. The steps that are kept.
-        keep = np.arange(len(action))
+        # 1. The steps that are kept, and their numbers.
+        keep = np.arange(len(episode.action))
         if config.static_filter:
             assert joints_rad is not None
-            keep = moving(joints_rad(demos.attrs, proprio), action[:, list(binary)], config.static_rad)
+            joints = joints_rad(demos.attrs, episode.proprio)
+            keep = moving(joints, episode.action[:, list(binary)], config.static_rad)
         kept.append((episode.index, keep))
-        columns.append(tuple(torch.from_numpy(x[keep]) for x in (proprio, action, applied)))
-        # 3. The features, in every look.
+        columns.append(tuple(torch.from_numpy(x[keep]) for x in (episode.proprio, episode.action, episode.applied)))
+        # 2. Their features, in every look.
         looks.append([look[keep] for look in encode(episode)])
         on_episode(done + 1, len(recorded))
     stacked = torch.cat([episode[copy] for copy in range(encode.copies) for episode in looks])
@@ -133,24 +130,23 @@ class EpisodeEncoder:
             self.caches = [FeatureCache(cache, features.fingerprint, features.config.crop, look) for look in looks]
 
     def __call__(self, episode: Recorded) -> list[Tensor]:
+        """The features in every look. The frames are read only if the cache lacks one of them."""
         if self.features.needs is None:
             return [self.features({"proprio": episode.numbers["proprio"]})]
         read_frames = functools.cache(lambda: self.demos.episode(episode.index, keys=[self.key])[self.key])
-        return [self._look(episode, copy, read_frames) for copy in range(self.copies)]
+        numbers = [np.ascontiguousarray(value).tobytes() for value in episode.numbers.values()]
+        looks = []
+        for copy in range(self.copies):
+            name = digest(self.demos.attrs, self.key, copy, *numbers)
+            compute = functools.partial(self._compute, episode, copy, name, read_frames)
+            shape = (len(episode.action), *self.features.shape)
+            cache = self.caches[min(copy, 1)] if self.caches else None
+            looks.append(compute() if cache is None else cache.get(name, shape, self.features.dtype, compute))
+        return looks
 
-    def _look(self, episode: Recorded, copy: int, read_frames: Callable[[], np.ndarray]) -> Tensor:
-        """The features of one look. The frames are read only if the cache lacks it."""
-        numbers = (np.ascontiguousarray(value).tobytes() for value in episode.numbers.values())
-        name = digest(self.demos.attrs, self.key, copy, *numbers)
-
-        def compute() -> Tensor:
-            frames = read_frames()
-            if copy:
-                generator = torch.Generator().manual_seed(stream("augment", copy, name)[0])
-                frames = augment(torch.from_numpy(frames), self.augmenting, generator).numpy()
-            return self.features({"rgb": frames, "proprio": episode.numbers["proprio"]})
-
-        if not self.caches:
-            return compute()
-        shape = (len(episode.numbers["action"]), *self.features.shape)
-        return self.caches[min(copy, 1)].get(name, shape, self.features.dtype, compute)
+    def _compute(self, episode: Recorded, copy: int, name: str, read_frames: Callable[[], np.ndarray]) -> Tensor:
+        frames = read_frames()
+        if copy:
+            generator = torch.Generator().manual_seed(stream("augment", copy, name)[0])
+            frames = augment(torch.from_numpy(frames), self.augmenting, generator).numpy()
+        return self.features({"rgb": frames, "proprio": episode.numbers["proprio"]})

@@ -6,7 +6,7 @@ with a set is found here, before an encoder is loaded or an environment starts.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -68,12 +68,18 @@ class DemoReader(Protocol):
 
 @dataclass
 class Recorded:
-    """The numbers of one episode, T steps, as the set stores them."""
+    """The numbers of one episode, T steps."""
 
     index: int
     """The episode's number in the set."""
     numbers: dict[str, np.ndarray]
-    """proprio (T, P), action (T, A) and, if the set has it, action_applied (T, A)."""
+    """As the set stores them: proprio (T, P), action (T, A) and, if the set has it, action_applied (T, A)."""
+    proprio: np.ndarray
+    """(T, P) float32."""
+    action: np.ndarray
+    """(T, A) float32 in [-1, 1], as a policy outputs it: the label."""
+    applied: np.ndarray
+    """(T, A) float32 in [-1, 1]: what the robot got."""
 
 
 def read_episodes(demos: DemoReader, config: DataConfig, needs: str | None, path) -> list[Recorded]:
@@ -90,13 +96,19 @@ def read_episodes(demos: DemoReader, config: DataConfig, needs: str | None, path
         missing = missing or f"{path} has no camera named wrist."
         raise UserError(f"{missing} Its cameras: {there}. Choose one by data.camera=NAME, or use encoder=none.")
     keys = [key for key in NUMBERS if key in demos.keys]
-    recorded = [Recorded(i, demos.episode(i, keys=keys)) for i in choose(demos, config, path)]
-    if bad := [r for r in recorded if not all(np.isfinite(values).all() for values in r.numbers.values())]:
-        skip = ",".join(map(str, sorted({*config.skip, *(r.index for r in bad)})))
+    read = {i: demos.episode(i, keys=keys) for i in choose(demos, config, path)}
+    if bad := [i for i, numbers in read.items() if not all(np.isfinite(values).all() for values in numbers.values())]:
+        skip = ",".join(map(str, sorted({*config.skip, *bad})))
         raise UserError(
-            f"{path}, {_not_finite(demos.attrs, bad[0])}; expected a finite number. Leave out every episode that has "
-            f"such numbers by data.skip=[{skip}], or repair the recording and import it again."
+            f"{path}, episode {bad[0]}, {_not_finite(demos.attrs, read[bad[0]])}; expected a finite number. Leave out "
+            f"every episode that has such numbers by data.skip=[{skip}], or repair the recording and import it again."
         )
+    recorded = []
+    for i, numbers in read.items():
+        action = scaled(demos.attrs, numbers["action"], path)
+        executed = numbers.get("action_applied")
+        applied = action if executed is None else scaled(demos.attrs, executed, path)
+        recorded.append(Recorded(i, numbers, np.asarray(numbers["proprio"], np.float32), action, applied))
     return recorded
 
 
@@ -159,17 +171,10 @@ def scaled(attrs: dict, action: np.ndarray, path) -> np.ndarray:
     return np.asarray(2 * (action - low) / (high - low) - 1, np.float32)
 
 
-def open_set(path: str) -> Any:
-    """The demonstration set at `path`, a `DemoReader`."""
-    from demos.store.demo_set import DemoSet
-
-    return DemoSet(path)
-
-
-def _not_finite(attrs: dict, recorded: Recorded) -> str:
+def _not_finite(attrs: dict, numbers: dict[str, np.ndarray]) -> str:
     """Where the first number of an episode stands that is not finite."""
-    key, values = next((k, v) for k, v in recorded.numbers.items() if not np.isfinite(v).all())
+    key, values = next((k, v) for k, v in numbers.items() if not np.isfinite(v).all())
     names = attrs.get("proprio_names") if key == "proprio" else attrs["action"].get("names")
     step, column = (int(at) for at in np.argwhere(~np.isfinite(values))[0])
     name = names[column] if names and column < len(names) else f"column {column}"
-    return f"episode {recorded.index}, step {step}: {key} {name} is {values[step, column]}"
+    return f"step {step}: {key} {name} is {values[step, column]}"

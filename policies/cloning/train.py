@@ -4,7 +4,6 @@ On the arrow: `toto_robot.train_bc` calls `train`. `episodes` reads the set, `de
 learns from them, and each checkpoint is committed to the run's folder.
 """
 
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -25,7 +24,7 @@ from policies.bookkeeping.state import under
 from policies.cloning.augment import AugmentConfig
 from policies.cloning.cloner import Cloner, OptimConfig
 from policies.cloning.demonstrations import Demonstrations, load_demonstrations
-from policies.cloning.episodes import DataConfig, DemoReader, Recorded, bounds, camera_of, open_set, read_episodes
+from policies.cloning.episodes import DataConfig, DemoReader, Recorded, bounds, camera_of, read_episodes
 from policies.features.cache import digest
 from policies.features.features import Features
 from policies.fit.rules import refusals
@@ -139,7 +138,10 @@ def train(
     """
     with Lifetime(cfg) as lifetime:
         # 1. Read and check: everything that does not fit is refused before the encoder is loaded and processes start.
-        demos = demos if demos is not None else open_set(cfg.demos)
+        if demos is None:
+            from demos.store.demo_set import DemoSet  # loads zarr
+
+            demos = DemoSet(cfg.demos)
         recorded = read_episodes(demos, cfg.data, cfg.encoder.needs, cfg.demos)
         spec = spec_of_demos(cfg, demos, recorded[0])
         check_fits(cfg, demos.attrs, spec)
@@ -172,7 +174,7 @@ def spec_of_demos(cfg: TrainBcConfig, demos: DemoReader, first: Recorded) -> Pol
     """What the numbers of a policy mean that learns from `demos`. Their counts and the picture's size are those of the
     episode `first`."""
     camera, needs = camera_of(demos, cfg.data), cfg.encoder.needs
-    dims = first.numbers["proprio"].shape[1], first.numbers["action"].shape[1]
+    dims = first.proprio.shape[1], first.action.shape[1]
     low, high = (np.broadcast_to(end, dims[1]).tolist() for end in bounds(demos.attrs, cfg.demos))
     key = f"rgb_{camera}"
     return spec_from_set(
@@ -211,28 +213,18 @@ def _load(
 ) -> tuple[Demonstrations, HeldOut | None]:
     """The training data, and the held-out episodes if there are any."""
     learned, held = split(recorded, cfg.held_out, cfg.seed, cfg.demos)
-    actions = learned[0].numbers["action"].shape[1]
+    binary = tuple(i % learned[0].action.shape[1] for i in cfg.env.binary_actions)
 
-    def load(episodes: list[Recorded], what: str, augmenting: AugmentConfig) -> Demonstrations:
-        def count(done: int, of: int) -> None:
-            print(f"\r{done}/{of} {what}", end="\n" if done == of else "", file=sys.stderr, flush=True)
+    def count(done: int, of: int) -> None:
+        print(f"\r{done}/{of} demonstrations", end="\n" if done == of else "", file=sys.stderr, flush=True)
 
-        return load_demonstrations(
-            demos,
-            episodes,
-            replace(cfg.data, augment=augmenting),
-            features,
-            cfg.cache,
-            path=cfg.demos,
-            binary=tuple(i % actions for i in cfg.env.binary_actions),
-            joints_rad=joints_rad,
-            on_episode=count,
-        )
-
-    data = load(learned, "demonstrations", cfg.augmenting)
+    options: dict = dict(binary=binary, joints_rad=joints_rad, on_episode=count)
+    data = load_demonstrations(demos, learned, cfg.data, features, cfg.cache, augmenting=cfg.augmenting, **options)
     if not held:
         return data, None
-    return data, HeldOut(load(held, "held-out demonstrations", AugmentConfig(shift_px=0)), data, spec.action)
+    plain = AugmentConfig(shift_px=0)
+    apart = load_demonstrations(demos, held, cfg.data, features, cfg.cache, augmenting=plain, **options)
+    return data, HeldOut(apart, data, spec.action)
 
 
 def _new_policy(cfg: TrainBcConfig, attrs: dict, data: Demonstrations, features: Features, spec: PolicySpec) -> Policy:
@@ -302,7 +294,7 @@ def _round(
     # 1. Learn.
     screen.begin(round_, "learning")
     started, before = time.perf_counter(), cloner.done
-    losses = [_epoch(cloner, epoch, run, screen) for epoch in cfg.epochs(round_)]
+    losses = [cloner.train(epoch, lambda: screen.stepped(1)) for epoch in cfg.epochs(round_)]
     seconds = time.perf_counter() - started
     facts = facts | {"train_seconds": facts["train_seconds"] + seconds}
     row = {
@@ -336,14 +328,3 @@ def _round(
     run.save_round(round_, {}, state, facts)
     screen.end(row)
     return facts
-
-
-def _epoch(cloner: Cloner, epoch: int, run: RunFolder, screen: Progress) -> float:
-    """One epoch's loss. Raises UserError if the loss is no longer a number."""
-    loss = cloner.train(epoch, lambda: screen.stepped(1))
-    if not math.isfinite(loss):
-        raise UserError(
-            f"the loss is {loss} in epoch {epoch + 1}: the learning rate is too high for these data. Start again with a "
-            f"smaller optim.lr than {cloner.peak:g}, or with optim.grad_clip=1; no policy is saved in {run.folder}."
-        )
-    return loss
