@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from policies.features.parallel_encoder import ParallelEncoder
+from policies.features.parallel_encoder import LARGEST_HALF, ParallelEncoder
 from toto_robot.features.contract import FrozenEncoder
 from toto_robot.ground.errors import UserError
 from toto_robot.ground.precision import DTYPES, choose_dtype
@@ -21,8 +21,6 @@ POOLINGS = ("mean", "attention", "grid", "cls")
 CROPS = ("none", "centre", "lower")
 PIXELS = 128
 """Side of the frames that the policy's own network sees, in pixels."""
-LARGEST_HALF = 65504
-"""The largest number of float16."""
 
 
 @dataclass

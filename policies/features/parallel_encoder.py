@@ -5,14 +5,15 @@ are too short to share between threads (measured on two cores: 15 ms a frame wit
 Therefore whole frames are shared between processes.
 """
 
-import multiprocessing as mp
-import signal
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from toto_robot.features.contract import FrozenEncoder
+from toto_robot.ground.workers import Worker, close
+
+LARGEST_HALF = 65504
+"""The largest number of float16."""
 
 
 class ParallelEncoder(FrozenEncoder):
@@ -24,72 +25,46 @@ class ParallelEncoder(FrozenEncoder):
     def __init__(self, encoder: FrozenEncoder, options: dict, processes: int):
         self.feature_shape, self.fingerprint = tuple(encoder.feature_shape), encoder.fingerprint
         self.image_size = encoder.image_size
-        context = mp.get_context("spawn")  # torch's threads don't survive a fork
-        self._workers = []
-        for _ in range(processes):
-            here, there = context.Pipe()
-            process = context.Process(target=_encode, args=(there, options), daemon=True)
-            process.start()
-            there.close()
-            self._workers.append((process, here))
+        self.workers = [Worker("an encoder process", _EncoderInProcess, options) for _ in range(processes)]
+        self._starting = True
 
     def __call__(self, frames) -> Tensor:
-        features = self._ask("features", frames)
-        assert features is not None
-        return features
+        return torch.from_numpy(np.concatenate(self._ask("features", frames)))
 
     def codes(self, frames) -> Tensor | None:
         """The tokenizer's codes (B, S) of frames uint8 (B, H, W, 3). None if the encoder has no tokenizer."""
-        return self._ask("codes", frames)
+        parts = self._ask("codes", frames)
+        return None if parts[0] is None else torch.from_numpy(np.concatenate(parts))
 
-    def _ask(self, what: str, frames) -> Tensor | None:
-        # 1. Send each process its part of the frames. With few frames, some processes get none.
-        parts = [part for part in np.array_split(np.asarray(frames), len(self._workers)) if len(part)]
-        asked = self._workers[: len(parts)]
-        for (_, pipe), part in zip(asked, parts):
-            pipe.send_bytes(np.ascontiguousarray(part).tobytes())
-            pipe.send((what, part.shape))
-        # 2. Collect the answers in the same order.
-        out = []
-        for process, pipe in asked:
-            try:
-                failed, data = pipe.recv()
-            except (EOFError, ConnectionResetError) as error:
-                raise RuntimeError(f"an encoder process died (exit code {process.exitcode})") from error
-            if failed:
-                raise RuntimeError(f"an encoder process failed:\n{data}")
-            out.append(data)
-        return None if out[0] is None else torch.from_numpy(np.concatenate(out))
+    def _ask(self, method: str, frames) -> list:
+        """Each process's answer on its part of the frames, in order. With few frames, some processes get none."""
+        if self._starting:  # wait for the processes at the first call, so that other things can start meanwhile
+            for worker in self.workers:
+                worker.result()
+            self._starting = False
+        parts = [part for part in np.array_split(np.asarray(frames), len(self.workers)) if len(part)]
+        asked = self.workers[: len(parts)]
+        for worker, part in zip(asked, parts):
+            worker.call(method, part)
+        return [worker.result() for worker in asked]
 
     def close(self) -> None:
         """End the processes. It is safe to call this twice. The processes also end when this process ends."""
-        for process, pipe in self._workers:
-            pipe.close()
-            process.join(timeout=5)
-            if process.is_alive():
-                process.kill()
-                process.join()
-        self._workers = []
+        close(self.workers)
 
 
-def _encode(pipe, options: dict) -> None:
-    """The loop of one process: read frames, send features or codes, until the pipe closes."""
-    import traceback
+class _EncoderInProcess:
+    """The encoder inside of one process. NumPy in, NumPy out."""
 
-    from toto_robot import load_encoder
+    def __init__(self, options: dict):
+        from toto_robot import load_encoder
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    torch.set_num_threads(1)
-    encoder = load_encoder(**options)
-    while True:
-        try:
-            data = pipe.recv_bytes()
-            what, shape = pipe.recv()
-        except (EOFError, OSError):
-            return  # the parent has ended, or has closed its end
-        try:
-            frames = torch.from_numpy(np.frombuffer(data, np.uint8).reshape(shape).copy())
-            out = encoder.codes(frames) if what == "codes" else encoder(frames).clamp(-65504, 65504).half()
-            pipe.send((False, None if out is None else out.numpy()))
-        except Exception:
-            pipe.send((True, traceback.format_exc()))
+        torch.set_num_threads(1)
+        self.encoder = load_encoder(**options)
+
+    def features(self, frames: np.ndarray) -> np.ndarray:
+        return self.encoder(torch.from_numpy(frames)).clamp(-LARGEST_HALF, LARGEST_HALF).half().numpy()
+
+    def codes(self, frames: np.ndarray) -> np.ndarray | None:
+        codes = self.encoder.codes(torch.from_numpy(frames))
+        return None if codes is None else codes.numpy()

@@ -34,7 +34,7 @@ def test_two_processes_agree_with_one_and_end(model):
         for n in (5, 1):
             np.testing.assert_allclose(two({"rgb": frames[:n]}).float(), one({"rgb": frames[:n]}).float(), atol=2e-3)
     finally:
-        processes = [p for p, _ in two.encoder._workers]
+        processes = [worker.process for worker in two.encoder.workers]
         two.close()
         two.close()
     assert not any(p.is_alive() for p in processes)
