@@ -1,6 +1,7 @@
 """A policy's head in training: AdamW, warm-up and cosine, and an average of the weights.
 
-On the arrow: `policies.dagger.learner` and `policies.cloning.cloner` choose the samples. This is the step that both take.
+On the arrow: `policies.dagger.learner` and `policies.cloning.cloner` choose the samples. This is the step that both
+take.
 """
 
 import copy

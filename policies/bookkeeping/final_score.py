@@ -31,8 +31,8 @@ def score(vec: VectorEnv | None, policy: Policy, folder: Path, episodes: int, ev
 
 
 def report(trained: Trained) -> dict:
-    """Print the outcome of a run: held-out errors and success on stdout, the run's folder on stderr. Returns the result,
-    which the command prints as its JSON line."""
+    """Print the outcome of a run: held-out errors and success on stdout, the run's folder on stderr. Returns the
+    result, which the command prints as its JSON line."""
     result = trained.result
     if held_out := result.get("held_out"):
         Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160).print(table(held_out))

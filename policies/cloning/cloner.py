@@ -40,7 +40,8 @@ class OptimConfig:
     ema_decay: float = 0.0
     """Decay of the averaged weights, which act and are saved; 0 uses the newest weights."""
     micro_batch: int = 512
-    """The most steps or windows whose gradient is computed at once. Another number changes the result by rounding only."""
+    """The most steps or windows whose gradient is computed at once. Another number changes the result by rounding
+    only."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "micro_batch"):
@@ -104,7 +105,8 @@ class Cloner(Student):
         return total / n
 
     def _losses(self, steps: Tensor, look: Tensor, noise: torch.Generator) -> Iterator[Tensor]:
-        """A minibatch's loss in parts of at most `micro_batch` samples. The parts add up to the minibatch's mean loss."""
+        """A minibatch's loss in parts of at most `micro_batch` samples. The parts add up to the minibatch's mean
+        loss."""
         net, transformer = self.policy.net, self.policy.head_config.transformer
         parts = list(zip(steps.split(self.config.micro_batch), look.split(self.config.micro_batch)))
         # An MLP sees one step. Each part's mean counts by its share of the steps.

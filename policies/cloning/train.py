@@ -53,8 +53,8 @@ class TrainBcConfig(RunConfig):
     demos: str = "???"
     """Folder of the demonstration set, recorded (`python -m demos.record`) or imported."""
     optim: OptimConfig = field(default_factory=OptimConfig)
-    """How the policy learns. mvp and rpt are the published settings. fast (MLP), rpt_fast (transformer) and scratch_fast
-    (resnet) suit a CPU."""
+    """How the policy learns. mvp and rpt are the published settings. fast (MLP), rpt_fast (transformer) and
+    scratch_fast (resnet) suit a CPU."""
     data: DataConfig = field(default_factory=DataConfig)
     """Which demonstrations are learned from, and how they are prepared."""
     cache: str = "data/features"
