@@ -99,8 +99,8 @@ class Cloner(Student):
         self.head.eval()
         if not math.isfinite(total):
             raise UserError(
-                f"the loss is {total / n} in epoch {epoch + 1}: the learning rate is too high for these data. Start again "
-                f"with a smaller optim.lr than {self.peak:g}, or with optim.grad_clip=1; no policy is saved."
+                f"the loss is {total / n} in epoch {epoch + 1}: the learning rate is too high for these data. Start "
+                f"again with a smaller optim.lr than {self.peak:g}, or with optim.grad_clip=1; no policy is saved."
             )
         return total / n
 

@@ -79,8 +79,8 @@ class TrainBcConfig(RunConfig):
             raise UserError(f"keep={self.keep!r} does not exist. What exists: {', '.join(KEEPS)}.")
         if self.keep == "best" and not self.held_out:
             raise UserError(
-                "keep=best: no episode is held out, so no checkpoint can be called the best. Add data.held_out=0.1, or use "
-                "keep=last."
+                "keep=best: no episode is held out, so no checkpoint can be called the best. Add data.held_out=0.1, or "
+                "use keep=last."
             )
         if not self.env.exists:
             self.episodes = 0  # there is no environment to evaluate in

@@ -106,7 +106,8 @@ class EncoderFeatures:
 
     @torch.inference_mode()
     def codes(self, seen: np.ndarray) -> Tensor | None:
-        """The tokenizer's codes (N, S) of frames that `seen` returned. None if the encoder has no discrete tokenizer."""
+        """The tokenizer's codes (N, S) of frames that `seen` returned. None if the encoder has no discrete
+        tokenizer."""
         codes = self.encoder.codes(torch.from_numpy(np.ascontiguousarray(seen)))
         continuous = codes is not None and codes.dtype == torch.uint8  # patches of pixels, not codes
         return None if continuous else codes

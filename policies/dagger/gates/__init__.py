@@ -1,4 +1,7 @@
-"""Gates: who acts in a step of DAgger, and which states the expert is asked about."""
+"""Gates: who acts in a step of DAgger, and for which states the expert is asked.
+
+On the arrow: `policies.dagger.collector` asks its gate in every step, and lets it learn after every round.
+"""
 
 from collections.abc import Callable
 
@@ -22,7 +25,7 @@ KINDS: dict[str, Callable[..., Gate]] = {
 
 
 def make_gate(config: GateConfig, policy, num_envs: int, seed: int, person=None) -> Gate:
-    """The gate that `config` names; `person` for one who sits at a keyboard."""
+    """The gate that `config` names. `person` is the one who sits at the keyboard, if there is one."""
     if config.name == "hg":
         return HumanGate(config, policy, num_envs, seed, person)
     return KINDS[config.name](config, policy, num_envs, seed)
