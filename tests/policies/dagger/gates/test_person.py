@@ -88,4 +88,5 @@ def test_one_person_watches_one_environment():
 
 def test_the_frame_shows_who_has_the_arm():
     frame = np.zeros((32, 64, 3), np.uint8)
-    assert (with_border(frame, True)[0] != with_border(frame, False)[0]).any() and not with_border(frame, True)[16, 32].any()
+    held, free = with_border(frame, True), with_border(frame, False)
+    assert (held[0] != free[0]).any() and not held[16, 32].any()
