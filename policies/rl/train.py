@@ -1,4 +1,7 @@
-"""A run of reinforcement learning: rounds with checkpoints, then the policy, its evaluation and its video."""
+"""A whole run of reinforcement learning: rounds with checkpoints, then the policy, its evaluation and its video.
+
+On the arrow: `toto_robot.train_expert` calls `train`; `rounds` does the learning.
+"""
 
 from collections.abc import Callable
 
@@ -18,15 +21,15 @@ def train(
     encoder: FrozenEncoder | None = None,
     progress: Callable[..., Progress] = Progress,
 ) -> Trained:
-    """Train a policy from reward, save it to its run's folder, evaluate it on unseen seeds.
+    """Train a policy from reward, save it to its run's folder, and evaluate it on unseen seeds.
 
-    `make_vec(cfg)` gives the environments; `encoder` takes the place of the one that `cfg.encoder` names. The result
-    depends on `cfg` alone: a run that was killed and resumed ends with the same bits.
+    `make_vec(cfg)` makes the environments. `encoder` replaces the one that `cfg.encoder` names. The result depends on
+    `cfg` alone: a run that was killed and resumed ends with the same bits.
     """
     _require_stable_baselines3()
     from policies.rl.rounds import Session  # needs it
 
-    cfg.settled()  # what is missing is told before anything starts
+    cfg.settled()  # a missing number is an error before anything starts
     with Lifetime(cfg) as lifetime:
         vec, features = lifetime.open(make_vec, encoder)
         session = Session(cfg, vec, features)
