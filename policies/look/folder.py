@@ -1,4 +1,4 @@
-"""The look of the training pictures in a policy's folder: look.safetensors, named with its sha256 in policy.yaml (`look`)."""
+"""The look of the training pictures in a policy's folder: look.safetensors. policy.yaml has its sha256 (`look`)."""
 
 import hashlib
 from dataclasses import asdict
@@ -17,7 +17,7 @@ LOOK_FILE = "look.safetensors"
 
 
 def packed(look: TrainingLook | None) -> tuple[LookFile | None, bytes]:
-    """What policy.yaml says of `look`, and the bytes of its file; None and nothing without one."""
+    """The entry in policy.yaml for `look`, and the bytes of its file. (None, b"") without a look."""
     if look is None:
         return None, b""
     data = save({name: tensor.contiguous() for name, tensor in look.tensors.items()})
@@ -25,7 +25,8 @@ def packed(look: TrainingLook | None) -> tuple[LookFile | None, bytes]:
 
 
 def read_look(folder: Path, said: LookFile | None) -> TrainingLook | None:
-    """The look of the policy in `folder`, of which policy.yaml says `said`. UserError naming the file for one that isn't whole."""
+    """The look of the policy in `folder`. `said` is its entry in policy.yaml. Raises UserError naming the file if it is
+    damaged."""
     if said is None:
         return None
     tensors = read_tensors(folder / LOOK_FILE, said.sha256, load)
@@ -36,7 +37,7 @@ def read_look(folder: Path, said: LookFile | None) -> TrainingLook | None:
 
 
 def add_look(look: TrainingLook, folder: Path) -> None:
-    """Puts `look` into the folder of a policy that is there, in place of one that it has; all or nothing."""
+    """Put `look` into the folder of a saved policy, atomically. It replaces the look that is there."""
     read_about(folder)
     said, data = packed(look)
     assert said is not None
