@@ -65,7 +65,7 @@ def close(workers: Sequence[Worker]) -> None:
 
 def _serve(pipe: Connection, make: Callable, args: tuple) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    served = None
+    served: Any = None
     try:
         served = make(*args)
         pipe.send(("ok", None))
