@@ -68,13 +68,13 @@ class Person:
 @pytest.fixture
 def person(monkeypatch):
     """(verdicts) to a Person that sees the session it drives."""
-    drive = TeleopSession.drive
+    run = TeleopSession.run
 
-    def watched(session, source, *more):
-        source.session = session
-        drive(session, source, *more)
+    def watched(session):
+        session.source.session = session
+        return run(session)
 
-    monkeypatch.setattr(TeleopSession, "drive", watched)
+    monkeypatch.setattr(TeleopSession, "run", watched)
     return Person
 
 
