@@ -1,8 +1,8 @@
 """Runs a policy on a Franka arm, or on an emulated one.
 
-    python deploy/run_real.py --policy bc_cube                                no robot: the emulator, with the real client
+    python deploy/run_real.py --policy bc_cube                              no robot: the emulator, with the real client
     python deploy/run_real.py --policy bc_cube --robot-ip 172.16.0.2 --robot fr3 --camera realsense
-    python deploy/run_real.py --policy runs/NAME --backend sim --episodes 20  the Gymnasium scene itself
+    python deploy/run_real.py --policy runs/NAME --backend sim --episodes 20   the Gymnasium scene itself
     python deploy/run_real.py --policy bc_cube --robot-ip 172.16.0.2 --camera realsense --dry-run
 
 Without --robot-ip an emulator of the arm's controller starts on this computer, and the vendor's client connects to it
@@ -78,8 +78,8 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         metavar="S",
         help="multiply the policy's increments and the limits on speed, acceleration and jerk by this; an episode "
-        "may then take 1/S as long. 1 is the speed of training and the default on an emulated arm; the default on a real one "
-        "is 0.2",
+        "may then take 1/S as long. 1 is the speed of training and the default on an emulated arm; the default on a "
+        "real one is 0.2",
     )
     add(
         "--home-speed",

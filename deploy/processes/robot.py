@@ -12,7 +12,8 @@ from deploy.control.gate import Gate
 from deploy.control.machine import Event
 from deploy.control.plan import Links, Plan
 from deploy.endings import Ending
-from deploy.processes.driver import Driver, Scene
+from deploy.processes.arm_loop import Scene
+from deploy.processes.driver import Driver
 from deploy.processes.gripper import RemoteGripper
 from deploy.robots import registry
 from deploy.robots.base import Address, RobotFault

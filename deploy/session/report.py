@@ -68,7 +68,8 @@ def periods_line(counts: Counts, period_s: float) -> str:
     return (
         f"{1 / period_s:g} Hz: {counts.missed} of {counts.periods} control periods "
         f"({100 * counts.missed_share():.1f} %) without an action in time, {counts.late} actions "
-        f"dropped as too late, {counts.limited} limited, {counts.refused} refused; {counts.holds} holds, {counts.recoveries} recoveries"
+        f"dropped as too late, {counts.limited} limited, {counts.refused} refused; {counts.holds} holds, "
+        f"{counts.recoveries} recoveries"
     )
 
 
