@@ -29,7 +29,7 @@ MEANINGS = {
     "gripper_open": "a command to the gripper: the high end opens, the low end closes",
     "gripper_close": "a command to the gripper: the high end closes, the low end opens",
     "gripper_width": "the commanded distance between the fingers",
-    UNKNOWN: "nobody has said it",
+    UNKNOWN: "it is not known",
 }
 """What a number of an action can command."""
 CROPS = {

@@ -1,4 +1,4 @@
-"""No wrong policy is run, by `evaluate` or by `run_real`, and docs/policy_fit.md says what they say."""
+"""Neither `evaluate` nor `run_real` runs a wrong policy, and docs/policy_fit.md has their sentences."""
 
 from dataclasses import replace
 

@@ -1,4 +1,5 @@
-"""Hand-eye calibration: exact on exact poses, as good as its pictures on noisy ones, and it says when it can't tell."""
+"""Hand-eye calibration: exact for exact poses, as good as the pictures for noisy ones, and an error for too few
+poses."""
 
 import numpy as np
 import pytest

@@ -13,7 +13,7 @@ from deploy.session.settings import Resolved
 
 
 class Panel:
-    """Answers questions with `typed`, a line each."""
+    """Answers each question with a line of `typed`."""
 
     def __init__(self, *typed):
         self.typed, self.asked, self.interrupts = list(typed), [], 0

@@ -1,4 +1,4 @@
-"""What is refused before anything is started, and with which words; and which defaults follow from which flags."""
+"""What is refused before anything starts, and with which words; and which flags give which defaults."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A person on the keys drives the arm through the whole stack: what they keep is recorded, what they discard is not."""
+"""A person on the keys drives the arm through the whole stack: kept episodes are recorded, discarded ones are not."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The names of simulators: which environments each has, and what is said of a mistake."""
+"""The names of simulators: which environments each has, and the errors for mistakes."""
 
 import sys
 
