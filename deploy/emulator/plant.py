@@ -61,6 +61,9 @@ class Plant:
         self._full = np.zeros(self.model.nv)
         self.hand_rad: np.ndarray | None = None
         """(7,) where a person pulls the joints to; None without a person."""
+        self.tau_ext_nm = np.zeros(7)
+        self.seed, self.steps, self.success = seed, 0, False
+        self._base_p, self._base_r = np.zeros(3), np.eye(3)
         self.reset(seed)
 
     def reset(self, seed: int) -> None:
