@@ -79,5 +79,6 @@ def _serve(pipe: Connection, make: Callable, args: tuple) -> None:
     except Exception:
         pipe.send(("bug", traceback.format_exc()))
     finally:
-        if hasattr(served, "close"):
-            served.close()
+        close_served = getattr(served, "close", None)
+        if close_served is not None:
+            close_served()
