@@ -13,7 +13,7 @@ amx.keep_off_if_broken()
 
 
 def __getattr__(name: str):
-    """`toto_robot.load_encoder`, imported when first asked for: a command that needs no model starts without torch."""
+    """Import `toto_robot.load_encoder` at first use, so that a command without a model starts without torch."""
     if name == "load_encoder":
         from toto_robot.features.encoder import load_encoder
 
