@@ -362,7 +362,7 @@ def table() -> str:
     unit = {"mount_mm": "mm", "mount_deg": "°", "fovy_percent": "%"}
     rows = ["| field | a difference | because | convert= |", "|---|---|---|---|"]
     for name, rule in rules():
-        what = {"refuse": "is refused", "ignore": "does not matter", "warn": "is told"}[rule.kind]
+        what = {"refuse": "is refused", "ignore": "does not matter", "warn": "gives a warning"}[rule.kind]
         if rule.tolerance:
             what += (
                 f" above {getattr(Tolerance(), rule.tolerance):g} {unit[rule.tolerance]} (`tolerance.{rule.tolerance}`)"

@@ -54,7 +54,7 @@ def transformer(**sizes):
         (huge, "other sizes than policy.safetensors holds"),
         (lambda y: y["head"].update(hidden=[1] * 1000), "other sizes than|1000 layers"),
         (lambda y: y["head"].update(attention_heads=0), "head: "),
-        (lambda y: y["head"].update(feature_dropout=7.0), "no network that can be made"),
+        (lambda y: y["head"].update(feature_dropout=7.0), "describes a network that can.t be made"),
         (transformer(blocks=10**9), "other sizes"),
         (transformer(context=10**12), "other sizes"),
         (transformer(mlp_ratio=1e300), "other sizes"),

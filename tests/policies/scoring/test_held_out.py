@@ -13,6 +13,7 @@ from policies.cloning import train as bc
 from policies.scoring.held_out import split
 from policies.scoring.rollout import EnvConfig
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.screen import Record
 
 NAMES = ["x", "y", "pull", "switch"]
 
@@ -25,14 +26,21 @@ def offline(**changes):
     return config
 
 
+class LinesOnly(Record):
+    def write(self, row):
+        with open(self.log, "a") as log:
+            log.write(json.dumps(row) + "\n")
+
+
 class Plain(Progress):
     """Metrics, but no pictures and no TensorBoard, which cost more than the learning."""
 
     def _draw(self, at_most_every_s=0):
         pass
 
-    def _to_tensorboard(self, row):
-        pass
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self._record = LinesOnly(self.folder / "metrics.jsonl", self.folder / "tb", self.axis)
 
 
 def train(config, demos):
