@@ -6,8 +6,8 @@ from toto_robot.ground import amx
 
 # By default OpenMP threads that wait spin for longer than the gaps between operations. In a loop that also waits for
 # simulator workers on two cores, they take the time that the workers need: the encoder ran 3 to 16 times slower.
-# Without any spinning the student's updates take 1.5 times as long. With this count threads spin for well under a millisecond
-# and then sleep. It must be set before torch is loaded. A setting of the user is kept.
+# Without any spinning the student's updates take 1.5 times as long. With this count threads spin for well under a
+# millisecond and then sleep. It must be set before torch is loaded. A setting of the user is kept.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 amx.keep_off_if_broken()
 
