@@ -11,8 +11,9 @@ from envs.errors import EnvError
 
 TEXTURE_SIZE = 64
 SHIFTS = ("colour", "light", "camera", "noise", "all")
-LOOKS = ("nominal", "random", "random_each_step", "cluttered")
-ALSO = ("nominal", "near", "random", "cluttered")
+LOOKS = ("nominal", "near_nominal", "wide", "mixed", "random", "random_each_step", "cluttered")
+COLOURS = ("object_rgb", "table_rgb", "floor_rgb", "arm_rgb", "finger_rgb")
+ALSO = ("nominal", "near_nominal", "wide", "mixed", "near", "random", "cluttered")
 """What a state can be drawn as beside the look that the episode has."""
 
 
@@ -88,7 +89,8 @@ def random_texture(rng: np.random.Generator) -> np.ndarray:
     return (255 * (a + (b - a) * mask[..., None])).astype(np.uint8)
 
 
-def _light(rng, width=1.0):
+def light_look(rng, width=1.0) -> dict:
+    """The lamp elsewhere, of another strength and tint."""
     return dict(
         light_pos_m=(0.5 + width * rng.uniform(-1, 1), width * rng.uniform(-1.2, 1.2), rng.uniform(1.4, 2.6)),
         light_diffuse=float(rng.uniform(0.25, 0.8)),
@@ -97,7 +99,8 @@ def _light(rng, width=1.0):
     )
 
 
-def _camera(rng, scale=1.0):
+def camera_look(rng, scale=1.0) -> dict:
+    """The wrist camera moved by up to 10 mm, turned by up to 2.9°, its field of view up to 4 % wider, times `scale`."""
     return dict(
         camera_shift_m=tuple(float(v) for v in scale * rng.uniform(-0.01, 0.01, 3)),
         camera_turn_rad=tuple(float(v) for v in scale * rng.uniform(-0.05, 0.05, 3)),
@@ -133,13 +136,13 @@ def shifted(shift: str | None, rng: np.random.Generator) -> Appearance:
     if shift in ("colour", "all"):
         near = {
             name: tuple(float(c) for c in np.clip(np.array(getattr(look, name)) + rng.uniform(-0.15, 0.15, 3), 0, 1))
-            for name in ("object_rgb", "table_rgb", "floor_rgb", "arm_rgb", "finger_rgb")
+            for name in COLOURS
         }
         look = replace(look, **near)
     if shift in ("light", "all"):
-        look = replace(look, **_light(rng, 0.6))
+        look = replace(look, **light_look(rng, 0.6))
     if shift in ("camera", "all"):
-        look = replace(look, **_camera(rng, 0.5))
+        look = replace(look, **camera_look(rng, 0.5))
     if shift in ("noise", "all"):
         look = replace(look, noise_std=8.0, gain=float(rng.uniform(0.85, 1.15)))
     return look
@@ -169,8 +172,8 @@ def randomised(rng: np.random.Generator, clutter: bool) -> Appearance:
         table_texture=None if plain[0] else random_texture(rng),
         floor_texture=None if plain[1] else random_texture(rng),
         distractors=boxes,
-        **_light(rng),
-        **_camera(rng),
+        **light_look(rng),
+        **camera_look(rng),
         **({} if clutter else _sensor(rng)),
     )
 
@@ -181,13 +184,12 @@ def near(look: Appearance, rng: np.random.Generator) -> Appearance:
     survive the change. The nominal look gives itself: what lies around it is what evaluation draws (`shifted`)."""
     if look == NOMINAL:
         return look
-    names = ("object_rgb", "table_rgb", "floor_rgb", "arm_rgb", "finger_rgb")
     moved = {
         n: tuple(float(c) for c in np.clip(np.array(getattr(look, n)) + rng.uniform(-0.16, 0.16, 3), 0, 1))
-        for n in names
+        for n in COLOURS
     }
     # Colours alone, light alone, or both.
     which = rng.random()
     return replace(
-        look, **(moved if which < 0.875 else {}), **(_light(rng, 0.8) if which < 0.75 or which >= 0.875 else {})
+        look, **(moved if which < 0.875 else {}), **(light_look(rng, 0.8) if which < 0.75 or which >= 0.875 else {})
     )

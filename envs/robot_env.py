@@ -11,6 +11,7 @@ from envs import scene
 from envs.appearance import ALSO, LOOKS, NOMINAL, SHIFTS, Appearance, near, randomised, sensed, shifted
 from envs.drawing import canvas
 from envs.errors import EnvError
+from envs.looks import TRAINING, training_look
 from envs.interface import Interface, camera_of, joint_proprio
 
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
@@ -119,6 +120,8 @@ class RobotEnv(gym.Env):
             return self.appearance
         if self.appearance == "nominal":
             return shifted(self.shift, rng)
+        if self.appearance in TRAINING:
+            return training_look(self.appearance, rng)
         return randomised(rng, clutter=self.appearance == "cluttered")
 
     def step(self, action):
@@ -193,9 +196,10 @@ class RobotEnv(gym.Env):
         if not self.with_render:
             return np.zeros((self.image_size, self.image_size, 3), np.uint8)
         rng = np.random.default_rng((self._look_seed, self.steps, 2 + index))
-        look = {"nominal": lambda: NOMINAL, "near": lambda: near(self.look, rng)}.get(
-            name, lambda: randomised(rng, clutter=name == "cluttered")
-        )()
+        if name in TRAINING:
+            look = training_look(name, rng)
+        else:
+            look = near(self.look, rng) if name == "near" else randomised(rng, clutter=name == "cluttered")
         return self.drawn_as(look, int(rng.integers(2**31)))
 
     def _wear(self, look: Appearance) -> None:

@@ -51,6 +51,13 @@ class Frame:
         self.features = self.features or make_features(self.cfg.encoder, privileged_dim=self.vec.privileged_dim)
         return self.features
 
+    def renew(self, make_vec: Callable[[RunConfig], VectorEnv], cfg: RunConfig) -> VectorEnv:
+        """Environments of `cfg` in the place of the ones that the run has learned in."""
+        assert self.vec is not None
+        self.vec.close()
+        self.vec = make_vec(cfg)
+        return self.vec
+
     def check(self, spec: PolicySpec) -> None:
         """UserError where `spec`, what the policy's numbers mean now, is not what it was when the run that goes on began."""
         if self.run is not None and (then := self.run.spec()) is not None:

@@ -49,6 +49,12 @@ class DaggerConfig:
     curve; 0 for none. Not counted as training time."""
     eval_episodes: int = 50
     """Episodes of each of these evaluations, on seeds apart from the final one's."""
+    appearance: str | None = None
+    """How the episodes look in which data is collected; null: as `env.appearance`, which is also how the policy is
+    evaluated at the end. `mixed` is nominal, near nominal and wide in thirds of the episodes (envs/looks.py)."""
+    also: list[str] = field(default_factory=list)
+    """More looks of every visited state, drawn anew in each step: nominal, near_nominal, wide or mixed. No physics runs
+    for them, so they are the cheapest data there is; each costs one drawing and one encoding a step."""
     keep_data: bool = False
     """Keep the rounds' data in checkpoints/ after the run is finished."""
 
@@ -79,6 +85,11 @@ class DaggerConfig:
     def total_steps(self) -> int:
         """Environment steps of the whole run."""
         return sum(self.steps(r) for r in range(self.rounds))
+
+    @property
+    def looks(self) -> int:
+        """How many looks of each visited state become samples."""
+        return 1 + len(self.also)
 
 
 @dataclass
@@ -157,6 +168,7 @@ class Collector:
         for t in range(steps):
             t0 = time.perf_counter()
             features = self.policy.features(self.obs)
+            others = self._other_looks()
             proprio = torch.from_numpy(np.array(self.obs["proprio"], np.float32))
             t1 = time.perf_counter()
             student = self.policy.act_on(features, proprio, head)
@@ -168,8 +180,8 @@ class Collector:
             t2 = time.perf_counter()
             done, success = self._step(executed, rng, round_, taken, choice.by_expert, now + t + 1, out)
             rows.append(
-                (
-                    features,
+                self._in_every_look(
+                    [features, *others],
                     proprio,
                     *map(
                         torch.from_numpy,
@@ -196,6 +208,22 @@ class Collector:
         self.look.end()
         out.shard = Shard(*(torch.cat(column) for column in zip(*rows)))
         return out
+
+    def _other_looks(self) -> list[torch.Tensor]:
+        """The features (N, ...) of the present states in each look of `config.also`."""
+        if not self.config.also:
+            return []
+        frames = self.obs["rgb_also"]  # (N, K, H, W, 3)
+        n, k = frames.shape[:2]
+        encoded = self.policy.features({**self.obs, "rgb": frames.reshape(n * k, *frames.shape[2:])})
+        return list(encoded.unflatten(0, (n, k)).unbind(1))
+
+    @staticmethod
+    def _in_every_look(features: list[torch.Tensor], *columns: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """A step's columns (N, ...) as (looks·N, ...): all slots in the episodes' look, then in each other look."""
+        if len(features) == 1:
+            return (features[0], *columns)
+        return (torch.cat(features), *(column.repeat(len(features), *[1] * (column.ndim - 1)) for column in columns))
 
     def _choose(self, round_: int, features, proprio, student, dice, out: Collected) -> tuple[Choice, np.ndarray]:
         """The gate's choice, and the expert's actions (N, A) where it was asked, NaN elsewhere."""

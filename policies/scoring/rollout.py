@@ -26,7 +26,7 @@ class EnvConfig:
     binary_actions: list[int] = field(default_factory=list)
     """Indices of actions that are open/close commands, from the end if negative: learned as a choice."""
     appearance: str = "nominal"
-    """How it looks: nominal; random (new colours, the object's too, textures, lights, camera pose, exposure and,
+    """How it looks: nominal; near_nominal, wide or mixed (looks to train on, none of which an evaluation draws); random (new colours, the object's too, textures, lights, camera pose, exposure and,
     in half of them, noise in each episode); random_each_step (in each frame, to learn many looks from few episodes); or
     cluttered (as random, without noise, with boxes on the table that are not the object)."""
     workers: int = 2
