@@ -11,6 +11,8 @@ from envs.errors import EnvError
 
 TEXTURE_SIZE = 64
 SHIFTS = ("colour", "light", "camera", "noise", "all")
+HELD_OUT = ("photo", "shadow", "blur", "drift", "cloth", "held_out")
+"""The held-out family of looks (envs/held_out.py); held_out has one or more of the others in each episode."""
 LOOKS = ("nominal", "near_nominal", "wide", "mixed", "random", "random_each_step", "cluttered")
 COLOURS = ("object_rgb", "table_rgb", "floor_rgb", "arm_rgb", "finger_rgb")
 ALSO = ("nominal", "near_nominal", "wide", "mixed", "near", "random", "cluttered")
