@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from policies.bookkeeping.state import restore_slot_states, slot_states
+from policies.cloning.augment import AugmentConfig, augment
 from policies.dagger.buffer import Shard
 from policies.dagger.gates import Choice, Gate, View
 from policies.dagger.gates.gate import POLICY, first_round
@@ -55,6 +56,9 @@ class DaggerConfig:
     also: list[str] = field(default_factory=list)
     """More looks of every visited state, drawn anew in each step: nominal, near_nominal, wide or mixed. No physics runs
     for them, so they are the cheapest data there is; each costs one drawing and one encoding a step."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Changes of the frames in `also`. Where `also` is empty and something changes, `augment.copies` changed versions of
+    each frame become samples beside the frame itself. The student always acts on frames as they are."""
     keep_data: bool = False
     """Keep the rounds' data in checkpoints/ after the run is finished."""
 
@@ -89,7 +93,7 @@ class DaggerConfig:
     @property
     def looks(self) -> int:
         """How many looks of each visited state become samples."""
-        return 1 + len(self.also)
+        return 1 + (len(self.also) or (self.augment.copies if self.augment.changes_frames else 0))
 
 
 @dataclass
@@ -168,7 +172,7 @@ class Collector:
         for t in range(steps):
             t0 = time.perf_counter()
             features = self.policy.features(self.obs)
-            others = self._other_looks()
+            others = self._other_looks(now + t)
             proprio = torch.from_numpy(np.array(self.obs["proprio"], np.float32))
             t1 = time.perf_counter()
             student = self.policy.act_on(features, proprio, head)
@@ -209,12 +213,17 @@ class Collector:
         out.shard = Shard(*(torch.cat(column) for column in zip(*rows)))
         return out
 
-    def _other_looks(self) -> list[torch.Tensor]:
-        """The features (N, ...) of the present states in each look of `config.also`."""
-        if not self.config.also:
+    def _other_looks(self, step: int) -> list[torch.Tensor]:
+        """The features (N, ...) of the present states in each further look; `step` counts steps since the run began."""
+        k = self.config.looks - 1
+        if not k:
             return []
-        frames = self.obs["rgb_also"]  # (N, K, H, W, 3)
-        n, k = frames.shape[:2]
+        frames = self.obs["rgb_also"] if self.config.also else np.repeat(self.obs["rgb"][:, None], k, axis=1)
+        n = len(frames)  # frames: (N, K, H, W, 3)
+        if self.config.augment.changes_frames:
+            generator = torch.Generator().manual_seed(stream(self.seed, "augmentation", step)[0])
+            changed = augment(torch.from_numpy(frames.reshape(n * k, *frames.shape[2:])), self.config.augment, generator)
+            frames = changed.numpy().reshape(frames.shape)
         encoded = self.policy.features({**self.obs, "rgb": frames.reshape(n * k, *frames.shape[2:])})
         return list(encoded.unflatten(0, (n, k)).unbind(1))
 
