@@ -1,4 +1,5 @@
-"""Statistics of training pictures are added to a policy that has none, from its environment or from its set, or nothing changes."""
+"""Statistics of training pictures are added to a policy that has none, from its environment or from its set, or nothing
+changes."""
 
 from dataclasses import replace
 

@@ -1,6 +1,7 @@
 """Every command that a recipe gives is one that exists, with keys and values that it takes.
 
-The recipes run in a copy, with a shell script in the place of Python (and of srun) that only writes down how it was called.
+The recipes run in a copy, with a shell script in the place of Python (and of srun) that only writes down how it was
+called.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The command on the real environment and the real store: recorded by the expert, cloned, evaluated, published, drawn."""
+"""The command on the real environment and store: recorded by the expert, cloned, evaluated, published, drawn."""
 
 import json
 from pathlib import Path

@@ -15,8 +15,9 @@ Intervals are bootstraps over episodes; the probe runs with three seeds. Writes 
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ import torch
 
 import envs
 import toto_robot
-from envs.appearance import NOMINAL, SHIFTS, randomised, shifted
+from envs.appearance import NOMINAL, SHIFTS, Appearance, randomised, shifted
 from policies.experts.choose import make_labeller
 from toto_robot import command
 from toto_robot.evaluation.looks import Looks, States, measure, measure_real
@@ -45,6 +46,8 @@ FIRST_SEED = {"train": 2**29, "test": 2**29 + 2**20}
 REAL_FRAMES = 192
 IMAGE_SIZE = 128
 """Pixels on the side of the simulator's frames."""
+Look = Callable[[int, int], Appearance]
+"""From the episode's seed and the control step to the appearance of the scene."""
 
 
 @dataclass
@@ -160,22 +163,31 @@ def states(env, seeds: range) -> Iterator[int]:
             env.step(action)
 
 
+def _nominal(seed: int, step: int) -> Appearance:
+    return NOMINAL
+
+
+def _random(seed: int, step: int, key: int) -> Appearance:
+    return randomised(np.random.default_rng((seed, step, key)), clutter=False)
+
+
+def _shifted(shift: str, seed: int, step: int) -> Appearance:
+    return shifted(shift, np.random.default_rng((seed, 3)))
+
+
 def training_states(name: str, episodes: int) -> States:
     """What the probes learn from: each state in the nominal look, and in one random look for each probe seed."""
-    looks = {"nominal": lambda seed, step: NOMINAL}
-    looks |= {
-        f"random {k}": lambda seed, step, k=k: randomised(np.random.default_rng((seed, step, k)), clutter=False)
-        for k in range(PROBE_SEEDS)
-    }
+    looks: dict[str, Look] = {"nominal": _nominal}
+    looks |= {f"random {k}": partial(_random, key=k) for k in range(PROBE_SEEDS)}
     return _draw(name, _seeds("train", episodes), looks)
 
 
 def measured_states(name: str, episodes: int) -> States:
     """What is measured: each state in the nominal look, under every shift (one look an episode), two exposures of the
     nominal frame, and a new random look."""
-    looks = {"nominal": lambda seed, step: NOMINAL}
-    looks |= {shift: lambda seed, step, s=shift: shifted(s, np.random.default_rng((seed, 3))) for shift in SHIFTS}
-    looks["random"] = lambda seed, step: randomised(np.random.default_rng((seed, step, 11)), clutter=False)
+    looks: dict[str, Look] = {"nominal": _nominal}
+    looks |= {shift: partial(_shifted, shift) for shift in SHIFTS}
+    looks["random"] = partial(_random, key=11)
     found = _draw(name, _seeds("test", episodes), looks)
     gains = {f"exposure ×{gain}": exposed(found.frames["nominal"], gain) for gain in EXPOSURES}
     return replace(found, frames=gains | found.frames)
@@ -185,7 +197,7 @@ def _seeds(side: str, episodes: int) -> range:
     return range(FIRST_SEED[side], FIRST_SEED[side] + episodes)
 
 
-def _draw(name: str, seeds: range, looks: dict) -> States:
+def _draw(name: str, seeds: range, looks: dict[str, Look]) -> States:
     env = envs.make(name)
     env.with_render = False  # frames are drawn only where they are wanted
     frames: dict[str, list] = {look: [] for look in looks}

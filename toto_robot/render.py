@@ -14,6 +14,7 @@ import io
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -101,7 +102,8 @@ class Film:
 
 def film(vec, seeds, frames: int, rng, with_labels: bool = False) -> Film:
     """Films all slots of `vec`, a frame every `stride(vec.control_hz)` control steps. An episode that ends starts anew."""
-    obs, seen, labels = vec.reset(seeds), {}, []
+    obs, labels = vec.reset(seeds), []
+    seen: dict[str, list[np.ndarray]] = {}
     noise, every = HeldNoise(vec.num_envs, vec.action_dim, rng), stride(vec.control_hz)
     for step in range(frames * every):
         if step % every:
@@ -143,7 +145,7 @@ def main(cfg: RenderConfig) -> dict:
                 while count > 0:
                     made = film(vec, rng.integers(2**31, size=vec.num_envs), cfg.frames, rng, cfg.labels)
                     for i in range(min(count, vec.num_envs)):
-                        if cfg.labels:
+                        if made.cube_in_hand_m is not None:
                             pick = slice(None, None, cfg.keep_every)
                             where = made.cube_in_hand_m[i, pick]
                             parts.append((made.video["wrist"][i, pick], where, np.full(len(where), written)))
@@ -169,7 +171,7 @@ def main(cfg: RenderConfig) -> dict:
 
 
 def _stage(cfg: RenderConfig, name: str, look: str, slots: int) -> envs.VectorEnv:
-    dress = {"random": dict(appearance="cluttered"), "all": dict(shift="all"), "nominal": {}}[look]
+    dress: dict[str, Any] = {"random": dict(appearance="cluttered"), "all": dict(shift="all"), "nominal": {}}[look]
     return envs.VectorEnv(
         name,
         slots,

@@ -19,6 +19,7 @@ store back and names each shard that is not what was written (exit code 1).
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -41,7 +42,7 @@ class Incomplete(UserError):
 def main(cfg: TokenizeConfig) -> dict:
     """Build or complete the store; returns rows, files, files left out, and the store's fingerprint."""
     if cfg.source == "verify":
-        return verify(cfg.out)
+        return verify(Path(cfg.out))
     with progress_on(Console(stderr=True)) as tell:
         result = build_store(cfg, tell)
     failed = result.get("failed", 0) + result.get("missing", 0)
@@ -73,10 +74,10 @@ def progress_on(console: Console) -> Iterator[Callable[[Progress], None]]:
         yield tell
 
 
-def verify(store: str) -> dict:
+def verify(store: Path) -> dict:
     """Check every shard of a store against its index; Incomplete names each damaged one."""
     shards, damaged = len(read_index(store)["shards"]), damaged_shards(store)
-    result = {"store": store, "shards": shards, "damaged": damaged}
+    result = {"store": str(store), "shards": shards, "damaged": damaged}
     if damaged:
         command.print_json(result)
         raise Incomplete(damage_report(store, damaged))

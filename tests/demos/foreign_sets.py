@@ -151,7 +151,7 @@ def _tensor(*shape):
 
 
 def write_rpt(folder, episodes, name="rpt_dataset", features=True, counted=None):
-    """A TFDS folder like the published RPT set: dicts with q (T, 7), grip (T,), task; pictures from `image` (PNG bytes)."""
+    """A TFDS folder like the published RPT set: dicts with q (T, 7), grip (T,), task; `image` gives PNG bytes."""
     records = []
     for data in episodes:
         q, grip = np.asarray(data["q"], np.float32), np.asarray(data["grip"], np.float32)

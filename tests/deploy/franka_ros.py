@@ -2,8 +2,8 @@
 
     python franka_ros.py MESSAGES_FOLDER       a node of the master at ROS_MASTER_URI
 
-The messages have fewer fields than franka_ros' own; both ends of a test use these. The topic /test takes what happens to the
-arm: reflex, reflex_hard, user_stop, release, silence.
+The messages have fewer fields than franka_ros' own; both ends of a test use these. The topic /test takes what happens
+to the arm: reflex, reflex_hard, user_stop, release, silence.
 """
 
 import subprocess
@@ -15,7 +15,8 @@ import numpy as np
 MESSAGES = {
     "franka_msgs": {
         "Errors": "bool joint_reflex\nbool joint_velocity_violation\n",
-        "FrankaState": "float64[7] q\nfloat64[7] dq\nfloat64[7] tau_ext_hat_filtered\nfloat64[6] O_F_ext_hat_K\nfloat64 time\nfloat64 control_command_success_rate\nuint8 robot_mode\n"
+        "FrankaState": "float64[7] q\nfloat64[7] dq\nfloat64[7] tau_ext_hat_filtered\nfloat64[6] O_F_ext_hat_K\n"
+        "float64 time\nfloat64 control_command_success_rate\nuint8 robot_mode\n"
         "franka_msgs/Errors current_errors\n",
     },
     "franka_gripper": {"GraspEpsilon": "float64 inner\nfloat64 outer\n"},

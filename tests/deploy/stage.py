@@ -1,5 +1,5 @@
-"""The loop that owns the arm with everything around it in one process: a simulated arm, and threads that play the camera and
-the policy. What a policy says and what a camera shows is the test's choice."""
+"""The loop that owns the arm with everything around it in one process: a simulated arm, and threads that play the
+camera and the policy. What a policy says and what a camera shows is the test's choice."""
 
 import contextlib
 import multiprocessing
@@ -57,8 +57,8 @@ class Spy(SimRobot):
 
 @dataclass
 class Stage:
-    """`policy(index)` gives an action, or None for silence; `camera(reads)` gives the frame's number for this read, or None
-    for no new frame; `operator(message)` gives what the main process answers to a message, or None."""
+    """`policy(index)` gives an action, or None for silence; `camera(reads)` gives the frame's number for this read, or
+    None for no new frame; `operator(message)` gives what the main process answers to a message, or None."""
 
     policy: object = lambda index: np.zeros(8)
     camera: object = lambda reads: reads

@@ -1,5 +1,5 @@
-"""The loop through real clients on the emulated arm, in lockstep: the same bits each time, nothing that a controller would
-refuse, and the documented end for each fault."""
+"""The loop through real clients on the emulated arm, in lockstep: the same bits each time, nothing that a controller
+would refuse, and the documented end for each fault."""
 
 import importlib.util
 import json

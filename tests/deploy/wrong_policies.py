@@ -1,4 +1,4 @@
-"""Policies that must never drive: each is wrong for `env=franka_cube` and for the arm in one way, and what the commands say.
+"""Policies that must never drive: each is wrong for `env=franka_cube` and for the arm in one way; what commands say.
 
 python tests/deploy/wrong_policies.py     writes the tables of docs/policy_fit.md anew
 """
@@ -226,9 +226,8 @@ def refusals() -> str:
     for name in WRONG:
         policy = make(name)
         scene, arm = (text.replace(policy, "P") for text in (by_evaluate(policy), by_run_real(policy)))
-        rows.append(
-            f"| {name} | {scene} | {'the same of `--robot fr3`' if arm == scene.replace('env=franka_cube', '--robot fr3') else arm} |"
-        )
+        same = arm == scene.replace("env=franka_cube", "--robot fr3")
+        rows.append(f"| {name} | {scene} | {'the same of `--robot fr3`' if same else arm} |")
     return "\n".join(rows)
 
 

@@ -1,4 +1,4 @@
-"""PixMC's eight environments, line by line against the numbers of its configurations and code (MVP, arXiv 2203.06173)."""
+"""PixMC's eight environments against the numbers of its configurations and code (MVP, arXiv 2203.06173)."""
 
 import mujoco
 import numpy as np

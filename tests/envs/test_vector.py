@@ -148,7 +148,8 @@ if __name__ == "__main__" or 'guarded' not in sys.argv:
 
     from policies.experts import ScriptedPick
 
-    vec = envs.VectorEnv("franka_cube", 1, workers=1, render=False, labeller=Zeros() if "own" in sys.argv else ScriptedPick())
+    labeller = Zeros() if "own" in sys.argv else ScriptedPick()
+    vec = envs.VectorEnv("franka_cube", 1, workers=1, render=False, labeller=labeller)
     print(vec.reset([0])["expert"].shape)
     vec.close()
 """

@@ -1,5 +1,5 @@
-"""Demonstrations of the toy world, with the reading side of `demos.store.demo_set.DemoSet`, and runs on them that take a
-second."""
+"""Demonstrations of the toy world, with the reading side of `demos.store.demo_set.DemoSet`, and runs on them that take
+a second."""
 
 import numpy as np
 from toy_world import ToyEnv, ToyVec

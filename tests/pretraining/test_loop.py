@@ -219,7 +219,7 @@ def test_runs_of_equal_flops_have_as_many_steps_as_they_pay_for(config):
     def steps(**changes):
         cfg = config(short_steps=0, steps=1, **changes)
         data = open_data(cfg)
-        return loop.steps_of(cfg, loop.model_config(cfg, data), data)[1], loop.model_config(cfg, data)
+        return loop.steps_of(cfg, loop.model_config(cfg, data), data, cfg.flops)[1], loop.model_config(cfg, data)
 
     few, small = steps(flops=1e10)
     more, wide = steps(flops=1e10, width=32)

@@ -2,12 +2,12 @@
 
     python tests/soak/deploy_fuzz.py [actions=10000] [cameras=1000] [faults=200] [clients=30] [seed=0]
 
-A run is an episode of at most 25 control periods with one kind of trouble, on a simulated arm with a clock of its own that
-feels contacts at random. After each, every set-point that was sent is given to the emulator's controller, which must accept
-it, and is inside the workspace box and apart from the arm itself; the arm is not under control, and the run ended in STOP or
-FAULT. `clients` more runs (a third of each kind) go through a real client to the emulator as a process: it must have found no
-violation (a touch is none), its arm must not be under control, and no process may be left. Writes a dated table to
-tests/soak/results/.
+A run is an episode of at most 25 control periods with one kind of trouble, on a simulated arm with a clock of its own
+that feels contacts at random. After each, every set-point that was sent is given to the emulator's controller, which
+must accept it, and is inside the workspace box and apart from the arm itself; the arm is not under control, and the run
+ended in STOP or FAULT. `clients` more runs (a third of each kind) go through a real client to the emulator as a
+process: it must have found no violation (a touch is none), its arm must not be under control, and no process may be
+left. Writes a dated table to tests/soak/results/.
 """
 
 import importlib.util
@@ -43,7 +43,8 @@ ENVELOPE = safety.Envelope.of(ROBOT)
 RULES = Rules(camera_stop_s=1.0)
 LOST = "communication_constraints_violation"
 CONTACT = {"joint_reflex", "cartesian_reflex"}
-"""No limit: the box is for the tool centre point, and a hostile policy can tilt the hand until a finger meets the table."""
+"""No limit: the box is for the tool centre point, and a hostile policy can tilt the hand until a finger meets the
+table."""
 
 
 def check(stage: Stage, now) -> None:
@@ -58,7 +59,7 @@ def check(stage: Stage, now) -> None:
 
 
 def witness(path_rad: np.ndarray) -> list[str]:
-    """What the emulator's controller has against a joint motion from rest through these points (N, 7), one a millisecond."""
+    """What the emulator's controller has against a joint motion from rest through these points (N, 7), one a ms."""
     bench = Bench(enforce_timing=False, q=path_rad[0])
     bench.move(*POSITION)
     bench.positions(path_rad)

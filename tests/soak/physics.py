@@ -3,10 +3,10 @@
     python tests/soak/physics.py [steps=10000] [seed=0] [env1 env2 ...]
 
 Each environment takes `steps` uniform actions and `steps` adversarial ones (each joint fully one way, held for 1 to 30
-steps, the next choice random), without drawing, reset where an episode ends. What may not be: a state that is not finite, a
-warning of MuJoCo's, a contact deeper than `DEEPEST_M`, a thing that flies faster than `FASTEST_M_S`, or a crash. A finding
-ends the run of that environment, not the others; the exit code is 1 if there was one. Writes a dated table to
-tests/soak/results/, prints one JSON line an environment.
+steps, the next choice random), without drawing, reset where an episode ends. What may not be: a state that is not
+finite, a warning of MuJoCo's, a contact deeper than `DEEPEST_M`, a thing that flies faster than `FASTEST_M_S`, or a
+crash. A finding ends the run of that environment, not the others; the exit code is 1 if there was one. Writes a dated
+table to tests/soak/results/, prints one JSON line an environment.
 """
 
 import json
@@ -50,7 +50,7 @@ def adversarial(rng, shape, steps):
 
 
 class Watch:
-    """The worst that was seen: depth of a contact in metres and between what, speeds in rad/s (robot) and m/s (things)."""
+    """The worst that was seen: depth of a contact in m and between what, speeds in rad/s (robot) and m/s (things)."""
 
     def __init__(self, env):
         model = env.model

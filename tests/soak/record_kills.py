@@ -2,11 +2,11 @@
 
     python tests/soak/record_kills.py [kills=200] [seed=0] [episodes=40]
 
-Each kill comes at a moment drawn from the time for which an uninterrupted recording writes (nine in ten; the others while it
-starts), and hits the whole process group, or the main process alone. While the job runs a reader opens the set again and
-again. After every kill each episode in the set is compared byte for byte with an uninterrupted recording's, no episode
-that was there before may be gone, and recording goes on with resume=true; a set that is full is checked as a whole and
-begun anew. Writes a dated table to tests/soak/results/. Linux only (/proc).
+Each kill comes at a moment drawn from the time for which an uninterrupted recording writes (nine in ten; the others
+while it starts), and hits the whole process group, or the main process alone. While the job runs a reader opens the set
+again and again. After every kill each episode in the set is compared byte for byte with an uninterrupted recording's,
+no episode that was there before may be gone, and recording goes on with resume=true; a set that is full is checked as a
+whole and begun anew. Writes a dated table to tests/soak/results/. Linux only (/proc).
 """
 
 import hashlib

@@ -148,7 +148,7 @@ def test_impossible_sizes_are_refused(wrong):
         VQGANConfig(**wrong)
 
 
-# ------------------------------------------------------------------------------------------ the authors' formulae, written out
+# ---------------------------------------------------------------------------------- the authors' formulae, written out
 
 
 class Reference:

@@ -25,13 +25,14 @@ def help_text(fn: Callable, schema: type, name: str, positional: tuple[str, ...]
     return "\n".join(lines + list(_key_lines(schema, defaults, "")))
 
 
-def _key_lines(kind: type, defaults: dict, prefix: str) -> typing.Iterator[str]:
+def _key_lines(kind: type, defaults: typing.Any, prefix: str) -> typing.Iterator[str]:
+    """Two lines for each key of the dataclass `kind`; `defaults` holds the composed values, usually a dict."""
     docs = field_docs(kind)
     hints = typing.get_type_hints(kind)
     for field in dataclasses.fields(kind):
         key, inner = prefix + field.name, not_none(hints[field.name])
         default = defaults.get(field.name) if isinstance(defaults, dict) else None
-        if dataclasses.is_dataclass(inner):
+        if isinstance(inner, type) and dataclasses.is_dataclass(inner):
             options = group_options(key)
             yield f"  {key}" + (f"=  one of: {', '.join(options)}" if options else "")
             yield from _wrapped(docs.get(field.name, ""))
@@ -53,11 +54,12 @@ def field_docs(kind: type) -> dict[str, str]:
         if not dataclasses.is_dataclass(base):
             continue
         try:
-            body = ast.parse(textwrap.dedent(inspect.getsource(base))).body[0].body
+            (node,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
         except (OSError, TypeError, SyntaxError):
             continue
+        body = node.body if isinstance(node, ast.ClassDef) else []
         for statement, after in zip(body, body[1:]):
-            is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-            if isinstance(statement, ast.AnnAssign) and is_text and isinstance(after.value.value, str):
-                docs[statement.target.id] = inspect.cleandoc(after.value.value)
+            match statement, after:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    docs[name] = inspect.cleandoc(text)
     return docs

@@ -93,7 +93,8 @@ def codes_changed(codes: Tensor, other: Tensor) -> np.ndarray:
 
 def pairs_of_states(episode: np.ndarray, step: np.ndarray, seed: int = 0) -> np.ndarray:
     """int (PAIRS, 2): rows of two states of different episodes at the same step."""
-    rng, found = np.random.default_rng(seed), []
+    rng = np.random.default_rng(seed)
+    found: list[tuple[int, int]] = []
     while len(found) < PAIRS:
         a, b = rng.integers(len(episode), size=2)
         if episode[a] != episode[b] and step[a] == step[b]:
@@ -155,7 +156,7 @@ def probe_errors(
     inner_train, inner_test = (torch.from_numpy(m) for m in split(episode, 0.25, seed))
     solver = Ridge(x[inner_train], y_m[inner_train])
     errors = {p: error_mm(solver.fit(p).predict(x[inner_test]), y_m[inner_test]) for p in RIDGES}
-    best = Ridge(x, y_m).fit(min(errors, key=errors.get))
+    best = Ridge(x, y_m).fit(min(errors, key=errors.__getitem__))
     return {
         look: (1000 * (best.predict(features) - truth_m).norm(dim=1)).numpy()
         for look, (features, truth_m) in tests.items()

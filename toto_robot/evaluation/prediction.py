@@ -43,11 +43,11 @@ class Table:
     """The control between copying and a transformer: how often each code follows each other at the same place."""
 
     def __init__(self, codes_RFS: np.ndarray, vocabulary: int):
-        counts = np.zeros(vocabulary * vocabulary)
+        flat = np.zeros(vocabulary * vocabulary)
         for row in codes_RFS:
             pairs = row[:-1].astype(np.int64) * vocabulary + row[1:]
-            counts += np.bincount(pairs.ravel(), minlength=len(counts))
-        counts = counts.reshape(vocabulary, vocabulary)
+            flat += np.bincount(pairs.ravel(), minlength=len(flat))
+        counts = flat.reshape(vocabulary, vocabulary)
         # A code that never followed gets what it has of all codes: one count in total is shared out that way.
         overall = (counts.sum(0) + 1) / (counts.sum() + vocabulary)
         self.log_p = np.log((counts + overall) / (counts.sum(1, keepdims=True) + 1)).astype(np.float32)

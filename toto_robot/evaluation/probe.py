@@ -136,7 +136,7 @@ def ridge_probe(x: Tensor, y: Tensor, x_test: Tensor, inner_train: Tensor, inner
     solver = Ridge(x[inner_train], y[inner_train])
     for penalty in RIDGES:
         errors[penalty] = error_mm(solver.fit(penalty).predict(x[inner_test]), y[inner_test])
-    return Ridge(x, y).fit(min(errors, key=errors.get)).predict(x_test)
+    return Ridge(x, y).fit(min(errors, key=errors.__getitem__)).predict(x_test)
 
 
 class Ridge:

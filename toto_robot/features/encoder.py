@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from toto_robot.features.contract import FrozenEncoder
 from toto_robot.features.folder import TOTO, ModelFolder, check_size, load_toto, read_folder
 from toto_robot.features.pooling import check_pooling, feature_shape, pool
 from toto_robot.features.vision import FORMS, VisionEncoder, is_vision, load_vision, vision_names
@@ -32,8 +33,8 @@ MICRO_TOKENS = {"cpu": 2048, "cuda": 65536}
 """Tokens that go through the transformer at once: on a CPU the activations of a block then stay in the cache."""
 
 
-class Encoder:
-    """Frames in, features out; nothing in it learns. Made by `load_encoder`."""
+class Encoder(FrozenEncoder):
+    """The frozen Toto, or the bare codes of its tokenizer. `load_encoder` makes one."""
 
     def __init__(
         self, tokenizer: Tokenizer, toto: CausalModel | None, *, layer, pooling, dtype, device, image_size, identity

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from toto_robot.features.contract import FrozenEncoder
 from toto_robot.features.pooling import CELLS
 from toto_robot.features.vit import SIZES, ViT, read_vit
 from toto_robot.ground.errors import UserError
@@ -35,8 +36,8 @@ AT_ONCE = {"cpu": 8, "cuda": 256}
 FORMS = "vit:FILE, vit:FILE:random, timm:MODEL:FILE, timm:MODEL:random"
 
 
-class VisionEncoder:
-    """Frames in, features out; nothing in it learns."""
+class VisionEncoder(FrozenEncoder):
+    """A frozen vision transformer, or another network of timm. It has no tokenizer and no `codes`."""
 
     def __init__(self, model: nn.Module, *, layer, pooling, dtype, device, identity: dict, facts: dict):
         """`model(x, layer)` gives tokens; `facts` its depth, width, image_size, mean, std and prefix (class tokens)."""

@@ -129,7 +129,7 @@ def check(kind: Any, value: Any, where: str) -> Any:
         if value is None and type(None) in inner:
             return None
         return check(next(k for k in inner if k is not type(None)), value, where)
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return build(kind, value, where)
     if origin in (list, tuple):
         return _items(origin, inner, value, where)

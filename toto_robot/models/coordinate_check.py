@@ -15,22 +15,25 @@ from pathlib import Path
 import torch
 
 from toto_robot.ground.atomic import atomic_write_bytes
+from toto_robot.models.gpt2 import GPT2Config
 from toto_robot.models.mup import parameter_groups
-from toto_robot.models.presets import ModelConfig, build
+from toto_robot.models.presets import build
+from toto_robot.models.toto import TotoConfig
 
+Transformer = TotoConfig | GPT2Config
 Check = dict[str, dict[str, dict[int, list[float]]]]
 """muP on or off → what is measured → width → its size after step 1, 2, ..."""
 
 
 def coordinate_check(
-    config: ModelConfig, widths: tuple[int, ...], *, steps: int = 4, lr: float = 1e-2, seeds: int = 2, tokens: int = 64
+    config: Transformer, widths: tuple[int, ...], *, steps: int = 4, lr: float = 1e-2, seeds: int = 2, tokens: int = 64
 ) -> Check:
     """Mean absolute change, since the start, of the stream after each block and of the logits, with muP and without.
 
     `config` is the model at its base width; the wider ones have its heads, its depth and its intermediate / width.
     Every model takes `steps` AdamW steps on one random batch of 4 rows; sizes are averaged over `seeds` models.
     """
-    check = {}
+    check: Check = {}
     for name, base in (("without muP", None), ("with muP", config.width)):
         configs = [
             replace(config, width=width, intermediate=config.intermediate * width // config.width, mup_base_width=base)
@@ -75,9 +78,11 @@ def draw_coordinate_check(check: Check, path: str | Path) -> None:
     atomic_write_bytes(Path(path), image.getvalue())
 
 
-def _sizes(configs: list, steps: int, lr: float, seeds: int, tokens: int) -> dict[str, dict[int, list[float]]]:
-    """`Check`'s inner part, of models that differ in width."""
-    found = {}
+def _sizes(
+    configs: list[Transformer], steps: int, lr: float, seeds: int, tokens: int
+) -> dict[str, dict[int, list[float]]]:
+    """The inner part of `Check`, for models that differ in width."""
+    found: dict[str, dict[int, list[float]]] = {}
     for config in configs:
         runs = torch.stack([_one_run(config, steps, lr, seed, tokens) for seed in range(seeds)]).mean(dim=0)
         names = [f"block {i}" for i in range(1, config.layers + 1)] + ["logits"]
@@ -86,7 +91,7 @@ def _sizes(configs: list, steps: int, lr: float, seeds: int, tokens: int) -> dic
     return found
 
 
-def _one_run(config: ModelConfig, steps: int, lr: float, seed: int, tokens: int) -> torch.Tensor:
+def _one_run(config: Transformer, steps: int, lr: float, seed: int, tokens: int) -> torch.Tensor:
     """Changes (steps, blocks + 1) of one model."""
     generator = torch.Generator().manual_seed(seed)
     model = build(config)

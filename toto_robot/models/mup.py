@@ -48,7 +48,8 @@ def parameter_groups(model: nn.Module, lr: float, weight_decay: float) -> list[d
 
     Each group has an `lr_scale`, for a schedule to multiply its rate by.
     """
-    ratio, groups = width_ratio(model.config), {}
+    ratio = width_ratio(model.config)
+    groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         m = ratio if is_matrix_like(name, parameter) else 1.0
         decay = weight_decay if parameter.ndim >= 2 and not name.endswith(UNDECAYED) else 0.0

@@ -16,6 +16,7 @@ Mamba has half the usual state, because ten usual blocks are too few and eleven 
 """
 
 from dataclasses import fields
+from typing import Any
 
 from toto_robot.ground import strict
 from toto_robot.ground.errors import UserError
@@ -24,10 +25,14 @@ from toto_robot.models.gpt2 import GPT2, GPT2Config
 from toto_robot.models.mamba import Mamba, MambaConfig
 from toto_robot.models.toto import Toto, TotoConfig
 
-ARCHITECTURES = {"toto": (TotoConfig, Toto), "gpt2": (GPT2Config, GPT2), "mamba": (MambaConfig, Mamba)}
+ARCHITECTURES: dict[str, tuple[type, type[CausalModel]]] = {
+    "toto": (TotoConfig, Toto),
+    "gpt2": (GPT2Config, GPT2),
+    "mamba": (MambaConfig, Mamba),
+}
 ModelConfig = TotoConfig | GPT2Config | MambaConfig
 
-PRESETS = {
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "toto": {
         "tiny": {"width": 192, "heads": 3, "layers": 6, "intermediate": 512},
         "base": {"width": 768, "heads": 12, "layers": 12, "intermediate": 3072},
@@ -76,7 +81,7 @@ def build(config: dict | ModelConfig) -> CausalModel:
     return next(model for config_class, model in ARCHITECTURES.values() if isinstance(config, config_class))(config)
 
 
-def _known(architecture: str) -> tuple[type, type]:
+def _known(architecture: str) -> tuple[type, type[CausalModel]]:
     if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         raise UserError(f"there is no architecture {architecture!r}; the architectures are {', '.join(ARCHITECTURES)}")
     return ARCHITECTURES[architecture]

@@ -31,7 +31,7 @@ def held_out(trainer: Trainer, data: PretrainData) -> dict[str, float]:
 @torch.no_grad()
 def loss_by_frame(trainer: Trainer, data: PretrainData) -> list[float]:
     """Mean loss of the tokens of the first frame, the second, …: later frames of a video are easier (Fig. 10)."""
-    total, count = 0.0, 0
+    total, count = torch.zeros(data.frames, dtype=torch.float64), 0
     for codes, kinds in data.held_out.values():
         codes, kinds = codes[kinds == VIDEO], kinds[kinds == VIDEO]
         if not len(codes):

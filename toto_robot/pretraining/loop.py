@@ -56,7 +56,7 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
     data = open_data(cfg)
     config = model_config(cfg, data)
     if cfg.flops is not None:
-        short, steps = steps_of(cfg, config, data)
+        short, steps = steps_of(cfg, config, data, cfg.flops)
         cfg = replace(cfg, flops=None, short_share=0.0, short_steps=short, steps=steps)
     settings = {**cfg.what_decides_the_weights(), **data.identity, "toto": config.to_dict()}
     settings |= {"threads": cores if group.world == 1 else 1, "world": group.world}
@@ -113,16 +113,16 @@ def model_config(cfg: PretrainConfig, data: PretrainData) -> ModelConfig:
     return config
 
 
-def steps_of(cfg: PretrainConfig, config: ModelConfig, data: PretrainData) -> tuple[int, int]:
-    """The short steps, and all the steps, that `cfg.flops` pays for; at least one sees full rows."""
+def steps_of(cfg: PretrainConfig, config: ModelConfig, data: PretrainData, flops: float) -> tuple[int, int]:
+    """The short steps, and all the steps, that `flops` pays for; at least one step sees full rows."""
 
     def cost(rows: int, length: int) -> float:
         return rows * length * training_flops_per_token(config, length, causal=True)
 
     short = cfg.short_frames * (data.tokens + 1)
-    shorts = round(cfg.flops * cfg.short_share / cost(cfg.short_batch, short))
+    shorts = round(flops * cfg.short_share / cost(cfg.short_batch, short))
     full = cost(cfg.batch_rows, longest(data.frames, data.tokens)) + (cost(cfg.batch_rows, short) if shorts else 0)
-    return shorts, shorts + max(1, round(cfg.flops * (1 - cfg.short_share) / full))
+    return shorts, shorts + max(1, round(flops * (1 - cfg.short_share) / full))
 
 
 def flops_per_token(trainer: Trainer, data: PretrainData, step: int) -> float:
@@ -197,7 +197,7 @@ def run_folder(cfg: PretrainConfig, settings: dict) -> Path:
 @contextmanager
 def stop_requests() -> Iterator:
     """Turn the first Ctrl-C (or SIGTERM) into a request to stop after the current step; the second one interrupts."""
-    asked = []
+    asked: list[int] = []
 
     def ask(number, frame):
         if asked:

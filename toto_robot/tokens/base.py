@@ -45,11 +45,16 @@ class Tokenizer(nn.Module, ABC):
     continuous: ClassVar[bool] = False
     """Whether a token is a vector of `vocab_size` uint8 values in place of one of `vocab_size` codes."""
 
-    def __init__(self, config, patch: int):
+    def __init__(self, config):
         super().__init__()
-        self.config, self.vocab_size, self.patch = config, config.vocab_size, patch
+        self.config, self.vocab_size, self.patch = config, config.vocab_size, self.patch_of(config)
         self.source: dict = {}
         """Foreign files that the weights came from: name and sha256. For people; no part of the fingerprint."""
+
+    @staticmethod
+    @abstractmethod
+    def patch_of(config) -> int:
+        """Pixels on the side of a token."""
 
     @abstractmethod
     def to_codes(self, x: Tensor) -> Tensor:

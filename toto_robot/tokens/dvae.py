@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from toto_robot.ground.errors import UserError
-from toto_robot.tokens.base import Tokenizer, token_grid
+from toto_robot.tokens.base import Tokenizer
 from toto_robot.video.frames import exposure_gains, with_gains
 
 PIXEL_EPS = 0.1  # logit-Laplace: pixels live in [0.1, 0.9]
@@ -193,15 +193,14 @@ class DVAE(Tokenizer):
     remedy = "make one with `python -m toto_robot.train_dvae VIDEOS OUT`"
 
     def __init__(self, config: DVAEConfig):
-        super().__init__(config, PATCH)
+        super().__init__(config)
         self.encoder = Encoder(config)
         self.decoder = Decoder(config) if config.decoder_hid else None
         self.to(memory_format=torch.channels_last)
 
     @staticmethod
-    def grid(image_size: int) -> tuple[int, int]:
-        """Token rows and columns of a square frame: (16, 16) at 128 px."""
-        return token_grid(image_size, PATCH)
+    def patch_of(config: DVAEConfig) -> int:
+        return PATCH
 
     def gains(self, x: Tensor) -> Tensor:
         return exposure_gains(x) if self.config.canonical_exposure else super().gains(x)
@@ -223,14 +222,15 @@ class DVAE(Tokenizer):
         return self.logits(x).argmax(1)
 
     def to_pixels(self, codes: Tensor) -> Tensor:
-        decoder = self._needs_decoder()
+        decoder = self.require_decoder()
         return reconstruction(decoder.from_embedding(decoder.embed(codes)))
 
     def codebook(self) -> Tensor:
         """Embedding of each code, float (V, n_init): the columns of the decoder's input convolution."""
-        return self._needs_decoder().blocks.input.weight.detach()[:, :, 0, 0].t().contiguous()
+        return self.require_decoder().blocks.input.weight.detach()[:, :, 0, 0].t().contiguous()
 
-    def _needs_decoder(self) -> Decoder:
+    def require_decoder(self) -> Decoder:
+        """The decoder. Raises UserError for a dVAE that was loaded from an encoder's file alone."""
         if self.decoder is None:
             raise UserError(
                 "this dVAE has an encoder only, so it can't decode and has no code vectors; put its decoder "

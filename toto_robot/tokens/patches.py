@@ -36,8 +36,9 @@ class PatchTokenizer(Tokenizer):
     at_once = (256, 256)
     remedy = "make one with PatchTokenizer(PatchConfig(patch=16)).save(FOLDER)"
 
-    def __init__(self, config: PatchConfig):
-        super().__init__(config, patch=config.patch)
+    @staticmethod
+    def patch_of(config: PatchConfig) -> int:
+        return config.patch
 
     @property
     def device(self) -> torch.device:

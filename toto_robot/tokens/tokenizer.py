@@ -36,8 +36,8 @@ def load_tokenizer(name_or_path: str | Path) -> Tokenizer:
     path = find_tokenizer(name_or_path)
     if pixels := PATCHES.fullmatch(str(path)):
         return PatchTokenizer(PatchConfig(patch=int(pixels[1])))
-    if path.is_dir():
-        return KINDS[kind_in(path)].load(path)
+    if kind := kind_in(path):
+        return KINDS[kind].load(path)
     sha256 = checked_sha256(path)
     weights = read_weights(path, wanted=lambda name: not name.startswith(("loss.", "model_ema.")))
     if is_dalle(weights):

@@ -235,11 +235,15 @@ class VQGAN(Tokenizer):
     remedy = "load the authors' .ckpt with `load_tokenizer` and save it there"
 
     def __init__(self, config: VQGANConfig):
-        super().__init__(config, patch=2 ** (len(config.ch_mult) - 1))
+        super().__init__(config)
         self.encoder, self.decoder = Encoder(config), Decoder(config)
         self.quantize = GumbelCode(config) if config.gumbel else NearestCode(config)
         self.quant_conv = nn.Conv2d(config.z_channels, config.embed_dim, 1)
         self.post_quant_conv = nn.Conv2d(config.embed_dim, config.z_channels, 1)
+
+    @staticmethod
+    def patch_of(config: VQGANConfig) -> int:
+        return 2 ** (len(config.ch_mult) - 1)
 
     def to_codes(self, x: Tensor) -> Tensor:
         low, high = self.pixel_range

@@ -10,6 +10,12 @@ TAR = "*.[tT][aA][rR]"
 BLOCK = tarfile.BLOCKSIZE
 
 
+class _Headers(tarfile.TarFile):
+    """A tar whose list of members may be emptied: a tar of a million members must not stay in memory."""
+
+    members: list[tarfile.TarInfo]
+
+
 def looks(root: Path, names: list[str]) -> str | None:
     """A tar at the top of the folder."""
     return next((path.name for path in sorted(root.glob(TAR))), None)
@@ -23,7 +29,8 @@ def webdataset(root: Path, **_) -> tuple[list[Item], list[dict]]:
     """
     tars = [root] if root.is_file() else sorted(root.glob(TAR))
     base = root.parent if root.is_file() else root
-    items, broken = {}, []
+    items: dict[str, Item] = {}
+    broken: list[dict] = []
     for path in tars:
         try:
             items.update(_members(path, path.relative_to(base).as_posix(), broken))
@@ -35,16 +42,18 @@ def webdataset(root: Path, **_) -> tuple[list[Item], list[dict]]:
 def _members(path: Path, label: str, broken: list[dict]) -> dict[str, Item]:
     stat, found = path.stat(), {}
     try:
-        with tarfile.open(path, "r:") as tar:
+        with _Headers.open(path, "r:") as tar:
             for member in tar:
                 kind = kind_of(member.name)
                 if kind and member.isreg() and member.sparse is None:
                     name = f"{label}/{member.name}"
                     found[name] = Item(name, kind, member.size, stat.st_mtime_ns, str(path), offset=member.offset_data)
-                tar.members = []  # a tar of a million members must not stay in memory
-            tar.fileobj.seek(tar.offset)
-            if any(tar.fileobj.read(BLOCK)):  # tarfile takes a header that it can't read for the end
-                raise tarfile.ReadError(f"byte {tar.offset} is no header")
+                tar.members = []
+            file = tar.fileobj
+            assert file is not None  # the tar is open
+            file.seek(tar.offset)
+            if any(file.read(BLOCK)):  # tarfile takes a header that it can't read for the end
+                raise tarfile.ReadError(f"byte {tar.offset} is not a header")
     except tarfile.TarError as error:
         why = "compressed tars can't be read in place, unpack it with gunzip" if _packed(path) else "download it again"
         broken.append({"source": label, "reason": f"the tar breaks off or is none ({error}); {why}"})

@@ -56,7 +56,7 @@ def kinetics(root: Path, *, split: str, **_) -> Read:
     lists = _lists(root, "youtube_id")
     if not lists:
         return [item for folder in _split_folders(root, split) for item in media(root, ("video",), folder)], []
-    wanted = {}
+    wanted: dict[str, tuple[str, tuple[str, ...]]] = {}
     for path in lists:
         for row in _rows(path):
             if split == "all" or (row.get("split") or path.stem).strip().lower() in SPLITS[split]:
@@ -109,7 +109,7 @@ def looks_ego4d(root: Path, names: list[str]) -> str | None:
     if found := _ego4d_json(root):
         return found.name
     folder = next((f for f in _ego4d_folders(root) if any(UUID.fullmatch(p.stem) for p in f.glob("*.mp4"))), None)
-    return folder and f"{folder.relative_to(root).as_posix()}/UID.mp4"
+    return f"{folder.relative_to(root).as_posix()}/UID.mp4" if folder else None
 
 
 def ego4d(root: Path, **_) -> Read:
@@ -188,15 +188,18 @@ def _video_ids(lists: list[Path]) -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 def _listed(found: list[Item], wanted: dict[str, tuple[str, tuple[str, ...]]], root: Path) -> Read:
-    """The found items that a list wants, and what it wants in vain: id → (list, the stems that are it)."""
-    stems = {}
+    """The found items that a list names, and the ones that it names and the folder lacks.
+
+    `wanted`: id → (name of the list, the file stems that stand for the id).
+    """
+    stems: dict[str, Item] = {}
     for item in found:
         stems.setdefault(PurePosixPath(item.name).stem, item)
     items, missing = {}, []
     for name, (where, accepted) in wanted.items():
-        item = next((stems[stem] for stem in accepted if stem in stems), None)
-        if item:
-            items[item.name] = item
+        match = next((stems[stem] for stem in accepted if stem in stems), None)
+        if match:
+            items[match.name] = match
         else:
             stem = " or ".join(dict.fromkeys(accepted))
             missing.append({"source": name, "reason": f"{where} lists it, and no video in {root} is named {stem}"})

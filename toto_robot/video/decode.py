@@ -10,9 +10,10 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path, PurePath
+from typing import TypeVar
 
 import av
 import numpy as np
@@ -24,6 +25,9 @@ from toto_robot.video.items import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Item, media
 
 SLACK_S = 1e-3  # a frame belongs to a span when it starts within this much of its ends
 ALONE = {"protocol_whitelist": "none"}  # a playlist in a video's clothes must not reach for other files or hosts
+
+
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 
 
 class VideoError(UserError):
@@ -43,7 +47,7 @@ def find_videos(folder, images: bool = False) -> list[Path]:
     return found
 
 
-def split_held_out(videos: list[PurePath], share: float) -> tuple[list[PurePath], list[PurePath]]:
+def split_held_out(videos: Sequence[AnyPath], share: float) -> tuple[list[AnyPath], list[AnyPath]]:
     """(training, held out): whole videos, chosen by a hash of the file name, so that every command agrees.
 
     At least one video is held out when share > 0 and there are two or more; none when share is 0.
@@ -78,7 +82,8 @@ def iter_frames(path, size: int = 128) -> Iterator[tuple[float, np.ndarray]]:
                 else:  # a repeated or missing timestamp: one frame later
                     later_s = None if time_s is None else time_s - first_s
                     last_s = later_s if later_s is not None and later_s > last_s else last_s + frame_s
-                shown_s = float(picture.duration * picture.time_base) if picture.duration else frame_s
+                base = picture.time_base
+                shown_s = float(picture.duration * base) if picture.duration and base else frame_s
                 yield last_s, crop_picture(picture, size, reformatter)
             wanted_s = item.span_s[1] - item.span_s[0] if item.span_s else _declared_s(container, stream)
             if last_s is not None and wanted_s - last_s - shown_s > max(1.0, 0.05 * wanted_s):

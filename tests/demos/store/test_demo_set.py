@@ -251,7 +251,7 @@ def test_a_set_without_an_episode_is_begun_anew_with_other_settings(tmp_path):
 
 @pytest.mark.parametrize("after", ["nothing", "the new data"])
 def test_a_reader_may_come_while_a_set_without_an_episode_is_begun_anew(tmp_path, monkeypatch, after):
-    """A writer was killed in the first episode; the next one clears its folders away, and makes its own, under the reader."""
+    """A writer was killed in the first episode. The next one replaces its folders while the reader looks."""
     path = tmp_path / "set"
     with DemoWriter(path, attrs()) as writer:
         monkeypatch.setattr(writer, "_put", lambda *a: None)

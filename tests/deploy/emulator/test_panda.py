@@ -1,5 +1,7 @@
-"""The real panda_py (libfranka 0.9, protocol 5) against the emulator. TOTO_ROBOT_PANDA_PYTHON names the interpreter of an
-environment that has panda-python, where this one has none."""
+"""The real panda_py (libfranka 0.9, protocol 5) against the emulator.
+
+TOTO_ROBOT_PANDA_PYTHON names the interpreter of an environment that has panda-python, where this one has none.
+"""
 
 import importlib.util
 import os

@@ -1,4 +1,4 @@
-"""The ROS backend with a real ROS master, real rospy and real actions (`make compat`); the node behind them is the test's."""
+"""The ROS backend with a real ROS master, rospy and actions (`make compat`); the node behind them is the test's."""
 
 import importlib
 import os

@@ -1,4 +1,4 @@
-"""Hand guiding: what is recorded is what happened, actions lead from each state to the next, and keys do what they say."""
+"""Hand guiding: what happened is recorded, actions lead from each state to the next, and keys do what they say."""
 
 import itertools
 from importlib.util import find_spec

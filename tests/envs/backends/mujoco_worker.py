@@ -1,4 +1,4 @@
-"""A worker of our own for the protocol of `envs.backends.frames`: MuJoCo in a process of its own, and ways to misbehave.
+"""A worker of our own for the protocol of `envs.backends.frames`: MuJoCo in its own process, and ways to misbehave.
 
     python tests/envs/backends/mujoco_worker.py --fd N [--rules] [--at step --do hang]
 

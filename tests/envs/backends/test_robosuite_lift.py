@@ -72,8 +72,8 @@ env.rng.bit_generator.state = np.random.default_rng(episode).bit_generator.state
 seen, rows, rng = env.reset(), [], np.random.default_rng(1)
 for _ in range(15):
     after, reward, _, _ = env.step(rng.uniform(-1, 1, 7))
-    rows.append([seen[k] for k in ("cube_pos", "robot0_joint_pos", "robot0_joint_vel", "robot0_eef_pos", "robot0_eye_in_hand_image")]
-                + [reward, env._check_success()])
+    keys = ("cube_pos", "robot0_joint_pos", "robot0_joint_vel", "robot0_eef_pos", "robot0_eye_in_hand_image")
+    rows.append([seen[k] for k in keys] + [reward, env._check_success()])
     seen = after
 np.savez(out, *[np.array(column) for column in zip(*rows)])
 """

@@ -43,7 +43,7 @@ def test_a_reset_is_the_same_to_the_last_bit(pick):
 
 
 def test_trajectories_agree_to_the_rounding_of_float32(pick):
-    """8 control steps of 20 physics steps; the cube rests on the table all the while and the arm moves free of contact."""
+    """8 control steps of 20 physics steps: the cube rests on the table and the arm moves free of contact."""
     here, there = pick
     here.reset([4, 5]), there.reset([4, 5])
     for actions in np.random.default_rng(0).uniform(-1, 1, (8, 2, 8)).astype(np.float32):

@@ -59,7 +59,8 @@ def test_the_grippers_numbers_are_the_classs_and_anothers_stand_in_the_fingerpri
 def test_sets_recorded_before_there_were_other_tasks_still_know_their_environment():
     known = {
         "franka_pick": "69a4e067d2012d30eca11e171a7cbcbefa18eb6fe3cbde8a9dae7b30a757907a",
-        "franka_pick_pixmc": "0482281a023091be97dce4e1a4affb5c88a26f2fc159303010957b8c7cd74bf1",  # since 2026-11-26: harder contacts
+        # since 2026-11-26: harder contacts
+        "franka_pick_pixmc": "0482281a023091be97dce4e1a4affb5c88a26f2fc159303010957b8c7cd74bf1",
         "franka_cube": "4825d6556eb57c3086b8219bcc38343352992e94e8d615bb29a161ca54514340",
     }
     assert {name: fingerprint(describe(envs.make(name, render=False))) for name in known} == known

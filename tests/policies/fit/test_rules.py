@@ -165,14 +165,15 @@ def test_two_unknown_numbers_may_be_two_different_ones_but_a_set_is_the_same_as_
 def test_a_run_that_goes_on_is_refused_where_its_numbers_changed():
     with pytest.raises(
         UserError,
-        match="of run r does not fit what is there now: it acts at 20 Hz and what is there now at 10 Hz.*start a new run",
+        match="of run r does not fit what is there now: "
+        "it acts at 20 Hz and what is there now at 10 Hz.*start a new run",
     ):
         check_same(replace(SPEC, control_hz=20.0), SPEC, "run r")
     moved = changed(SPEC, ("cameras", "mount_pos_m"), lambda v: (v[0] + 0.02, *v[1:]))
     assert len(check_same(moved, SPEC, "run r")) == 1
 
 
-# ------------------------------------------------------------------------------------------ folders without a description
+# ---------------------------------------------------------------------------------------- folders without a description
 
 
 def test_an_older_folder_is_completed_from_its_environment_and_what_its_notes_say_counts_more():

@@ -24,7 +24,7 @@ FAST = dict(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fi
 
 @pytest.fixture(scope="module")
 def state():
-    """Names and tensors as tokenizers have them: a transposed view, a half-precision one, and a piece of a larger storage."""
+    """Names and tensors as tokenizers have them: a transposed view, a half-precision one, and part of a storage."""
     draw = torch.Generator().manual_seed(0)
     return {
         "a.weight": torch.randn(5, 3, generator=draw).t(),
@@ -187,7 +187,7 @@ def test_archives_of_other_things_say_what_they_hold(tmp_path):
 
 
 def legacy_file(size, stride=(1,), offset=0, copies=1, numel=4, floats=4):
-    """A legacy file whose state dict holds `copies` tensors of that shape over one storage, said to have `numel` floats."""
+    """A legacy file whose state dict holds `copies` tensors of that shape over one storage of `numel` floats (said)."""
 
     class P(pickle.Pickler):
         def persistent_id(self, x):
@@ -234,7 +234,8 @@ def test_a_tensor_lies_inside_its_storage(tmp_path, shape, fits):
 
 
 def test_modules_that_contain_each_other_end(tmp_path):
-    conv = b"cdall_e.utils\nConv2d\n)\x81q\x00}(X\x0b\x00\x00\x00_parameters}X\x08\x00\x00\x00_modules}X\x01\x00\x00\x00mh\x00sub."
+    conv = b"cdall_e.utils\nConv2d\n)\x81q\x00}(X\x0b\x00\x00\x00_parameters}X\x08\x00\x00\x00_modules}"
+    conv += b"X\x01\x00\x00\x00mh\x00sub."
     head = b"".join(pickle.dumps(x, protocol=2) for x in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
     (tmp_path / "x.pt").write_bytes(head + b"\x80\x02" + conv + pickle.dumps([], protocol=2))
     with pytest.raises(UserError, match="contain each other"):

@@ -5,6 +5,7 @@ Layouts (the weights are the same): github.com/openai/DALL-E, pickled modules or
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -60,8 +61,9 @@ def _halves(weights: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 def _config(encoder: dict[str, Tensor], decoder: dict[str, Tensor] | None = None) -> DVAEConfig:
     """The sizes, read from shapes."""
     blocks = {name.split(".")[2] for name in encoder if name.startswith("blocks.group_1.block_")}
-    sizes = {"vocab_size": len(encoder["blocks.output.conv.weight"]), "n_hid": len(encoder["blocks.input.weight"])}
+    vocab_size, n_hid = len(encoder["blocks.output.conv.weight"]), len(encoder["blocks.input.weight"])
+    config = DVAEConfig(vocab_size, n_hid, decoder_hid=0, n_blk_per_group=len(blocks))
     if decoder is None:
-        return DVAEConfig(**sizes, decoder_hid=0, n_blk_per_group=len(blocks))
+        return config
     hid, init = decoder["blocks.output.conv.weight"].shape[1], len(decoder["blocks.input.weight"])
-    return DVAEConfig(**sizes, decoder_hid=hid, n_init=init, n_blk_per_group=len(blocks))
+    return replace(config, decoder_hid=hid, n_init=init)

@@ -9,7 +9,7 @@ file of weights may hold is in `foreign.py`, which refuses a file by what this m
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 DICTS = ("collections.OrderedDict", "builtins.dict", "__builtin__.dict")
 
@@ -39,7 +39,7 @@ class TensorAt:
     stride: tuple[int, ...]
 
 
-def read_pickle(file: BinaryIO, persistent: Callable[[Any], Any] | None = None) -> tuple[Any, set[str]]:
+def read_pickle(file: IO[bytes], persistent: Callable[[Any], Any] | None = None) -> tuple[Any, set[str]]:
     """The object of one pickle, and every name that the pickle refers to. `file` is left just behind it.
 
     `persistent` gives the object of a persistent id. A malformed pickle raises an ordinary exception of any type.
@@ -84,7 +84,7 @@ class _Machine:
         self.names: set[str] = set()
         self.persistent = persistent
 
-    def run(self, file: BinaryIO) -> Any:
+    def run(self, file: IO[bytes]) -> Any:
         for opcode, argument, _ in pickletools.genops(file):
             name = opcode.name
             if name in self.ARGUMENT:

@@ -56,10 +56,8 @@ class _Worker:
         self.process = context.Process(target=_work, args=(theirs,), daemon=True)
         self.process.start()
         theirs.close()
-        self.job: _Job | None = None
 
     def give(self, job: _Job) -> None:
-        self.job = job
         with contextlib.suppress(OSError):  # it has died; that is seen when its pipe is read
             self.pipe.send((job.task, job.crashed))
 
@@ -97,17 +95,18 @@ def run_local(tasks: list[ShardTask], workers: int) -> Iterator[Step]:
     context = get_context("forkserver")  # torch is imported once, and a new process takes milliseconds
     context.set_forkserver_preload([__name__])
     waiting = deque(_Job(task) for task in tasks)
-    busy: dict[Connection, _Worker] = {}
+    busy: dict[Connection, tuple[_Worker, _Job]] = {}
     idle: list[_Worker] = []
     most = min(workers or os.cpu_count() or 1, len(tasks))
     try:
         while waiting or busy:
             while waiting and len(busy) < most:
-                worker = idle.pop() if idle else _Worker(context)
-                worker.give(waiting.popleft())
-                busy[worker.pipe] = worker
-            for pipe in wait(list(busy)):
-                worker, job = busy[pipe], busy[pipe].job
+                worker, job = idle.pop() if idle else _Worker(context), waiting.popleft()
+                worker.give(job)
+                busy[worker.pipe] = worker, job
+            ready = wait(list(busy))
+            for pipe in [pipe for pipe in busy if pipe in ready]:
+                worker, job = busy[pipe]
                 try:
                     message = pipe.recv()
                 except (EOFError, ConnectionResetError):
@@ -119,14 +118,16 @@ def run_local(tasks: list[ShardTask], workers: int) -> Iterator[Step]:
                 if isinstance(message, Exception):
                     raise message
                 if message is None:
-                    idle.append(busy.pop(pipe))
+                    del busy[pipe]
+                    idle.append(worker)
                     yield Step(1, 0, 0)
                 else:
                     yield job.move(*message)
     finally:
-        for worker in busy.values():
+        running = [worker for worker, _ in busy.values()]
+        for worker in running:
             worker.process.terminate()
-        for worker in [*idle, *busy.values()]:
+        for worker in [*idle, *running]:
             worker.end()
 
 

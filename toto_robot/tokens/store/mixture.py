@@ -68,7 +68,7 @@ def default_weights(stores: list[TokenStore]) -> list:
 
     Stores of one data set share its part equally.
     """
-    kinds = [store.source.get("kind") for store in stores]
+    kinds = [store.source.get("kind", "") for store in stores]
     if set(kinds) <= set(PAPER_PERCENT):
         return [Fraction(PAPER_PERCENT[kind], kinds.count(kind)) for kind in kinds]
     return [1] * len(stores)

@@ -39,7 +39,10 @@ def make_shard(task: ShardTask, crashed: dict[str, str], report: Callable[[int, 
     and while a long one is read, which one it is and how many frames have been encoded so far.
     """
     tokenizer = open_tokenizer(task.tokenizer)
-    codes, rows, left_out, pictures = [], [], [], []
+    codes: list[np.ndarray] = []
+    rows: list[dict] = []
+    left_out: list[dict] = []
+    pictures: list[tuple[str, np.ndarray]] = []
     for at, item in enumerate(task.items):
         report(at, task.frames * len(codes))
         try:
@@ -99,7 +102,8 @@ def video_rows(tokenizer: Tokenizer, item: Item, task: ShardTask) -> Iterator[tu
 
 
 def _segments(item: Item, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    frames, times_s = [], []
+    frames: list[np.ndarray] = []
+    times_s: list[float] = []
     for time_s, frame in iter_frames(item, size):
         if len(frames) == SEGMENT:
             yield np.stack(frames), np.array(times_s)

@@ -52,13 +52,13 @@ def has_shard(store: Path, name: str) -> bool:
     return (Path(store) / "shards" / name / ROWS).is_file()
 
 
-def read_shard_rows(store: Path, name: str) -> dict | None:
-    """What `write_shard` wrote beside the codes, or None where the shard isn't finished."""
+def read_shard_rows(store: Path, name: str) -> dict:
+    """What `write_shard` wrote beside the codes. Raises UserError where the shard isn't finished, or is damaged."""
     path = Path(store) / "shards" / name / ROWS
-    if not path.is_file():
-        return None
     try:
         return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing; delete the folder {path.parent} and build again") from error
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is damaged ({error}); delete the folder {path.parent} and build again") from error
 
@@ -69,7 +69,9 @@ def write_index(store: Path, described: dict, names: list[str], source: dict | N
     `source` says where the rows come from (`kind` is what a mixture's default proportions go by). It gets the
     rows' count of each kind and is no part of the fingerprint, which follows from the rows and how they were cut.
     """
-    shards, left_out, counts = [], [], dict.fromkeys(KINDS, 0)
+    shards: list[dict] = []
+    left_out: list[dict] = []
+    counts = dict.fromkeys(KINDS, 0)
     for name in names:
         found = read_shard_rows(store, name)
         left_out += found["left_out"]
@@ -158,7 +160,7 @@ class TokenStore:
     """Rows of a finished store. `store[i]` is uint16 (F, S), or patches uint8 (F, S, values), read straight from the
     memory map."""
 
-    def __init__(self, path):
+    def __init__(self, path: str | Path):
         self.path, index = Path(path), read_index(Path(path))
         self.fingerprint: str = index["fingerprint"]
         self.frames, self.tokens_per_frame = index["frames"], index["tokens_per_frame"]

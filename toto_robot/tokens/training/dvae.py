@@ -101,7 +101,7 @@ class DVAETrainer(TokenizerTrainer):
         z = self.bottleneck.project(features.float())
         sample = z + torch.randn(z.shape, generator=noise).to(z.device)
         with self.autocast():
-            stats = self.dvae.decoder.from_embedding(self.bottleneck.expand(sample))
+            stats = self.dvae.require_decoder().from_embedding(self.bottleneck.expand(sample))
         nll = logit_laplace_nll(stats, clean)
         one, other = z.chunk(2)
         apart = 0.5 * (one - other).square().sum(1).mean()  # KL(N(one, I) ‖ N(other, I)) in nats a token
@@ -117,9 +117,10 @@ class DVAETrainer(TokenizerTrainer):
         clean, seen = self._batch()
         with torch.no_grad():
             codes = self.dvae.encoder(seen).argmax(1)
-        embedded = self.dvae.decoder.embed(codes)
+        decoder = self.dvae.require_decoder()
+        embedded = decoder.embed(codes)
         with self.autocast():
-            stats = self.dvae.decoder.from_embedding(embedded)
+            stats = decoder.from_embedding(embedded)
         nll = logit_laplace_nll(stats, clean)
         one, other = codes.chunk(2)
         changed = (one != other).float().mean()
@@ -129,7 +130,7 @@ class DVAETrainer(TokenizerTrainer):
     def _features(self, tokens_a_code: int, salt: int) -> tuple[Tensor, Tensor]:
         """Encoder features of two looks, (N, C) each, of whole training frames drawn by (seed, step, salt), N >= V ·
         tokens_a_code / 2."""
-        parts, frames = [], tokens_a_code * self.dvae.vocab_size / DVAE.grid(self.cfg.image_size)[0] ** 2
+        parts, frames = [], tokens_a_code * self.dvae.vocab_size / self.dvae.grid(self.cfg.image_size)[0] ** 2
         for i in range(0, math.ceil(frames), 4):
             _, seen = self.pairs(self.step + salt * 10_000_019 + i * 97, 2, self.cfg.image_size)
             parts.append(self.dvae.encoder.features(seen).movedim(1, -1).unflatten(0, (2, -1)).flatten(1, -2))

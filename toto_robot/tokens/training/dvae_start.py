@@ -93,7 +93,7 @@ def choose_kappa(z: Tensor, centroids: Tensor, entropy_nats: float) -> float:
 def write_codes(dvae: DVAE, bottleneck: Bottleneck, centroids: Tensor, kappa: float) -> None:
     """Put centroids (V, d) into the official layout; argmax of the logits is then the nearest centroid."""
     P, b = bottleneck.project.weight[:, :, 0, 0], bottleneck.project.bias
-    output, entry = dvae.encoder.blocks.output.conv, dvae.decoder.blocks.input
+    output, entry = dvae.encoder.blocks.output.conv, dvae.require_decoder().blocks.input
     output.weight.copy_((2 * kappa * centroids @ P)[:, :, None, None])
     output.bias.copy_(2 * kappa * centroids @ b - kappa * centroids.square().sum(1))
     entry.weight.copy_((bottleneck.expand.weight[:, :, 0, 0] @ centroids.t())[:, :, None, None])
@@ -109,7 +109,7 @@ def split_dead_codes(dvae: DVAE, features: Tensor, dead: Tensor, generator: torc
     random: it wins the tokens on h's side of the plane half-way between m and h. It leads at h by the
     median lead that the busy code has there over the next best, so it takes little from other codes.
     """
-    output, entry = dvae.encoder.blocks.output.conv, dvae.decoder.blocks.input
+    output, entry = dvae.encoder.blocks.output.conv, dvae.require_decoder().blocks.input
     weight, bias = output.weight[:, :, 0, 0], output.bias
     top = [torch.addmm(bias, part, weight.t()).topk(2, dim=1) for part in features.split(16384)]
     codes = torch.cat([t.indices[:, 0] for t in top])

@@ -72,8 +72,8 @@ class FramePool:
         for i in range(count):
             s = rng.choice(len(self.sources), p=self.shares.numpy() / float(self.shares.sum()))
             at, mirror = int(rng.integers(len(self.sources[s]))), rng.random() < 0.5
-            twins = self.twins[s] if self.twins[s] is not None else self.sources[s]
-            for row, frames in ((i, self.sources[s]), (count + i, twins)):
+            twins = self.twins[s]
+            for row, frames in ((i, self.sources[s]), (count + i, self.sources[s] if twins is None else twins)):
                 frame = frames[at][:, ::-1] if mirror else frames[at]
                 clean[row], seen[row] = frame, jittered(frame, self.jitter, rng)
         out = []

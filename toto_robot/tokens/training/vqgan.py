@@ -53,7 +53,8 @@ class TrainVQGANConfig(TokenizerTrainingConfig):
         """The preset, with `vocab_size` where one is given."""
         if self.preset not in PRESETS:
             raise UserError(f"preset: there is no VQGAN preset {self.preset!r}; there are {', '.join(PRESETS)}")
-        return replace(PRESETS[self.preset], **({"vocab_size": self.vocab_size} if self.vocab_size else {}))
+        sizes = PRESETS[self.preset]
+        return replace(sizes, vocab_size=self.vocab_size or sizes.vocab_size)
 
     def __post_init__(self):
         super().__post_init__()

@@ -1,4 +1,7 @@
-"""What the tests do with franky, in a process of its own: `python franky_client.py SCENARIO IP [JSON]` prints one JSON line."""
+"""What the tests do with franky, in a process of its own.
+
+`python franky_client.py SCENARIO IP [JSON]` prints one JSON line.
+"""
 
 import json
 import sys
@@ -91,8 +94,8 @@ def described(error):
 
 
 def grasp(ip, plan):
-    """Goes through the waypoints `plan["q"]` (N, 7), closing after the one before the last, while the console grants time:
-    a tracker for the whole of it, set-points every 100 ms."""
+    """Goes through the waypoints `plan["q"]` (N, 7), closing after the one before the last, while the console grants
+    time: a tracker for the whole of it, set-points every 100 ms."""
     from deploy.emulator.console import Console
 
     console, robot, hand = Console(ip), connect(ip), franky.Gripper(ip)

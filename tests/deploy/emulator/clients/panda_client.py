@@ -1,4 +1,7 @@
-"""What the tests do with panda_py, in a process of its own: `python panda_client.py SCENARIO IP` prints one JSON line."""
+"""What the tests do with panda_py, in a process of its own.
+
+`python panda_client.py SCENARIO IP` prints one JSON line.
+"""
 
 import json
 import sys

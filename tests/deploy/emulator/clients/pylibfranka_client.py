@@ -1,4 +1,7 @@
-"""What the tests do with pylibfranka, in a process of its own: `python pylibfranka_client.py SCENARIO IP` prints JSON."""
+"""What the tests do with pylibfranka, in a process of its own.
+
+`python pylibfranka_client.py SCENARIO IP` prints JSON.
+"""
 
 import json
 import math
