@@ -183,7 +183,7 @@ def _snapshot(demos: DemoSet, i: int, data: dict, look_seed: np.ndarray, t: int,
 def _replay_states(demos: DemoSet, i: int, env, frames: list | None) -> dict:
     """{episode, diff: greatest absolute difference by key, first: first step that differs or None}."""
     data, look_seed = demos.episode(i), _look_seeds(demos)
-    pictures = [key for key in demos.keys if key.startswith("rgb_")]
+    pictures = [key for key in demos.keys if key.startswith(schema.CAMERA)]
     diff, first = dict.fromkeys([*pictures, "proprio"], 0.0), None
     for t in range(int(demos.lengths[i])):
         obs = env.restore(_snapshot(demos, i, data, look_seed, t, env))
@@ -192,7 +192,7 @@ def _replay_states(demos: DemoSet, i: int, env, frames: list | None) -> dict:
             now = (
                 obs["proprio"]
                 if key == "proprio"
-                else (obs["rgb"] if key == "rgb_wrist" else env.view(key.removeprefix("rgb_"), width, height))
+                else (obs["rgb"] if key == "rgb_wrist" else env.view(key.removeprefix(schema.CAMERA), width, height))
             )
             off = float(np.abs(now.astype(np.float64) - data[key][t]).max())
             diff[key] = max(diff[key], off)

@@ -25,9 +25,9 @@ from deploy.calibration.hand_eye import MIN_POSES, Board
 from deploy.control.kinematics import Kinematics
 from deploy.endings import Ending
 from deploy.robots import registry
-from deploy.robots.arms import LIMITS
 from deploy.robots.base import Address, RobotFault
 from envs.robots import FRANKA
+from envs.robots.franka import ARM_LIMITS
 from toto_robot import command
 from toto_robot.ground.errors import UserError
 
@@ -42,7 +42,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         "--square-mm", type=float, default=1000 * Board.square_m, help="a square's side, measured on the paper"
     )
     parser.add_argument("--robot-ip", help="address of the robot")
-    parser.add_argument("--robot", choices=sorted(LIMITS), default="fr3")
+    parser.add_argument("--robot", choices=sorted(ARM_LIMITS), default="fr3")
     parser.add_argument("--backend", default="franky", help="client library: " + ", ".join(registry.names()))
     parser.add_argument(
         "--camera", default="", help="the camera file (YAML), with its intrinsics unless it is a RealSense"

@@ -36,9 +36,9 @@ from deploy.control.machine import Rules
 from deploy.emulator.console import CONSOLE_PORT, Console, ConsoleError
 from deploy.endings import Ending
 from deploy.robots import registry
-from deploy.robots.arms import LIMITS
 from deploy.robots.base import Address, RobotFault
 from deploy.verdicts import BAD, OK, SKIPPED, Line
+from envs.robots.franka import ARM_LIMITS
 from policies import look
 from toto_robot import command
 from toto_robot.ground.errors import UserError
@@ -54,7 +54,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         prog="python -m deploy.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--robot-ip", required=True, help="address of the robot, or of an emulator (127.0.0.x)")
-    parser.add_argument("--robot", choices=sorted(LIMITS), default="fr3")
+    parser.add_argument("--robot", choices=sorted(ARM_LIMITS), default="fr3")
     parser.add_argument("--backend", default="franky", help="client library: " + ", ".join(registry.names()))
     parser.add_argument(
         "--policy", default="", metavar="NAME", help="compare what the camera sees with what this policy was trained on"
@@ -137,7 +137,7 @@ def _robot(args: argparse.Namespace, env) -> tuple[list[Line], np.ndarray | None
         return [Line("robot", BAD, f"{robot.features.client} at {args.robot_ip}: {fault}{pressed}")], None
     lines = [replace(line, said=f"{robot.features.client}, {line.said}") for line in [verdicts.robot(state)]]
     lines.append(verdicts.connection(times_s, wall_s))
-    lines += verdicts.limits(state.q_rad, LIMITS[args.robot], safety.Envelope.of(env.robot))
+    lines += verdicts.limits(state.q_rad, ARM_LIMITS[args.robot], safety.Envelope.of(env.robot))
     return [*lines, _gripper(module, address, env)], state.q_rad
 
 

@@ -4,11 +4,11 @@ import os
 import sys
 
 if sys.platform == "linux" and not os.environ.get("DISPLAY"):
-    os.environ.setdefault("MUJOCO_GL", "egl")  # must stand before mujoco is first imported
+    os.environ.setdefault("MUJOCO_GL", "egl")  # before mujoco is first imported
 
-from envs.backends import BACKENDS, check, make_vec, names
+from envs.backends import BACKENDS, check, make, make_vec, names
 from envs.errors import EnvError
-from envs.registry import make, register_all
+from envs.registry import register_all
 from envs.vector import VectorEnv
 
 __all__ = ["BACKENDS", "EnvError", "VectorEnv", "check", "make", "make_vec", "names"]

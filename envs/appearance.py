@@ -1,9 +1,10 @@
 """How a scene looks: nominal, shifted for evaluation, or random for making video.
 
-An appearance changes colours, textures, lights, the camera's pose and sensor noise, never physics.
+An appearance changes colours, textures, lights, the camera's pose and sensor noise. It never changes the physics.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,11 +13,12 @@ from envs.errors import EnvError
 TEXTURE_SIZE = 64
 SHIFTS = ("colour", "light", "camera", "noise", "all")
 HELD_OUT = ("photo", "shadow", "blur", "drift", "cloth", "held_out")
-"""The held-out family of looks (envs/held_out.py); held_out has one or more of the others in each episode."""
+"""The held-out family of looks (envs/held_out.py). held_out has one or more of the others in each episode."""
 LOOKS = ("nominal", "near_nominal", "wide", "mixed", "random", "random_each_step", "cluttered")
-COLOURS = ("object_rgb", "table_rgb", "floor_rgb", "arm_rgb", "finger_rgb")
 ALSO = ("nominal", "near_nominal", "wide", "mixed", "near", "random", "cluttered")
-"""What a state can be drawn as beside the look that the episode has."""
+"""Further looks in which a state can be drawn, in addition to the look of the episode."""
+COLOURS = ("object_rgb", "table_rgb", "floor_rgb", "arm_rgb", "finger_rgb")
+"""The fields of `Appearance` that are colours of things."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,9 @@ class Appearance:
     object_rgb: tuple[float, float, float] = (0.0, 0.447, 0.741)
     """Colour of the object; PixMC's cube by default."""
     table_rgb: tuple[float, float, float] = (0.72, 0.70, 0.66)
-    """Colour of the table; multiplies its texture."""
+    """Colour of the table. It multiplies the texture."""
     floor_rgb: tuple[float, float, float] = (0.36, 0.38, 0.40)
-    """Colour of the floor; multiplies its texture."""
+    """Colour of the floor. It multiplies the texture."""
     arm_rgb: tuple[float, float, float] = (0.93, 0.93, 0.93)
     """Colour of the arm and the hand's housing."""
     finger_rgb: tuple[float, float, float] = (0.25, 0.25, 0.27)
@@ -38,13 +40,13 @@ class Appearance:
     floor_texture: np.ndarray | None = field(default=None, compare=False)
     """uint8 (64, 64, 3), or None for plain."""
     light_pos_m: tuple[float, float, float] = (0.2, 0.6, 2.2)
-    """Position of the one lamp, world frame; it shines at the middle of the table."""
+    """Position of the only lamp, world frame. It shines at the middle of the table."""
     light_diffuse: float = 0.55
     """Strength of the lamp."""
     light_ambient: float = 0.45
-    """Strength of the light from everywhere."""
+    """Strength of the ambient light."""
     light_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    """Tint of both."""
+    """Tint of lamp and ambient light."""
     camera_shift_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Displacement of the wrist camera in the hand frame."""
     camera_turn_rad: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -56,14 +58,26 @@ class Appearance:
     gain: float = 1.0
     """Exposure: factor on every pixel."""
     distractors: tuple[tuple[float, ...], ...] = ()
-    """Up to three boxes to draw on the table: (x, y, yaw, half size, r, g, b); they touch nothing."""
+    """Up to three boxes on the table: (x, y, yaw, half size, r, g, b). They are drawn and touch nothing."""
 
 
 NOMINAL = Appearance()
 
 
-def _colour(rng, low=0.05, high=0.95):
-    return tuple(float(v) for v in rng.uniform(low, high, 3))
+def _triple(values) -> tuple[float, float, float]:
+    x, y, z = map(float, values)
+    return x, y, z
+
+
+def _colour(rng: np.random.Generator, low: float = 0.05, high: float = 0.95) -> tuple[float, float, float]:
+    return _triple(rng.uniform(low, high, 3))
+
+
+def _moved_colours(look: Appearance, rng: np.random.Generator, reach: float) -> dict[str, Any]:
+    """Every colour of `look`, moved by up to ± `reach`."""
+    return {
+        name: _triple(np.clip(np.array(getattr(look, name)) + rng.uniform(-reach, reach, 3), 0, 1)) for name in COLOURS
+    }
 
 
 def random_texture(rng: np.random.Generator) -> np.ndarray:
@@ -74,8 +88,8 @@ def random_texture(rng: np.random.Generator) -> np.ndarray:
         k = int(rng.integers(1, 9))
         mask = (np.floor(u * 2 * k) + np.floor(v * 2 * k)) % 2
     elif kind == 1:
-        angle, k = rng.uniform(0, np.pi), rng.uniform(1, 12)
-        mask = 0.5 + 0.5 * np.sin(2 * np.pi * k * (u * np.cos(angle) + v * np.sin(angle)))
+        angle, waves = rng.uniform(0, np.pi), rng.uniform(1, 12)
+        mask = 0.5 + 0.5 * np.sin(2 * np.pi * waves * (u * np.cos(angle) + v * np.sin(angle)))
     elif kind == 2:
         mask = rng.random((n, n))
     elif kind == 3:
@@ -91,33 +105,34 @@ def random_texture(rng: np.random.Generator) -> np.ndarray:
     return (255 * (a + (b - a) * mask[..., None])).astype(np.uint8)
 
 
-def light_look(rng, width=1.0) -> dict:
-    """The lamp elsewhere, of another strength and tint."""
+def light_look(rng: np.random.Generator, width: float = 1.0) -> dict[str, Any]:
+    """The lamp at another place, of another strength and tint."""
     return dict(
         light_pos_m=(0.5 + width * rng.uniform(-1, 1), width * rng.uniform(-1.2, 1.2), rng.uniform(1.4, 2.6)),
         light_diffuse=float(rng.uniform(0.25, 0.8)),
         light_ambient=float(rng.uniform(0.25, 0.6)),
-        light_rgb=tuple(float(v) for v in rng.uniform(0.85, 1.0, 3)),
+        light_rgb=_triple(rng.uniform(0.85, 1.0, 3)),
     )
 
 
-def camera_look(rng, scale=1.0) -> dict:
-    """The wrist camera moved by up to 10 mm, turned by up to 2.9°, its field of view up to 4 % wider, times `scale`."""
+def camera_look(rng: np.random.Generator, scale: float = 1.0) -> dict[str, Any]:
+    """The wrist camera moved by up to 10 mm and turned by up to 2.9°, its field of view up to 4 % wider or
+    narrower, all times `scale`."""
     return dict(
-        camera_shift_m=tuple(float(v) for v in scale * rng.uniform(-0.01, 0.01, 3)),
-        camera_turn_rad=tuple(float(v) for v in scale * rng.uniform(-0.05, 0.05, 3)),
+        camera_shift_m=_triple(scale * rng.uniform(-0.01, 0.01, 3)),
+        camera_turn_rad=_triple(scale * rng.uniform(-0.05, 0.05, 3)),
         fovy_scale=float(1 + scale * rng.uniform(-0.04, 0.04)),
     )
 
 
-def _sensor(rng):
+def _sensor(rng: np.random.Generator) -> dict[str, Any]:
     noise_std, gain = float(rng.uniform(0, 12)), float(rng.uniform(0.8, 1.2))
-    # Half without noise: a policy that has never seen a clean frame does worst on clean frames (recipes/LOG.md).
+    # Half of the looks have no noise: a policy without clean frames in training does worst on them (recipes/LOG.md).
     return dict(noise_std=noise_std if rng.random() < 0.5 else 0.0, gain=gain)
 
 
 def sensed(frame: np.ndarray, look: Appearance, noise_key) -> np.ndarray:
-    """A drawn frame uint8 (H, W, 3) with the exposure and the sensor noise of `look`; `noise_key` seeds the noise."""
+    """A drawn frame uint8 (H, W, 3) with the exposure and the sensor noise of `look`. `noise_key` seeds the noise."""
     if not look.noise_std and look.gain == 1.0:
         return frame
     noise = look.noise_std * np.random.default_rng(noise_key).standard_normal(frame.shape)
@@ -125,9 +140,9 @@ def sensed(frame: np.ndarray, look: Appearance, noise_key) -> np.ndarray:
 
 
 def shifted(shift: str | None, rng: np.random.Generator) -> Appearance:
-    """The look of one evaluation episode under `shift`; None is nominal.
+    """The look of one evaluation episode under `shift`; None for the nominal look.
 
-    colour: every colour moves by up to ±0.15. light: lamp elsewhere, other strength and tint. camera: ±5 mm,
+    colour: every colour moves by up to ±0.15. light: the lamp has another position, strength and tint. camera: ±5 mm,
     ±1.4°, ±2 % field of view. noise: σ = 8 grey levels and exposure ±15 %. all: everything at once.
     """
     if shift is None:
@@ -136,11 +151,7 @@ def shifted(shift: str | None, rng: np.random.Generator) -> Appearance:
         raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(SHIFTS)}")
     look = NOMINAL
     if shift in ("colour", "all"):
-        near = {
-            name: tuple(float(c) for c in np.clip(np.array(getattr(look, name)) + rng.uniform(-0.15, 0.15, 3), 0, 1))
-            for name in COLOURS
-        }
-        look = replace(look, **near)
+        look = replace(look, **_moved_colours(look, rng, 0.15))
     if shift in ("light", "all"):
         look = replace(look, **light_look(rng, 0.6))
     if shift in ("camera", "all"):
@@ -151,9 +162,11 @@ def shifted(shift: str | None, rng: np.random.Generator) -> Appearance:
 
 
 def randomised(rng: np.random.Generator, clutter: bool) -> Appearance:
-    """A wide random look: colours, textures, lights, camera. With `clutter` up to three boxes on the table too, which a
-    policy can't tell from the object (for pre-training video); without it exposure and, in half of the looks, sensor noise (for
-    policies)."""
+    """A wide random look: colours, textures, lights, camera.
+
+    With `clutter`, for pre-training video, there are up to three boxes on the table that a policy can't tell from the
+    object. Without it, for policies, there are exposure and, in half of the looks, sensor noise.
+    """
     plain = rng.random(2) < 0.4
     boxes = tuple(
         (
@@ -181,17 +194,16 @@ def randomised(rng: np.random.Generator, clutter: bool) -> Appearance:
 
 
 def near(look: Appearance, rng: np.random.Generator) -> Appearance:
-    """Another look of the same scene: every colour moves by up to ±0.16, the lamp stands elsewhere with another strength and
-    tint. Textures, boxes and the camera stay, so a pixel shows the same point. Two such looks train a tokenizer whose codes
-    survive the change. The nominal look gives itself: what lies around it is what evaluation draws (`shifted`)."""
+    """Another look of the same scene: every colour moves by up to ±0.16, or the lamp changes its position, strength and
+    tint, or both.
+
+    Textures, boxes and the camera stay, so a pixel shows the same point. Two such looks train a tokenizer whose codes
+    survive the change. The nominal look does not change, because evaluation draws the looks around it (`shifted`).
+    """
     if look == NOMINAL:
         return look
-    moved = {
-        n: tuple(float(c) for c in np.clip(np.array(getattr(look, n)) + rng.uniform(-0.16, 0.16, 3), 0, 1))
-        for n in COLOURS
-    }
-    # Colours alone, light alone, or both.
+    moved = _moved_colours(look, rng, 0.16)
     which = rng.random()
-    return replace(
-        look, **(moved if which < 0.875 else {}), **(light_look(rng, 0.8) if which < 0.75 or which >= 0.875 else {})
-    )
+    if which < 0.75:  # both
+        return replace(look, **moved, **light_look(rng, 0.8))
+    return replace(look, **moved) if which < 0.875 else replace(look, **light_look(rng, 0.8))

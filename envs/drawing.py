@@ -1,4 +1,4 @@
-"""Drawing frames. One GL context a process and a size, shared by every environment of the same kind."""
+"""Drawing frames. All environments of a process that draw the same size share one GL context."""
 
 import atexit
 
@@ -11,7 +11,7 @@ _CANVASES: dict = {}
 
 
 class Canvas:
-    """An offscreen buffer of one size. Environments take turns; each hands in its own model and data."""
+    """An offscreen buffer of one size. Environments take turns; each passes its own model and data."""
 
     def __init__(self, model: mujoco.MjModel, width: int, height: int):
         try:
@@ -19,7 +19,7 @@ class Canvas:
             self.gl.make_current()
             model.vis.global_.offwidth, model.vis.global_.offheight = width, height
             self.context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
-        except Exception as error:  # the GL loaders raise whatever they like
+        except Exception as error:  # the GL loaders raise exceptions of many types
             raise EnvError(
                 f"MuJoCo could not open an offscreen GL context ({error}). Without a display set MUJOCO_GL=egl "
                 "(Debian: libegl1 libgl1-mesa-dri) or MUJOCO_GL=osmesa (libosmesa6)."
@@ -38,7 +38,7 @@ class Canvas:
         self.textures: list = [None] * model.ntex  # what each texture slot on the GPU holds now
 
     def draw(self, model, data, camera: str) -> np.ndarray:
-        """uint8 (height, width, 3), top row first; a fresh array."""
+        """uint8 (height, width, 3), top row first, a new array."""
         self.gl.make_current()
         self._upload(model)
         self.camera.fixedcamid = model.camera(camera).id
@@ -48,7 +48,8 @@ class Canvas:
         return self.pixels[::-1].copy()
 
     def _upload(self, model) -> None:
-        """Brings textures that another environment, or another look, has changed to the GPU."""
+        """Uploads the textures that differ from those on the GPU, because another environment or look has drawn
+        since."""
         for texture in range(model.ntex):
             start = model.tex_adr[texture]
             end = start + model.tex_height[texture] * model.tex_width[texture] * model.tex_nchannel[texture]
@@ -59,7 +60,8 @@ class Canvas:
 
 
 def canvas(model: mujoco.MjModel, width: int, height: int, kind: type[Canvas] = Canvas) -> Canvas:
-    """The canvas of this size; models share one when their textures have the same sizes and their meshes as many vertices."""
+    """The canvas of this size. Models share it if their textures have equal sizes and their meshes equally many
+    vertices."""
     key = (kind, width, height, model.ntex, model.ntexdata, model.nmesh, model.nmeshvert)
     if key not in _CANVASES:
         _CANVASES[key] = kind(model, width, height)
@@ -69,19 +71,19 @@ def canvas(model: mujoco.MjModel, width: int, height: int, kind: type[Canvas] = 
 
 
 def renderer(model: mujoco.MjModel) -> str:
-    """What draws, e.g. "llvmpipe (LLVM 15.0.6, 256 bits), 4.5 (Compatibility Profile) Mesa 22.3.6": pixels are the same
-    only where this is."""
+    """The renderer, e.g. "llvmpipe (LLVM 15.0.6, 256 bits), 4.5 (Compatibility Profile) Mesa 22.3.6". Pixels are equal
+    only between equal renderers."""
     canvas(model, 64, 64).gl.make_current()
     try:
         from OpenGL import GL
 
         return ", ".join(GL.glGetString(name).decode() for name in (GL.GL_RENDERER, GL.GL_VERSION))
-    except Exception as error:  # PyOpenGL raises whatever it likes; MuJoCo draws without it through glfw
+    except Exception as error:  # PyOpenGL raises exceptions of many types; with glfw MuJoCo draws without it
         return f"unknown ({type(error).__name__})"
 
 
 def _free() -> None:
-    """Contexts go before MuJoCo closes the display (it asks for that with its first context); else they complain."""
+    """Frees the contexts before MuJoCo closes the display at exit. Otherwise they print errors."""
     for each in _CANVASES.values():
         each.context.free()
         each.gl.free()

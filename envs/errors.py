@@ -1,4 +1,4 @@
-"""The one error that a user of `envs` can cause."""
+"""The only error that a user of `envs` can cause."""
 
 from toto_robot.ground.errors import UserError
 

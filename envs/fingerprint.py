@@ -1,4 +1,5 @@
-"""What an environment is, in values that can be written down and compared: so that a recording knows where it is from."""
+"""What determines an environment, in values that can be stored and compared. A recording keeps them to know its
+origin."""
 
 import hashlib
 import json
@@ -11,9 +12,11 @@ from envs.looks import training_look
 
 
 def describe(env) -> dict:
-    """Everything that decides what `env` (a `RobotEnv`) shows and does, in JSON's types: `mjcf` (the composed text),
-    `robot`, `protocol` and `task` (their public values), `observation`. Two environments that agree in it agree in
-    every pixel and every step, on one machine and one version of MuJoCo."""
+    """Everything that determines what `env` (a `RobotEnv`) shows and does, in JSON's types.
+
+    The keys are `mjcf` (the composed text), `robot`, `protocol` and `task` (their public values) and `observation`. Two
+    environments with equal descriptions agree in every pixel and every step, on one machine and one version of MuJoCo.
+    """
     return {
         "mjcf": scene.mjcf(env.robot, type(env.task), env.protocol),
         "robot": _values(env.robot, skip=("body_mjcf", "defaults_mjcf", "extras_mjcf", "hand")),
@@ -31,7 +34,8 @@ def describe(env) -> dict:
 
 
 def _random_looks(appearance) -> dict:
-    """A digest of the first looks that are drawn, where looks are: it changes when the drawing does."""
+    """A digest of the first random looks, for an appearance that draws them. It changes when their distribution
+    does."""
     if appearance in ("near_nominal", "wide", "mixed"):
         draw = lambda rng: training_look(appearance, rng)
     elif appearance in ("random", "random_each_step"):
@@ -44,7 +48,7 @@ def _random_looks(appearance) -> dict:
 
 
 def fingerprint(description: dict) -> str:
-    """sha256 of a `describe`."""
+    """sha256 of the result of `describe`."""
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
 
 
@@ -72,7 +76,8 @@ def difference(then: dict, now: dict) -> list[str]:
 
 
 def _values(thing, skip: tuple[str, ...] = ()) -> dict:
-    """Public attributes of an object or a class (and its bases) that are numbers, texts, arrays or tuples of them."""
+    """The public attributes of an object or a class (with its bases) that are numbers, texts, arrays or tuples of
+    those."""
     names = sorted(name for name in dir(thing) if not name.startswith("_") and name not in skip)
     plain = {name: _plain(getattr(thing, name)) for name in names}
     return {name: value for name, value in plain.items() if value is not NotImplemented}

@@ -1,8 +1,8 @@
 """A family of looks that no training code may import: policies are judged by it, and never trained on it.
 
-Each episode has one or more of: a table and a floor with textures from photographs; two lamps with hard shadows; blur and
-JPEG; an exposure that drifts within the episode; a patterned cloth on the table. `RobotEnv` uses this file for
-`shift=held_out` and for each of these by its own name, and nothing else imports it (tests/test_rooms.py).
+Each episode has one or more of these parts: a table and a floor with textures from photographs; two lamps with hard
+shadows; blur and JPEG; an exposure that drifts within the episode; a patterned cloth on the table. `RobotEnv` uses this
+file for `shift=held_out`, and for each part by its own name. Nothing else imports it (a test checks that).
 """
 
 import io
@@ -64,14 +64,14 @@ class HeldOutLook:
 
 
 def draw_look(name: str, rng: np.random.Generator) -> HeldOutLook:
-    """The look of an episode: one part by its name, or for held_out each part in half of the episodes, and at least one."""
+    """The look of an episode: one part by its name. `held_out` has each part in half of the episodes, at least one."""
     chosen = {name} if name in PARTS else {part for part in PARTS if rng.random() < 0.5}
     chosen = chosen or {PARTS[int(rng.integers(len(PARTS)))]}
     found = HeldOutLook(NOMINAL)
     if "photo" in chosen:
         table, floor = rng.choice(len(photographs()), 2, replace=False)
-        textures = {"table_texture": _turned(table, rng), "floor_texture": _turned(floor, rng)}
-        found = replace(found, look=replace(NOMINAL, table_rgb=(1, 1, 1), floor_rgb=(1, 1, 1), **textures))
+        look = replace(NOMINAL, table_texture=_turned(table, rng), floor_texture=_turned(floor, rng))
+        found = replace(found, look=replace(look, table_rgb=(1, 1, 1), floor_rgb=(1, 1, 1)))
     if "shadow" in chosen:
         lamp, second = ((0.5 + x, y, z) for x, y, z in rng.uniform((-0.7, -0.9, 1.3), (0.7, 0.9, 2.2), (2, 3)).tolist())
         found = replace(found, second_lamp_m=second, look=replace(found.look, light_pos_m=lamp, light_diffuse=0.45))

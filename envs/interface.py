@@ -1,18 +1,21 @@
-"""What the numbers between a robot and a policy mean: actions out, proprioception and pictures in.
+"""What the numbers between a robot and a policy mean: actions from the policy, proprioception and pictures from the
+robot.
 
-An environment says it of itself (`RobotEnv.interface`), a recorded set keeps it, and a policy's folder holds it as its `spec`
-(policies/fit/spec.py). Each field carries a `Rule`: what a difference between a policy and a robot does (policies/fit/rules.py applies
-the rules, and makes the table in docs/policy_fit.md from them).
+An environment describes itself this way (`RobotEnv.interface`), a recorded set keeps the description, and a policy's
+folder holds it as its `spec` (policies/fit/spec.py). Each field carries a `Rule` for a difference between a policy and
+a robot. policies/fit/rules.py applies the rules and makes the table in docs/policy_fit.md from them.
 """
 
 import math
 import re
-from dataclasses import Field, dataclass, field
+from dataclasses import dataclass, field
+from typing import Any
 
 from envs.errors import EnvError
+from envs.robots.robot import Robot
 
 UNKNOWN = "unknown"
-"""The unit or the meaning of a number of which nobody has said it."""
+"""The unit or the meaning of a number where it is not known."""
 MEANINGS = {
     "joint_increment": "added to the commanded position of a joint",
     "joint_position": "the commanded position of a joint",
@@ -28,65 +31,66 @@ MEANINGS = {
     "gripper_width": "the commanded distance between the fingers",
     UNKNOWN: "nobody has said it",
 }
-"""What an action's number can command."""
+"""What a number of an action can command."""
 CROPS = {
     "centre": "the lens's axis is in the middle of the picture: the whole picture, or a square from its middle",
     "lower": "MVP's square of 14/15 of the height at the bottom",
 }
-"""How a picture was cut from what the lens shows."""
+"""How a picture is cut from the lens's image."""
 SAME_ROBOT = {"franka": ("panda", "fr3", "franka_panda", "franka_fr3", "franka_emika_panda", "franka_research_3")}
-"""Other names of a robot. Panda and FR3 have the same links and joints, and a policy's numbers mean the same joint angles on both;
-their limits differ, and whoever drives the arm applies its own."""
+"""Other names of a robot. Panda and FR3 have the same links and joints, so a policy's numbers mean the same joint
+angles on both. Their limits differ, and the program that drives the arm applies the arm's own."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a difference in a field does."""
+    """What happens when a field differs."""
 
     kind: str
     """refuse, warn or ignore."""
     why: str
-    """For the table of rules: one phrase."""
+    """The reason in one phrase, for the table of rules."""
     tolerance: str = ""
-    """The field of `policies.fit.rules.Tolerance` up to which a difference is none."""
+    """The field of `policies.fit.rules.Tolerance` with the largest difference that is ignored."""
     convert: str = ""
-    """The conversion that may be asked for, where there is one."""
+    """The conversion that a user may request, where there is one."""
 
 
-def refuse(why: str, convert: str = "", **options) -> Field:
-    """A field whose difference is refused, unless the conversion is asked for."""
+def refuse(why: str, convert: str = "", **options) -> Any:
+    """A dataclass field. A difference is refused unless the user requests the conversion."""
     return field(metadata={"rule": Rule("refuse", why, convert=convert)}, **options)
 
 
-def warn(why: str, tolerance: str = "", **options) -> Field:
-    """A field whose difference is told, with its number, beyond a tolerance."""
+def warn(why: str, tolerance: str = "", **options) -> Any:
+    """A dataclass field. A difference beyond the tolerance gives a warning with its number."""
     return field(metadata={"rule": Rule("warn", why, tolerance)}, **options)
 
 
-def ignore(why: str, **options) -> Field:
-    """A field whose difference does not matter."""
+def ignore(why: str, **options) -> Any:
+    """A dataclass field. A difference does not matter."""
     return field(metadata={"rule": Rule("ignore", why)}, **options)
 
 
-def inside(**options) -> Field:
-    """A field that holds a dataclass, or a list of them, with rules of its own."""
+def inside(**options) -> Any:
+    """A dataclass field that holds another dataclass, or a list of them, with its own rules."""
     return field(metadata={"inside": True}, **options)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ActionSpec:
-    """What a policy's A numbers command. A policy gives numbers in [-1, 1]; -1 stands for `low` and 1 for `high`."""
+    """What the A numbers of an action command. A policy gives numbers in [-1, 1]: -1 stands for `low` and 1 for
+    `high`."""
 
     names: tuple[str, ...] = refuse("another joint or axis moves")
-    """(A,), as the environment or the set calls them."""
+    """(A,), the names in the environment or the set."""
     units: tuple[str, ...] = refuse("the motion has another size")
     """(A,): rad, m, rad/s, m/s, 1 for a number without a unit, or unknown."""
     meanings: tuple[str, ...] = refuse("a number commands something else")
-    """(A,), of `MEANINGS`."""
+    """(A,), keys of `MEANINGS`."""
     low: tuple[float, ...] = refuse("the motion has another size", convert="range")
-    """(A,) what -1 stands for, in the unit."""
+    """(A,) the value of -1, in the unit."""
     high: tuple[float, ...] = refuse("the motion has another size", convert="range")
-    """(A,) what 1 stands for, in the unit."""
+    """(A,) the value of 1, in the unit."""
 
     def __post_init__(self) -> None:
         _same_length("action", self.names, units=self.units, meanings=self.meanings, low=self.low, high=self.high)
@@ -99,18 +103,18 @@ class ActionSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class ProprioSpec:
-    """What the P numbers of proprioception are: (value - offset) / scale, inside ±clip."""
+    """The P numbers of proprioception: (value - offset) / scale, limited to ±clip."""
 
     names: tuple[str, ...] = refuse("the policy reads another joint")
     """(P,)."""
     units: tuple[str, ...] = refuse("the policy reads another size")
-    """(P,) of the value: rad, m, rad/s, m/s, 1, or unknown."""
+    """(P,) the unit of the value: rad, m, rad/s, m/s, 1, or unknown."""
     offset: tuple[float, ...] = refuse("the policy reads another place")
     """(P,) in the unit."""
     scale: tuple[float, ...] = refuse("the policy reads another size")
     """(P,) in the unit."""
     clip: float | None = refuse("the policy reads numbers that it never saw", default=None)
-    """The largest number that comes out; None for any."""
+    """The largest number; None for no limit."""
 
     def __post_init__(self) -> None:
         _same_length("proprio", self.names, units=self.units, offset=self.offset, scale=self.scale)
@@ -122,26 +126,27 @@ class ProprioSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class CameraSpec:
-    """One camera, and the picture that a policy is handed from it. None: not known."""
+    """One camera and the picture that a policy gets from it. None: not known."""
 
     name: str = refuse("the policy sees another picture")
-    """What it is called: wrist, side."""
+    """For example wrist or side."""
     width: int = refuse("the policy sees another cut or size", convert="crop")
     """Pixels."""
     height: int = refuse("the policy sees another cut or size", convert="crop")
     """Pixels."""
     crop: str = refuse("the policy sees another cut", convert="crop")
-    """Of `CROPS`."""
+    """A key of `CROPS`."""
     mount_parent: str | None = warn("the pose is told in another frame", default=None)
-    """The frame that it is fixed to: the body of the hand, or base or world."""
+    """The coordinate frame in which the camera is fixed: the body of the hand, or base or world."""
     mount_pos_m: tuple[float, float, float] | None = warn(
         "things stand elsewhere in the picture", "mount_mm", default=None
     )
-    """Position in that frame."""
+    """Position in that coordinate frame."""
     mount_quat: tuple[float, float, float, float] | None = warn(
         "things stand elsewhere in the picture", "mount_deg", default=None
     )
-    """Orientation in that frame, w x y z, of MuJoCo's camera: it looks along its -z, and its y is up in the picture."""
+    """Orientation in that coordinate frame, w x y z. As in MuJoCo, the camera looks along its -z and its y is up in the
+    picture."""
     fovy_deg: float | None = warn("things have another size in the picture", "fovy_percent", default=None)
     """Vertical field of view of the picture."""
 
@@ -158,10 +163,11 @@ class CameraSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Interface:
-    """One side of the exchange: a robot in its scene, or what a policy was trained with."""
+    """One side of the exchange: a robot in its scene, or the robot that a policy was trained with."""
 
     robot: str = refuse("another arm moves otherwise")
-    """The robot with its hand, as in `envs.robots.ROBOTS`, or the name that a foreign set gives; `SAME_ROBOT` has other names."""
+    """The robot with its hand: a key of `envs.robots.ROBOTS` or the name in a foreign set. `SAME_ROBOT` has other
+    names."""
     control_hz: float = refuse("an action lasts another time", convert="rate")
     """Actions a second."""
     action: ActionSpec = inside()
@@ -169,9 +175,9 @@ class Interface:
     proprio: ProprioSpec = inside()
     """The proprioception."""
     cameras: tuple[CameraSpec, ...] = inside(default=())
-    """The pictures: those that a robot shows; those that a policy needs."""
+    """The pictures that a robot gives, or that a policy needs."""
     state_of: str = refuse("the true state is that of another scene", default="")
-    """The environment whose true state is given or needed (encoder=privileged); empty for none, as on any arm."""
+    """The environment whose true state is given or needed (encoder=privileged). Empty for none, as on any arm."""
 
     def __post_init__(self) -> None:
         if not 0 < self.control_hz < 1e5:
@@ -181,13 +187,14 @@ class Interface:
 
 
 def robot_name(name: str) -> str:
-    """The one name of a robot that has several, as in `SAME_ROBOT`."""
+    """The main name of a robot that has several (`SAME_ROBOT`)."""
     plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
     return next((one for one, others in SAME_ROBOT.items() if plain in (one, *others)), plain)
 
 
-def joint_proprio(robot) -> ProprioSpec:
-    """Every joint's position scaled to [-1, 1] of its range, then a tenth of its velocity: what our scenes show of a `Robot`."""
+def joint_proprio(robot: Robot) -> ProprioSpec:
+    """The proprioception of our scenes: every joint's position scaled to [-1, 1] of its range, then a tenth of its
+    velocity."""
     low, high = robot.scale_low, robot.scale_high
     joints, units = (*robot.arm_joints, *robot.finger_joints), joint_units(robot)
     return ProprioSpec(
@@ -198,22 +205,24 @@ def joint_proprio(robot) -> ProprioSpec:
     )
 
 
-def joint_units(robot) -> tuple[str, ...]:
-    """rad or m of every joint of a `Robot`."""
+def joint_units(robot: Robot) -> tuple[str, ...]:
+    """rad or m for every joint."""
     return ("rad",) * len(robot.arm_joints) + ("m" if robot.hand == "parallel" else "rad",) * len(robot.finger_joints)
 
 
 def camera_of(model, name: str, shown_as: str, size: int, pos_m, quat) -> CameraSpec:
-    """The camera `name` of a MuJoCo model at a pose in its body's frame, called `shown_as`, with square pictures."""
+    """The description of a MuJoCo model's camera `name` at a pose in its body's frame. It is called `shown_as` and
+    gives square pictures."""
     camera = model.camera(name)
+    (x, y, z), (qw, qx, qy, qz) = map(float, pos_m), map(float, quat)
     return CameraSpec(
         name=shown_as,
         width=size,
         height=size,
         crop="centre",
         mount_parent=model.body(int(camera.bodyid[0])).name,
-        mount_pos_m=tuple(float(v) for v in pos_m),
-        mount_quat=tuple(float(v) for v in quat),
+        mount_pos_m=(x, y, z),
+        mount_quat=(qw, qx, qy, qz),
         fovy_deg=float(camera.fovy[0]),
     )
 

@@ -1,13 +1,14 @@
 """The looks that policies are trained on, apart from the looks that they are judged by.
 
-`appearance.shifted` draws the looks of an evaluation, out of ranges around the nominal look. The functions here draw the
-looks of training. Every aspect of such a look (colours, light, camera, sensor) is either nominal or outside the ranges of
-the evaluation, so no training look is an evaluation look. The video for pre-training has looks of its own
+`appearance.shifted` draws the looks of an evaluation, out of ranges around the nominal look. The functions here draw
+the looks of training. Every aspect of such a look (colours, light, camera, sensor) is either nominal or outside the
+ranges of the evaluation. So no training look is an evaluation look. The video for pre-training has looks of its own
 (`appearance.randomised`).
 """
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def _near_nominal(rng: np.random.Generator) -> Appearance:
     look = NOMINAL
     for aspect, draw in (("colour", _colours), ("light", _light), ("camera", _camera), ("noise", _sensor)):
         if rng.random() < 0.6:
-            look = _outside(aspect, lambda look=look, draw=draw: replace(look, **draw(rng)))
+            look = _outside(aspect, partial(_with, look, draw, rng))
     return look
 
 
@@ -68,8 +69,12 @@ def _wide(rng: np.random.Generator) -> Appearance:
     look = _outside("colour", lambda: randomised(rng, clutter=True))
     look = replace(look, distractors=(), gain=1.0, noise_std=0.0)
     for aspect, draw in (("light", _light), ("camera", _camera), ("noise", _sensor)):
-        look = _outside(aspect, lambda look=look, draw=draw: replace(look, **draw(rng)))
+        look = _outside(aspect, partial(_with, look, draw, rng))
     return look
+
+
+def _with(look: Appearance, draw: Callable[[np.random.Generator], dict], rng: np.random.Generator) -> Appearance:
+    return replace(look, **draw(rng))
 
 
 def _outside(aspect: str, draw: Callable[[], Appearance]) -> Appearance:

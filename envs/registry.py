@@ -1,17 +1,18 @@
-"""Names of environments: robot × task × protocol, as in `franka_pick` and `franka_pick_pixmc`."""
+"""Names of our own environments: robot × task × protocol, as in `franka_pick` and `franka_pick_pixmc`."""
 
 import functools
 
 import gymnasium as gym
 
-from envs.errors import EnvError
 from envs.protocols import PROTOCOLS
+from envs.robot_env import RobotEnv
 from envs.robots import ROBOTS
 from envs.tasks import TASKS
 
 
 @functools.cache
 def _parts() -> dict[str, tuple]:
+    """{name: (robot, task, protocol)}"""
     return {
         f"{robot.name}_{task.name}{PROTOCOLS[p].suffix}": (robot, task.for_hand(robot.hand), PROTOCOLS[p])
         for robot in ROBOTS.values()
@@ -26,22 +27,8 @@ def own_names() -> list[str]:
     return sorted(_parts())
 
 
-def make(name: str, backend: str = "mujoco", **options):
-    """The environment `name`; options are `RobotEnv`'s. An unknown name is an error that lists what exists.
-
-    `backend`: mujoco, or robosuite; the others have batches only (`envs.make_vec`).
-    """
-    from envs.backends import check
-
-    check(name, backend)
-    if backend == "robosuite":
-        from envs.backends.robosuite_lift import RobosuiteLift
-
-        return RobosuiteLift(name, **options)
-    if backend != "mujoco":
-        raise EnvError(f"backend={backend} simulates batches: use envs.make_vec({name!r}, 1, backend={backend!r})")
-    from envs.robot_env import RobotEnv
-
+def make_own(name: str, **options) -> RobotEnv:
+    """The environment `name` of `own_names`; `options` are `RobotEnv`'s."""
     return RobotEnv(*_parts()[name], name=name, **options)
 
 
@@ -51,7 +38,7 @@ def register_all() -> None:
         camel = "".join(word.capitalize() for word in name.split("_")).replace("Pixmc", "PixMC")
         gym.register(
             f"toto_robot/{camel}-v0",
-            entry_point="envs.registry:make",
+            entry_point="envs:make",
             kwargs={"name": name},
             disable_env_checker=True,
             order_enforce=True,

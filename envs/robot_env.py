@@ -11,25 +11,29 @@ from envs import scene
 from envs.appearance import ALSO, HELD_OUT, LOOKS, NOMINAL, SHIFTS, Appearance, near, randomised, sensed, shifted
 from envs.drawing import Canvas, canvas
 from envs.errors import EnvError
-from envs.looks import TRAINING, training_look
 from envs.interface import Interface, camera_of, joint_proprio
+from envs.looks import TRAINING, training_look
+from envs.protocols.protocol import Protocol
+from envs.robots.robot import Robot
+from envs.tasks.pick import Pick
+from envs.tasks.task import Task
 
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
 class RobotEnv(gym.Env):
     """Observation dict: `rgb` uint8 (S, S, 3) of the wrist camera, `proprio` float32 (2·dof,), and on request
-    `privileged` float32: proprio followed by the task's true state. Action float32 (A,) in [-1, 1]; what it means is
-    the protocol's docstring. `info["success"]` is sticky within an episode.
+    `privileged` float32, which is proprio followed by the task's true state. Action float32 (A,) in [-1, 1]; the
+    protocol's docstring says what it means. `info["success"]` stays true until the end of the episode.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
 
     def __init__(
         self,
-        robot,
-        task,
-        protocol,
+        robot: Robot,
+        task: type[Task],
+        protocol: type[Protocol],
         *,
         name: str,
         privileged: bool = False,
@@ -40,17 +44,18 @@ class RobotEnv(gym.Env):
         render_mode: str | None = None,
         also: tuple[str, ...] = (),
     ):
-        """`also`: more looks of each state, as obs["rgb_also"] uint8 (K, S, S, 3), drawn anew in each step: nominal, near
-        (the episode's look with other colours and light, see `appearance.near`), random or cluttered.
-        `appearance`: an `Appearance`, or nominal, random or cluttered (a new look in each episode, see `randomised`),
-        or random_each_step (a new one in each frame); `shift`: see `shifted`, of the nominal look only."""
+        """`appearance`: an `Appearance`; or nominal; or near_nominal, wide or mixed, a new look of training in each
+        episode (envs/looks.py); or random or cluttered (see `randomised`); or random_each_step, a new look in each frame.
+        `shift`: changes the nominal look, see `shifted` and envs/held_out.py. `also`: further looks of each state as
+        obs["rgb_also"] uint8 (K, S, S, 3), drawn again in each step: a look of training, near (the episode's look with
+        other colours and light, see `appearance.near`), random or cluttered."""
         if shift is not None and shift not in SHIFTS + HELD_OUT:
             raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(SHIFTS + HELD_OUT)}")
         if not isinstance(appearance, Appearance) and appearance not in LOOKS:
             raise EnvError(f"appearance={appearance!r} does not exist; there are: an Appearance, {', '.join(LOOKS)}")
         if shift is not None and appearance != "nominal":
             raise EnvError(f"shift={shift!r} changes the nominal look, but appearance={appearance!r}: give one of them")
-        if unknown := [name for name in also if name not in ALSO]:
+        if unknown := [look for look in also if look not in ALSO]:
             raise EnvError(f"also={unknown[0]!r} does not exist; there are: {', '.join(ALSO)}")
         if image_size % 8 or image_size < 8:
             raise EnvError(f"image_size must be a multiple of 8 (the tokenizer's patch), got {image_size}")
@@ -76,7 +81,10 @@ class RobotEnv(gym.Env):
         self.look: Appearance = NOMINAL
         self.action_space = gym.spaces.Box(-1.0, 1.0, (len(self.action_names),), np.float32)
         box = lambda n: gym.spaces.Box(-np.inf, np.inf, (n,), np.float32)
-        spaces = {"rgb": gym.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8), "proprio": box(2 * self.dof)}
+        spaces: dict[str, gym.Space] = {
+            "rgb": gym.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8),
+            "proprio": box(2 * self.dof),
+        }
         if also:
             spaces["rgb_also"] = gym.spaces.Box(0, 255, (len(also), image_size, image_size, 3), np.uint8)
         if privileged:
@@ -86,7 +94,7 @@ class RobotEnv(gym.Env):
 
     @property
     def interface(self) -> Interface:
-        """What its actions, proprioception and pictures are, in the nominal look."""
+        """What the actions, the proprioception and the pictures mean, in the nominal look."""
         nominal = self._nominal
         camera = camera_of(self.model, "wrist", "wrist", self.image_size, nominal["wrist_pos"], nominal["wrist_quat"])
         return Interface(
@@ -106,7 +114,7 @@ class RobotEnv(gym.Env):
         self.data.qpos[: self.dof] = np.clip(q, self.robot.scale_low, self.robot.scale_high)
         self.task.reset(self.data, rng)
         self.protocol.reset(self.data)
-        # The looks have a generator of their own, so a shift never changes where the cube is.
+        # The looks have their own generator, so a shift never changes where the cube is.
         self._look_seed = int(rng.integers(2**63))
         self.steps, self.success = 0, False
         self._dress()
@@ -140,7 +148,7 @@ class RobotEnv(gym.Env):
         return self.finish(action)
 
     def checked(self, action) -> np.ndarray:
-        """The action (A,) float64 inside [-1, 1]; another shape, NaN and infinity are an EnvError."""
+        """The action (A,) float64, limited to [-1, 1]. Raises EnvError for another shape, NaN or infinity."""
         action = np.asarray(action, np.float64)
         if action.shape != self.action_space.shape:
             raise EnvError(
@@ -152,11 +160,11 @@ class RobotEnv(gym.Env):
         return np.clip(action, -1.0, 1.0)
 
     def finish(self, action):
-        """What `step` returns, once the physics of the control period is done."""
+        """The second half of `step`, after the physics of the control period. Returns what `step` returns."""
         self.steps += 1
         if self.appearance == "random_each_step":
             self._dress()
-        # Positions of bodies and contacts belong to the step before the last integration: bring them up to date.
+        # Positions of bodies and contacts are those before the last integration: bring them up to date.
         mujoco.mj_forward(self.model, self.data)
         reward, done, failed = self.task.evaluate(self.data, action)
         self.success = self.success or done
@@ -165,6 +173,7 @@ class RobotEnv(gym.Env):
         return self.observe(), reward, bool(ends), bool(truncated), {"success": self.success, "steps": self.steps}
 
     def observe(self) -> dict[str, np.ndarray]:
+        """The observation of the present state."""
         out = {"rgb": self._camera(), "proprio": self.proprio()}
         if self.also:
             out["rgb_also"] = np.stack([self._other_look(i, name) for i, name in enumerate(self.also)])
@@ -173,12 +182,13 @@ class RobotEnv(gym.Env):
         return out
 
     def proprio(self) -> np.ndarray:
-        """(2·dof,) float32: joint positions scaled to [-1, 1] of their range, then a tenth of their velocities in rad/s."""
+        """(2·dof,) float32: joint positions scaled to [-1, 1] of their range, then a tenth of their speeds in rad/s or
+        m/s."""
         q, dq = self.data.qpos[: self.dof], self.data.qvel[: self.dof]
         return self.protocol.seen(np.concatenate([2 * (q - self._low) / self._span - 1, 0.1 * dq])).astype(np.float32)
 
     def privileged(self) -> np.ndarray:
-        """(D,) float32: proprio, then the task's true state, whether or not observations have it."""
+        """(D,) float32: proprio, then the task's true state. It does not depend on the option `privileged`."""
         return np.concatenate([self.proprio(), self.protocol.seen(self.task.privileged(self.data))]).astype(np.float32)
 
     def _camera(self) -> np.ndarray:
@@ -189,14 +199,17 @@ class RobotEnv(gym.Env):
         return self.sensed(canvas(self.model, size, size, kind).draw(self.model, self.data, "wrist"), self.steps)
 
     def sensed(self, frame: np.ndarray, number: int) -> np.ndarray:
-        """A drawn frame uint8 (H, W, 3) as the look's sensor gives it: its exposure, and noise that the frame's `number` decides."""
+        """A drawn frame uint8 (H, W, 3) with the exposure and the noise of the look's sensor. The noise depends on
+        `number`, the frame's number, so the frame is the same again after `set_state`."""
         if self._family is not None:
             return self._family.seen(frame, self._held, number)
-        return sensed(frame, self.look, (self._look_seed, number))  # the same frame again after set_state
+        return sensed(frame, self.look, (self._look_seed, number))
 
     def drawn_as(self, look: Appearance, noise_seed: int = 0) -> np.ndarray:
-        """The present state as the wrist camera sees it under `look`: uint8 (S, S, 3). No physics runs, and the
-        environment keeps its own look, so many looks of one state cost one drawing each."""
+        """The present state as the wrist camera sees it in `look`: uint8 (S, S, 3).
+
+        No physics runs and the environment keeps its own look, so each further look of a state costs one drawing.
+        """
         try:
             self._wear(look)
             frame = canvas(self.model, self.image_size, self.image_size).draw(self.model, self.data, "wrist")
@@ -205,7 +218,7 @@ class RobotEnv(gym.Env):
         return sensed(frame, look, (noise_seed, self.steps))
 
     def _other_look(self, index: int, name: str) -> np.ndarray:
-        """The `index`-th further look of the present state; a state that is restored is drawn the same again."""
+        """The `index`-th further look of the present state. A restored state gives the same picture again."""
         if not self.with_render:
             return np.zeros((self.image_size, self.image_size, 3), np.uint8)
         rng = np.random.default_rng((self._look_seed, self.steps, 2 + index))
@@ -216,17 +229,17 @@ class RobotEnv(gym.Env):
         return self.drawn_as(look, int(rng.integers(2**31)))
 
     def _wear(self, look: Appearance) -> None:
-        """Writes `look` into the model and moves what only the eye sees: boxes, camera and lamp."""
+        """Writes `look` into the model and moves what is only visible: boxes, camera and lamp."""
         scene.dress(self.model, self.data, look, self._nominal)
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)
 
     @property
     def cube_in_hand_m(self) -> np.ndarray:
-        """The object's position in the hand frame, (3,) metres: what the feature probe predicts."""
-        if not hasattr(self.task, "body"):
+        """The object's position in the hand frame, (3,) metres. The feature probe predicts it."""
+        if not isinstance(self.task, Pick):
             raise EnvError(
-                f"env={self.name} has no cube whose position could be told; the tasks pick, cube and move have one"
+                f"env={self.name} has no cube, so there is no position; the tasks pick, cube and move have one"
             )
         hand = self.data.body(self.robot.hand_body)
         return hand.xmat.reshape(3, 3).T @ (self.data.xpos[self.task.body] - hand.xpos)
@@ -239,26 +252,27 @@ class RobotEnv(gym.Env):
         return canvas(self.model, width, height).draw(self.model, self.data, camera)
 
     def snapshot(self) -> dict[str, np.ndarray]:
-        """What decides the rest of the episode and every later frame, as arrays: `sim_state` float64 (S,) (MuJoCo's
-        mjSTATE_INTEGRATION), `protocol_state` and `task_state` float64 (n,), `steps` and `look_seed` int64, `success`."""
+        """Everything that determines the rest of the episode and every later frame, as arrays: `sim_state` float64 (S,)
+        (MuJoCo's mjSTATE_INTEGRATION), `protocol_state` and `task_state` float64 (n,), `steps` and `look_seed` int64
+        (), `success` bool ()."""
         physics = np.empty(mujoco.mj_stateSize(self.model, _STATE))
         mujoco.mj_getState(self.model, self.data, physics, _STATE)
         return {
             "sim_state": physics,
             "protocol_state": np.asarray(self.protocol.state(), np.float64),
             "task_state": np.asarray(self.task.state(), np.float64),
-            "steps": np.int64(self.steps),
-            "look_seed": np.int64(self._look_seed),
-            "success": np.bool_(self.success),
+            "steps": np.asarray(self.steps, np.int64),
+            "look_seed": np.asarray(self._look_seed, np.int64),
+            "success": np.asarray(self.success, np.bool_),
         }
 
     def restore(self, snapshot: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Restores `snapshot` and returns the observation. `step` then goes on as it did, bit for bit."""
+        """Restores `snapshot` and returns the observation. `step` then continues bit for bit."""
         physics = np.asarray(snapshot["sim_state"], np.float64)
         size = mujoco.mj_stateSize(self.model, _STATE)
         if physics.shape != (size,):
             raise EnvError(
-                f"{self.name} has a simulator state of shape ({size},), got {physics.shape}: it is from another "
+                f"{self.name} has a simulator state of shape ({size},), got {physics.shape}: the state is from another "
                 "model or another version of MuJoCo"
             )
         self.steps, self.success = int(snapshot["steps"]), bool(snapshot["success"])
@@ -267,23 +281,23 @@ class RobotEnv(gym.Env):
         self._dress()
         mujoco.mj_setState(self.model, self.data, physics, _STATE)
         mujoco.mj_forward(self.model, self.data)
-        mujoco.mj_setState(self.model, self.data, physics, _STATE)  # forward touched the warm start
+        mujoco.mj_setState(self.model, self.data, physics, _STATE)  # mj_forward has changed the warm start
         self.protocol.restore(snapshot["protocol_state"])
         self.task.restore(snapshot["task_state"])
         return self.observe()
 
     def qpos_of(self, sim_state) -> np.ndarray:
-        """The joint positions (nq,) in a snapshot's `sim_state`; the environment stays where it is."""
+        """The joint positions (nq,) in a snapshot's `sim_state`. The environment's state does not change."""
         other = mujoco.MjData(self.model)
         mujoco.mj_setState(self.model, other, np.asarray(sim_state, np.float64), _STATE)
         return other.qpos.copy()
 
     def get_state(self) -> bytes:
-        """`snapshot` and the generator of later resets, in one; `set_state` continues it bit for bit."""
+        """`snapshot` and the generator of later resets as bytes. `set_state` continues from them bit for bit."""
         return pickle.dumps((self.snapshot(), self.np_random.bit_generator.state))
 
     def set_state(self, state: bytes) -> dict[str, np.ndarray]:
-        """Restores `get_state` and returns the observation. Only for states of this process family: it unpickles."""
+        """Restores `get_state` and returns the observation. It unpickles, so use it only for states of this program."""
         snapshot, rng = pickle.loads(state)
         self.np_random.bit_generator.state = rng
         return self.restore(snapshot)

@@ -1,12 +1,14 @@
-"""Composes a robot and a task into one MuJoCo model, and dresses it."""
+"""Composes a robot, a task and a protocol into one MuJoCo model, and writes appearances into it."""
 
 import mujoco
 import numpy as np
 
 from envs.appearance import NOMINAL, TEXTURE_SIZE, Appearance
+from envs.protocols.protocol import Protocol
 from envs.robots.robot import Robot
+from envs.tasks.task import Task
 
-# Software GL spends its time on shadows, multisampling and mesh vertices: none of them here.
+# Software GL spends its time on shadows, multisampling and mesh vertices, so there are none here.
 _HEAD = """<mujoco model="{name}">
 <compiler angle="radian" autolimits="true"/>
 <option timestep="{dt}" integrator="implicitfast" cone="elliptic" impratio="10" iterations="100" ls_iterations="50">
@@ -43,14 +45,15 @@ DISTRACTORS = 3
 _PARKED = "0 0 -1"
 
 
-def compose(robot: Robot, task, protocol, assets: str = "", bodies: str = "") -> mujoco.MjModel:
-    """The model of `robot` doing `task` under `protocol`; gravity is compensated on the robot, as its controller does."""
+def compose(robot: Robot, task: type[Task], protocol: Protocol, assets: str = "", bodies: str = "") -> mujoco.MjModel:
+    """The model of `robot` doing `task` under `protocol`. Gravity on the robot is compensated, as its controller
+    does."""
     model = mujoco.MjModel.from_xml_string(mjcf(robot, task, protocol, assets, bodies))
     protocol.adapt(model)
     return model
 
 
-def mjcf(robot: Robot, task, protocol, assets: str = "", bodies: str = "") -> str:
+def mjcf(robot: Robot, task: type[Task], protocol: Protocol, assets: str = "", bodies: str = "") -> str:
     """The text that `compose` compiles. `assets` and `bodies`: MJCF to add, of things that are only seen."""
     return _HEAD.format(
         name=f"{robot.name}_{task.name}",
@@ -74,7 +77,7 @@ def mjcf(robot: Robot, task, protocol, assets: str = "", bodies: str = "") -> st
 
 
 def dress(model: mujoco.MjModel, data: mujoco.MjData, look: Appearance, nominal: dict) -> None:
-    """Writes an appearance into `model`; the canvas uploads textures that changed."""
+    """Writes an appearance into `model`. The canvas uploads the textures that have changed."""
     for geom, colour, own in nominal["painted"]:
         rgb = getattr(look, colour)
         if own is not None:
@@ -124,8 +127,8 @@ def _texture(model, texture: int, pixels) -> None:
     model.tex_data[start : start + size] = 255 if pixels is None else np.asarray(pixels, np.uint8).reshape(-1)
 
 
-def nominal_parts(model: mujoco.MjModel, robot: Robot, task) -> dict:
-    """What `dress` needs to know of the undressed model."""
+def nominal_parts(model: mujoco.MjModel, robot: Robot, task: Task) -> dict:
+    """What `dress` needs to know about the nominal model: which geoms have which colours, and the camera's pose."""
     camera = model.camera("wrist").id
     base = model.body("base").id
     own = [g for g in range(model.ngeom) if model.body_rootid[model.geom_bodyid[g]] == base]

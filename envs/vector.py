@@ -1,21 +1,32 @@
 """Many environments at once: spawned workers, shared memory, no autoreset."""
 
 import contextlib
-import multiprocessing as mp
 import sys
-import traceback
 import types
+from collections.abc import Callable, Iterable
 from multiprocessing.shared_memory import SharedMemory
+from typing import Any
 
 import numpy as np
 
+from envs.backends.single import make
 from envs.errors import EnvError
+from toto_robot.ground import workers
+from toto_robot.ground.errors import UserError
+from toto_robot.ground.workers import Worker
+
+Layout = dict[str, tuple[tuple[int, ...], np.dtype]]
+"""Shape and dtype of each array in the shared memory."""
+ACTED = ("reward", "terminated", "truncated", "success", "steps")
+"""What a step gives in addition to the observation."""
 
 
 @contextlib.contextmanager
 def _without_program(needed: type):
-    """A spawned process imports the program that spawned it once more, and with it torch: 3 s and 250 MB for each worker,
-    which needs nothing of it, unless the program itself defines what it is given."""
+    """Keeps a spawned process from importing the program that spawns it, unless the program itself defines `needed`.
+
+    Otherwise each worker imports the program, and with it torch, which costs 3 s and 250 MB and is not needed.
+    """
     program = sys.modules["__main__"]
     if needed.__module__ != "__main__":
         sys.modules["__main__"] = types.ModuleType("__main__")
@@ -25,20 +36,15 @@ def _without_program(needed: type):
         sys.modules["__main__"] = program
 
 
-ACTED = ("reward", "terminated", "truncated", "success", "steps")
-"""What a step gives beside the observation."""
-
-
 class VectorEnv:
-    """`num_envs` environments over `workers` processes; the slots of a worker are stepped in turn.
+    """`num_envs` environments over `workers` processes. A worker steps its slots one after another.
 
-    Slots are independent and nothing resets itself: a caller that scores a fixed list of seeds resets a slot when it
-    is done with it, and leaves finished slots alone through `active`. `labeller.label(env)`, called in the worker on
-    every visited state, becomes `obs["expert"]` (N, A). With `snapshots`, observations hold `sim_state`,
-    `protocol_state`, `task_state` and `look_seed` of the state that they show (see `RobotEnv.snapshot`); each camera in
-    `views` adds `rgb_<camera>`.
-    Results do not depend on `workers`; with 0 of them the environments stay in this process, for a labeller that needs
-    its terminal.
+    Slots are independent and nothing is reset automatically. A caller that scores a fixed list of seeds resets a slot
+    when its episode is over, and leaves finished slots alone through `active`. `labeller.label(env)` runs in the worker
+    on every visited state and becomes `obs["expert"]` (N, A). With `snapshots`, observations also hold `sim_state`,
+    `protocol_state`, `task_state` and `look_seed` of their state (see `RobotEnv.snapshot`). Each camera in `views` adds
+    `rgb_<camera>`. Results do not depend on `workers`. With `workers=0` the environments stay in this process, for a
+    labeller that needs the terminal.
     """
 
     def __init__(
@@ -58,12 +64,11 @@ class VectorEnv:
         also: tuple[str, ...] = (),
         backend: str = "mujoco",
     ):
-        """`also`: see `RobotEnv`; obs["rgb_also"] is (N, K, S, S, 3). `backend`: a simulator with single environments, mujoco or robosuite; `envs.make_vec` has all."""
-        from envs.registry import make
-
+        """`also`: see `RobotEnv`; obs["rgb_also"] is (N, K, S, S, 3). `backend`: mujoco or robosuite, the simulators
+        with single environments; `envs.make_vec` has all."""
         if num_envs < 1 or workers < 0:
             raise EnvError(f"num_envs must be at least 1 and workers at least 0, got {num_envs} and {workers}")
-        options = dict(
+        options: dict[str, Any] = dict(
             privileged=privileged,
             render=render,
             shift=shift,
@@ -72,14 +77,16 @@ class VectorEnv:
             backend=backend,
             **({"also": tuple(also)} if also else {}),
         )
+        # One environment in this process tells the sizes; it draws nothing.
         probe = make(name, **{**options, "render": False})
         self.name, self.num_envs, self.shift, self.labeller = name, num_envs, shift, labeller
         self.action_dim = probe.action_space.shape[0]
         self.proprio_dim = probe.observation_space["proprio"].shape[0]
         self.privileged_dim = probe.observation_space["privileged"].shape[0] if privileged else 0
         self.control_hz, self.horizon, self.interface = probe.control_hz, probe.horizon, probe.interface
-        shapes = {
-            "rgb": ((image_size, image_size, 3), np.uint8),
+        picture: tuple[tuple[int, ...], type] = ((image_size, image_size, 3), np.uint8)
+        shapes: dict[str, tuple[tuple[int, ...], Any]] = {
+            "rgb": picture,
             "proprio": ((self.proprio_dim,), np.float32),
             "reward": ((), np.float64),
             "terminated": ((), np.bool_),
@@ -93,32 +100,28 @@ class VectorEnv:
             shapes["privileged"] = ((self.privileged_dim,), np.float32)
         if labeller is not None:
             shapes["expert"] = ((self.action_dim,), np.float32)
-        shapes |= {f"rgb_{camera}": ((image_size, image_size, 3), np.uint8) for camera in views}
+        shapes |= {f"rgb_{camera}": picture for camera in views}
         if snapshots:
             probe.reset(seed=0)
             shapes |= {key: (value.shape, value.dtype) for key, value in _state(probe).items()}
-        self._layout = {k: ((num_envs, *shape), np.dtype(dtype)) for k, (shape, dtype) in shapes.items()}
+        layout: Layout = {k: ((num_envs, *shape), np.dtype(dtype)) for k, (shape, dtype) in shapes.items()}
         self._observed = [k for k in shapes if k not in ACTED]
-        size = sum(int(np.prod(shape)) * dtype.itemsize + 64 for shape, dtype in self._layout.values())
-        self._memory = SharedMemory(create=True, size=size)
-        self._arrays = _views(self._memory.buf, self._layout)
+        size = sum(int(np.prod(shape)) * dtype.itemsize + 64 for shape, dtype in layout.values())
+        self._memory: SharedMemory | None = SharedMemory(create=True, size=size)
+        self._arrays = _views(self._memory.buf, layout)
         built_from = (name, options, labeller, snapshots, views)
         self._local = None if workers else _Slots(self._arrays, range(num_envs), *built_from)
-        context = mp.get_context("spawn")  # forking after GL or torch threads have started can hang
-        self._workers = []
+        self._workers: list[tuple[Worker, np.ndarray]] = []
         for slots in np.array_split(np.arange(num_envs), min(workers, num_envs)) if workers else ():
-            here, there = context.Pipe()
-            process = context.Process(
-                target=_work, daemon=True, args=(there, self._memory.name, self._layout, slots.tolist(), *built_from)
-            )
             with _without_program(type(labeller)):
-                process.start()
-            there.close()
-            self._workers.append((process, here, slots))
-        self._gather(self._workers)
+                worker = Worker(
+                    "an environment worker", _RemoteSlots, self._memory.name, layout, slots.tolist(), *built_from
+                )
+            self._workers.append((worker, slots))
+        self._gather(worker for worker, _ in self._workers)
 
     def reset(self, seeds, indices=None) -> dict[str, np.ndarray]:
-        """Starts new episodes in `indices` (all by default), one seed each; returns every slot's observation."""
+        """Starts new episodes in `indices` (all by default), one seed each. Returns every slot's observation."""
         indices = np.arange(self.num_envs) if indices is None else np.asarray(indices, int)
         if len(seeds) != len(indices):
             raise EnvError(f"reset takes one seed for each of the {len(indices)} slots, got {len(seeds)}")
@@ -134,13 +137,13 @@ class VectorEnv:
         active = np.ones(self.num_envs, bool) if active is None else np.asarray(active, bool)
         self._arrays["reward"][:] = 0.0
         self._ask("step", lambda slots: {i: actions[i] for i in slots if active[i]})
-        copy = {k: self._arrays[k].copy() for k in ("reward", "terminated", "truncated", "success", "steps")}
+        copy = {k: self._arrays[k].copy() for k in ACTED}
         info = {"success": copy.pop("success"), "steps": copy.pop("steps")}
         return self._observe(), copy["reward"], copy["terminated"], copy["truncated"], info
 
     def get_state(self) -> list[bytes]:
-        """One opaque state a slot; see `RobotEnv.get_state`."""
-        merged = {}
+        """One opaque state for each slot; see `RobotEnv.get_state`."""
+        merged: dict[int, bytes] = {}
         for part in self._ask("get_state", lambda slots: slots):
             merged.update(part)
         return [merged[i] for i in range(self.num_envs)]
@@ -154,22 +157,15 @@ class VectorEnv:
 
     def render(self, index: int, camera: str = "side", width: int = 256, height: int = 256) -> np.ndarray:
         """uint8 (height, width, 3) of one slot."""
-        return self._ask_one("render", (index, camera, width, height))
+        return self._ask_one("render", index, camera, width, height)
 
     def call(self, index: int, path: str):
         """The value at dotted `path` in slot `index`'s environment, e.g. "data.time" (for tests and tools)."""
-        return self._ask_one("read", (index, path))
+        return self._ask_one("read", index, path)
 
     def close(self) -> None:
         """Ends the workers and frees the memory; safe to call twice."""
-        for _, pipe, _ in self._workers:
-            with contextlib.suppress(BrokenPipeError, OSError):
-                pipe.send(("close", None))
-        for process, pipe, _ in self._workers:
-            process.join(timeout=5)
-            if process.is_alive():
-                process.kill()
-            pipe.close()
+        workers.close([worker for worker, _ in self._workers])
         self._workers, self._local = [], None
         if self._memory is not None:
             self._arrays = {}
@@ -187,41 +183,42 @@ class VectorEnv:
         if getattr(self, "_memory", None) is not None:
             self.close()
 
-    def _observe(self):
+    def _observe(self) -> dict[str, np.ndarray]:
         return {k: self._arrays[k].copy() for k in self._observed}
 
-    def _ask_one(self, command, job):
-        """The answer of the worker that has slot `job[0]`."""
+    def _ask_one(self, method: str, index: int, *args) -> Any:
+        """The answer of the worker that has slot `index`."""
         if self._local is not None:
-            return getattr(self._local, command)(job)
-        worker = next(w for w in self._workers if job[0] in w[2])
-        worker[1].send((command, job))
-        return self._gather([worker])[0]
+            return getattr(self._local, method)(index, *args)
+        worker = next(worker for worker, slots in self._workers if index in slots)
+        worker.call(method, index, *args)
+        return worker.result()
 
-    def _ask(self, command, argument_for):
+    def _ask(self, method: str, argument_for: Callable[[list[int]], Any]) -> list:
+        """The answers of all workers. `argument_for(slots)` gives the argument of a worker with these slots."""
         if self._local is not None:
-            return [getattr(self._local, command)(argument_for(list(range(self.num_envs))))]
-        for _, pipe, slots in self._workers:
-            pipe.send((command, argument_for(slots.tolist())))
-        return self._gather(self._workers)
+            return [getattr(self._local, method)(argument_for(list(range(self.num_envs))))]
+        for worker, slots in self._workers:
+            worker.call(method, argument_for(slots.tolist()))
+        return self._gather(worker for worker, _ in self._workers)
 
-    def _gather(self, workers):
-        answers = []
-        for process, pipe, _ in workers:
+    @staticmethod
+    def _gather(asked: Iterable[Worker]) -> list:
+        """All answers. An error is raised only after every worker has answered, so no answer is left in a pipe."""
+        answers: list = []
+        errors: list[Exception] = []
+        for worker in asked:
             try:
-                kind, value = pipe.recv()
-            except (EOFError, ConnectionResetError) as error:
-                raise RuntimeError(f"an environment worker died (exit code {process.exitcode})") from error
-            answers.append((kind, value))
-        for kind, value in answers:
-            if kind == "user error":
-                raise EnvError(value)
-            if kind == "bug":
-                raise RuntimeError(f"an environment worker failed:\n{value}")
-        return [value for _, value in answers]
+                answers.append(worker.result())
+            except (UserError, RuntimeError) as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+        return answers
 
 
-def _views(buffer, layout) -> dict[str, np.ndarray]:
+def _views(buffer, layout: Layout) -> dict[str, np.ndarray]:
+    """The arrays of `layout` in `buffer`, each at a multiple of 64 bytes."""
     views, offset = {}, 0
     for key, (shape, dtype) in layout.items():
         views[key] = np.ndarray(shape, dtype, buffer, offset)
@@ -230,16 +227,14 @@ def _views(buffer, layout) -> dict[str, np.ndarray]:
 
 
 def _state(env) -> dict[str, np.ndarray]:
-    """The part of `env.snapshot()` that an observer can't count for himself."""
+    """The part of `env.snapshot()` that an observer can't count."""
     return {key: value for key, value in env.snapshot().items() if key not in ("steps", "success")}
 
 
 class _Slots:
-    """The environments of one worker, and what they are asked to do; what they see goes to shared `arrays`."""
+    """The environments of one worker and the commands that they carry out. Observations go into `arrays`."""
 
     def __init__(self, arrays, slots, name, options, labeller, snapshots, views):
-        from envs.registry import make
-
         self.arrays, self.labeller, self.snapshots, self.views = arrays, labeller, snapshots, views
         self.envs = {i: make(name, **options) for i in slots}
 
@@ -273,37 +268,23 @@ class _Slots:
         for i, state in states.items():
             self.put(i, self.envs[i].set_state(state))
 
-    def render(self, job):
-        return self.envs[job[0]].view(*job[1:])
+    def render(self, index, camera, width, height):
+        return self.envs[index].view(camera, width, height)
 
-    def read(self, job):
-        value = self.envs[job[0]]
-        for part in job[1].split("."):
+    def read(self, index, path):
+        value = self.envs[index]
+        for part in path.split("."):
             value = getattr(value, part)
         return value
 
 
-def _work(pipe, memory_name, layout, slots, *built_from):
-    """A worker: builds its environments, then answers commands until it is told to close or its parent is gone."""
-    import signal
+class _RemoteSlots(_Slots):
+    """`_Slots` in a worker process, whose arrays are in shared memory."""
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    memory = SharedMemory(memory_name)
-    arrays = _views(memory.buf, layout)
-    try:
-        mine = _Slots(arrays, slots, *built_from)
-        pipe.send(("ok", None))
-        while True:
-            command, argument = pipe.recv()
-            if command == "close":
-                break
-            pipe.send(("ok", getattr(mine, command)(argument)))
-    except (EOFError, ConnectionResetError):
-        pass  # the parent is gone
-    except EnvError as error:
-        pipe.send(("user error", str(error)))
-    except Exception:
-        pipe.send(("bug", traceback.format_exc()))
-    finally:
-        arrays.clear()
-        memory.close()
+    def __init__(self, memory_name: str, layout: Layout, *built_from):
+        self._memory = SharedMemory(memory_name)
+        super().__init__(_views(self._memory.buf, layout), *built_from)
+
+    def close(self) -> None:
+        self.arrays.clear()
+        self._memory.close()

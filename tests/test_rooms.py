@@ -89,6 +89,48 @@ def test_no_room_imports_a_command():
             assert not commands & set(imported(path)), f"{path.relative_to(ROOT)} imports a command"
 
 
+def imports_between_files():
+    """{file: the files that it imports}, imports inside functions included."""
+    paths = [path for room in ROOMS for path in sources(room)]
+    module = lambda path: path.parent if path.name == "__init__.py" else path.with_suffix("")
+    files = {".".join(module(path).relative_to(ROOT).parts): path.relative_to(ROOT).as_posix() for path in paths}
+    graph = {}
+    for name, file in files.items():
+        used = set()
+        for node in ast.walk(ast.parse((ROOT / file).read_text(), file)):
+            if isinstance(node, ast.Import):
+                used |= {alias.name for alias in node.names}
+            elif isinstance(
+                node, ast.ImportFrom
+            ):  # a name in a package is a module of its own, or stands in its __init__
+                whole = [f"{node.module}.{alias.name}" for alias in node.names]
+                used |= {one if one in files else node.module for one in whole}
+        graph[file] = {files[one] for one in used if one in files and one != name}
+    return graph
+
+
+def circles(graph):
+    """The strongly connected components of more than one node: each node of one reaches every other."""
+    reached = {}
+    for start in graph:
+        reached[start], waiting = set(), [start]
+        while waiting:
+            new = graph[waiting.pop()] - reached[start]
+            reached[start] |= new
+            waiting += new
+    components = {frozenset(b for b in reached[a] if a in reached[b]) for a in graph if a in reached[a]}
+    return [sorted(component) for component in components]
+
+
+def test_no_two_files_import_each_other_over_any_way():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+    graph = imports_between_files()
+    assert (
+        "envs/robots/robot.py" in graph["envs/tasks/task.py"] and "envs/vector.py" in graph["envs/backends/__init__.py"]
+    )
+    assert not circles(graph)
+
+
 def test_no_module_is_called_utils_or_after_a_vendors_package():
     names = {p.stem for room in ROOMS for p in sources(room)}
     vendors = {"franky", "panda_py", "pylibfranka", "lerobot", "pyrealsense2", "cv2"}

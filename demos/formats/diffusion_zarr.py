@@ -16,15 +16,15 @@ from demos.errors import DemoError
 from demos.formats.source import (
     CAMERA,
     SIDECAR,
-    STEP_KEYS,
+    STEP_DTYPES,
     Episode,
     Imported,
     Options,
     Report,
-    attributes,
     check_keys,
     check_steps,
     choose_proprio,
+    foreign_attributes,
     indexed,
     key_name,
     need_hz,
@@ -141,7 +141,7 @@ def read(path: Path, options: Options) -> Imported:
                 raise DemoError(f"{path}, steps {start} to {stop}: {str(error)[:160]}; the set is damaged") from error
             if not side:
                 episode = {
-                    key: value.astype(STEP_KEYS.get(key, value.dtype), copy=False) for key, value in episode.items()
+                    key: value.astype(STEP_DTYPES.get(key, value.dtype), copy=False) for key, value in episode.items()
                 }
             check_steps(episode, f"{path}, steps {start} to {stop}")
             yield episode, meta
@@ -241,7 +241,7 @@ def _foreign(path: Path, options: Options, source: Imported, arrays: dict[str, z
                 if name in flat
                 else f"{array.ndim - 1} dimensions a step, which has no place here",
             )
-    source.attrs = attributes(
+    source.attrs = foreign_attributes(
         env=path.name.split(".")[0],
         control_hz=need_hz(None, options, f"{path} (Diffusion Policy)"),
         cameras={camera: arrays[name].shape[1:3] for camera, name in cameras.items()},

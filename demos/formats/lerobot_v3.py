@@ -16,12 +16,12 @@ from demos.formats.lerobot_export import write
 from demos.formats.lerobot_parquet import IMAGES, INFO, NAMES, OURS, SIDE
 from demos.formats.source import (
     CAMERA,
-    STEP_KEYS,
+    STEP_DTYPES,
     Episode,
     Imported,
     Options,
-    attributes,
     choose_proprio,
+    foreign_attributes,
     indexed,
     key_name,
     need_hz,
@@ -80,7 +80,7 @@ def read(path: Path, options: Options) -> Imported:
         source.attrs = dict(side["attrs"])
     else:
         tasks = [str((row["tasks"] or [""])[0]) for row in rows]
-        source.attrs = attributes(
+        source.attrs = foreign_attributes(
             env=path.name,
             control_hz=need_hz(fps, Options(), str(path)),
             robot=str(info.get("robot_type") or ""),
@@ -225,7 +225,7 @@ def _episode(table, keys: dict[str, str], chosen: list[str], shapes: dict | None
             episode[key] = value.reshape(len(table), *shapes[key])
         else:
             flat = value.reshape(len(table), -1) if key in ("action", "proprio") else value
-            episode[key] = flat.astype(STEP_KEYS.get(key, flat.dtype), copy=False)
+            episode[key] = flat.astype(STEP_DTYPES.get(key, flat.dtype), copy=False)
     return episode
 
 

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from demos.errors import DemoError
-from demos.formats.source import CAMERA, FORMAT, Episode, Imported, Options, Report, check_steps
+from demos.formats.source import CAMERA, Episode, Imported, Options, Report, check_steps
+from demos.store import schema
+from demos.store.demo_set import DemoSet, DemoWriter
 
 DERIVED = ("length", "index")  # the store counts them itself
 
@@ -13,15 +15,13 @@ DERIVED = ("length", "index")  # the store counts them itself
 def looks(path: Path) -> bool:
     """Whether it is a zarr 3 group that says it is ours."""
     try:
-        return json.loads((path / "zarr.json").read_text())["attributes"]["format"] == FORMAT
+        return json.loads((path / "zarr.json").read_text())["attributes"]["format"] == schema.FORMAT
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
 def read(path: Path, options: Options) -> Imported:
     """All that a set holds."""
-    from demos.store.demo_set import DemoSet
-
     demos = DemoSet(path)
     attrs, metas = dict(demos.attrs), {name: demos.meta(name) for name in demos.meta_names if name not in DERIVED}
     tasks = attrs.get("episode_tasks") or []
@@ -42,15 +42,13 @@ def read(path: Path, options: Options) -> Imported:
 
 def write(source: Imported, path: Path, options: Options) -> Report:
     """Write a set of ours at `path`. Numbers known of only some episodes are zero for the rest, and the report says so."""
-    from demos.store.demo_set import DemoWriter
-
     known: dict[str, int] = {}
     for _, meta in source.episodes(images=False):
         for name in meta:
             known[name] = known.get(name, 0) + 1
     known.pop("task", None)
     report = Report()
-    with DemoWriter(path, source.attrs) as writer:
+    with DemoWriter(path, schema.current(source.attrs)) as writer:
         for episode, meta in source.episodes():
             length = check_steps(episode, f"episode {report.episodes}")
             writer.append(episode, {name: meta.get(name, 0) for name in known if name not in DERIVED})

@@ -20,9 +20,9 @@ from demos.formats.source import (
     Episode,
     Imported,
     Options,
-    attributes,
     check_steps,
     choose_proprio,
+    foreign_attributes,
     indexed,
     key_name,
     need_hz,
@@ -117,7 +117,7 @@ def read(path: Path, options: Options) -> Imported:
     tasks, episode_tasks, blank, rewarded = _survey(files, counts, features, cameras, source)
     cameras = {camera: shape for camera, shape in cameras.items() if camera not in blank}
     names = [n for key, width in actions.items() for n in indexed(key.removeprefix("steps/").replace("/", "."), width)]
-    source.attrs = attributes(
+    source.attrs = foreign_attributes(
         env=name,
         control_hz=need_hz(known and known.hz, options, f"{path} (RLDS)"),
         action_names=names,

@@ -17,15 +17,15 @@ from demos.errors import DemoError
 from demos.formats.source import (
     CAMERA,
     SIDECAR,
-    STEP_KEYS,
+    STEP_DTYPES,
     Episode,
     Imported,
     Options,
     Report,
-    attributes,
     check_keys,
     check_steps,
     choose_proprio,
+    foreign_attributes,
     grouped,
     indexed,
     key_name,
@@ -269,7 +269,7 @@ def _foreign(path: Path, options: Options, source: Imported, env: dict, shapes: 
     kwargs = env.get("env_kwargs") or {}
     robots = kwargs.get("robots") if isinstance(kwargs, dict) else None
     rate = kwargs.get("control_freq") if isinstance(kwargs, dict) else None
-    source.attrs = attributes(
+    source.attrs = foreign_attributes(
         env=str(env.get("env_name") or path.stem),
         robot=", ".join(robots) if isinstance(robots, list) else str(robots or ""),
         control_hz=need_hz(rate, options, f"{path} (robomimic)", _rate_hint(demos, shapes)),
@@ -375,7 +375,7 @@ def _episode(demo, chosen: list[str], singles: dict[str, str], shapes: dict, ima
     if whole and SIDECAR in demo:
         episode |= {key: item[:] for key, item in demo[SIDECAR].items()}
     if not whole:
-        episode = {key: value.astype(STEP_KEYS[key], copy=False) for key, value in episode.items()}
+        episode = {key: value.astype(STEP_DTYPES[key], copy=False) for key, value in episode.items()}
     for name, (shape, dtype) in shapes.items():
         if images and name.startswith("obs/") and _is_image(shape, dtype):
             episode[CAMERA + (_camera(name) if whole else key_name(_camera(name)))] = demo[name][:]

@@ -1,6 +1,6 @@
 """What every format is read into and written from: attributes, a stream of episodes, and what fell by the wayside."""
 
-import datetime
+import inspect
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -8,21 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from demos.errors import DemoError
+from demos.store import schema
 
-FORMAT, SCHEMA = "toto_robot-demos", 1
-CAMERA = "rgb_"
-STEP_KEYS = {
-    "action": np.float32,
-    "proprio": np.float32,
-    "action_applied": np.float32,
-    "reward": np.float32,
-    "success": np.bool_,
-    "timestamp_s": np.float64,
-    "sim_state": np.float64,
-    "protocol_state": np.float64,
-    "task_state": np.float64,
-}
-"""The keys of an episode beside the cameras' `rgb_NAME` uint8 (T, H, W, 3), and the type each is imported as."""
+CAMERA = schema.CAMERA
+STEP_DTYPES = {name: np.dtype(key.dtype) for name, key in schema.KEYS.items()}
+"""The type as which each key of an episode is imported; the cameras' `rgb_NAME` are uint8 (T, H, W, 3)."""
 SIDECAR = "toto_robot"
 """The name under which an export keeps our own attributes, so that it can come back whole."""
 ROBOT_STATE = re.compile(
@@ -85,37 +75,22 @@ class Imported:
             self.dropped.append({"what": what, "why": why})
 
 
-def attributes(
-    *,
-    env: str,
-    control_hz: float,
-    cameras: dict[str, tuple[int, int]],
-    proprio_names: list[str],
-    action_names: list[str],
-    meaning: str,
-    robot: str = "",
-    **more,
+def foreign_attributes(
+    *, cameras: dict[str, tuple[int, int]], action_names: list[str], meaning: str, robot: str = "", **more
 ) -> dict:
-    """Attributes of a foreign set; `cameras` maps a name to (height, width), and intrinsics stay unknown (None)."""
+    """Attributes of a foreign set. `cameras` maps a name to (height, width) in pixels; intrinsics are unknown (None).
+
+    What `schema.attributes` names goes there, other names of `more` (`tasks`, `episode_tasks`) are added as they are.
+    """
+    named = inspect.signature(schema.attributes).parameters
     unknown = {"fovy_deg": None, "fx": None, "fy": None, "cx": None, "cy": None}
-    return {
-        "format": FORMAT,
-        "schema": SCHEMA,
-        "env": env,
-        "env_options": {},
-        "robot": robot,
-        "control_hz": control_hz,
-        "cameras": {name: {"width": w, "height": h, **unknown} for name, (h, w) in cameras.items()},
-        "proprio_names": proprio_names,
-        "action": {"names": action_names, "meaning": meaning, "low": None, "high": None},
-        "renderer": None,
-        "versions": {},
-        "environment": None,
-        "environment_fingerprint": None,
-        "notes": None,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        **more,
-    }
+    return schema.attributes(
+        robot=robot,
+        cameras={name: {"width": w, "height": h, **unknown} for name, (h, w) in cameras.items()},
+        action={"names": action_names, "meaning": meaning, "low": None, "high": None},
+        versions={},
+        **{name: value for name, value in more.items() if name in named},
+    ) | {name: value for name, value in more.items() if name not in named}
 
 
 def need_hz(found: float | None, options: Options, where: str, hint: str = "") -> float:

@@ -39,7 +39,7 @@ def attributes_of(name: str, options: dict, cameras: tuple[str, ...], notes: dic
             names=list(env.action_names),
             low=-1.0,
             high=1.0,
-            meaning=" ".join((type(env.protocol).__doc__ or "").split()),
+            meaning=env.protocol.meaning(),
         ),
         interface=schema.plain(replace(env.interface, cameras=tuple(_camera(env, c) for c in cameras))),
         renderer=renderer(env.model),
@@ -179,7 +179,11 @@ def record(
 def _stored(obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The observation under the schema's names."""
     renamed = {"rgb_wrist" if key == "rgb" else key: value for key, value in obs.items()}
-    return {key: value for key, value in renamed.items() if key in STATE or key == "proprio" or key.startswith("rgb_")}
+    return {
+        key: value
+        for key, value in renamed.items()
+        if key in STATE or key == "proprio" or key.startswith(schema.CAMERA)
+    }
 
 
 def pack(tape: dict[str, list], control_hz: float, times_s=None) -> dict[str, np.ndarray]:

@@ -28,6 +28,8 @@ from demos.errors import DemoError
 from envs.interface import Interface
 
 FORMAT, SCHEMA = "toto_robot-demos", 1
+CAMERA = "rgb_"
+"""The pictures of the camera NAME are the key `rgb_NAME`."""
 CHUNK_STEPS = {"rgb": 8}
 """Steps in a chunk (what one read decompresses); 64 for what isn't a picture."""
 SHARD_STEPS, SHARD_BYTES = 256, 64 * 2**20
@@ -68,7 +70,7 @@ by it, two recordings with one seed are the same), the seed of the episode's loo
 
 def expected(key: str) -> Key | None:
     """What the schema says of `key`; None for a name of the user's own."""
-    return Key("uint8", 4, "pictures (N, H, W, 3)") if key.startswith("rgb_") else KEYS.get(key)
+    return Key("uint8", 4, "pictures (N, H, W, 3)") if key.startswith(CAMERA) else KEYS.get(key)
 
 
 def check_episode(data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -157,6 +159,13 @@ def attributes(
         notes=notes,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+
+
+def current(attrs: dict) -> dict:
+    """`attrs` with the format and schema that this version writes; those of a newer schema stay and are refused later."""
+    known = attrs.get("schema", SCHEMA)
+    newer = isinstance(known, int) and known > SCHEMA
+    return attrs if newer else attrs | {"format": FORMAT, "schema": SCHEMA}
 
 
 def plain(interface: Interface) -> dict:

@@ -7,6 +7,7 @@ import numpy as np
 
 from demos.errors import DemoError
 from demos.store.demo_set import DemoSet
+from demos.store.schema import CAMERA
 
 FINITE = ("action", "action_applied", "proprio", "reward", "timestamp_s", "sim_state")
 
@@ -31,7 +32,7 @@ def verify(path: str | Path, on_episode: Callable[[int], object] = lambda done: 
             except DemoError as error:
                 found.append(str(error))
                 continue
-            if not key.startswith("rgb_"):
+            if not key.startswith(CAMERA):
                 data[key] = value
         where = f"{path}: episode {i}"
         found += [

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from demos.store.demo_set import DemoSet
+from demos.store.schema import CAMERA
 from demos.viewing.summary import is_vector
 
 COLOURS = ("#0072bd", "#d95319", "#edb120", "#7e2f8e", "#77ac30", "#4dbeee", "#a2142f", "#666666", "#17becf")
@@ -92,7 +93,7 @@ def _episode(demos: DemoSet, i: int) -> str:
     moments = sorted(set(np.linspace(0, length - 1, MOMENTS).round().astype(int).tolist()))
     pictures = ""
     for key in demos.keys:
-        if key.startswith("rgb_"):
+        if key.startswith(CAMERA):
             strip = np.concatenate([thumbnail(demos.slice(key, i, t, t + 1)[0]) for t in moments], 1)
             pictures += f"<figcaption>{_text(key)}, steps {', '.join(map(str, moments))}</figcaption>{picture(strip)}"
     plots = "".join(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from demos.errors import DemoError
 from demos.store.demo_set import DemoSet
+from demos.store.schema import CAMERA
 from demos.viewing.summary import is_vector
 
 
@@ -31,7 +32,7 @@ def log(demos: DemoSet, path: str | Path | None) -> None:
             stream.set_time("step", sequence=t)
             stream.set_time("episode", sequence=i)
             for key, value in data.items():
-                if key.startswith("rgb_"):
+                if key.startswith(CAMERA):
                     stream.log(f"camera/{key.removeprefix('rgb_')}", rr.Image(value[t]).compress(jpeg_quality=90))
                 elif is_vector(demos, key) and key != "timestamp_s":
                     stream.log(key, rr.Scalars(value[t].reshape(-1).astype(float)))

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from demos.store.demo_set import DemoSet
+from demos.store.schema import CAMERA
 
 LATE = 1.5
 """A step that comes later than so many control periods after the one before counts as a dropped frame (or several)."""
@@ -35,7 +36,7 @@ def summarise(demos: DemoSet) -> dict:
 
 def is_vector(demos: DemoSet, key: str) -> bool:
     """Whether `key` is a few numbers a step (not pictures, not the simulator's state)."""
-    return not key.startswith("rgb_") and not key.endswith("_state") and len(demos.shape(key)) <= 1
+    return not key.startswith(CAMERA) and not key.endswith("_state") and len(demos.shape(key)) <= 1
 
 
 def episode_row(demos: DemoSet, i: int) -> dict:

@@ -14,7 +14,7 @@ from deploy.emulator.gripper_server import GripperServer
 from deploy.emulator.plant import SCENES, Plant
 from deploy.emulator.robot_server import RobotServer
 from deploy.emulator.wire import ERRORS
-from deploy.robots.arms import LIMITS
+from envs.robots.franka import ARM_LIMITS
 
 ROBOT_OF = {10: "fr3", 5: "panda"}
 """The arm that speaks a version of the protocol."""
@@ -36,7 +36,7 @@ class Emulator:
     ):
         """`shift`: the look of what cameras draw of the scene (envs.appearance.SHIFTS), a new one with each reset."""
         self.scene, self.ip, self.version, self.shift = scene, ip, version, shift
-        limits = LIMITS[ROBOT_OF[version]]
+        limits = ARM_LIMITS[ROBOT_OF[version]]
         self.lock = threading.RLock()
         self.clock, self.faults, self.time_ms = CLOCKS[clock](), Faults(seed), 0
         self._repeats = self.keepalive_ms = 0

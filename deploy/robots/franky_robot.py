@@ -11,7 +11,7 @@ import numpy as np
 from deploy.control.machine import Event
 from deploy.robots.base import Address, Features, RobotFault, RobotState, stopped_by_itself
 from deploy.robots.libfranka import FORCE_N, OPEN_M, SPEED_M_S, LibfrankaGripper, robot_state, thresholds
-from deploy.robots.registry import client
+from deploy.robots.vendor import client
 from envs.robots import ROBOTS
 
 INSTALL = (

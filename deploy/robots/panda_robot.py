@@ -10,7 +10,7 @@ import numpy as np
 from deploy.control.machine import Event
 from deploy.robots.base import Address, Features, RobotFault, RobotState, stopped_by_itself
 from deploy.robots.libfranka import LibfrankaGripper, robot_state, set_flags, thresholds
-from deploy.robots.registry import client
+from deploy.robots.vendor import client
 from envs.robots import ROBOTS
 
 INSTALL = (

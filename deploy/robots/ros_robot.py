@@ -14,10 +14,10 @@ import xmlrpc.client
 import numpy as np
 
 from deploy.control.machine import Event
-from deploy.robots.arms import LIMITS
 from deploy.robots.base import Address, Features, GripperState, RobotFault, RobotState, stopped_by_itself
 from deploy.robots.libfranka import FORCE_N, OPEN_M, SPEED_M_S, contact, thresholds
-from deploy.robots.registry import client
+from deploy.robots.vendor import client
+from envs.robots.franka import ARM_LIMITS
 from toto_robot.ground.errors import UserError
 
 INSTALL = (
@@ -109,7 +109,7 @@ class RosRobot:
     def __init__(self, address: Address):
         self.node, self.moving = RosNode(address, Event.NETWORK), False
         self._messages, self._std = client("franka_msgs.msg", INSTALL), client("std_msgs.msg", INSTALL)
-        self._brake_rad_s2 = BRAKE * LIMITS[address.arm].ddq_max_rad_s2
+        self._brake_rad_s2 = BRAKE * ARM_LIMITS[address.arm].ddq_max_rad_s2
 
     def connect(self) -> None:
         names = self.node.options

@@ -14,10 +14,9 @@ from deploy.cameras.base import CameraConfig, read_config
 from deploy.cameras.intrinsics import CROP_WORDS
 from deploy.control.shared import Block
 from deploy.processes.policy import FolderPolicy, Scale, ScriptedPolicy
-from deploy.robots.arms import ROBOTS
 from deploy.session.physics import ConsolePhysics, SharedPhysics
 from deploy.session.settings import Settings
-from envs.interface import CameraSpec, Interface
+from envs.interface import CameraSpec, Interface, robot_name
 from policies.fit.conversion import Fit
 from policies.fit.folder import About
 from toto_robot.ground.errors import UserError
@@ -85,7 +84,7 @@ def interface(s: Settings, env) -> Interface:
         )
     if s.hand_eye:
         camera = replace(camera, mount_parent=env.robot.hand_body, **_mount(s.hand_eye))
-    return replace(env.interface, robot=ROBOTS[s.robot], cameras=(camera,), state_of="")
+    return replace(env.interface, robot=robot_name(s.robot), cameras=(camera,), state_of="")
 
 
 def _mount(path: str) -> dict:

@@ -93,7 +93,7 @@ def attributes(env, camera: dict, notes: dict, interface: Interface | None = Non
             names=list(env.action_names),
             low=-1.0,
             high=1.0,
-            meaning=" ".join((type(env.protocol).__doc__ or "").split()),
+            meaning=env.protocol.meaning(),
         ),
         interface=schema.plain(interface or env.interface),
         notes={**notes, "states": STATES, "keys": " ".join(EXTRA.split())},

@@ -23,12 +23,12 @@ from deploy.processes.gripper import gripper_main
 from deploy.processes.policy import policy_main
 from deploy.processes.robot import RobotSpec, robot_main
 from deploy.robots import registry
-from deploy.robots.arms import LIMITS
 from deploy.robots.base import Address, RobotFault
 from deploy.session import recording
 from deploy.session.panel import Panel
 from deploy.session.report import Counts, Timings, outcome_line, status_line
 from deploy.session.settings import Settings
+from envs.robots.franka import ARM_LIMITS
 from toto_robot.ground.errors import UserError
 
 LOOK_FRAMES = 30
@@ -133,7 +133,7 @@ class Session:
             round(parts.horizon / s.speed_scale),
             parts.period_s,
             np.array(parts.robot.q_home_rad),
-            LIMITS[s.robot],
+            ARM_LIMITS[s.robot],
             s.home_speed,
             dry=s.dry_run,
             rules=s.rules,
@@ -146,7 +146,7 @@ class Session:
             s.clock == "lockstep",
             s.console,
             parts.robot,
-            LIMITS[s.robot],
+            ARM_LIMITS[s.robot],
             s.speed_scale,
             s.workspace,
             parts.max_step_rad,

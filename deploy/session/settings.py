@@ -8,8 +8,8 @@ from deploy.cameras.base import CameraConfig
 from deploy.control import safety
 from deploy.control.machine import Rules
 from deploy.robots import registry
-from deploy.robots.arms import LIMITS
 from envs.appearance import SHIFTS
+from envs.robots.franka import ARM_LIMITS
 from policies.fit.rules import FitKeys
 from toto_robot.ground.errors import UserError
 
@@ -65,8 +65,8 @@ class Settings:
 def resolved(s: Settings, emulator_at) -> Settings:
     """`s` with its defaults filled in. UserError for what can't be. `emulator_at(ip)` gives the console (ip, port) and the
     info of an emulator that listens there, or None."""
-    if s.robot not in LIMITS:
-        raise UserError(f"--robot {s.robot!r} does not exist. What exists: {', '.join(LIMITS)}.")
+    if s.robot not in ARM_LIMITS:
+        raise UserError(f"--robot {s.robot!r} does not exist. What exists: {', '.join(ARM_LIMITS)}.")
     s.backend = s.backend or ("franky" if s.robot == "fr3" else "panda_py")
     registry.check(s.backend, s.robot)
     registry.check_options(s.backend, s.options)

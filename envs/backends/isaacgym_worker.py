@@ -1,13 +1,15 @@
-"""PixMC's FrankaPick in Isaac Gym Preview 4, behind the protocol of `frames`.
+"""PixMC's FrankaPick in Isaac Gym Preview 4, behind the protocol of `messages`.
 
     python3.8 envs/backends/isaacgym_worker.py --fd 3
 
-`backend=isaacgym` starts it with the interpreter of an environment that has Isaac Gym. It needs this file and frames.py,
-NumPy, and isaacgym with the torch that isaacgym asks for; the code is Python 3.8's. The rules are in `FrankaPick`, in NumPy
-and tested over MuJoCo; the simulator is in `IsaacScene`, written from Isaac Gym's interface and never run by us.
+`backend=isaacgym` starts it with the interpreter of an environment that has Isaac Gym. It needs this file and
+messages.py, NumPy, and isaacgym with the torch that isaacgym requires. The code is for Python 3.8. The rules are in
+`FrankaPick`, in NumPy, and the tests run them over MuJoCo. The simulator is in `IsaacScene`, which is written from
+Isaac Gym's interface and was never run by us.
 """
 
 import argparse
+import importlib
 import math
 import os
 import signal
@@ -16,17 +18,15 @@ import sys
 
 import numpy as np
 
-if __package__:
-    from envs.backends import frames
-else:  # a script of another Python: this file's folder is the first on its path
-    import frames
+# As a script of another Python this file's folder is the first on the path.
+messages = importlib.import_module("envs.backends.messages" if __package__ else "messages")
 
 NAMES = ("franka_pick_pixmc",)
 LOW = np.array([-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973, 0.0, 0.0])
 HIGH = np.array([2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973, 0.04, 0.04])
 HOME = np.array([1.157, -1.066, -0.155, -2.239, -1.841, 1.003, 0.469, 0.035, 0.035])
 STEP = np.array([7.5 / 60] * 7 + [0.1 * 7.5 / 60] * 2)
-"""What 1.0 in an action adds to a joint's target."""
+"""An action of 1.0 adds this to a joint's target."""
 CONTROL_HZ, HORIZON, SUCCESS_STEPS = 60.0, 500, 10
 HALF_M, TABLE_Z_M, GOAL_Z_M = 0.0225, 0.4, 0.8
 GRASP_M = 0.045
@@ -35,7 +35,7 @@ ACTIONS = ["d_joint%d" % i for i in range(1, 8)] + ["d_left_finger_joint", "d_ri
 
 
 def start_of(seed):
-    """(q (9,), cube (3,)) of the episode `seed`: the same as `envs.make("franka_pick_pixmc").reset(seed=seed)` draws."""
+    """(q (9,), cube (3,)) of the episode `seed`, as `envs.make("franka_pick_pixmc").reset(seed=seed)` draws them."""
     rng = np.random.default_rng(seed)
     q = np.clip(HOME + rng.uniform(-0.125, 0.125, 9), LOW, HIGH)
     return q, np.array([0.5 + rng.uniform(-0.1, 0.1), rng.uniform(-0.2, 0.2), TABLE_Z_M + HALF_M])
@@ -44,14 +44,15 @@ def start_of(seed):
 class FrankaPick:
     """The task's rules for `num_envs` slots over a scene: protocol, observation, reward, success and ends (MVP, PixMC).
 
-    A scene has `q`, `dq` (N, 9), `cube` (N, 13: position, quaternion xyzw, velocities), `tips` (N, 2, 3) and `force` (N,), the
-    greatest contact force on an arm link in N, of each slot's last step; `place(indices, q, dq, cube)` puts slots somewhere,
-    `advance(targets, active)` steps the active ones by 1/60 s, `pictures(size)` gives uint8 (N, size, size, 3).
+    A scene has the state after each slot's last step: `q`, `dq` (N, 9), `cube` (N, 13: position, quaternion xyzw,
+    velocities), `tips` (N, 2, 3) and `force` (N,), the greatest contact force on an arm link in N. `place(indices, q,
+    dq, cube)` sets the state of slots, `advance(targets, active)` steps the active ones by 1/60 s, `pictures(size)`
+    gives uint8 (N, size, size, 3).
     """
 
     def __init__(self, fields, make_scene):
         if fields["name"] not in NAMES:
-            raise frames.Refused(
+            raise messages.Refused(
                 "env=%r does not exist with backend=isaacgym; there are: %s" % (fields["name"], ", ".join(NAMES))
             )
         self.n, self.size = int(fields["num_envs"]), int(fields["image_size"])
@@ -130,7 +131,8 @@ class FrankaPick:
         return out
 
     def get_state(self):
-        """Joints, cube, targets and counters; PhysX's contacts are not in it, so a motion goes on nearly, not exactly."""
+        """Joints, cube, targets and counters. PhysX's contacts are not included, so a motion continues nearly
+        exactly."""
         return {
             "q": self.scene.q.astype("<f8"),
             "dq": self.scene.dq.astype("<f8"),
@@ -152,10 +154,10 @@ class FrankaPick:
 
 
 class IsaacScene:
-    """Isaac Gym's side: Franka, table and cube in each environment, PhysX at PixMC's settings, the wrist camera.
+    """The simulation: Franka, table and cube in each environment, PhysX with PixMC's settings, the wrist camera.
 
-    Isaac Gym steps all environments at once, so one that shall stand still is put back before the next step; and what it
-    tells of bodies is of the last step, so `place` takes one with the new slots (1/60 s at rest).
+    Isaac Gym steps all environments at once, so an inactive one gets its old state back before the next step. Isaac
+    Gym's body states are those of the last step, so `place` takes a step with the new slots (1/60 s at rest).
     """
 
     def __init__(self, fields):
@@ -163,9 +165,9 @@ class IsaacScene:
             import isaacgym  # before torch: it refuses the other order
             from isaacgym import gymapi, gymtorch
         except ImportError as error:
-            raise frames.Refused(
-                "Python %d.%d at %s has no Isaac Gym (%s): env.python= is the interpreter of an environment (Python 3.6 to 3.8) "
-                "in which NVIDIA's Isaac Gym Preview 4 is installed. backend=mujoco_warp simulates batches without it"
+            raise messages.Refused(
+                "Python %d.%d at %s has no Isaac Gym (%s): give in env.python= the interpreter of an environment "
+                "(Python 3.6 to 3.8) in which NVIDIA's Isaac Gym Preview 4 is installed. backend=mujoco_warp needs none"
                 % (sys.version_info[0], sys.version_info[1], sys.executable, error)
             ) from error
         import torch
@@ -177,7 +179,7 @@ class IsaacScene:
         self.gym = gymapi.acquire_gym()
         self.sim = self.gym.create_sim(0, 0 if self.draws else -1, gymapi.SIM_PHYSX, self._parameters())
         if self.sim is None:
-            raise frames.Refused("Isaac Gym could not make a simulation on %s" % self.device)
+            raise messages.Refused("Isaac Gym could not create a simulation on %s" % self.device)
         plane = gymapi.PlaneParams()
         plane.normal = gymapi.Vec3(0, 0, 1)
         self.gym.add_ground(self.sim, plane)
@@ -238,7 +240,8 @@ class IsaacScene:
         return pose
 
     def _camera(self, env, robot):
-        """PixMC's camera, 120 degrees over 298 pixels of which the middle 224 are kept: 104.9 degrees, drawn at our size."""
+        """PixMC's camera at our size: 120 degrees over 298 pixels, of which the middle 224 are kept, are 104.9
+        degrees."""
         api = self.api
         props = api.CameraProperties()
         props.width = props.height = self.size
@@ -258,8 +261,8 @@ class IsaacScene:
         self.contacts = self.wrap(gym.acquire_net_contact_force_tensor(sim))
         self.q, self.dq, self.cube = np.tile(HOME, (n, 1)), np.zeros((n, 9)), np.zeros((n, 13))
         self.tips, self.force = np.zeros((n, 2, 3)), np.zeros(n)
-        self.frames = np.zeros((n, self.size, self.size, 3), np.uint8)
-        self.astray = np.ones(n, bool)  # slots whose state in the simulator is not the one here
+        self.pixels = np.zeros((n, self.size, self.size, 3), np.uint8)
+        self.astray = np.ones(n, bool)  # slots whose state in the simulator differs from the one here
 
     def place(self, indices, q, dq, cube):
         self.q[indices], self.dq[indices], self.cube[indices] = q, dq, cube
@@ -272,6 +275,7 @@ class IsaacScene:
         tensor = lambda values: self.torch.tensor(values, dtype=self.torch.float32, device=self.device)
         gym, sim, which = self.gym, self.sim, np.flatnonzero(self.astray)
         self._refresh()
+        # Slots that were placed, or that moved although they were inactive, get their state from here.
         if len(which):
             rows = self.torch.tensor(which, device=self.device)
             self.joints[rows] = tensor(np.stack([self.q[which], self.dq[which]], 2))
@@ -279,7 +283,7 @@ class IsaacScene:
             robots, cubes = self.robots[rows].contiguous(), self.cubes[rows].contiguous()
             gym.set_dof_state_tensor_indexed(sim, self.unwrap(self.joints), self.unwrap(robots), len(which))
             gym.set_actor_root_state_tensor_indexed(sim, self.unwrap(self.root), self.unwrap(cubes), len(which))
-        targets = tensor(targets).contiguous()  # a name keeps it alive while Isaac Gym reads it
+        targets = tensor(targets).contiguous()  # the name keeps the tensor alive while Isaac Gym reads it
         gym.set_dof_position_target_tensor(sim, self.unwrap(targets))
         gym.simulate(sim)
         gym.fetch_results(sim, True)
@@ -296,7 +300,7 @@ class IsaacScene:
     def _read(self, active):
         host = lambda values: values.double().cpu().numpy()[active]
         self.q[active], self.dq[active] = host(self.joints[..., 0]), host(self.joints[..., 1])
-        fingers = host(self.bodies[self.fingers])  # positions are in the frame of each environment
+        fingers = host(self.bodies[self.fingers])  # positions are relative to each environment's origin
         x, y, z, w = np.moveaxis(fingers[..., 3:7], -1, 0)
         along = np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], -1)  # the finger's z axis
         self.tips[active] = fingers[..., :3] + GRASP_M * along
@@ -307,10 +311,10 @@ class IsaacScene:
             self.gym.render_all_camera_sensors(self.sim)
             for i in np.flatnonzero(active):
                 image = self.gym.get_camera_image(self.sim, self.envs[i], self.cameras[i], self.api.IMAGE_COLOR)
-                self.frames[i] = np.asarray(image).reshape(self.size, self.size, 4)[..., :3]
+                self.pixels[i] = np.asarray(image).reshape(self.size, self.size, 4)[..., :3]
 
     def pictures(self, size):
-        return self.frames.copy()
+        return self.pixels.copy()
 
     def close(self):
         self.gym.destroy_sim(self.sim)
@@ -320,7 +324,7 @@ def main():
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the client decides what Ctrl-C means
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fd", type=int, required=True, help="the socket to the client, inherited from it")
-    frames.serve(socket.socket(fileno=parser.parse_args().fd), lambda fields: FrankaPick(fields, IsaacScene))
+    messages.serve(socket.socket(fileno=parser.parse_args().fd), lambda fields: FrankaPick(fields, IsaacScene))
 
 
 if __name__ == "__main__":

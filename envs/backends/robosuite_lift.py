@@ -22,20 +22,20 @@ def names() -> list[str]:
 
 
 def _robosuite():
-    """The package; it greets with warnings about files and packages that nothing here needs."""
+    """The package, without its warnings about files and packages that are not needed here."""
     logging.getLogger("robosuite_logs").addFilter(lambda record: record.levelno >= logging.ERROR)
     try:
         import robosuite
     except ImportError as error:
         raise EnvError(
             f"backend=robosuite needs robosuite 1.5.2 ({error}): run `make robosuite`, which installs it without "
-            "what it pins (it runs on mujoco < 3.10)"
+            "the versions that it pins (it runs on mujoco < 3.10)"
         ) from error
     return robosuite
 
 
 class _Plain(Canvas):
-    """Without shadows and multisampling, and without the collision shapes (group 0), as robosuite's own camera."""
+    """Draws without shadows, multisampling and collision shapes (group 0), as robosuite's own camera."""
 
     def __init__(self, model, width, height):
         model.vis.quality.shadowsize = model.vis.quality.offsamples = 0
@@ -43,22 +43,23 @@ class _Plain(Canvas):
         self.option.geomgroup[0] = 0
 
     def _upload(self, model):
-        """Nothing: the looks never change here, and to compare 25 MB of textures takes longer than to draw."""
+        """Does nothing: the looks never change here, and comparing 25 MB of textures takes longer than drawing."""
 
 
 class RobosuiteLift(gym.Env):
     """A cube of 42 mm on a table, a Panda with its hand or an IIWA with a Robotiq 140: lift it by 4 cm.
 
-    Action (7,) in [-1, 1], robosuite's OSC_POSE at 20 Hz: the hand's displacement (1.0 = 0.05 m) and rotation vector (1.0 =
-    0.5 rad) in the base frame, then the gripper (-1 opens, 1 closes). Observations as `RobotEnv`'s: `rgb` of the wrist camera
-    with the top row first; `proprio` joint positions scaled to [-1, 1] over their ranges and velocities × 0.1, arm and
-    gripper; `privileged` proprio, then grip site (3), cube (3), first two columns of the cube's rotation (6), grip site to
-    cube (3), world frame, metres. Reward: robosuite's shaped one, in [0, 1]. An episode ends with robosuite's success, or after
-    200 steps. The cube's size is drawn once (seed 0) and not in each episode as robosuite does with `hard_reset`, which
-    compiles the model anew: `reset` takes 10 ms so.
+    Action (7,) in [-1, 1], robosuite's OSC_POSE at 20 Hz: the hand's displacement (1.0 = 0.05 m) and rotation vector
+    (1.0 = 0.5 rad) in the base frame, then the gripper (-1 opens, 1 closes). The observations are those of `RobotEnv`:
+    `rgb` of the wrist camera with the top row first; `proprio`, joint positions of arm and gripper scaled to [-1, 1]
+    over their ranges, then their velocities × 0.1; `privileged`, proprio followed by grip site (3), cube (3), the first
+    two columns of the cube's rotation (6) and grip site to cube (3), world frame, metres. The reward is robosuite's
+    shaped one, in [0, 1]. An episode ends with robosuite's success or after 200 steps. The cube's size is drawn once
+    (seed 0). robosuite draws it in each episode with `hard_reset`, which compiles the model again; this way `reset`
+    takes 10 ms.
 
-    `reset(seed=)` decides the episode: it seeds the generator that robosuite draws positions and joint noise from, which
-    robosuite itself seeds only when an environment is made.
+    `reset(seed=)` determines the episode: it seeds the generator from which robosuite draws positions and joint noise.
+    robosuite itself seeds that generator only when an environment is made.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
@@ -85,7 +86,7 @@ class RobosuiteLift(gym.Env):
     ):
         if shift is not None or appearance != "nominal":
             raise EnvError(
-                f"{name} has robosuite's look only; leave out shift= and appearance= (got {shift}, {appearance})"
+                f"{name} has only robosuite's look; leave out shift= and appearance= (got {shift}, {appearance})"
             )
         if image_size % 8 or image_size < 8:
             raise EnvError(f"image_size must be a multiple of 8 (the tokenizer's patch), got {image_size}")
@@ -116,7 +117,10 @@ class RobosuiteLift(gym.Env):
         self.site = self.suite.robots[0].eef_site_id["right"]
         self.action_space = gym.spaces.Box(-1.0, 1.0, (self.suite.action_dim,), np.float32)
         box = lambda n: gym.spaces.Box(-np.inf, np.inf, (n,), np.float32)
-        spaces = {"rgb": gym.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8), "proprio": box(2 * self.dof)}
+        spaces: dict[str, gym.Space] = {
+            "rgb": gym.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8),
+            "proprio": box(2 * self.dof),
+        }
         if privileged:
             spaces["privileged"] = box(2 * self.dof + 15)
         self.observation_space = gym.spaces.Dict(spaces)
@@ -124,7 +128,7 @@ class RobosuiteLift(gym.Env):
 
     @property
     def interface(self) -> Interface:
-        """What its actions, proprioception and pictures are."""
+        """What the actions, the proprioception and the pictures mean."""
         joints = [self.model.joint(j).name for j in self._joints]
         units = ["m" if self.model.jnt_type[j] == mujoco.mjtJoint.mjJNT_SLIDE else "rad" for j in self._joints]
         step = (0.05,) * 3 + (0.5,) * 3 + (1.0,)
@@ -162,7 +166,7 @@ class RobosuiteLift(gym.Env):
 
     @property
     def grasped(self) -> bool:
-        """Whether both fingers touch the cube, as robosuite has it."""
+        """Whether both fingers touch the cube, by robosuite's check."""
         return bool(self.suite._check_grasp(gripper=self.suite.robots[0].gripper, object_geoms=self.suite.cube))
 
     def reset(self, *, seed: int | None = None, options=None):
@@ -171,9 +175,10 @@ class RobosuiteLift(gym.Env):
         return self.observe(), {"success": False, "steps": 0}
 
     def _begin(self, episode: int) -> None:
-        """Starts the episode that the number decides."""
-        self._episode, self._actions, self.steps, self.success = episode, [], 0, False
-        # In place: the sampler of the cube's position holds the same generator.
+        """Starts the episode with this number."""
+        self._episode, self.steps, self.success = episode, 0, False
+        self._actions: list[np.ndarray] = []
+        # The state is set in place, because the sampler of the cube's position holds the same generator.
         self.suite.rng.bit_generator.state = np.random.default_rng(episode).bit_generator.state
         self.suite.reset()
 
@@ -214,7 +219,7 @@ class RobosuiteLift(gym.Env):
         return np.concatenate([2 * (q - self._low) / self._span - 1, 0.1 * dq]).astype(np.float32)
 
     def privileged(self) -> np.ndarray:
-        """(2·dof + 15,) float32, as `privileged_names` says."""
+        """(2·dof + 15,) float32; `privileged_names` lists the parts."""
         (tool, _), (cube, turn) = self.tool, self.cube
         return np.concatenate([self.proprio(), tool, cube, turn[:, :2].T.reshape(-1), cube - tool]).astype(np.float32)
 
@@ -222,20 +227,20 @@ class RobosuiteLift(gym.Env):
         return self.view("side") if self.render_mode == "rgb_array" else None
 
     def view(self, camera: str = "side", width: int = 256, height: int = 256) -> np.ndarray:
-        """uint8 (height, width, 3) from `camera`: "side", "wrist", or one of robosuite's names."""
+        """uint8 (height, width, 3) from `camera`: "side", "wrist" or one of robosuite's names."""
         return canvas(self.model, width, height, _Plain).draw(self.model, self.data, CAMERAS.get(camera, camera))
 
     def snapshot(self):
         raise EnvError(
-            f"{self.name} has no snapshots: robosuite's controllers keep a state of their own. It has get_state"
+            f"{self.name} has no snapshots, because robosuite's controllers keep their own state; use get_state"
         )
 
     def get_state(self) -> bytes:
-        """The episode's number and its actions so far, and the generator of later resets."""
+        """The episode's number, its actions so far and the generator of later resets, as bytes."""
         return pickle.dumps((self._episode, self._actions, self.np_random.bit_generator.state))
 
     def set_state(self, state: bytes) -> dict[str, np.ndarray]:
-        """Plays `get_state`'s actions again, which ends in the same state bit for bit, and returns the observation."""
+        """Repeats the actions of `get_state`, which gives the same state bit for bit, and returns the observation."""
         episode, actions, rng = pickle.loads(state)
         self.np_random.bit_generator.state = rng
         self._begin(episode)

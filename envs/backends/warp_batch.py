@@ -1,19 +1,20 @@
-"""backend=mujoco_warp: the same MJCF, stepped by MuJoCo Warp for all slots at once; on a GPU where there is one."""
+"""backend=mujoco_warp: the same MJCF, stepped by MuJoCo Warp for all slots at once, on a GPU where there is one."""
 
 import sys
 
 import numpy as np
 
+from envs.backends.single import make
 from envs.errors import EnvError
 
 CONTACTS = 64
-"""Contacts that a slot may have at once; a full drawer with a hand in it has about half as many."""
+"""The largest number of contacts in a slot. A full drawer with a hand in it has about half as many."""
 UPLOADED = ("qpos", "qvel", "ctrl", "mocap_pos", "mocap_quat", "qacc_warmstart")
 DOWNLOADED = ("qpos", "qvel", "qfrc_bias", "qfrc_gravcomp")
 
 
 def _warp():
-    """(warp, mujoco_warp), without their greetings on stdout."""
+    """(warp, mujoco_warp), without their messages on stdout."""
     try:
         import warp
 
@@ -33,11 +34,12 @@ def _warp():
 class WarpVectorEnv:
     """`num_envs` environments with the contract of `envs.VectorEnv`, whose physics runs in one batch in MuJoCo Warp.
 
-    Each slot is a `RobotEnv` in this process that holds the slot's state, with everything but the physics: resets, protocol,
-    reward, success, looks, drawing, labels and snapshots are the same code. A control step uploads the states, steps the
-    batch from set-point to set-point, and downloads; `mj_forward` then brings bodies and contacts up to date for the rules.
-    Physics is in float32 and its contact solver ends elsewhere in the last digits, so trajectories agree with
-    backend=mujoco to rounding until a contact decides otherwise. Slots are independent; inactive ones stand still.
+    Each slot is a `RobotEnv` in this process that holds the slot's state and does everything but the physics: resets,
+    protocol, reward, success, looks, drawing, labels and snapshots are the same code. A control step uploads the
+    states, steps the batch from set-point to set-point, and downloads them. `mj_forward` then brings bodies and
+    contacts up to date for the rules. The physics is in float32 and its contact solver differs in the last digits, so
+    trajectories agree with backend=mujoco up to rounding until the first contact. Slots are independent, and inactive
+    ones stand still.
     """
 
     def __init__(
@@ -56,9 +58,8 @@ class WarpVectorEnv:
         views: tuple[str, ...] = (),
         device: str | None = None,
     ):
-        """`device`: one of warp's, as "cuda:0"; null for the first GPU, or else the CPU. `workers` is taken and not used."""
-        from envs.registry import make
-
+        """`device`: one of warp's, as "cuda:0"; None for the first GPU, or the CPU where there is no GPU. `workers` is
+        accepted and not used."""
         if num_envs < 1:
             raise EnvError(f"num_envs must be at least 1, got {num_envs}")
         self._wp, self._mjw = _warp()
@@ -66,8 +67,8 @@ class WarpVectorEnv:
             device = "cuda:0" if self._wp.is_cuda_available() else "cpu"
         if device == "cpu":
             print(
-                "mujoco_warp: no CUDA device is used, so the batch runs on warp's CPU device, slower than backend=mujoco; "
-                "compiling its kernels takes minutes the first time.",
+                "mujoco_warp: there is no CUDA device, so the batch runs on warp's CPU device, which is slower than "
+                "backend=mujoco; compiling its kernels takes minutes the first time.",
                 file=sys.stderr,
             )
         self.envs = [
@@ -95,7 +96,7 @@ class WarpVectorEnv:
         self.reset(range(num_envs))
 
     def reset(self, seeds, indices=None) -> dict[str, np.ndarray]:
-        """Starts new episodes in `indices` (all by default), one seed each; returns every slot's observation."""
+        """Starts new episodes in `indices` (all by default), one seed each. Returns every slot's observation."""
         indices = np.arange(self.num_envs) if indices is None else np.asarray(indices, int)
         if len(seeds) != len(indices):
             raise EnvError(f"reset takes one seed for each of the {len(indices)} slots, got {len(seeds)}")
@@ -124,28 +125,30 @@ class WarpVectorEnv:
         return self._observe(), told["reward"], told["terminated"], told["truncated"], info
 
     def _advance(self, actions: dict) -> None:
-        """One control period of the slots in `actions`; the others' states stay in their `RobotEnv`s."""
+        """One control period of the slots in `actions`. The states of the others stay in their `RobotEnv`s."""
         with self._wp.ScopedDevice(self.device):
+            # All slots go up, also the inactive ones: the batch has one step for all.
             for key in UPLOADED:
                 self._upload(key)
-            # Every slot has the same protocol, so the generators ask for the same numbers of physics steps.
-            for counts in zip(
-                *(self.envs[i].protocol.drive(a, self.envs[i].data) for i, a in actions.items()), strict=True
-            ):
+            # Every slot has the same protocol, so the generators yield the same numbers of physics steps.
+            periods = [self.envs[i].protocol.drive(a, self.envs[i].data) for i, a in actions.items()]
+            for counts in zip(*periods, strict=True):
+                # `drive` has written the next set-points into `ctrl`.
                 self._upload("ctrl")
                 for _ in range(counts[0]):
                     self._mjw.step(self._model, self._data)
+                # The protocols read positions and speeds; only active slots take them.
                 for key in DOWNLOADED:
                     values = getattr(self._data, key).numpy()
                     for i in actions:
                         getattr(self.envs[i].data, key)[:] = values[i]
-                for i in actions:  # the batch has one clock, the slots their own
+                for i in actions:  # the batch has one clock, each slot has its own
                     self.envs[i].data.time += counts[0] * self.envs[i].model.opt.timestep
             most, rows = int(self._data.nacon.numpy()[0]), int(self._data.nefc.numpy().max())
         if most > self._data.naconmax or rows > self._data.njmax:
             raise RuntimeError(
                 f"{self.name}: {most} contacts and {rows} constraint rows are more than the {self._data.naconmax} "
-                f"(all slots) and {self._data.njmax} (a slot) that mujoco_warp has room for"
+                f"(all slots) and {self._data.njmax} (one slot) for which mujoco_warp has memory"
             )
 
     def _upload(self, key: str) -> None:
@@ -153,7 +156,7 @@ class WarpVectorEnv:
         getattr(self._data, key).assign(values)
 
     def _see(self, i: int, obs: dict) -> None:
-        """Keeps what slot i shows: the observation and what else was asked for."""
+        """Keeps the observation of slot i with its label, views and snapshot where they are wanted."""
         env = self.envs[i]
         if self.labeller is not None:
             obs["expert"] = np.asarray(self.labeller.label(env), np.float32)
@@ -167,11 +170,11 @@ class WarpVectorEnv:
         return {key: np.stack([obs[key] for obs in self._seen]) for key in self._seen[0]}
 
     def get_state(self) -> list[bytes]:
-        """One opaque state a slot; see `RobotEnv.get_state`."""
+        """One opaque state for each slot; see `RobotEnv.get_state`."""
         return [env.get_state() for env in self.envs]
 
     def set_state(self, states: list[bytes]) -> dict[str, np.ndarray]:
-        """Restores `get_state`, also of a VectorEnv of the same environment; returns the observations."""
+        """Restores `get_state` of this class or of a VectorEnv of the same environment; returns the observations."""
         if len(states) != self.num_envs:
             raise EnvError(f"set_state takes {self.num_envs} states, got {len(states)}")
         for i, state in enumerate(states):

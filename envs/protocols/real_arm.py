@@ -1,46 +1,49 @@
-"""The protocol that policies are trained at in simulation: what a real arm takes, at 20 Hz."""
+"""The protocol that policies are trained with in simulation: what a real arm accepts, at 20 Hz."""
 
 import numpy as np
 
 from envs.interface import ActionSpec
-from envs.protocols.actuators import fingers_at_reset, hand_servo, one_motor, position_actuators
+from envs.protocols.actuators import position_actuators
+from envs.protocols.protocol import Protocol
 from envs.robots.gripper import Gripper
 from envs.robots.limits import JointLimiter
 from envs.robots.robot import Robot
 
 
-class RealArm:
-    """What a real arm takes: joint-target increments at 20 Hz inside its limits, and an open/close gripper.
+class RealArm(Protocol):
+    """Joint-target increments at 20 Hz inside the arm's limits, and an open/close gripper.
 
-    Action (J + 1,) in [-1, 1]: J increments of the commanded joint position, 1.0 = `max_step_rad`, then the gripper
-    (> 0.2 opens, < -0.2 closes, between them the last command holds), the same for every robot: a multi-finger hand
-    follows it along the line between its open and its closed posture (`HandRobot`). The command passes the robot's
-    `JointLimiter` (speed, acceleration, position) and may lead the measured position by `max_lead_rad` at most, as an
-    impedance controller's error clip does; between control ticks it is interpolated.
+    Action (J + 1,) in [-1, 1]. The first J numbers are increments of the commanded joint position; 1.0 stands for
+    `max_step_rad`. The last number commands the gripper: above 0.2 opens, below -0.2 closes, and between them the last
+    command holds. This is the same for every robot; a multi-finger hand follows the line between its closed and its
+    open posture (`HandRobot`). The command passes the robot's `JointLimiter` (speed, acceleration, position). It is at
+    most `max_lead_rad` ahead of the measured position, as with the error clip of an impedance controller. Between
+    control steps it is interpolated.
     """
 
     name = "real_arm"
     suffix = ""
-    """What follows robot_task in an environment's name."""
     random_yaw = True
-    """Objects turn about the vertical axis at reset."""
     success_steps = 10
-    """Consecutive steps in the goal that make a success: 0.5 s."""
+    """0.5 s."""
     ends_at_success = True
-    """Else the episode runs on to the horizon."""
     ends_at_failure = False
-    """Whether an arm link that touches something, or an object that falls, ends the episode."""
     expert_gain_per_s = 6.0
-    """How fast an expert may ask for its error to be closed: what the loop's delay allows without overshoot."""
     control_hz = 20.0
     physics_dt_s = 0.0025
     horizon_s = 8.3
     max_step_rad = 0.06
     max_lead_rad = 0.2
     pieces = 4  # interpolated set-points in one control period
+    _meaning = """What a real arm takes: joint-target increments at 20 Hz inside its limits, and an open/close
+    gripper. Action (J + 1,) in [-1, 1]: J increments of the commanded joint position, 1.0 = `max_step_rad`, then
+    the gripper (> 0.2 opens, < -0.2 closes, between them the last command holds), the same for every robot: a
+    multi-finger hand follows it along the line between its open and its closed posture (`HandRobot`). The command
+    passes the robot's `JointLimiter` (speed, acceleration, position) and may lead the measured position by
+    `max_lead_rad` at most, as an impedance controller's error clip does; between control ticks it is interpolated."""
 
     def __init__(self, robot: Robot):
-        self.robot = robot
+        super().__init__(robot)
         self.limiter = JointLimiter(robot.limits, 1 / self.control_hz)
         self.gripper = Gripper(robot)
         self.action_names = (*(f"d_{j}" for j in robot.arm_joints), "gripper")
@@ -48,7 +51,6 @@ class RealArm:
         self.horizon = round(self.horizon_s * self.control_hz)
 
     def actions(self) -> ActionSpec:
-        """What the numbers of an action mean."""
         arms, step = len(self.robot.arm_joints), self.max_step_rad
         return ActionSpec(
             names=self.action_names,
@@ -60,34 +62,19 @@ class RealArm:
 
     @staticmethod
     def fits(robot: Robot) -> bool:
-        """Whether the robot publishes what this protocol needs."""
         return True
 
     @staticmethod
     def home_rad(robot: Robot) -> np.ndarray:
-        """(dof,) joint positions that a reset is drawn around."""
-        return np.array([*robot.q_home_rad, *fingers_at_reset(robot)])
+        return np.array([*robot.q_home_rad, *robot.fingers_at_reset()])
 
     @classmethod
-    def actuators(cls, robot):
-        return position_actuators(robot, robot.arm_kp, robot.arm_kd, hand_servo(robot))
+    def actuators(cls, robot: Robot) -> str:
+        return position_actuators(robot, robot.arm_kp, robot.arm_kd, robot.finger_servos())
 
     @classmethod
-    def extras(cls, robot):
-        return one_motor(robot)
-
-    @classmethod
-    def adapt(cls, model) -> None:
-        """What of the compiled model is the protocol's own."""
-
-    @property
-    def largest_seen(self) -> float | None:
-        """The number at which `seen` cuts off; None for none."""
-        return None
-
-    def seen(self, values) -> np.ndarray:
-        """What a policy sees of proprioception or privileged state, (n,)."""
-        return values
+    def extras(cls, robot: Robot) -> str:
+        return robot.coupling_mjcf()
 
     def reset(self, data):
         arms = len(self.robot.arm_joints)
@@ -95,14 +82,7 @@ class RealArm:
         self.limiter.reset(data.qpos[:arms].copy())
         data.ctrl[:arms] = self.limiter.q_rad
 
-    def apply(self, action, data, step):
-        """Moves the set-points over one control period, calling `step(n)` for n physics steps between them."""
-        for count in self.drive(action, data):
-            step(count)
-
     def drive(self, action, data):
-        """`apply` as a generator: it gives the number of physics steps to take before it is asked on, so that many
-        environments can go through their periods side by side."""
         arms = len(self.robot.arm_joints)
         self.gripper.command(action[arms])
         start, q = self.limiter.q_rad, data.qpos[:arms]
@@ -114,7 +94,6 @@ class RealArm:
             yield self.substeps // self.pieces
 
     def action_for(self, dq_rad, open_gripper: bool, data) -> np.ndarray:
-        """The action nearest to moving the arm by `dq_rad` (J,) in one control period."""
         arm = np.asarray(dq_rad) / self.max_step_rad
         return np.append(np.clip(arm, -1, 1), 1.0 if open_gripper else -1.0).astype(np.float32)
 

@@ -1,12 +1,13 @@
 """The Allegro hand (Wonik, right, 16 joints), from published numbers and primitive shapes.
 
 Kinematics, joint ranges, masses and grasp points are those of PixMC's hand: the URDF kuka_allegro, an Allegro hand with
-BioTac fingertips on a mount whose offset is published there. Rotor inertia and viscous friction: the identification that
-this URDF quotes, the index finger's mean for every joint (its link inertias are no inertias of rigid bodies, so here they
-follow from mass and shape). Palm: MuJoCo Menagerie's wonik_allegro. The shapes are ours: capsules, and a box for the
-palm. Fingers and thumb touch each other, the table and the object.
+BioTac fingertips on a mount whose offset is published there. Rotor inertia and viscous friction come from the
+identification that this URDF quotes; every joint has the index finger's mean. The URDF's link inertias are not possible
+for a rigid body, so here they follow from mass and shape. Palm: MuJoCo Menagerie's wonik_allegro. The shapes are our
+own: capsules, and a box for the palm. Fingers and thumb touch each other, the table and the object.
 
-Frames: the mount has z along the fingers and x out of the palm; a finger's link has x along the finger, z the joint.
+Frames: the mount has z along the fingers and x out of the palm. A finger's link has x along the finger and z along the
+joint.
 """
 
 import numpy as np
@@ -19,7 +20,7 @@ HIGH_RAD = (0.558489, 1.727825, 1.727825, 1.727825) * 3 + (1.57075, 1.151883, 1.
 GRASPS_M = ((0.045, 0.01, 0.0),) * 3 + ((0.06, 0.01, 0.0),)
 """Grasp points in the last link of each finger."""
 TAU_NM = 0.7
-"""PixMC's effort of a joint (the URDF says 0.35)."""
+"""PixMC's torque limit of a joint (the URDF says 0.35)."""
 
 DEFAULTS = """
 <default class="allegro">
@@ -59,7 +60,7 @@ _THUMB_SHAPES = (
     ("0.004 0 0 0.048 0 0", 0.0115, 0.1),
     ("0.006 0 0 0.055 0.002 0", 0.0105, 0.1),
 )
-"""Of each link: the capsule's ends, its radius, the link's mass. Link 0 is inside the palm and touches nothing."""
+"""For each link: the capsule's ends, its radius, the link's mass. Link 0 is inside the palm and touches nothing."""
 
 
 def _quat(roll, pitch, yaw) -> str:
@@ -88,8 +89,10 @@ def _finger(finger: str) -> str:
 
 
 def hand(place: str, fovy_deg: float) -> str:
-    """The hand on its mount as a `<body>` element; `place` holds its attribute pos. The wrist camera is PixMC's: at
-    (0.05, 0, 0.02) on the mount, looking along the fingers, image up = mount -x."""
+    """The hand on its mount as a `<body>` element; `place` holds its attribute pos.
+
+    The wrist camera is PixMC's: at (0.05, 0, 0.02) on the mount, looking along the fingers, image up = mount -x.
+    """
     return f"""<body name="hand" {place} childclass="allegro">
   <camera name="wrist" pos="0.05 0 0.02" xyaxes="0 -1 0 -1 0 0" fovy="{fovy_deg:.6f}"/>
   <geom name="mount" type="capsule" fromto="0 0 0 0 -0.02 0.02" size="0.03" mass="0.05" contype="1" conaffinity="6"/>

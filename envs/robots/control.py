@@ -1,14 +1,14 @@
 """From slow joint targets to 1 kHz torques: one limiter, one interpolation and one control law, for every arm.
 
-The deployment scene commands its arm through `ArmController`, and so can a loop that drives a real one: it needs
-numpy and a `Robot`, no simulator:
+The deployment scene commands its arm through `ArmController`. A loop that drives a real arm can use it too, because it
+needs numpy and a `Robot` and no simulator:
 
     controller = ArmController(FRANKA, period_s=0.1, max_lead_rad=0.2)
     controller.reset(q_rad)
     every 0.1 s:  for q_d_rad in controller.command(increment_rad, q_rad):       # 100 set-points
     every 1 ms:       tau_nm = controller.torque(q_d_rad, q_rad, dq_rad_s, coriolis_nm)
 
-A loop that has no new command calls `command` with zeros: the arm then slows down inside its limits and holds.
+A loop without a new command calls `command` with zeros: the arm then slows down inside its limits and holds.
 """
 
 import numpy as np
@@ -22,13 +22,13 @@ SERVO_DT_S = 0.001
 
 
 class SetPoints:
-    """Set-points between commands that come once a period, as smooth as the arm's limits ask.
+    """Set-points between commands that come once a period, as smooth as the arm's limits require.
 
-    The straight line through the commands, averaged over the last period and then over `smooth_s`. If successive
-    commands keep the speed v = Δq/T and the acceleration Δv/T (`JointLimiter` sees to that), then speed and
-    acceleration of every set-point do so too, since they are averages of those, and the jerk is below
-    2·a_max/smooth_s; `smooth_s` is the shortest for which that is the published one (4 ms for the Panda). The price
-    is the delay `delay_s` of half of both.
+    They are the straight line through the commands, averaged over the last period and then over `smooth_s`.
+    `JointLimiter` keeps the commands' speed v = Δq/T and acceleration Δv/T inside the limits. The speed and
+    acceleration of every set-point are averages of those, so they are inside the limits too, and the jerk is below
+    2·a_max/smooth_s. `smooth_s` is the shortest time for which the jerk stays below the published one (4 ms for the
+    Panda). The cost is the delay `delay_s`, half of the two averaging times.
     """
 
     def __init__(self, limits: JointLimits, period_s: float, dt_s: float = SERVO_DT_S):
@@ -40,7 +40,7 @@ class SetPoints:
             raise EnvError(f"the jerk limits ask for averaging over {short * dt_s} s, longer than period_s={period_s}")
         self.delay_s = (self.count + short - 2) / 2 * dt_s
         kernel = np.convolve(np.ones(self.count) / self.count, np.ones(short) / short)
-        # Three periods of the line through four commands, averaged: what each command adds to the last period.
+        # Three periods of the line through four commands, averaged: the share of each command in the last period.
         time = np.arange(1, 3 * self.count + 1) / self.count
         shares = np.maximum(1 - np.abs(time[:, None] - np.arange(4)), 0)
         self.weights = np.stack([np.convolve(share, kernel)[2 * self.count : 3 * self.count] for share in shares.T], 1)
@@ -50,7 +50,7 @@ class SetPoints:
         self.history = np.tile(np.asarray(q_rad, np.float64), (4, 1))
 
     def push(self, q_rad) -> np.ndarray:
-        """(period/dt, J) set-points of the period that ends the line at `q_rad` (J,)."""
+        """(period/dt, J) set-points of the next period. The line then ends at the command `q_rad` (J,)."""
         self.history = np.vstack([self.history[1:], q_rad])
         return self.history[-1] + self.weights @ (self.history - self.history[-1])  # exact when nothing moves
 
@@ -58,8 +58,8 @@ class SetPoints:
 class JointImpedance:
     """The torque law of libfranka's example `joint_impedance_control`: τ = K (q_d - q) - D q̇ + Coriolis.
 
-    Saturated at the joints' torque limits and then at their torque rate from the last command. Gravity is not in it:
-    the arm adds that below. K and D are the robot's `impedance_k_nm_rad` and `impedance_d_nms_rad`.
+    The torque is limited to the joints' torque limits, and then to their torque rate from the last command. It does not
+    include gravity, which the arm adds itself. K and D are the robot's `impedance_k_nm_rad` and `impedance_d_nms_rad`.
     """
 
     def __init__(self, robot: Robot, dt_s: float = SERVO_DT_S):
@@ -71,11 +71,11 @@ class JointImpedance:
         self.reset()
 
     def reset(self) -> None:
-        """Starts from zero torque, as an arm does that holds itself."""
+        """Starts from zero torque, as an arm that holds itself."""
         self.tau_nm = np.zeros_like(self.k)
 
     def torque(self, q_d_rad, q_rad, dq_rad_s, coriolis_nm) -> np.ndarray:
-        """(J,) N·m to command in this servo period, from (J,) each."""
+        """The torque to command in this servo period, N·m (J,). Each argument is (J,)."""
         tau = self.k * (q_d_rad - q_rad) - self.d * dq_rad_s + coriolis_nm
         tau = np.minimum(np.maximum(tau, self.low), self.high)  # np.clip takes five times as long
         self.tau_nm = np.minimum(np.maximum(tau, self.tau_nm - self.reach), self.tau_nm + self.reach)
@@ -83,9 +83,10 @@ class JointImpedance:
 
 
 class ArmController:
-    """Joint increments once a period in, torques once a servo period out; see the module's docstring.
+    """Turns joint increments, one a period, into torques, one a servo period; see the module's docstring.
 
-    `max_lead_rad` is how far a command may be ahead of the measured joints, as an impedance controller's error clip.
+    `max_lead_rad` is how far a command may be ahead of the measured joints, as with an impedance controller's error
+    clip.
     """
 
     def __init__(self, robot: Robot, period_s: float, max_lead_rad: float):
@@ -98,7 +99,7 @@ class ArmController:
 
     @property
     def lag_s(self) -> np.ndarray:
-        """(J,) seconds between a command at constant speed and the joint: interpolation, then D/K of the law."""
+        """(J,) seconds by which a joint is behind a command at constant speed: the interpolation's delay plus D/K."""
         return self.set_points.delay_s + self.impedance.d / self.impedance.k
 
     def reset(self, q_rad) -> None:
@@ -115,7 +116,7 @@ class ArmController:
         return self.set_points.push(self.limiter.step(wanted))
 
     def state(self) -> np.ndarray:
-        """(7J,): `restore` takes it back exactly."""
+        """(7J,). `restore` restores it exactly."""
         return np.concatenate([self.limiter.state(), self.set_points.history.reshape(-1), self.impedance.tau_nm])
 
     def restore(self, state) -> None:

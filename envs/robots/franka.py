@@ -2,7 +2,7 @@
 
 Kinematics: the DH table of Franka's documentation. Masses and inertias: Gaz et al., "Dynamic Identification of the
 Franka Emika Panda Robot with Retrieval of Feasible Parameters", RA-L 2019. Limits: Franka's "Robot and interface
-specifications". Gains for control in torques: libfranka's examples/joint_impedance_control.cpp. The shapes are ours:
+specifications". Gains for torque control: libfranka's examples/joint_impedance_control.cpp. The shapes are our own:
 capsules and boxes that follow the covers, so nothing is downloaded and software rendering stays fast. Wrist camera:
 MVP's PixMC (position 0.04, 0, 0.045 in the hand, looking along the fingers, image up = hand +x; 120° across 298 px,
 cropped to the middle 224 = 104.9°).
@@ -10,37 +10,39 @@ cropped to the middle 224 = 104.9°).
 
 import math
 
-from envs.robots.limits import Brake, JointLimits
+from envs.robots.limits import Brake, JointLimits, per_joint
 from envs.robots.links import chain
 from envs.robots.robot import GripperRobot
 
 WRIST_FOVY_DEG = math.degrees(2 * math.atan(math.tan(math.radians(60)) * 224 / 298))
 
 LIMITS = JointLimits(
-    q_min_rad=(-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973),
-    q_max_rad=(2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973),
-    dq_max_rad_s=(2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61),
-    ddq_max_rad_s2=(15, 7.5, 10, 12.5, 15, 20, 20),
-    dddq_max_rad_s3=(7500, 3750, 5000, 6250, 7500, 10000, 10000),
-    tau_max_nm=(87, 87, 87, 87, 12, 12, 12),
-    dtau_max_nm_s=(1000,) * 7,
+    q_min_rad=per_joint(-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973),
+    q_max_rad=per_joint(2.8973, 1.7628, 2.8973, -0.0698, 2.8973, 3.7525, 2.8973),
+    dq_max_rad_s=per_joint(2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61),
+    ddq_max_rad_s2=per_joint(15, 7.5, 10, 12.5, 15, 20, 20),
+    dddq_max_rad_s3=per_joint(7500, 3750, 5000, 6250, 7500, 10000, 10000),
+    tau_max_nm=per_joint(87, 87, 87, 87, 12, 12, 12),
+    dtau_max_nm_s=per_joint(*(1000,) * 7),
 )
 FR3_LIMITS = JointLimits(
-    q_min_rad=(-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159),
-    q_max_rad=(2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159),
-    dq_max_rad_s=(2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26),
-    ddq_max_rad_s2=(10,) * 7,
-    dddq_max_rad_s3=(5000,) * 7,
-    tau_max_nm=(87, 87, 87, 87, 12, 12, 12),
-    dtau_max_nm_s=(1000,) * 7,
+    q_min_rad=per_joint(-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159),
+    q_max_rad=per_joint(2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159),
+    dq_max_rad_s=per_joint(2.62, 2.62, 2.62, 2.62, 5.26, 4.18, 5.26),
+    ddq_max_rad_s2=per_joint(*(10,) * 7),
+    dddq_max_rad_s3=per_joint(*(5000,) * 7),
+    tau_max_nm=per_joint(87, 87, 87, 87, 12, 12, 12),
+    dtau_max_nm_s=per_joint(*(1000,) * 7),
     brake=Brake(
-        low_rad=(-2.7501, -1.7918, -2.9065, -3.0481, -2.8101, 0.54092, -3.0196),
-        high_rad=(2.7501, 1.7918, 2.9065, -0.1458, 2.8101, 4.5205, 3.0196),
-        deceleration_rad_s2=(6.0, 2.585, 3.5, 4.0, 17.0, 5.5, 17.0),
-        offset_rad_s=(0.30, 0.20, 0.20, 0.30, 0.35, 0.35, 0.35),
+        low_rad=per_joint(-2.7501, -1.7918, -2.9065, -3.0481, -2.8101, 0.54092, -3.0196),
+        high_rad=per_joint(2.7501, 1.7918, 2.9065, -0.1458, 2.8101, 4.5205, 3.0196),
+        deceleration_rad_s2=per_joint(6.0, 2.585, 3.5, 4.0, 17.0, 5.5, 17.0),
+        offset_rad_s=per_joint(0.30, 0.20, 0.20, 0.30, 0.35, 0.35, 0.35),
     ),
 )
 """Franka's "Robot and interface specifications", and libfranka's rate_limiting.h and test/fr3.urdf."""
+ARM_LIMITS = {"fr3": FR3_LIMITS, "panda": LIMITS}
+"""The published limits of each real arm. To a policy both arms are the robot franka (`envs.interface.SAME_ROBOT`)."""
 
 _SIDE, _BACK = "0.7071068 -0.7071068 0 0", "0.7071068 0.7071068 0 0"
 _LINKS = (

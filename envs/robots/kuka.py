@@ -3,21 +3,21 @@
 Kinematics: KUKA's data sheet (0.36, 0.42, 0.40, 0.126 m between the joints' crossings). Masses and centres: the URDF of
 iiwa_stack, which MuJoCo Menagerie's kuka_iiwa_14 shares. Position, speed and torque limits: KUKA's brochure "Sensitive
 robotics_LBR iiwa". Accelerations: C. Larsen, "Including a collaborative robot in digital twin manufacturing systems",
-Gothenburg 2019, Table 4 (measured; KUKA publishes none, nor a jerk or a torque rate, so these are unlimited here). The
-shapes are ours: capsules that follow the covers. The impedance gains are the Panda's.
+Gothenburg 2019, Table 4 (measured). KUKA publishes no acceleration, jerk or torque rate, so jerk and torque rate are
+unlimited here. The shapes are our own: capsules that follow the covers. The impedance gains are the Panda's.
 
-`kuka_gripper` carries the Franka hand on an adapter plate of 12 mm, and its camera.
+`kuka_gripper` carries the Franka hand with its camera on an adapter plate of 12 mm.
 
-`kuka` is PixMC's robot. PixMC itself loads an iiwa 7 (its URDF kuka_allegro) with the torques of the iiwa 14 and draws
-and moves it at 0.9 of its size; here it is the iiwa 14 at full size, and PixMC's posture, gains and camera on it. From
-that posture the camera looks level over the table, and 122 of 150 resets begin without the cube in view. Things nearer to
-the camera than the scene's near plane, 26 mm, are not drawn: the base of the thumb.
+`kuka` is PixMC's robot. PixMC itself loads an iiwa 7 (its URDF kuka_allegro) with the torques of the iiwa 14, and draws
+and moves it at 0.9 of its size. Here it is the iiwa 14 at full size with PixMC's posture, gains and camera. In that
+posture the camera looks horizontally over the table, and in 122 of 150 resets the cube is not in view at first. The
+scene's near plane is at 26 mm, so the base of the thumb is not drawn.
 """
 
 import numpy as np
 
 from envs.robots import allegro, franka
-from envs.robots.limits import JointLimits
+from envs.robots.limits import JointLimits, per_joint
 from envs.robots.links import chain
 from envs.robots.robot import GripperRobot, HandRobot
 
@@ -25,10 +25,10 @@ LIMITS = JointLimits(
     q_min_rad=np.radians((-170, -120, -170, -120, -170, -120, -175)).round(5),
     q_max_rad=np.radians((170, 120, 170, 120, 170, 120, 175)).round(5),
     dq_max_rad_s=np.radians((85, 85, 100, 75, 130, 135, 135)).round(5),
-    ddq_max_rad_s2=(8.57, 8.57, 8.74, 11.36, 12.23, 15.72, 15.72),
-    dddq_max_rad_s3=(np.inf,) * 7,
-    tau_max_nm=(320, 320, 176, 176, 110, 40, 40),
-    dtau_max_nm_s=(np.inf,) * 7,
+    ddq_max_rad_s2=per_joint(8.57, 8.57, 8.74, 11.36, 12.23, 15.72, 15.72),
+    dddq_max_rad_s3=per_joint(*(np.inf,) * 7),
+    tau_max_nm=per_joint(320, 320, 176, 176, 110, 40, 40),
+    dtau_max_nm_s=per_joint(*(np.inf,) * 7),
 )
 
 _TURN, _BACK = "0 0 0.7071068 0.7071068", "0.7071068 0.7071068 0 0"
@@ -84,7 +84,7 @@ _LINKS = (
     ("0 0.081 0", _TURN, 1.2, "0 0 0.02", "0.001 0.001 0.001 0 0 0", [("capsule", "0 0 -0.02 0 0 0", "0.045")]),
 )
 FLANGE_M = 0.045
-"""Flange along the z axis of the last link."""
+"""Position of the flange on the z axis of the last link."""
 
 _DEFAULTS = """
 <default class="kuka">
@@ -103,14 +103,8 @@ def _body(hand: str) -> str:
 </body>"""
 
 
-_ARM = dict(
-    extras_mjcf="",
-    arm_joints=tuple(f"joint{i}" for i in range(1, 8)),
-    limits=LIMITS,
-    arm_kp=franka.FRANKA.arm_kp,
-    arm_kd=franka.FRANKA.arm_kd,
-    link_bodies=tuple(f"link{i}" for i in range(8)),
-)
+_JOINTS = tuple(f"joint{i}" for i in range(1, 8))
+_BODIES = tuple(f"link{i}" for i in range(8))
 
 KUKA_GRIPPER = GripperRobot(
     name="kuka_gripper",
@@ -118,6 +112,12 @@ KUKA_GRIPPER = GripperRobot(
   <geom type="cylinder" fromto="0 0 {FLANGE_M} 0 0 {FLANGE_M + 0.012}" size="0.04"/>
   {franka.hand(f'pos="0 0 {FLANGE_M + 0.012}" quat="0 0 0 1" childclass="franka"')}"""),
     defaults_mjcf=_DEFAULTS + franka.DEFAULTS,
+    extras_mjcf="",
+    arm_joints=_JOINTS,
+    limits=LIMITS,
+    arm_kp=franka.FRANKA.arm_kp,
+    arm_kd=franka.FRANKA.arm_kd,
+    link_bodies=_BODIES,
     finger_joints=franka.FRANKA.finger_joints,
     finger_range_m=franka.FRANKA.finger_range_m,
     gripper_speed_m_s=franka.FRANKA.gripper_speed_m_s,
@@ -128,13 +128,18 @@ KUKA_GRIPPER = GripperRobot(
     tcp_in_hand_m=franka.FRANKA.tcp_in_hand_m,
     finger_bodies=franka.FRANKA.finger_bodies,
     finger_grasp_m=franka.FRANKA.finger_grasp_m,
-    **_ARM,
 )
 
 KUKA = HandRobot(
     name="kuka",
     body_mjcf=_body(allegro.hand('pos="0 0 0.071"', franka.WRIST_FOVY_DEG)),
     defaults_mjcf=_DEFAULTS + allegro.DEFAULTS,
+    extras_mjcf="",
+    arm_joints=_JOINTS,
+    limits=LIMITS,
+    arm_kp=franka.FRANKA.arm_kp,
+    arm_kd=franka.FRANKA.arm_kd,
+    link_bodies=_BODIES,
     finger_joints=allegro.JOINTS,
     finger_low_rad=allegro.LOW_RAD,
     finger_high_rad=allegro.HIGH_RAD,
@@ -150,7 +155,6 @@ KUKA = HandRobot(
     tcp_in_hand_m=(0.117, -0.018, 0.13),
     finger_bodies=tuple(f"{finger}_link_3" for finger in allegro.FINGERS),
     finger_grasps_m=allegro.GRASPS_M,
-    **_ARM,
 )
-"""PixMC's gains and posture. For the real arm's protocol, ours: a posture beside the table's middle with the hand at 40°,
-from which the camera sees the cube in 78 of 80 resets, and a synergy that closes fingers and thumb around 60 mm."""
+"""PixMC's gains and posture. The posture and the synergy of the real-arm protocol are our own: the hand is beside the
+table's middle at 40°, the camera sees the cube in 78 of 80 resets, and fingers and thumb close around 60 mm."""

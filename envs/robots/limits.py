@@ -1,7 +1,7 @@
 """A robot's limits, and the limiter that applies them.
 
-The simulator at the real-arm protocol and the deploy loop both move their commanded position through
-`JointLimiter`, so that a policy meets the same clamping in training and on the arm.
+The simulator's real-arm protocol and the deploy loop both move their commanded position through `JointLimiter`, so a
+policy meets the same limits in training and on the arm.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,15 @@ import numpy as np
 from envs.errors import EnvError
 
 
+def per_joint(*values: float) -> np.ndarray:
+    """One number for each joint, float64 (J,)."""
+    return np.array(values, np.float64)
+
+
 @dataclass(frozen=True)
 class Brake:
-    """At a distance d from an end the arm allows only a speed of √(2·deceleration·d) − offset towards it. (J,) each."""
+    """At a distance d from an end the arm allows at most the speed √(2·deceleration·d) − offset towards it. (J,)
+    each."""
 
     low_rad: np.ndarray
     high_rad: np.ndarray
@@ -25,7 +31,8 @@ class Brake:
             object.__setattr__(self, name, np.asarray(value, dtype=np.float64))
 
     def towards_rad_s(self, distance_rad, after_s: float = 0.0) -> np.ndarray:
-        """Greatest speed (J,) at a distance (J,) from an end, such that it is still allowed when it has been kept `after_s`."""
+        """Greatest speed (J,) at a distance (J,) from an end that is still allowed after the arm has kept it for
+        `after_s`."""
         late = self.offset_rad_s + self.deceleration_rad_s2 * after_s
         room = late**2 - self.offset_rad_s**2 + 2 * self.deceleration_rad_s2 * distance_rad
         return np.maximum(np.sqrt(np.maximum(room, 0)) - late, 0)
@@ -33,7 +40,7 @@ class Brake:
 
 @dataclass(frozen=True)
 class JointLimits:
-    """Published limits of an arm, one number a joint."""
+    """Published limits of an arm, one number for each joint."""
 
     q_min_rad: np.ndarray
     """Lower joint position, (J,)."""
@@ -50,7 +57,7 @@ class JointLimits:
     dtau_max_nm_s: np.ndarray
     """Torque rate, (J,)."""
     brake: Brake | None = None
-    """Of an arm that watches its speed near its ends; None: the speed limit is the same everywhere."""
+    """How the arm limits its speed near its ends. None: the speed limit is the same everywhere."""
 
     def __post_init__(self):
         size = len(np.asarray(self.q_min_rad))
@@ -59,17 +66,16 @@ class JointLimits:
                 continue
             value = np.asarray(value, dtype=np.float64)
             if value.shape != (size,):
-                raise EnvError(f"{name}: expected {size} numbers, one a joint, got shape {value.shape}")
+                raise EnvError(f"{name}: expected {size} numbers, one for each joint, got shape {value.shape}")
             object.__setattr__(self, name, value)
         if not (self.q_min_rad < self.q_max_rad).all():
             raise EnvError("q_min_rad must be below q_max_rad for every joint")
 
     def speeds_rad_s(self, q_rad) -> tuple[np.ndarray, np.ndarray]:
-        """The least and the greatest speed (..., J) that are allowed at joints (..., J)."""
+        """The lowest and the highest speed (..., J) that are allowed at joints (..., J)."""
         if self.brake is None:
-            return np.broadcast_to(-self.dq_max_rad_s, np.shape(q_rad)), np.broadcast_to(
-                self.dq_max_rad_s, np.shape(q_rad)
-            )
+            shape = np.shape(q_rad)
+            return np.broadcast_to(-self.dq_max_rad_s, shape), np.broadcast_to(self.dq_max_rad_s, shape)
         return (
             -np.minimum(self.dq_max_rad_s, self.brake.towards_rad_s(q_rad - self.brake.low_rad)),
             np.minimum(self.dq_max_rad_s, self.brake.towards_rad_s(self.brake.high_rad - q_rad)),
@@ -77,10 +83,10 @@ class JointLimits:
 
 
 class JointLimiter:
-    """Moves a commanded joint position towards a wanted one, never past position, speed or acceleration limits.
+    """Moves a commanded joint position towards a wanted one, inside the limits of position, speed and acceleration.
 
-    The state is the last command and its speed; `step` is called once a control period. A command can always
-    stop inside the position limits: the speed towards a limit is capped by sqrt(2·a·distance).
+    The state is the last command and its speed. `step` is called once in a control period. A command can always stop
+    inside the position limits, because the speed towards a limit is at most sqrt(2·a·distance).
     """
 
     def __init__(self, limits: JointLimits, dt_s: float, margin_rad: float = 0.01):
@@ -99,22 +105,25 @@ class JointLimiter:
     def step(self, wanted_rad) -> np.ndarray:
         """The command for the next period: as near to `wanted_rad` (J,) as the limits allow."""
         lim, dt = self.limits, self.dt_s
+        # The speed that would reach the wanted position, within the acceleration limit.
         dq = (np.asarray(wanted_rad, np.float64) - self.q_rad) / dt
         reach = lim.ddq_max_rad_s2 * dt
         dq = np.clip(dq, self.dq_rad_s - reach, self.dq_rad_s + reach)
-        # Speed v may be kept for one period if v²/2a + v·dt fits into the room left; that condition reproduces itself.
+        # Speed v may be kept for one period if v²/2a + v·dt fits into the remaining room. The condition then holds
+        # again in the next period.
         room = lambda distance: np.sqrt(2 * lim.ddq_max_rad_s2 * np.maximum(distance, 0) + reach**2) - reach
         up, down = room(self.high - self.q_rad), room(self.q_rad - self.low)
         if lim.brake is not None:
             up = np.minimum(up, lim.brake.towards_rad_s(lim.brake.high_rad - self.q_rad, dt))
             down = np.minimum(down, lim.brake.towards_rad_s(self.q_rad - lim.brake.low_rad, dt))
+        # Speed limit and remaining room, then the position limits.
         dq = np.clip(dq, -np.minimum(lim.dq_max_rad_s, down), np.minimum(lim.dq_max_rad_s, up))
         q = np.clip(self.q_rad + dq * dt, self.low, self.high)
         self.dq_rad_s, self.q_rad = (q - self.q_rad) / dt, q
         return q
 
     def state(self) -> np.ndarray:
-        """(2J,): the command and its speed; `restore` takes it back exactly."""
+        """(2J,): the command and its speed. `restore` restores it exactly."""
         return np.concatenate([self.q_rad, self.dq_rad_s])
 
     def restore(self, state) -> None:

@@ -3,12 +3,13 @@
 from envs.robots.limits import JointLimits
 
 Link = tuple[str, str | None, float, str, str, list[tuple[str, str, str]]]
-"""(position in the parent, quaternion or None, mass, centre of mass, inertia xx yy zz xy xz yz, shapes), in metres, kg and
-kg·m²; a shape is (geom type, fromto, size)."""
+"""(position in the parent, quaternion or None, mass, centre of mass, inertia xx yy zz xy xz yz, shapes), in metres, kg
+and kg·m². A shape is (geom type, fromto, size)."""
 
 
 def chain(links: tuple[Link, ...], limits: JointLimits, inner: str) -> str:
-    """`<body>` elements link1, link2, ..., each with its joint about z inside the one before, and `inner` in the last."""
+    """`<body>` elements link1, link2, ... with a joint about z each. Each is inside the previous one; `inner` is in the
+    last."""
     for index in reversed(range(len(links))):
         inner = _link(index, links[index], (limits.q_min_rad[index], limits.q_max_rad[index]), inner)
     return inner

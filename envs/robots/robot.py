@@ -1,5 +1,7 @@
-"""What a robot is to a task: its MJCF, its joints and limits, where the wrist camera sits."""
+"""A robot as tasks and protocols see it: its MJCF, its joints and limits, its hand. The robots themselves stand beside
+it."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,16 +10,16 @@ from envs.robots.limits import JointLimits
 
 
 @dataclass(frozen=True, kw_only=True)
-class Robot:
-    """A robot that any task can be composed with. Every name is a name in its MJCF.
+class Robot(ABC):
+    """A robot that can be combined with any task. Every name is a name in its MJCF.
 
-    What depends on the kind of hand is in two subclasses, `GripperRobot` and `HandRobot`.
+    The kind of hand decides the abstract members; `GripperRobot` and `HandRobot` implement them.
     """
 
     name: str
     """The key in an environment's name, as in `franka_pick`."""
     body_mjcf: str
-    """`<body>` element of the whole robot, its base at the origin."""
+    """`<body>` element of the whole robot. Its base is at the origin."""
     defaults_mjcf: str
     """`<default>` children that the body uses."""
     extras_mjcf: str
@@ -31,32 +33,74 @@ class Robot:
     arm_kp: tuple[float, ...]
     """Stiffness of the arm's joint impedance controller, N·m/rad (J,)."""
     arm_kd: tuple[float, ...]
-    """Damping of the same, N·m·s/rad (J,)."""
+    """Damping of the same controller, N·m·s/rad (J,)."""
     q_home_rad: tuple[float, ...]
-    """Arm joints at reset at the real-arm protocol, (J,): over the table, the camera sees the whole workspace."""
+    """Arm joints at reset in the real-arm protocol, (J,). The hand is above the table and the camera sees the
+    workspace."""
     q_home_pixmc_rad: tuple[float, ...]
-    """Arm joints at reset at PixMC's, (J,); empty for a robot that PixMC does not have."""
+    """Arm joints at reset in PixMC's protocol, (J,). Empty for a robot that PixMC does not have."""
     hand_body: str
-    """Body that the wrist camera and the tool centre point are fixed to."""
+    """The wrist camera and the tool centre point are fixed to this body."""
     tcp_in_hand_m: tuple[float, float, float]
     """Tool centre point in the hand frame."""
     finger_bodies: tuple[str, ...]
     """Bodies whose grasp points the rewards use."""
     link_bodies: tuple[str, ...]
-    """Arm links; a contact on one of them ends a PixMC episode."""
+    """Arm links. A contact on one of them ends a PixMC episode."""
     impedance_k_nm_rad: tuple[float, ...] = ()
-    """Stiffness for control in torques at 1 kHz, (J,); empty for an arm that is not commanded so."""
+    """Stiffness for torque control at 1 kHz, (J,). Empty for an arm without torque control."""
     impedance_d_nms_rad: tuple[float, ...] = ()
-    """Damping of the same, N·m·s/rad (J,)."""
+    """Damping for torque control, N·m·s/rad (J,)."""
 
     @property
     def dof(self) -> int:
+        """Number of joints, arm and hand."""
         return len(self.arm_joints) + len(self.finger_joints)
+
+    @property
+    @abstractmethod
+    def hand(self) -> str:
+        """The kind of hand, parallel or allegro. `Task.for_hand` and `joint_units` depend on it."""
+
+    @property
+    @abstractmethod
+    def scale_low(self) -> np.ndarray:
+        """Lower ends for scaling joint positions to [-1, 1], (dof,)."""
+
+    @property
+    @abstractmethod
+    def scale_high(self) -> np.ndarray:
+        """Upper ends for scaling joint positions to [-1, 1], (dof,)."""
+
+    @abstractmethod
+    def grasp_points_m(self) -> np.ndarray:
+        """(fingers, 3), each in the frame of its finger's body."""
+
+    @abstractmethod
+    def stroke(self) -> tuple[tuple[float, float], float]:
+        """((closed, open), speed a second) of the one number, the opening, that an open/close command moves."""
+
+    @abstractmethod
+    def fingers_at(self, opening: float) -> np.ndarray:
+        """Set-points (F,) of the finger joints at a point of the stroke."""
+
+    @abstractmethod
+    def finger_servos(self) -> list[str]:
+        """MJCF attributes of each finger joint's position servo, (F,). Its force is limited to what the hand can do."""
+
+    @abstractmethod
+    def fingers_at_reset(self) -> np.ndarray:
+        """(F,) finger joints at reset in PixMC's protocol."""
+
+    @abstractmethod
+    def coupling_mjcf(self) -> str:
+        """Top-level MJCF elements that couple joints which share a motor. Empty where each joint has its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GripperRobot(Robot):
-    """An arm with a parallel gripper: two sliding fingers that one motor drives."""
+    """An arm with a parallel gripper: one motor drives two sliding fingers. The opening is the travel of a finger in
+    metres."""
 
     finger_range_m: tuple[float, float]
     """Travel of one finger."""
@@ -73,7 +117,6 @@ class GripperRobot(Robot):
 
     @property
     def scale_low(self) -> np.ndarray:
-        """Lower ends for scaling joint positions to [-1, 1], (dof,)."""
         return np.concatenate([self.limits.q_min_rad, [self.finger_range_m[0]] * len(self.finger_joints)])
 
     @property
@@ -81,21 +124,31 @@ class GripperRobot(Robot):
         return np.concatenate([self.limits.q_max_rad, [self.finger_range_m[1]] * len(self.finger_joints)])
 
     def grasp_points_m(self) -> np.ndarray:
-        """(fingers, 3), each in the frame of its finger's body."""
         return np.array([self.finger_grasp_m] * len(self.finger_bodies))
 
     def stroke(self) -> tuple[tuple[float, float], float]:
-        """(closed, open) and speed a second of the one number that an open/close command moves: metres of a finger."""
         return self.finger_range_m, self.gripper_speed_m_s
 
-    def fingers_at(self, opening: float):
-        """Set-points of the finger joints at a point of the stroke."""
-        return opening
+    def fingers_at(self, opening: float) -> np.ndarray:
+        return np.full(len(self.finger_joints), opening)
+
+    def finger_servos(self) -> list[str]:
+        force = f'forcerange="{-self.gripper_force_n} {self.gripper_force_n}"'
+        return [f'kp="1500" kv="40" {force}'] * len(self.finger_joints)
+
+    def fingers_at_reset(self) -> np.ndarray:
+        """35 mm, PixMC's start."""
+        return np.full(len(self.finger_joints), 0.035)
+
+    def coupling_mjcf(self) -> str:
+        a, b = self.finger_joints
+        return f'<equality><joint joint1="{a}" joint2="{b}" solref="0.005 1"/></equality>'
 
 
 @dataclass(frozen=True, kw_only=True)
 class HandRobot(Robot):
-    """An arm with a multi-finger hand: rotary joints with ranges of their own, and a synergy that closes it."""
+    """An arm with a multi-finger hand: each rotary joint has its own range, and a synergy closes the hand. The opening
+    is 0 for the closed posture and 1 for the open one."""
 
     finger_low_rad: tuple[float, ...]
     """Lower ends of the finger joints, (F,)."""
@@ -104,13 +157,13 @@ class HandRobot(Robot):
     finger_kp: tuple[float, ...]
     """Stiffness of the finger joints' servos, N·m/rad (F,)."""
     finger_kd: tuple[float, ...]
-    """Damping of the same, N·m·s/rad (F,)."""
+    """Damping of the same servos, N·m·s/rad (F,)."""
     finger_tau_nm: float
     """Greatest torque of a finger joint."""
     open_rad: tuple[float, ...]
     """Finger joints of the open hand, (F,)."""
     closed_rad: tuple[float, ...]
-    """Finger joints that the hand closes towards, (F,): nearer than any object lets it, so that it presses."""
+    """Target of the closing hand, (F,). An object stops the fingers before they reach it, so the hand presses."""
     close_s: float
     """Time from open to closed."""
     finger_grasps_m: tuple[tuple[float, float, float], ...]
@@ -122,7 +175,6 @@ class HandRobot(Robot):
 
     @property
     def scale_low(self) -> np.ndarray:
-        """Lower ends for scaling joint positions to [-1, 1], (dof,)."""
         return np.concatenate([self.limits.q_min_rad, self.finger_low_rad])
 
     @property
@@ -130,14 +182,22 @@ class HandRobot(Robot):
         return np.concatenate([self.limits.q_max_rad, self.finger_high_rad])
 
     def grasp_points_m(self) -> np.ndarray:
-        """(fingers, 3), each in the frame of its finger's body."""
         return np.array(self.finger_grasps_m)
 
     def stroke(self) -> tuple[tuple[float, float], float]:
-        """(closed, open) and speed a second of the one number that an open/close command moves: the share of openness."""
         return (0.0, 1.0), 1 / self.close_s
 
     def fingers_at(self, opening: float) -> np.ndarray:
-        """Set-points (F,) of the finger joints at a point of the stroke: the line from closed to open."""
+        """The point on the line from the closed to the open posture."""
         closed = np.array(self.closed_rad)
         return closed + opening * (np.array(self.open_rad) - closed)
+
+    def finger_servos(self) -> list[str]:
+        force = f'forcerange="{-self.finger_tau_nm} {self.finger_tau_nm}"'
+        return [f'kp="{kp}" kv="{kd}" {force}' for kp, kd in zip(self.finger_kp, self.finger_kd)]
+
+    def fingers_at_reset(self) -> np.ndarray:
+        return np.zeros(len(self.finger_joints))
+
+    def coupling_mjcf(self) -> str:
+        return ""

@@ -5,19 +5,21 @@ import numpy as np
 from envs.tasks.task import GRIPPER_SEES, HAND_SEES, Task, effort, nearness
 
 _SOLID = 'type="box" contype="2" conaffinity="5"'
+_HANDLE = "0.305 -0.067 0.01 0.305 0.067 0.01"
+_POSTS = ("0.265 0.07 0.01 0.302 0.07 0.01", "0.265 -0.07 0.01 0.302 -0.07 0.01")
 _PROPS = tuple((x, y) for y in (-0.045, 0.045) for x in (-0.045, 0.045))
 _PROP_Z_M = -0.018
-"""A prop that lies on the drawer's floor, drawer frame."""
+"""Height of a prop that lies on the drawer's floor, drawer frame."""
 
 
 class Cabinet(Task):
     """A cabinet 0.76 × 0.63 × 0.8 m in front of the robot, without a table; its top drawer slides out by 0.4 m.
 
-    Our own boxes at the measures of PixMC's sektion cabinet: the drawer's frame at (0.0515, 0, 0.3172) in the cabinet's,
-    the handle (a bar 0.15 m long across, 16 mm thick) at (0.305, 0, 0.01) in the drawer's, joint damping 10, four
-    props of 0.08 m and density 400 in the drawer. Reset: cabinet at (0.05, 0, 0.45) ± (0.075, 0.075, 0.05), drawer
-    shut. Success: drawer open by 0.32 m and both fingertips within 0.04 m of the handle (the Allegro hand: the drawer
-    alone, as PixMC's code has it) for 10 consecutive steps.
+    Our own boxes with the dimensions of PixMC's sektion cabinet. The drawer's frame is at (0.0515, 0, 0.3172) in the
+    cabinet's, the handle (a horizontal bar, 0.15 m long and 16 mm thick) at (0.305, 0, 0.01) in the drawer's. The
+    joint's damping is 10, and four props of 0.08 m and density 400 lie in the drawer. Reset: cabinet at (0.05, 0, 0.45)
+    ± (0.075, 0.075, 0.05), drawer shut. Success: the drawer is open by 0.32 m and both fingertips are within 0.04 m of
+    the handle for 10 consecutive steps. For the Allegro hand the drawer alone counts, as in PixMC's code.
     """
 
     name = "cabinet"
@@ -30,17 +32,17 @@ class Cabinet(Task):
     finger_weights = (0.06, 0.06)
     """Weight of each finger's nearness in the reward, in the order of `Robot.finger_bodies`."""
     nearness_m = 0.016
-    """c of a finger's nearness 1/(c + d)."""
+    """c in a finger's nearness 1/(c + d)."""
     around_weight = 1.0
-    """Weight of the handle between the two opposed fingers in height."""
+    """Weight for a handle whose height is between the heights of the two opposed fingers."""
     pose_weight = 3.0
-    """Weight of opening with the handle between fingers that are at it."""
+    """Weight of the opening while the fingers are at the handle with the handle between them."""
     opposed = (0, 1)
-    """Two fingers, in the order of `Robot.finger_bodies`, that close on the handle from both sides."""
+    """The two fingers that close on the handle from both sides, in the order of `Robot.finger_bodies`."""
     at_handle_m = 0.04
     """A fingertip nearer than this is at the handle."""
     needs_fingers = True
-    """Whether success asks for both opposed fingers at the handle."""
+    """Whether success requires both opposed fingers at the handle."""
     _hands = {
         "parallel": {},
         "allegro": dict(
@@ -69,8 +71,9 @@ class Cabinet(Task):
     @classmethod
     def mjcf(cls) -> str:
         props = "\n".join(
-            f'<body name="prop{i}" pos="{0.1015 + x} {y} {0.7672 + _PROP_Z_M}"><freejoint name="prop{i}"/><geom name="prop{i}" '
-            f'type="box" size="0.04 0.04 0.04" density="400" contype="12" conaffinity="11"/></body>'
+            f'<body name="prop{i}" pos="{0.1015 + x} {y} {0.7672 + _PROP_Z_M}"><freejoint name="prop{i}"/>'
+            f'<geom name="prop{i}" type="box" size="0.04 0.04 0.04" density="400" contype="12" '
+            f'conaffinity="11"/></body>'
             for i, (x, y) in enumerate(_PROPS)
         )
         return f"""
@@ -88,10 +91,10 @@ class Cabinet(Task):
     <geom name="side0" {_SOLID} pos="-0.02 0.339 -0.013" size="0.27 0.006 0.045"/>
     <geom name="side1" {_SOLID} pos="-0.02 -0.339 -0.013" size="0.27 0.006 0.045"/>
     <geom name="rear" {_SOLID} pos="-0.284 0 -0.013" size="0.006 0.345 0.045"/>
-    <geom name="handle" type="capsule" fromto="0.305 -0.067 0.01 0.305 0.067 0.01" size="0.008" contype="2" conaffinity="5"
+    <geom name="handle" type="capsule" fromto="{_HANDLE}" size="0.008" contype="2" conaffinity="5"
           condim="4" friction="1 0.005 0.0001" solref="0.005 1" solimp="0.99 0.999 0.001" priority="1"/>
-    <geom name="post0" type="capsule" fromto="0.265 0.07 0.01 0.302 0.07 0.01" size="0.006" contype="2" conaffinity="5"/>
-    <geom name="post1" type="capsule" fromto="0.265 -0.07 0.01 0.302 -0.07 0.01" size="0.006" contype="2" conaffinity="5"/>
+    <geom name="post0" type="capsule" fromto="{_POSTS[0]}" size="0.006" contype="2" conaffinity="5"/>
+    <geom name="post1" type="capsule" fromto="{_POSTS[1]}" size="0.006" contype="2" conaffinity="5"/>
     <site name="handle" pos="0.305 0 0.01" rgba="0 0 0 0"/>
   </body>
 </body>
@@ -121,16 +124,15 @@ class Cabinet(Task):
         return np.concatenate([*self.hand_points(data), handle, *(handle - self.fingertips(data)), [to_go]])
 
     def good(self, data) -> bool:
-        return data.qpos[self.drawer] >= self.opened_m and (
-            not self.needs_fingers or self._hold(self.fingertips(data), self.handle(data))
-        )
+        opened = bool(data.qpos[self.drawer] >= self.opened_m)
+        return opened and (not self.needs_fingers or self._hold(self.fingertips(data), self.handle(data)))
 
     def score(self, data, action) -> float:
         return self.reward(self.fingertips(data), self.handle(data), float(data.qpos[self.drawer]), action)
 
     def reward(self, tips, handle, open_m: float, action) -> float:
-        """PixMC's: each finger's nearness, handle between fingers, open bonus, opening, opening in the right pose, fully open
-        bonus, action penalty."""
+        """PixMC's: each finger's nearness, handle between the fingers, bonus for an open drawer, opening, opening in
+        the right pose, bonus for a fully open drawer, action penalty."""
         near = nearness(tips, handle, self.finger_weights, self.nearness_m, 0.008)
         one, other = (tips[i][2] - handle[2] for i in self.opposed)
         around = 0.5 * (one * other < 0)

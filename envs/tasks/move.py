@@ -9,10 +9,10 @@ from envs.tasks.task import GRIPPER_SEES, HAND_SEES, Goal
 class Move(Pick):
     """`Pick`'s scene with a goal sphere of radius 0.04 m that touches nothing.
 
-    Reset: cube as in `Pick`; goal x 0.5 ± 0.1, y ± 0.2, z 0.7 ± 0.1. Success: the cube's middle within 0.04 m of the
-    goal's (the Allegro hand: 0.0675 m) for 0.5 s at the real-arm protocol; at PixMC's once for a gripper, as its code
-    has it, and for 10 consecutive steps for the Allegro hand. Rewards as `Pick`'s with the distance to the goal in
-    the place of the height.
+    Reset: cube as in `Pick`; goal x 0.5 ± 0.1, y ± 0.2, z 0.7 ± 0.1. Success: the cube's middle is within 0.04 m of the
+    goal's (the Allegro hand: 0.0675 m). In the real-arm protocol this has to hold for 0.5 s; in PixMC's once for a
+    gripper, as in its code, and for 10 consecutive steps for the Allegro hand. The reward is `Pick`'s with the distance
+    to the goal instead of the height.
     """
 
     name = "move"
@@ -59,17 +59,16 @@ class Move(Pick):
         self.goal.place(data, rng, self.goal_m, self.goal_range_m)
 
     def privileged(self, data) -> np.ndarray:
-        """What PixMC's oracle adds to proprio, (21,) or (36,), plus the cube's rotation as in `Pick`."""
+        """What PixMC's oracle adds to proprio, (21,) or (36,), then the cube's rotation as in `Pick`."""
         cube, goal = data.xpos[self.body], self.goal.at(data)
         parts = [*self.hand_points(data), cube, goal, *(cube - self.fingertips(data)), goal - cube]
         return np.concatenate(parts + self._rotation(data))
 
     def good(self, data) -> bool:
-        return np.linalg.norm(self.goal.at(data) - data.xpos[self.body]) <= self.goal_tolerance_m
+        return self._to_goal_m(data) <= self.goal_tolerance_m
 
     def score(self, data, action) -> float:
-        return self.reward(self.fingertips(data), data.xpos[self.body], action, self.goal.at(data))
+        return self.reward(self.fingertips(data), data.xpos[self.body], self._to_goal_m(data), action)
 
-    def reward(self, tips, cube, action, goal) -> float:
-        """`Pick`'s, with the cube's distance to the goal (3,)."""
-        return self._paid(tips, cube, float(np.linalg.norm(goal - cube)), action)
+    def _to_goal_m(self, data) -> float:
+        return float(np.linalg.norm(self.goal.at(data) - data.xpos[self.body]))

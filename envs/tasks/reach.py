@@ -6,11 +6,11 @@ from envs.tasks.task import TABLE, Goal, Task, effort
 
 
 class Reach(Task):
-    """The table of `Pick`, nothing on it, and a goal sphere of radius 0.04 m that touches nothing.
+    """The empty table of `Pick` and a goal sphere of radius 0.04 m that touches nothing.
 
-    What reaches is the middle between the fingertips of a gripper, and the tip of the Allegro hand's index finger.
-    Reset: goal x 0.55 ± 0.2, y ± 0.3, z 0.7 ± 0.2 (the Allegro hand: x 0.45, z 0.65). Success: within 0.04 m of the
-    goal's middle for 10 consecutive steps. Episodes have 200 steps at PixMC's protocol, 3.3 s as at ours.
+    The reaching point is the middle between the fingertips of a gripper, or the tip of the Allegro hand's index finger.
+    Reset: goal x 0.55 ± 0.2, y ± 0.3, z 0.7 ± 0.2 (the Allegro hand: x 0.45, z 0.65). Success: the point is within 0.04
+    m of the goal's middle for 10 consecutive steps. An episode has 200 steps in PixMC's protocol: 3.3 s, as in ours.
     """
 
     name = "reach"
@@ -19,7 +19,7 @@ class Reach(Task):
     goal_tolerance_m = 0.04
     privileged_names = ("q (dof)", "dq (dof)", "hand (3)", "goal (3)", "hand to goal (3)")
     reaching = (0, 1)
-    """Fingers, in the order of `Robot.finger_bodies`, whose tips' middle shall be at the goal."""
+    """The middle of these fingers' tips has to be at the goal; the order is that of `Robot.finger_bodies`."""
     _share_of_horizon = 0.4
     _hands = {"parallel": {}, "allegro": dict(goal_m=(0.45, 0.0, 0.65), reaching=(0,))}
     _homes_rad = {
@@ -41,7 +41,7 @@ class Reach(Task):
         self.goal.place(data, rng, self.goal_m, self.goal_range_m)
 
     def hand(self, data) -> np.ndarray:
-        """(3,) the point that shall be at the goal, world frame, metres."""
+        """(3,) the reaching point, world frame, metres."""
         return self.fingertips(data)[list(self.reaching)].mean(axis=0)
 
     def privileged(self, data) -> np.ndarray:
@@ -49,10 +49,13 @@ class Reach(Task):
         return np.concatenate([hand, goal, goal - hand])
 
     def good(self, data) -> bool:
-        return np.linalg.norm(self.goal.at(data) - self.hand(data)) <= self.goal_tolerance_m
+        return self._to_goal_m(data) <= self.goal_tolerance_m
 
     def score(self, data, action) -> float:
-        return self.reward(float(np.linalg.norm(self.goal.at(data) - self.hand(data))), action)
+        return self.reward(self._to_goal_m(data), action)
+
+    def _to_goal_m(self, data) -> float:
+        return float(np.linalg.norm(self.goal.at(data) - self.hand(data)))
 
     def reward(self, to_goal_m: float, action) -> float:
         """PixMC's: nearness, bonus, action penalty."""

@@ -1,4 +1,4 @@
-"""What all tasks share: fingertips, streaks of good steps, contacts of the arm, numbers that depend on the hand."""
+"""The base of all tasks: fingertips, streaks of good steps, contacts of the arm, numbers that depend on the hand."""
 
 import functools
 from abc import ABC, abstractmethod
@@ -7,6 +7,7 @@ import mujoco
 import numpy as np
 
 from envs.errors import EnvError
+from envs.protocols.protocol import Protocol
 from envs.robots.robot import Robot
 
 TABLE_Z_M = 0.4
@@ -16,44 +17,47 @@ TABLE = """
 
 GRIPPER_SEES = ("q (dof)", "dq (dof)", "left fingertip (3)", "right fingertip (3)")
 HAND_SEES = ("q (dof)", "dq (dof)", "palm (3)", "fingertips (4 × 3)")
-"""What an oracle sees of a robot, before the things of its task: `Task.hand_points`, by the kind of hand."""
+"""What an oracle sees of a robot, before the objects of its task (`Task.hand_points`), for each kind of hand."""
 
 
 def nearness(tips, thing, weights, c_m: float, nearest_m: float) -> float:
-    """PixMC's pay for fingertips (F, 3) near a thing (3,): the sum of w/(c + d), d from `nearest_m` on."""
+    """PixMC's reward for fingertips (F, 3) near a thing (3,): the sum of w/(c + d), where d is at least `nearest_m`."""
     return float(np.sum(weights / (c_m + np.maximum(np.linalg.norm(tips - thing, axis=1), nearest_m))))
 
 
 def effort(action) -> float:
-    """PixMC's price of an action (A,)."""
+    """PixMC's penalty for an action (A,)."""
     return float(0.01 * np.sum(np.square(action)))
 
 
 class Task(ABC):
-    """A task for any robot, at any of its protocols. A subclass gives the scene and says what is seen, wanted and paid.
+    """A task for any robot, at any of its protocols. A subclass defines the scene, the observation, success and reward.
 
-    The numbers in a class body are the parallel gripper's; `_hands` has those of other hands, and `for_hand` applies
-    them. Attributes that begin with an underscore stay out of `envs.fingerprint`, so that sets recorded before there
-    was a second hand still know their environment; the numbers of a hand in `_hands` are in it.
+    The numbers in a class body are the parallel gripper's. `_hands` has the numbers of other hands, and `for_hand`
+    applies them. Attributes that begin with an underscore stay out of `envs.fingerprint`, so sets that are older than
+    the second hand still match their environment. The numbers in `_hands` are part of the fingerprint of the hands that
+    use them.
     """
 
     name: str
     """The key in an environment's name, as in `franka_pick`."""
+    privileged_names: tuple[str, ...]
+    """What an oracle sees, with the size of each part."""
     base_pos = "1 0 0"
     base_quat = "0 0 0 1"
     table_z_m = TABLE_Z_M
-    """Height of the surface that boxes of a cluttered look stand on."""
-    protocols = ("real_arm", "pixmc")
-    """Names of the protocols that the task is offered at."""
+    """Height of the surface on which the boxes of a cluttered look stand."""
+    protocols: tuple[str, ...] = ("real_arm", "pixmc")
+    """Names of the protocols at which the task exists."""
     _share_of_horizon = 1.0
     """Length of an episode, as a share of the protocol's."""
     _hands: dict[str, dict] = {"parallel": {}}
     """Numbers for each kind of hand that can do the task: {`Robot.hand`: {attribute: value}}."""
     _homes_rad: dict[str, tuple] = {}
-    """{robot: arm joints (J,)} of robots that start elsewhere than at their `q_home_rad`, at our own protocols."""
+    """{robot: arm joints (J,)} for robots that do not start at their `q_home_rad`. Used at our own protocols."""
     painted: dict[str, tuple] = {"table": ("table_rgb", None)}
-    """{geom: (colour of `Appearance`, the geom's own nominal colour or None)}; a geom with a colour of its own differs
-    from it by what the colour of the appearance differs from its nominal one."""
+    """{geom: (colour of `Appearance`, the geom's own nominal colour or None)}. A geom with its own colour changes by as
+    much as the colour of the appearance differs from the nominal one."""
 
     @classmethod
     def for_hand(cls, hand: str) -> type["Task"]:
@@ -67,7 +71,7 @@ class Task(ABC):
     def mjcf(cls) -> str:
         """The scene around the robot, as children of `<worldbody>`."""
 
-    def __init__(self, model: mujoco.MjModel, robot: Robot, protocol):
+    def __init__(self, model: mujoco.MjModel, robot: Robot, protocol: Protocol):
         self.model, self.robot, self.protocol = model, robot, protocol
         self.fingers = [model.body(name).id for name in robot.finger_bodies]
         self.grasp_points_m = robot.grasp_points_m()
@@ -79,11 +83,11 @@ class Task(ABC):
 
     @property
     def posture_rad(self) -> np.ndarray:
-        """(J,) arm joints that suit the task: where episodes start at our own protocols, and what experts fall back to."""
+        """(J,) arm joints that suit the task. Episodes start here at our own protocols, and experts return here."""
         return np.array(self._homes_rad.get(self.robot.name, self.robot.q_home_rad))
 
     def home_rad(self) -> np.ndarray:
-        """(dof,) joint positions that a reset is drawn around."""
+        """(dof,) joint positions at the centre of the reset distribution."""
         home = self.protocol.home_rad(self.robot)
         if self.protocol.name != "pixmc":  # PixMC has one home for all tasks
             home[: len(self.robot.arm_joints)] = self.posture_rad
@@ -95,18 +99,18 @@ class Task(ABC):
         self.place(data, rng)
 
     def evaluate(self, data, action) -> tuple[float, bool, bool]:
-        """(reward, success now complete, failed) after a step."""
+        """(reward, whether success is now complete, whether the episode has failed) after a step."""
         self.streak = self.streak + 1 if self.good(data) else 0
         failed = self.protocol.ends_at_failure and (self.lost(data) or self._link_touches(data))
         return self.score(data, action), self.streak >= self.success_steps, failed
 
     @abstractmethod
     def place(self, data, rng: np.random.Generator) -> None:
-        """Puts the things of the scene where an episode begins."""
+        """Puts the objects of the scene where an episode begins."""
 
     @abstractmethod
     def good(self, data) -> bool:
-        """Whether this is a step that counts towards success."""
+        """Whether this step counts towards success."""
 
     def lost(self, data) -> bool:
         """Whether the episode can't succeed any more."""
@@ -118,7 +122,7 @@ class Task(ABC):
 
     @abstractmethod
     def privileged(self, data) -> np.ndarray:
-        """(n,): what PixMC's oracle adds to proprio."""
+        """(n,): what PixMC's oracle sees in addition to proprio."""
 
     def fingertips(self, data) -> np.ndarray:
         """(F, 3) grasp points of the fingers, world frame, metres."""
@@ -127,21 +131,23 @@ class Task(ABC):
         )
 
     def hand_points(self, data) -> list[np.ndarray]:
-        """What an oracle sees of the hand: the fingertips, and before them the palm of a hand that has one. (3,) each."""
+        """What an oracle sees of the hand: the palm where the hand has one, then the fingertips. (3,) each."""
         palm = [] if self.robot.hand == "parallel" else [data.body("palm").xpos]
         return [*palm, *self.fingertips(data)]
 
     def _link_touches(self, data) -> bool:
-        """Whether contacts push an arm link with more than 1 N in sum."""
+        """Whether contacts push an arm link with more than 1 N in total."""
         if not self.link_geom[data.contact.geom].any():
             return False
         mujoco.mj_rnePostConstraint(self.model, data)
         return bool((np.linalg.norm(data.cfrc_ext[self.links, 3:], axis=1) > 1.0).any())
 
     def state(self) -> np.ndarray:
+        """What the task remembers, float64 (n,)."""
         return np.array([self.streak], np.float64)
 
     def restore(self, state) -> None:
+        """Restores `state`."""
         self.streak = int(state[0])
 
 
@@ -153,7 +159,7 @@ def _with_numbers(task: type[Task], hand: str) -> type[Task]:
 
 
 class Goal:
-    """A sphere in the air that touches nothing, where the hand or an object shall go (PixMC: radius 0.04 m, green)."""
+    """The goal of the hand or of an object: a sphere in the air that touches nothing (PixMC: radius 0.04 m, green)."""
 
     rgb = (0.466, 0.674, 0.188)
 
@@ -168,7 +174,7 @@ class Goal:
 </body>"""
 
     def place(self, data, rng: np.random.Generator, middle_m, reach_m) -> None:
-        """Draws the position from `middle_m` ± `reach_m`, (3,) each, world frame."""
+        """Draws the position uniformly from `middle_m` ± `reach_m`, (3,) each, world frame."""
         data.mocap_pos[self.slot] = np.asarray(middle_m) + rng.uniform(-1, 1, 3) * reach_m
 
     def at(self, data) -> np.ndarray:

@@ -222,7 +222,9 @@ class Collector:
         n = len(frames)  # frames: (N, K, H, W, 3)
         if self.config.augment.changes_frames:
             generator = torch.Generator().manual_seed(stream(self.seed, "augmentation", step)[0])
-            changed = augment(torch.from_numpy(frames.reshape(n * k, *frames.shape[2:])), self.config.augment, generator)
+            changed = augment(
+                torch.from_numpy(frames.reshape(n * k, *frames.shape[2:])), self.config.augment, generator
+            )
             frames = changed.numpy().reshape(frames.shape)
         encoded = self.policy.features({**self.obs, "rgb": frames.reshape(n * k, *frames.shape[2:])})
         return list(encoded.unflatten(0, (n, k)).unbind(1))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
-from demos.formats.source import Imported, attributes, indexed
+from demos.formats.source import Imported, foreign_attributes, indexed
 from demos.formats.tfrecord import write_records
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ def make(episodes, names=None, metas=None, **more):
     """An Imported of episodes in memory, with the attributes that our store would have."""
     first = episodes[0]
     width = first["proprio"].shape[1] if "proprio" in first else 0
-    attrs = attributes(
+    attrs = foreign_attributes(
         env="franka_pick",
         robot="franka",
         control_hz=20.0,

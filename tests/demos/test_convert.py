@@ -6,13 +6,15 @@ import sys
 
 import numpy as np
 import pytest
+import zarr
 from foreign_sets import ROOT, SHARED, assert_same, episode, make
 from test_rlds import rpt_episode, write_rpt
 
-from demos import convert
+from demos import DemoSet, convert
 from demos.errors import DemoError
 from demos.formats import diffusion_zarr, native, robomimic_hdf5
-from demos.formats.source import Options
+from demos.formats.source import STEP_DTYPES, Options
+from demos.store import schema
 from toto_robot import command
 from toto_robot.ground.errors import UserError
 
@@ -222,3 +224,36 @@ def test_what_the_files_do_not_say_is_told_by_the_user(tmp_path):
     for more, words in (("units=[m]", "units=m: expected 3.*got 1"), ("names=[x,x,y]", "each once")):
         with pytest.raises(DemoError, match=words):
             run(*command, more, "overwrite=true")
+
+
+def foreign(path):
+    diffusion_zarr.write(make([episode(np.random.default_rng(0), 3)]), path, Options())
+    group = zarr.open_group(path, mode="r+", zarr_format=2)
+    del group.attrs["toto_robot"]
+
+
+def exported(path):
+    diffusion_zarr.write(make([episode(np.random.default_rng(0), 3)]), path, Options())
+
+
+@pytest.mark.parametrize("made", [foreign, exported])
+def test_an_import_writes_the_current_schema(tmp_path, monkeypatch, made):
+    """The sets come from elsewhere, and from an export that was made while the schema was older."""
+    made(tmp_path / "src")
+    monkeypatch.setattr(schema, "SCHEMA", schema.SCHEMA + 1)
+    run(tmp_path / "src", tmp_path / "dst", "to=zarr", "hz=10")
+    attrs = DemoSet(tmp_path / "dst").attrs
+    assert (attrs["format"], attrs["schema"]) == (schema.FORMAT, schema.SCHEMA)
+    assert set(schema.attributes(control_hz=10, action={})) <= set(attrs)
+
+
+def test_an_export_of_a_newer_schema_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(schema, "SCHEMA", schema.SCHEMA + 1)
+    exported(tmp_path / "src")
+    monkeypatch.undo()
+    with pytest.raises(DemoError, match="Update toto_robot"):
+        run(tmp_path / "src", tmp_path / "dst", "to=zarr")
+
+
+def test_imported_types_are_those_of_the_schema():
+    assert {name: key.dtype for name, key in schema.KEYS.items()} == {k: d.name for k, d in STEP_DTYPES.items()}

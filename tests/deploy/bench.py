@@ -5,7 +5,7 @@ import numpy as np
 from deploy.emulator.controller import Command, Controller
 from deploy.emulator.plant import Sensed
 from deploy.emulator.wire import ERRORS, Control, Generator, MoveRequest, MoveStatus, RobotMode
-from deploy.robots.arms import LIMITS
+from envs.robots.franka import ARM_LIMITS
 
 Q = np.array([0.0, -0.1, 0.0, -1.5, 0.0, 1.5, 0.8])
 POSITION = (Control.JOINT_IMPEDANCE, Generator.JOINT_POSITION)
@@ -17,7 +17,7 @@ class Bench:
     """A controller whose arm is where it should be, unless a test says otherwise."""
 
     def __init__(self, arm="fr3", enforce_timing=True, q=Q):
-        self.controller = Controller(LIMITS[arm], q, np.full(7, 50.0), enforce_timing)
+        self.controller = Controller(ARM_LIMITS[arm], q, np.full(7, 50.0), enforce_timing)
         self.wrong = {}
 
     def move(self, control, generator, use_async=False, top=1.0):

@@ -20,8 +20,8 @@ from deploy.processes.children import Stopped
 from deploy.processes.driver import Driver
 from deploy.processes.policy import Answer, LookRequest
 from deploy.processes.robot import SimScene
-from deploy.robots.arms import LIMITS
 from deploy.robots.sim_robot import SimGripper, SimRobot
+from envs.robots.franka import ARM_LIMITS
 
 GONE = object()
 """Instead of an action, or of the operator's answer: that process has been killed."""
@@ -93,7 +93,7 @@ class Stage:
             self.periods,
             0.1,
             np.array(env.robot.q_home_rad),
-            LIMITS["fr3"],
+            ARM_LIMITS["fr3"],
             0.5,
             dry=self.dry,
             rules=self.rules,
@@ -102,7 +102,7 @@ class Stage:
         )
         gate = Gate(
             env.robot,
-            safety.tighter(env.robot.limits, LIMITS["fr3"]),
+            safety.tighter(env.robot.limits, ARM_LIMITS["fr3"]),
             safety.Envelope.of(env.robot),
             period_s=0.1,
             max_step_rad=protocol.max_step_rad,

@@ -8,10 +8,10 @@ from deploy.calibration.hand_eye import Errors
 from deploy.cameras.base import CameraConfig, Frame
 from deploy.cameras.intrinsics import Intrinsics
 from deploy.control import safety
-from deploy.robots.arms import FR3_LIMITS
 from deploy.robots.base import GripperState, RobotState
 from deploy.verdicts import BAD, LOOK, OK
 from envs.robots import FRANKA
+from envs.robots.franka import FR3_LIMITS
 
 HOME = np.array(FRANKA.q_home_rad)
 ENVELOPE = safety.Envelope.of(FRANKA)

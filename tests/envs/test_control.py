@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from envs import EnvError
 from envs.protocols import Deployment
-from envs.protocols.actuators import hand_servo, position_actuators
+from envs.protocols.actuators import position_actuators
 from envs.robot_env import RobotEnv
 from envs.robots import FRANKA
 from envs.robots.control import ArmController, JointImpedance, SetPoints
@@ -93,7 +93,7 @@ class Affine(Deployment):
 
     @classmethod
     def actuators(cls, robot):
-        return position_actuators(robot, robot.impedance_k_nm_rad, robot.impedance_d_nms_rad, hand_servo(robot))
+        return position_actuators(robot, robot.impedance_k_nm_rad, robot.impedance_d_nms_rad, robot.finger_servos())
 
     def torque(self, q_d, q, dq, coriolis):
         return q_d

@@ -75,7 +75,7 @@ def test_kuka_picks_reward_is_the_published_formula():
     d = np.maximum(np.linalg.norm(tips - cube, axis=1), 0.03)
     expected = 0.04 * sum(1 / (0.04 + x) for x in d[:3]) + 0.08 / (0.04 + d[3])
     expected += 2 + 1.28 / (0.04 + 0.05) + 2 - 0.01 * 23 * 0.25
-    assert task.reward(tips, cube, action) == pytest.approx(expected)
+    assert task.reward(tips, cube, task.goal_z_m - cube[2], action) == pytest.approx(expected)
     assert task.half_m == 0.03 and task.model.geom("object").size[0] == 0.03
     assert envs.make("kuka_gripper_pick", render=False).task.half_m == 0.0225
 

@@ -178,8 +178,8 @@ def test_pixmc_reward_is_the_published_formula():
     tips, cube, action = np.array([[0.5, 0.03, 0.8], [0.5, -0.01, 0.8]]), np.array([0.5, 0, 0.81]), np.full(9, 0.5)
     d = np.linalg.norm(tips - cube, axis=1)
     expected = sum(0.08 / (0.04 + max(x, 0.02)) for x in d) + 2 + 1.28 / (0.04 + 0.01) + 2 - 0.01 * 9 * 0.25
-    assert task.reward(tips, cube, action) == pytest.approx(expected)
-    low = task.reward(tips, np.array([0.5, 0, 0.4225]), np.zeros(9))
+    assert task.reward(tips, cube, abs(task.goal_z_m - cube[2]), action) == pytest.approx(expected)
+    low = task.reward(tips, np.array([0.5, 0, 0.4225]), task.goal_z_m - 0.4225, np.zeros(9))
     assert low == pytest.approx(sum(0.08 / (0.04 + x) for x in np.linalg.norm(tips - [0.5, 0, 0.4225], axis=1)))
 
 

@@ -101,7 +101,7 @@ def test_mistakes_are_said_and_workers_end():
     with pytest.raises(envs.EnvError, match="there are"):
         envs.VectorEnv("nothing", 1)
     v = envs.VectorEnv("franka_pick", 2, workers=2, render=False)
-    processes = [p for p, *_ in v._workers]
+    processes = [worker.process for worker, _ in v._workers]
     with pytest.raises(envs.EnvError, match="one seed"):
         v.reset([1])
     with pytest.raises(envs.EnvError, match="takes actions"):

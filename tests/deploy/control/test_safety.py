@@ -10,15 +10,15 @@ import envs
 from deploy.control import safety
 from deploy.control.gate import Gate, minimum_jerk
 from deploy.control.kinematics import Kinematics, segment_distance_m
-from deploy.robots.arms import LIMITS
 from envs.robots import ROBOTS
 from envs.robots.control import SERVO_DT_S
+from envs.robots.franka import ARM_LIMITS
 from envs.robots.limits import JointLimits
 
 FRANKA = ROBOTS["franka"]
 ENVELOPE = safety.Envelope.of(FRANKA)
 HOME = np.array(FRANKA.q_home_rad)
-BOTH = safety.tighter(FRANKA.limits, LIMITS["fr3"])
+BOTH = safety.tighter(FRANKA.limits, ARM_LIMITS["fr3"])
 
 
 def gate(speed=1.0):
@@ -241,9 +241,9 @@ def test_a_measured_state_outside_the_published_limits_is_a_breach():
 
 
 def test_tighter_limits_keep_both():
-    both = safety.tighter(FRANKA.limits, LIMITS["fr3"])
+    both = safety.tighter(FRANKA.limits, ARM_LIMITS["fr3"])
     assert isinstance(both, JointLimits)
-    for one in (FRANKA.limits, LIMITS["fr3"]):
+    for one in (FRANKA.limits, ARM_LIMITS["fr3"]):
         assert (both.q_min_rad >= one.q_min_rad).all() and (both.q_max_rad <= one.q_max_rad).all()
         assert (both.dq_max_rad_s <= one.dq_max_rad_s).all() and (both.dddq_max_rad_s3 <= one.dddq_max_rad_s3).all()
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deploy.emulator.controller import Command, Planner
 from deploy.emulator.wire import Control, Generator, MoveStatus, Reply, RobotMode
-from deploy.robots.arms import LIMITS
+from envs.robots.franka import ARM_LIMITS
 
 
 def smooth(joint=0, size=0.3, seconds=2.0):
@@ -47,7 +47,7 @@ def test_a_start_elsewhere_is_an_invalid_start_pose():
 
 def test_a_position_behind_the_limit_violates_it():
     q = Q.copy()
-    q[3] = LIMITS["fr3"].q_max_rad[3] - 2e-6
+    q[3] = ARM_LIMITS["fr3"].q_max_rad[3] - 2e-6
     bench = Bench(q=q)
     bench.move(*POSITION)
     bench.positions([q, q + 4e-6 * np.eye(7)[3]])
@@ -315,7 +315,7 @@ def test_an_asynchronous_target_outside_the_limits_is_a_violation():
     st.sampled_from(["fr3", "panda"]),
 )
 def test_the_robot_itself_keeps_its_limits_on_the_way_to_any_targets(targets, arm):
-    limits = LIMITS[arm]
+    limits = ARM_LIMITS[arm]
     planner = Planner(limits, np.full(7, 1.0), Q)
     path = [Q] * 3
     for wait_ms, offset in targets:

@@ -8,8 +8,8 @@ from deploy.control import safety
 from deploy.control.machine import Event, Rules
 from deploy.endings import Ending
 from deploy.processes.policy import LookAnswer
-from deploy.robots.arms import LIMITS
 from deploy.robots.base import RobotFault
+from envs.robots.franka import ARM_LIMITS
 
 FAST = Rules(camera_stop_s=1.0)
 
@@ -43,7 +43,7 @@ def test_what_is_sent_to_a_simulated_arm_gives_the_bits_of_the_environment():
     env = envs.make("franka_cube", render=False)
     env.reset(seed=7)
     env.protocol.controller.limiter.__init__(
-        safety.share_of(safety.tighter(env.robot.limits, LIMITS["fr3"]), 1.0, 0.05), 0.1
+        safety.share_of(safety.tighter(env.robot.limits, ARM_LIMITS["fr3"]), 1.0, 0.05), 0.1
     )
     env.protocol.controller.reset(env.data.qpos[:7])
     for action in actions:

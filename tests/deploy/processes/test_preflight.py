@@ -9,15 +9,15 @@ from deploy.control.plan import Plan
 from deploy.processes import preflight
 from deploy.processes.policy import LookAnswer
 from deploy.processes.preflight import checks, way_home
-from deploy.robots.arms import LIMITS
 from deploy.robots.base import RobotState
 from deploy.robots.sim_robot import SimRobot
+from envs.robots.franka import ARM_LIMITS
 from policies import look
 
 ENV = envs.make("franka_cube", render=False)
 HOME = np.array(ENV.robot.q_home_rad)
 ENVELOPE = safety.Envelope.of(ENV.robot)
-PLAN = Plan([0], 10, 0.1, HOME, LIMITS["fr3"])
+PLAN = Plan([0], 10, 0.1, HOME, ARM_LIMITS["fr3"])
 
 
 def found(q_rad=HOME, mode="idle", errors=(), age_s=0.05, answer_s=0.02):
@@ -41,7 +41,7 @@ def test_an_arm_at_home_with_a_fresh_frame_passes_everything():
         ({"answer_s": 0.56}, "policy"),
         ({"age_s": None}, "camera"),
         ({"age_s": 0.5}, "camera"),
-        ({"q_rad": np.append(LIMITS["fr3"].q_max_rad[0] + 0.01, HOME[1:])}, "joints"),
+        ({"q_rad": np.append(ARM_LIMITS["fr3"].q_max_rad[0] + 0.01, HOME[1:])}, "joints"),
     ],
 )
 def test_each_thing_that_is_wrong_fails_its_own_line(changed, failing):

@@ -1,4 +1,4 @@
-"""A worker of our own for the protocol of `envs.backends.frames`: MuJoCo in its own process, and ways to misbehave.
+"""A worker of our own for the protocol of `envs.backends.messages`: MuJoCo in its own process, and ways to misbehave.
 
     python tests/envs/backends/mujoco_worker.py --fd N [--rules] [--at step --do hang]
 
@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 import envs
-from envs.backends import frames
+from envs.backends import messages
 from envs.backends.isaacgym_worker import FrankaPick
 
 STATE = ("sim_state", "protocol_state", "task_state", "steps", "look_seed", "success")
@@ -26,7 +26,7 @@ class World:
 
     def __init__(self, fields):
         if fields["name"] not in envs.names():
-            raise frames.Refused(f"env={fields['name']!r} does not exist; there are: {', '.join(envs.names())}")
+            raise messages.Refused(f"env={fields['name']!r} does not exist; there are: {', '.join(envs.names())}")
         self.n, self.privileged = fields["num_envs"], fields["privileged"]
         self.envs = [
             envs.make(fields["name"], privileged=True, render=fields["render"], image_size=fields["image_size"])
@@ -136,17 +136,17 @@ def misbehave(what, sock):
     if what == "crash":
         raise ArithmeticError("a bug of the worker")
     if what == "refuse":
-        raise frames.Refused("this is not allowed; there are: other things")
+        raise messages.Refused("this is not allowed; there are: other things")
     if what == "print":
         sock.sendall(b"Importing module 'gym_38' ...\n" * 4)
     if what == "wrong shape":
-        frames.send(sock, "done", {}, {"proprio": np.zeros((1, 2), np.float32)})
+        messages.send(sock, "done", {}, {"proprio": np.zeros((1, 2), np.float32)})
     if what == "wrong answer":
-        frames.send(sock, "hello")
+        messages.send(sock, "hello")
     if what == "huge":
-        sock.sendall(frames.PREFIX.pack(frames.MAGIC, 100, 2**60) + b"x" * 200)
+        sock.sendall(messages.PREFIX.pack(messages.MAGIC, 100, 2**60) + b"x" * 200)
     if what == "old":
-        frames.send(sock, "spec", {"protocol": frames.PROTOCOL, "version": 0})
+        messages.send(sock, "spec", {"protocol": messages.PROTOCOL, "version": 0})
 
 
 def main():
@@ -167,7 +167,7 @@ def main():
             setattr(world, given.at, lambda *args: (misbehave(given.do, sock), plain(*args))[1])
         return world
 
-    frames.serve(sock, make_world)
+    messages.serve(sock, make_world)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def test_what_it_can_not_do_is_said_before_anything_starts(options, words):
 
 
 def test_the_worker_runs_from_a_folder_that_holds_nothing_but_its_two_files(tmp_path):
-    for name in ("isaacgym_worker.py", "frames.py"):
+    for name in ("isaacgym_worker.py", "messages.py"):
         (tmp_path / name).write_text((isaac_gym.WORKER.parent / name).read_text())
     with pytest.raises(envs.EnvError, match="has no Isaac Gym"):
         RemoteVectorEnv(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import envs
-from envs.backends import frames
+from envs.backends import messages
 from envs.backends.remote import RemoteVectorEnv
 from policies.scoring.rollout import evaluate
 
@@ -117,8 +117,8 @@ def test_an_expert_that_sees_only_the_observation_labels_on_this_side(privileged
         (lambda vec: vec.reset([1], [2]), "slots from 0 to 1"),
         (lambda vec: vec.step(np.zeros((2, 3))), r"takes actions \(2, 8\), got \(2, 3\)"),
         (lambda vec: vec.step(np.full((2, 8), np.nan)), "NaN"),
-        (lambda vec: vec.set_state([b"", b""]), "none of a worker's"),
-        (lambda vec: vec.set_state([frames.pack("state", {}, {"a": np.zeros(1)}), frames.pack("state")]), "differ"),
+        (lambda vec: vec.set_state([b"", b""]), "not from a worker"),
+        (lambda vec: vec.set_state([messages.pack("state", {}, {"a": np.zeros(1)}), messages.pack("state")]), "differ"),
         (lambda vec: vec.render(0), "wrist camera only"),
     ],
 )
@@ -179,7 +179,7 @@ def test_a_worker_that_does_not_begin_well_is_not_kept(what, words):
 
 
 def test_a_worker_of_another_version_refuses_and_says_both(monkeypatch):
-    monkeypatch.setattr(frames, "VERSION", 2)
+    monkeypatch.setattr(messages, "VERSION", 2)
     with pytest.raises(envs.EnvError, match="version 1.*got hello toto-vector-env version 2"):
         remote()
 

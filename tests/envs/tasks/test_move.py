@@ -36,10 +36,10 @@ def test_the_reward_is_the_published_formula(hand, fingers, near, lifted, bonus,
     tips = cube + np.array([[0.0, 0.05, 0], [0, 0, 0.01], [0.1, 0, 0], [0, 0.2, 0]])[: len(fingers)]
     reach = sum(w / (0.04 + max(d, near)) for w, d in zip(fingers, (0.05, 0.01, 0.1, 0.2)))
     for far, bonuses in ((bonus - 0.001, 2.0), (bonus + 0.001, 0.0)):
-        paid = task.reward(tips, cube, action, cube + (far, 0, 0))
+        paid = task.reward(tips, cube, far, action)
         assert paid == pytest.approx(reach + 2.0 + 1.28 / (0.04 + far) + bonuses - 0.01 * 9 * 0.25)
     low = cube - (0, 0, 0.002)  # not lifted
-    paid = task.reward(tips - (0, 0, 0.002), low, np.zeros(9), low + (bonus + 0.1, 0, 0))
+    paid = task.reward(tips - (0, 0, 0.002), low, bonus + 0.1, np.zeros(9))
     assert paid == pytest.approx(reach)
 
 
@@ -48,8 +48,8 @@ def test_picks_reward_with_the_allegro_hand_is_the_published_formula():
     cube = np.array([0.5, 0, 0.75])
     tips = cube + np.array([[0.0, 0.05, 0], [0, 0, 0.01], [0.1, 0, 0], [0, 0.2, 0]])
     reach = 0.04 / 0.09 + 0.04 / 0.07 + 0.04 / 0.14 + 0.08 / 0.24
-    assert task.reward(tips, cube, np.zeros(23)) == pytest.approx(reach + 2 + 1.28 / 0.09 + 2)  # |h| = 0.05 ≤ 0.06
-    assert task.reward(tips, cube - (0, 0, 0.02), np.zeros(23)) < 2 + 2 + 1.28 / 0.11  # |h| = 0.07 pays no bonus
+    assert task.reward(tips, cube, 0.05, np.zeros(23)) == pytest.approx(reach + 2 + 1.28 / 0.09 + 2)  # 0.05 ≤ 0.06
+    assert task.reward(tips, cube - (0, 0, 0.02), 0.07, np.zeros(23)) < 2 + 2 + 1.28 / 0.11  # no bonus
 
 
 def test_the_oracles_layout_is_the_published_one():

@@ -1,4 +1,4 @@
-"""The vector-environment protocol: one frame a message over a stream socket (docs/backends.md has the messages).
+"""The messages of the vector-environment protocol, sent over a stream socket (docs/backends.md lists them).
 
     offset  bytes
     0       4      b"TVEP"
@@ -7,8 +7,8 @@
     16      H      header: a JSON object in UTF-8
     16+H    P      the arrays that the header's "arrays" lists, one after another, C order, little-endian
 
-The header has "type" (a name), "arrays" ([[name, dtype, shape], ...]) and whatever else the message says. Nothing is ever
-unpickled. Runs under Python 3.8 with NumPy alone, because a worker's Python is the simulator's and not ours.
+The header has "type" (a name), "arrays" ([[name, dtype, shape], ...]) and the message's other fields. Nothing is ever
+unpickled. The code runs in Python 3.8 with NumPy alone, because a worker's Python is the simulator's and not ours.
 """
 
 import contextlib
@@ -29,8 +29,8 @@ DTYPES = ("|u1", "|b1", "<i8", "<f4", "<f8")
 MAX_DIMENSIONS = 8
 
 
-class FrameError(ValueError):
-    """What came is no frame of this protocol."""
+class MessageError(ValueError):
+    """The bytes are not a message of this protocol."""
 
 
 class Closed(ConnectionError):
@@ -38,30 +38,32 @@ class Closed(ConnectionError):
 
 
 class Refused(ValueError):
-    """A worker's answer to a mistake in what it was asked: the client raises it as `envs.EnvError`."""
+    """A worker's answer to a wrong request. The client raises it as `envs.EnvError`."""
 
 
 def pack(kind, fields=None, arrays=None):
-    """One frame as bytes. `fields` are JSON's types, `arrays` {name: ndarray} of the dtypes in `DTYPES`."""
+    """One message as bytes. `fields` have JSON's types, `arrays` is {name: ndarray} with the dtypes in `DTYPES`."""
     listed, parts = [], []
     for name, array in (arrays or {}).items():
         array = np.asarray(array)
         if array.dtype.str not in DTYPES:
-            raise FrameError("array %r is of dtype %s; a frame holds %s" % (name, array.dtype.str, ", ".join(DTYPES)))
+            raise MessageError(
+                "array %r has the dtype %s; a message can hold %s" % (name, array.dtype.str, ", ".join(DTYPES))
+            )
         listed.append([name, array.dtype.str, list(array.shape)])
         parts.append(array.tobytes())
     header = json.dumps(dict(fields or {}, type=kind, arrays=listed)).encode()
     payload = b"".join(parts)
     if len(header) > MAX_HEADER or len(payload) > MAX_PAYLOAD:
-        raise FrameError(
-            "a frame holds %d and %d bytes at most, got %d and %d"
+        raise MessageError(
+            "expected a header of at most %d bytes and a payload of at most %d, got %d and %d"
             % (MAX_HEADER, MAX_PAYLOAD, len(header), len(payload))
         )
     return PREFIX.pack(MAGIC, len(header), len(payload)) + header + payload
 
 
 def send(sock, kind, fields=None, arrays=None):
-    """Writes one frame. Raises Closed."""
+    """Writes one message. Raises Closed."""
     try:
         sock.sendall(pack(kind, fields, arrays))
     except (BrokenPipeError, ConnectionError) as error:
@@ -69,36 +71,38 @@ def send(sock, kind, fields=None, arrays=None):
 
 
 def receive(sock, timeout_s=None):
-    """(type, fields, arrays) of the next frame. Raises Closed, FrameError, and socket.timeout after `timeout_s`."""
+    """(type, fields, arrays) of the next message. Raises Closed, MessageError, and socket.timeout after `timeout_s`."""
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     return _read(lambda count, begun=True: _exactly(sock, count, deadline, begun))
 
 
 def unpack(data):
-    """(type, fields, arrays) of `pack`'s bytes. Raises FrameError."""
+    """(type, fields, arrays) of `pack`'s bytes. Raises MessageError."""
     stream = io.BytesIO(data)
 
     def exactly(count, begun=True):
         part = bytearray(stream.read(count))
         if len(part) < count:
-            raise FrameError("a frame that ends too early")
+            raise MessageError("the message ends too early")
         return part
 
-    frame = _read(exactly)
+    message = _read(exactly)
     if stream.read(1):
-        raise FrameError("a frame with something behind it")
-    return frame
+        raise MessageError("more bytes follow the message")
+    return message
 
 
 def _read(exactly):
+    """One message from `exactly(count)`, which gives the next `count` bytes. Sizes are checked before memory is
+    taken."""
     magic, header_size, payload_size = PREFIX.unpack(exactly(PREFIX.size, begun=False))
     if magic != MAGIC:
-        raise FrameError(
-            "expected a frame that begins with %r, got %r: something else writes to this socket" % (MAGIC, magic)
+        raise MessageError(
+            "expected a message that begins with %r, got %r: something else writes to this socket" % (MAGIC, magic)
         )
     if header_size > MAX_HEADER or payload_size > MAX_PAYLOAD:
-        raise FrameError(
-            "a frame holds %d and %d bytes at most, this one says %d and %d"
+        raise MessageError(
+            "expected a header of at most %d bytes and a payload of at most %d, the message announces %d and %d"
             % (MAX_HEADER, MAX_PAYLOAD, header_size, payload_size)
         )
     kind, fields, listed = _header(bytes(exactly(header_size)), payload_size)
@@ -106,13 +110,13 @@ def _read(exactly):
     for name, dtype, shape in listed:
         size = _bytes(dtype, shape)
         part = np.frombuffer(payload, np.uint8, size, start) if size else np.zeros(0, np.uint8)
-        array = part != 0 if dtype == "|b1" else part.view(dtype)  # a bool of another bit pattern is no bool to NumPy
+        array = part != 0 if dtype == "|b1" else part.view(dtype)  # NumPy accepts only 0 and 1 as bools
         arrays[name], start = array.reshape(shape), start + size
     return kind, fields, arrays
 
 
 def _exactly(sock, count, deadline, begun):
-    """A fresh bytearray of `count` bytes; `begun` says whether the frame has."""
+    """A new bytearray of `count` bytes. `begun` says whether the message has begun."""
     data = bytearray(count)
     view, got = memoryview(data), 0
     while got < count:
@@ -125,7 +129,7 @@ def _exactly(sock, count, deadline, begun):
         except ConnectionError as error:
             raise Closed(str(error)) from error
         if not more:
-            raise Closed("the stream ended %s" % ("inside a frame" if begun or got else "between two frames"))
+            raise Closed("the stream ended %s" % ("inside a message" if begun or got else "between two messages"))
         got += more
     return data
 
@@ -134,13 +138,13 @@ def _header(text, payload_size):
     try:
         header = json.loads(text.decode())
     except (ValueError, RecursionError) as error:
-        raise FrameError("the header is no JSON: %s" % error) from error
+        raise MessageError("the header is not valid JSON: %s" % error) from error
     if (
         not isinstance(header, dict)
         or not isinstance(header.get("type"), str)
         or not isinstance(header.get("arrays"), list)
     ):
-        raise FrameError('the header is no object with "type" and "arrays"')
+        raise MessageError('expected a header that is an object with "type" and "arrays"')
     kind, listed, total = header.pop("type"), header.pop("arrays"), 0
     for item in listed:
         if not (
@@ -152,14 +156,14 @@ def _header(text, payload_size):
             and len(item[2]) <= MAX_DIMENSIONS
             and all(type(n) is int and 0 <= n <= MAX_PAYLOAD for n in item[2])
         ):
-            raise FrameError(
+            raise MessageError(
                 "expected an array as [name, one of %s, shape], got %s" % (", ".join(DTYPES), str(item)[:200])
             )
         total += _bytes(item[1], item[2])
     if len({item[0] for item in listed}) < len(listed):
-        raise FrameError("two arrays of one name")
+        raise MessageError("two arrays have one name")
     if total != payload_size:
-        raise FrameError("the arrays take %d bytes, the payload has %d" % (total, payload_size))
+        raise MessageError("the arrays take %d bytes, the payload has %d" % (total, payload_size))
     return kind, header, listed
 
 
@@ -171,18 +175,18 @@ def _bytes(dtype, shape):
 
 
 def serve(sock, make_world):
-    """A worker's loop: hello, then reset, step, get_state, set_state until close or until the client is gone.
+    """A worker's loop: hello, then reset, step, get_state and set_state, until close or until the client is gone.
 
-    `make_world(fields)` gets hello's fields and returns an object with `spec` (dict), `reset(seeds, indices)`,
-    `step(actions, active)`, `get_state()`, `set_state(arrays)` and `close()`, all but the last in dicts of arrays. What it
-    raises goes to the client, as a mistake (Refused) or with its traceback, and ends the worker.
+    `make_world(fields)` gets the fields of hello and returns an object with `spec` (dict), `reset(seeds, indices)`,
+    `step(actions, active)`, `get_state()`, `set_state(arrays)` and `close()`. All but the last use dicts of arrays. An
+    error goes to the client, as a mistake (Refused) or with its traceback, and ends the worker.
     """
     world = None
     try:
         kind, fields, _ = receive(sock)
         if kind != "hello" or fields.get("protocol") != PROTOCOL or fields.get("version") != VERSION:
             raise Refused(
-                "this worker speaks %s version %d and expected hello, got %s %s version %s"
+                "this worker has the protocol %s version %d and expected hello, got %s %s version %s"
                 % (PROTOCOL, VERSION, kind, fields.get("protocol"), fields.get("version"))
             )
         world = make_world(fields)
@@ -203,7 +207,7 @@ def serve(sock, make_world):
     except Closed:
         pass  # the client is gone
     except Exception as error:
-        mistake = isinstance(error, (Refused, FrameError))
+        mistake = isinstance(error, (Refused, MessageError))
         with contextlib.suppress(Closed):
             send(
                 sock,

@@ -1,4 +1,4 @@
-"""The frames of the vector-environment protocol: what goes in comes out, and nothing else gets in."""
+"""The messages of the vector-environment protocol: a message survives the way, and other bytes are refused."""
 
 import ast
 import json
@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from envs.backends import frames, isaacgym_worker
-from envs.backends.frames import MAGIC, PREFIX, Closed, FrameError
+from envs.backends import isaacgym_worker, messages
+from envs.backends.messages import MAGIC, PREFIX, Closed, MessageError
 
 ARRAYS = st.dictionaries(
     st.text(max_size=8),
-    st.sampled_from(frames.DTYPES).flatmap(
+    st.sampled_from(messages.DTYPES).flatmap(
         lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
     ),
     max_size=4,
@@ -36,7 +36,7 @@ def over_a_socket(data: bytes):
         writer = threading.Thread(target=lambda: (here.sendall(data), here.shutdown(socket.SHUT_WR)))
         writer.start()
         try:
-            return frames.receive(there, 5.0)
+            return messages.receive(there, 5.0)
         finally:
             there.close()
             writer.join()
@@ -44,9 +44,9 @@ def over_a_socket(data: bytes):
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=10), FIELDS, ARRAYS)
-def test_a_frame_comes_back_as_it_was(kind, fields, arrays):
-    data = frames.pack(kind, fields, arrays)
-    for got_kind, got_fields, got in (frames.unpack(data), over_a_socket(data)):
+def test_a_message_comes_back_as_it_was(kind, fields, arrays):
+    data = messages.pack(kind, fields, arrays)
+    for got_kind, got_fields, got in (messages.unpack(data), over_a_socket(data)):
         assert (got_kind, got_fields) == (kind, fields) and list(got) == list(arrays)
         for name, array in arrays.items():
             assert got[name].dtype == array.dtype and got[name].shape == array.shape
@@ -55,36 +55,36 @@ def test_a_frame_comes_back_as_it_was(kind, fields, arrays):
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=80))
-def test_bytes_from_nowhere_are_a_frame_error(data):
-    with pytest.raises(FrameError):
-        frames.unpack(data)
-    with pytest.raises((FrameError, Closed)):
+def test_random_bytes_are_a_message_error(data):
+    with pytest.raises(MessageError):
+        messages.unpack(data)
+    with pytest.raises((MessageError, Closed)):
         over_a_socket(data)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_a_frame_with_a_changed_byte_is_a_frame_or_a_frame_error_and_never_another_error(data):
+def test_a_message_with_a_changed_byte_is_a_message_or_a_message_error_and_never_another_error(data):
     whole = bytearray(
-        frames.pack("step", {"a": 1}, {"x": np.arange(6, dtype="<f4").reshape(2, 3), "b": np.array([True, False])})
+        messages.pack("step", {"a": 1}, {"x": np.arange(6, dtype="<f4").reshape(2, 3), "b": np.array([True, False])})
     )
     at = data.draw(st.integers(0, len(whole) - 1))
     whole[at] = data.draw(st.integers(0, 255))
     try:
-        kind, fields, arrays = frames.unpack(bytes(whole))
-    except FrameError:
+        kind, fields, arrays = messages.unpack(bytes(whole))
+    except MessageError:
         return
     assert sum(a.nbytes for a in arrays.values()) <= 26
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 200))
-def test_a_frame_that_is_cut_off_says_so(at):
-    whole = frames.pack("step", {}, {"x": np.arange(30, dtype="<i8")})
+def test_a_message_that_is_cut_off_says_so(at):
+    whole = messages.pack("step", {}, {"x": np.arange(30, dtype="<i8")})
     cut = whole[: at % len(whole)]
-    with pytest.raises(FrameError):
-        frames.unpack(cut)
-    with pytest.raises(Closed, match="between two frames" if not cut else "inside a frame"):
+    with pytest.raises(MessageError):
+        messages.unpack(cut)
+    with pytest.raises(Closed, match="between two messages" if not cut else "inside a message"):
         over_a_socket(cut)
 
 
@@ -95,11 +95,11 @@ def header(**changed):
 @pytest.mark.parametrize(
     "text,payload,words",
     [
-        (b"\xff\xfe", b"", "no JSON"),
-        (b"[" * 100_000, b"", "no JSON"),
-        (b"[]", b"", "no object"),
-        (json.dumps(header(type=3)).encode(), b"x" * 8, "no object"),
-        (json.dumps(header(arrays={})).encode(), b"", "no object"),
+        (b"\xff\xfe", b"", "not valid JSON"),
+        (b"[" * 100_000, b"", "not valid JSON"),
+        (b"[]", b"", "that is an object"),
+        (json.dumps(header(type=3)).encode(), b"x" * 8, "that is an object"),
+        (json.dumps(header(arrays={})).encode(), b"", "that is an object"),
         (json.dumps(header(arrays=[["x", "|O", [1]]])).encode(), b"x" * 8, r"\|u1"),
         (json.dumps(header(arrays=[["x", ["<f4"], [1]]])).encode(), b"x" * 8, r"\|u1"),
         (json.dumps(header(arrays=[["x", "<f4", [-1]]])).encode(), b"", "shape"),
@@ -112,38 +112,38 @@ def header(**changed):
     ],
 )
 def test_a_hostile_header_is_refused_before_anything_is_made_of_it(text, payload, words):
-    with pytest.raises(FrameError, match=words):
-        frames.unpack(PREFIX.pack(MAGIC, len(text), len(payload)) + text + payload)
+    with pytest.raises(MessageError, match=words):
+        messages.unpack(PREFIX.pack(MAGIC, len(text), len(payload)) + text + payload)
 
 
 @pytest.mark.parametrize("sizes", [(2**20 + 1, 0), (2, 2**30 + 1), (2**32 - 1, 2**64 - 1)])
 def test_a_size_beyond_the_limit_is_refused_before_memory_is_taken(sizes):
-    with pytest.raises(FrameError, match="at most"):
-        frames.unpack(PREFIX.pack(MAGIC, *sizes))
+    with pytest.raises(MessageError, match="at most"):
+        messages.unpack(PREFIX.pack(MAGIC, *sizes))
 
 
 def test_only_plain_arrays_are_packed():
     for array in (np.array([object()]), np.array(["text"]), np.zeros(2, "<c8"), np.zeros(2, ">f4")):
-        with pytest.raises(FrameError, match="dtype"):
-            frames.pack("x", {}, {"a": array})
+        with pytest.raises(MessageError, match="dtype"):
+            messages.pack("x", {}, {"a": array})
 
 
 def test_a_bool_of_another_bit_pattern_is_true():
-    whole = bytearray(frames.pack("x", {}, {"b": np.array([True, False])}))
+    whole = bytearray(messages.pack("x", {}, {"b": np.array([True, False])}))
     whole[-2] = 7
-    got = frames.unpack(bytes(whole))[2]["b"]
+    got = messages.unpack(bytes(whole))[2]["b"]
     assert got.tolist() == [True, False] and got.tobytes() == b"\x01\x00"
 
 
 def test_silence_is_a_timeout_even_when_bytes_trickle_in():
     here, there = socket.socketpair()
     with here, there:
-        here.sendall(frames.pack("x")[:10])
+        here.sendall(messages.pack("x")[:10])
         with pytest.raises(TimeoutError):
-            frames.receive(there, 0.05)
+            messages.receive(there, 0.05)
 
 
-@pytest.mark.parametrize("module", [frames, isaacgym_worker])
+@pytest.mark.parametrize("module", [messages, isaacgym_worker])
 def test_a_workers_files_are_python_3_8_and_import_only_the_standard_library_numpy_and_isaac_gym(module):
     tree = ast.parse(Path(module.__file__).read_text(), feature_version=(3, 8))
     found = {
@@ -152,6 +152,8 @@ def test_a_workers_files_are_python_3_8_and_import_only_the_standard_library_num
     found |= {node.module.split(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert found <= {
         "argparse",
+        "contextlib",
+        "importlib",
         "io",
         "json",
         "math",
@@ -165,7 +167,6 @@ def test_a_workers_files_are_python_3_8_and_import_only_the_standard_library_num
         "numpy",
         "isaacgym",
         "torch",
-        "frames",
         "envs",
     }
     text = Path(module.__file__).read_text()
