@@ -57,8 +57,8 @@ class DaggerConfig:
     """More looks of every visited state, drawn anew in each step: nominal, near_nominal, wide or mixed. No physics runs
     for them, so they are the cheapest data there is; each costs one drawing and one encoding a step."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    """Changes of the frames in `also`. Where `also` is empty and something changes, `augment.copies` changed versions of
-    each frame become samples beside the frame itself. The student always acts on frames as they are."""
+    """Changes of the frames in `also`. Where `also` is empty and something changes, `augment.copies` changed versions
+    of each frame become samples beside the frame itself. The student always acts on frames as they are."""
     keep_data: bool = False
     """Keep the rounds' data in checkpoints/ after the run is finished."""
 

@@ -141,12 +141,12 @@ def test_pieces_cut_every_round_but_the_experts():
 
 
 class ManyLooks(ToyVec):
-    """Adds two further looks of each state: darker, and with the channels swapped."""
+    """Adds two further looks of each state: darker, and inverted."""
 
     def _obs(self):
         obs = super()._obs()
         rgb = obs["rgb"]
-        return obs | {"rgb_also": np.stack([rgb // 2, rgb[..., ::-1]], axis=1)}
+        return obs | {"rgb_also": np.stack([rgb // 2, 255 - rgb], axis=1)}
 
 
 def looks(vec, **config):
@@ -164,9 +164,9 @@ def test_every_further_look_of_a_state_is_a_sample_with_the_same_label():
     for name in ("expert", "proprio", "executed", "done", "seed"):
         for look in by_look(getattr(many, name)):
             assert torch.equal(look, getattr(one, name)), name
-    plain, darker, swapped = by_look(many.features)
+    plain, darker, inverted = by_look(many.features)
     assert torch.equal(plain, one.features)
-    assert not torch.equal(darker, plain) and not torch.equal(swapped, plain)
+    assert not torch.equal(darker, plain) and not torch.equal(inverted, plain)
 
 
 def test_augmented_copies_are_samples_that_depend_on_the_step_and_not_on_the_past():
