@@ -1,27 +1,50 @@
-# `make dagger` sets everything up and trains; `make test` sets everything up and tests.
+# `make dagger` sets everything up and trains. `make test` sets everything up and tests. docs/install.md lists the rest.
 PYTHON ?= python3
 PY := .venv/bin/python
+PIP := $(PY) -m pip install -q -c constraints.txt
+PYTEST := $(PY) -m pytest
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --ignore tests/deploy
+PACKAGES := toto_robot envs policies demos deploy
 export MUJOCO_GL ?= egl
 
-.PHONY: setup dagger test clients compat soak robosuite clean
+.PHONY: setup dagger lint test coverage docs release-check clients compat soak robosuite clean
 setup: .venv/ready
 	@scripts/gl.sh
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v=sys.version_info; sys.exit(0 if v >= (3,11) else "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	@test -x $(PY) || $(PYTHON) -m venv .venv
-	$(PY) -m pip install -q -c constraints.txt -e '.[test]'
+	$(PIP) -e '.[test,dev]'
+	@touch $@
+
+.venv/docs: .venv/ready
+	$(PIP) -e '.[docs]'
 	@touch $@
 
 dagger: setup
 	$(PY) -m toto_robot.train_dagger env=franka_pick
 
+lint: .venv/ready
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
 test: setup
-	$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --ignore tests/deploy
-	$(PY) -m pytest tests/deploy    # alone: what is timed on the emulated arm needs the cores
+	$(PYTEST) $(PARALLEL)
+	$(PYTEST) tests/deploy    # alone: tests that follow the emulated arm in real time need the cores
+
+coverage: setup
+	$(PYTEST) $(PARALLEL) $(PACKAGES:%=--cov=%) --cov-report=
+	$(PYTEST) tests/deploy $(PACKAGES:%=--cov=%) --cov-append --cov-report=term --cov-report=html:coverage
+
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+
+release-check: .venv/docs
+	$(PY) scripts/release_check.py
 
 clients: setup
-	TOTO_ROBOT_CLIENTS=1 $(PY) -m pytest tests/deploy
+	TOTO_ROBOT_CLIENTS=1 $(PYTEST) tests/deploy
 
 compat: setup
 	$(PY) tests/compat/run.py
@@ -33,8 +56,8 @@ soak: setup
 	$(PY) tests/soak/deploy_fuzz.py actions=10000 cameras=1000 faults=200 clients=30
 
 robosuite: setup
-	$(PY) -m pip install -q -c constraints.txt -e '.[robosuite]'
+	$(PIP) -e '.[robosuite]'
 	$(PY) -m pip install -q --no-deps robosuite==1.5.2
 
 clean:
-	rm -rf .venv .compat *.egg-info
+	rm -rf .venv .compat .release coverage site *.egg-info

@@ -1,21 +1,21 @@
-"""Frames a second and milliseconds for one frame of the frozen encoder, tokenizer and transformer apart.
+"""Frames a second and milliseconds for one frame of the frozen encoder: tokenizer and transformer apart.
 
     python -m benchmarks.encoder [threads=2] [seconds=5]
 
-tiny with its own dVAE, and base with the official-size DALL·E dVAE, both with random weights (the time doesn't depend
-on them), stopped at the middle layer. Beside each, the share of the rate that the same machine reaches in the same
-run in a large matrix product of the same dtype; the tokenizer always runs in float32. bfloat16 is measured where the
-processor multiplies it.
+`tiny` has its own dVAE, `base` has a dVAE of the size of DALL·E. Both have random weights, because the time does not
+depend on them, and stop at the middle layer. The share is of the rate of a large matrix product of the same dtype,
+which is measured in turns with the encoder, round by round. The tokenizer always runs in float32. bfloat16 is measured
+if the processor multiplies it.
 """
 
 import os
 import sys
-import time
 
 import numpy as np
 import torch
 
 from benchmarks import machine
+from benchmarks.alternation import Rounds, alternate, joined, matmul, repeated
 from toto_robot.features.encoder import Encoder
 from toto_robot.ground.precision import DTYPES, has_bfloat16
 from toto_robot.models.flops import forward_flops, tokenizer_flops
@@ -28,24 +28,6 @@ from toto_robot.tokens.special import vocab_with_special
 BATCH = 32
 SIZES = {"tiny": "tiny", "base": "dalle"}
 """Each size of Toto, and the dVAE in front of it."""
-MATRIX = 2048
-
-
-def seconds_for(run, budget_s: float) -> float:
-    """Shortest time of `run()`, after a warm-up, among the calls (three at least) that fit into `budget_s`."""
-    run()
-    times, end = [], time.perf_counter() + budget_s
-    while len(times) < 3 or time.perf_counter() < end:
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def matmul_rate(dtype: torch.dtype, budget_s: float) -> float:
-    """FLOP/s of a square matrix product."""
-    a, b = (torch.randn(MATRIX, MATRIX).to(dtype) for _ in range(2))
-    return 2 * MATRIX**3 / seconds_for(lambda: a @ b, budget_s)
 
 
 def make(size: str, dtype: str) -> Encoder:
@@ -65,11 +47,11 @@ def make(size: str, dtype: str) -> Encoder:
 
 
 @torch.inference_mode()
-def measure(size: str, seconds: float, rates: dict[str, float]) -> list[dict]:
-    """Rows of the table for one size."""
-    rows = []
+def measure(size: str, seconds: float, dtypes: dict[str, torch.dtype]) -> tuple[list[dict], list[Rounds]]:
+    """Rows of the table for one size, and the rounds that they come from."""
+    rows, all_rounds = [], []
     frames = np.random.default_rng(0).integers(0, 256, (BATCH, 128, 128, 3), dtype=np.uint8)
-    for dtype in rates:
+    for dtype in dtypes:
         encoder = make(size, dtype)
         codes = encoder.codes(frames[:1]).expand(BATCH, -1).contiguous()
         parts = {}
@@ -80,34 +62,37 @@ def measure(size: str, seconds: float, rates: dict[str, float]) -> list[dict]:
         name = f"Toto, {encoder.layer} of {encoder.num_layers} layers"
         parts[name] = (cost, lambda: encoder.features(codes), lambda: encoder.features(codes[:1]))
         for name, (cost, batch, one) in parts.items():
-            batch_s, one_s = seconds_for(batch, seconds), seconds_for(one, seconds / 2)
+            things = {"matmul": matmul(dtypes[dtype]), "batch": repeated(batch, BATCH), "one frame": repeated(one)}
+            rounds = alternate(things, seconds)
+            all_rounds.append(rounds)
             rows.append(
                 {
                     "size": size,
                     "part": name,
                     "dtype": dtype,
                     "GFLOP a frame": round(cost / 1e9, 2),
-                    f"frames/s, batch {BATCH}": round(BATCH / batch_s, 1),
-                    "share of matmul rate": f"{BATCH * cost / batch_s / rates[dtype]:.0%}",
-                    "ms, one frame": round(1000 * one_s, 2),
-                    "share of matmul rate, one frame": f"{cost / one_s / rates[dtype]:.0%}",
+                    f"frames/s, batch {BATCH}": round(rounds.rate("batch"), 1),
+                    "share of matmul rate": rounds.ratio("batch", "matmul", cost).share(),
+                    "ms, one frame": round(1000 * rounds.unit_s("one frame"), 2),
+                    "share of matmul rate, one frame": rounds.ratio("one frame", "matmul", cost).share(),
+                    "matmul GFLOP/s": round(rounds.rate("matmul") / 1e9),
                 }
             )
             print(rows[-1], file=sys.stderr, flush=True)
-    return rows
+    return rows, all_rounds
 
 
 def main(threads: int, seconds: float) -> None:
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     used = DTYPES if has_bfloat16("cpu") else {"float32": torch.float32}
-    rates = {name: matmul_rate(dtype, seconds) for name, dtype in used.items()}
-    rows = [row for size in SIZES for row in measure(size, seconds, rates)]
-    said = ", ".join(f"{rate / 1e9:.0f} GFLOP/s in {name}" for name, rate in rates.items())
-    notes = f"Best of the calls. A {MATRIX}×{MATRIX} matrix product reaches {said} in the same run."
+    rows, all_rounds = [], []
+    for size in SIZES:
+        some, rounds = measure(size, seconds, used)
+        rows, all_rounds = rows + some, all_rounds + rounds
+    notes = f"Medians of rounds, with the quartiles of the shares.{joined(*all_rounds)}"
     facts = {**machine.facts("torch", "numpy"), "threads": threads}
-    path = machine.save("encoder", "The frozen encoder", rows, facts, notes)
-    print(machine.table(rows), notes, f"written to {path}", sep="\n")
+    machine.report("encoder", "The frozen encoder", rows, facts, notes)
 
 
 if __name__ == "__main__":

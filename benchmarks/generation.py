@@ -1,26 +1,26 @@
 """Tokens a second that Toto generates with its cache of keys and values, beside Hugging Face's Llama of the same shape.
 
-    python -m benchmarks.generation [model=tiny] [given=1029] [steps=256] [rows=2] [repeats=5] [threads=1]
+    python -m benchmarks.generation [model=tiny] [given=1029] [steps=256] [rows=2] [repeats=6] [threads=1]
 
-Both begin with `given` tokens (4 frames and the start of a fifth), take the likeliest token each time, in float32, with
-PyTorch's scaled_dot_product_attention; Llama with its dynamic cache through `generate`. They alternate. The floor is the
-bytes that a token must read, all weights and the keys and values so far, over the rate at which the same machine sums
-a large array in the same run.
+Both start with `given` tokens (4 frames and the start of a fifth) and take the likeliest token each time, in float32,
+with PyTorch's scaled_dot_product_attention. Llama uses its dynamic cache through `generate`. The two and a large read
+of memory take turns, `repeats` generations of each. The share is of the rate of that read: a token must read all
+weights, and the keys and values so far.
 """
 
 import time
 
-import numpy as np
 import torch
 
 from benchmarks import machine
+from benchmarks.alternation import Measure, alternate, joined, memory
 from benchmarks.pretraining import llama
 from toto_robot.models.presets import preset
 from toto_robot.models.toto import Toto
 
 
 def hugging_face(config):
-    """A function from (ids, steps) to ids, by Llama of the same shape."""
+    """A function from (ids, steps) to ids: Llama of the same shape."""
     model = llama(config).eval()
 
     @torch.inference_mode()
@@ -38,19 +38,24 @@ def hugging_face(config):
 
 
 def ours(config):
-    """The same by Toto."""
+    """The same function by Toto."""
     model = Toto(config).eval()
     return lambda ids, steps: model.generate(ids, steps, temperature=0.0, lowest=4)
 
 
-def memory_rate() -> float:
-    """Bytes a second that a sum over 256 MB reads: the best of ten."""
-    x, best = torch.ones(64 << 20), 0.0
-    for _ in range(10):
+def step_of(generate, ids: torch.Tensor, steps: int) -> Measure:
+    """Seconds for one token after the first: a generation of steps + 1 tokens, without the time of its first token."""
+
+    def measure(budget_s: float) -> float:
         start = time.perf_counter()
-        x.sum()
-        best = max(best, 4 * len(x) / (time.perf_counter() - start))
-    return best
+        generate(ids, 1)
+        first = time.perf_counter()
+        out = generate(ids, steps + 1)
+        end = time.perf_counter()
+        assert out.shape == (ids.shape[0], ids.shape[1] + steps + 1)
+        return ((end - first) - (first - start)) / steps
+
+    return measure
 
 
 def main(model: str, given: int, steps: int, rows: int, repeats: int, threads: int) -> None:
@@ -58,44 +63,32 @@ def main(model: str, given: int, steps: int, rows: int, repeats: int, threads: i
     torch.manual_seed(0)
     config = preset(model, 1028)
     ids = torch.randint(4, 1028, (rows, given))
-    both = {"toto_robot": ours(config), "transformers LlamaForCausalLM.generate": hugging_face(config)}
-    times = {name: [] for name in both}
-    for i in range(repeats + 1):
-        for name in both if i % 2 else reversed(both):
-            start = time.perf_counter()
-            out = both[name](ids, 1)
-            first = time.perf_counter() - start
-            start = time.perf_counter()
-            out = both[name](ids, steps + 1)
-            assert out.shape == (rows, given + steps + 1)
-            times[name].append((time.perf_counter() - start - first) / steps)
-    read = 4 * (
-        sum(p.numel() for p in Toto(config).parameters())
-        + 2 * config.layers * rows * config.width * (given + steps / 2)
-    )
-    floor = read / memory_rate()
+    ours_name, peer = "toto_robot", "transformers LlamaForCausalLM.generate"
+    things = {
+        "memory": memory(),
+        ours_name: step_of(ours(config), ids, steps),
+        peer: step_of(hugging_face(config), ids, steps),
+    }
+    rounds = alternate(things, seconds=0.5 * repeats, rounds=max(1, repeats // 2))
+    weights = sum(p.numel() for p in Toto(config).parameters())
+    read_bytes = 4 * (weights + 2 * config.layers * rows * config.width * (given + steps / 2))
     table = [
         {
             "model": name,
-            "ms a step": round(1000 * (took := float(np.median(all_times[1:]))), 2),
-            "tokens/s": round(rows / took),
-            "share of memory rate": f"{floor / took:.0%}",
+            "ms a step": round(1000 * rounds.unit_s(name), 2),
+            "tokens/s": round(rows * rounds.rate(name)),
+            "share of memory rate": rounds.ratio(name, "memory", read_bytes).share(),
         }
-        for name, all_times in times.items()
+        for name in (ours_name, peer)
     ]
     notes = (
-        f"{model}, {rows} rows, {given} tokens given, the mean of the {steps} steps after the first, median of {repeats}. A "
-        f"step must read {read / 1e6:.0f} MB: {1000 * floor:.2f} ms."
+        f"{model}, {rows} rows, {given} tokens given, the average of the {steps} steps after the first, median of "
+        f"{repeats} rounds. A step must read {read_bytes / 1e6:.0f} MB. Toto over Llama: "
+        f"{rounds.ratio(ours_name, peer).times()}.{joined(rounds)}"
     )
-    path = machine.save(
-        "generation",
-        "Generation with a cache",
-        table,
-        {**machine.facts("torch", "transformers"), "threads": threads},
-        notes,
-    )
-    print(machine.table(table), notes, f"written to {path}", sep="\n")
+    facts = {**machine.facts("torch", "transformers"), "threads": threads}
+    machine.report("generation", "Generation with a cache", table, facts, notes)
 
 
 if __name__ == "__main__":
-    main(**machine.arguments("generation", model="tiny", given=1029, steps=256, rows=2, repeats=5, threads=1))
+    main(**machine.arguments("generation", model="tiny", given=1029, steps=256, rows=2, repeats=6, threads=1))

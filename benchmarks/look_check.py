@@ -1,11 +1,13 @@
-"""Does the look check flag the looks that a policy doesn't know, and leave alone the one that it knows? A confusion table.
+"""Does the look check flag the looks that a policy does not know, and accept the one that it knows? A confusion table.
 
-    python -m benchmarks.look_check [policy=bc_cube] [episodes=100] [seed=20261127] [range=evaluation] [picture=docs/look_check.png]
+    python -m benchmarks.look_check [policy=bc_cube] [episodes=100] [seed=20261127] [range=evaluation] [picture=PNG]
 
-An episode is what preflight sees: the scene as `env.reset` puts it, the arm at rest, 30 frames. Each column has `episodes` of
-them, in the nominal look or in a new look of one of the simulator's shifts each. range=evaluation takes seeds that neither
-training nor the choice of the threshold saw; range=watching takes those on which it was chosen. Prints the table and one JSON line;
-the table and a picture (the first scene that got each verdict under each look, and the furthest statistic) are written.
+This script counts verdicts and measures no speed. An episode is what preflight sees: the scene after `env.reset`, the
+arm at rest, 30 frames. Each column has `episodes` of them, in the nominal look or in a new look of one of the
+simulator's shifts. range=evaluation takes seeds that neither training nor the choice of the threshold saw.
+range=watching takes the seeds on which the threshold was chosen. The table is printed, and the last line is JSON. The
+table is also written to a file, and so is a picture with the first scene of each verdict under each look, and the
+statistic that was furthest.
 """
 
 import json
@@ -22,6 +24,7 @@ from benchmarks import machine
 from envs.appearance import SHIFTS
 from policies import look
 from policies.seeds import evaluation_seeds, watching_seeds
+from toto_robot.ground.errors import unknown
 
 VERDICTS = (look.IN, look.UNSURE, look.OUT)
 RANGES = {"evaluation": evaluation_seeds, "watching": watching_seeds}
@@ -43,7 +46,7 @@ def judged(policy, shift: str | None, seeds: list[int]) -> list[tuple[look.Verdi
 
 
 def furthest(verdict: look.Verdict) -> float:
-    """What decided: the codes don't count for `out`."""
+    """The statistic that decided. The codes do not count for `out`."""
     return max(far for name, far in verdict.far.items() if name != "codes")
 
 
@@ -88,17 +91,18 @@ def main() -> None:
         "look_check", policy="bc_cube", episodes=100, seed=20261127, range="evaluation", picture=""
     )
     if given["range"] not in RANGES:
-        sys.exit(f"range={given['range']}: expected one of {', '.join(RANGES)}")
+        machine.wrong(str(unknown("range", given["range"], RANGES)))
     seeds = RANGES[given["range"]](given["seed"], given["episodes"])
     policy = policies.load(given["policy"])
     if policy.look is None:
-        sys.exit(look.unknown(given["policy"]).said)
+        machine.wrong(look.unknown(given["policy"]).said)
     found = {shift or "nominal": judged(policy, shift, seeds) for shift in (None, *SHIFTS)}
     rows = [row(name, of) for name, of in found.items()]
     notes = (
-        f"{given['policy']} in {policy.env}, {given['episodes']} episodes of {look.FRAMES} frames each at {given['range']} seeds "
-        f"(seed={given['seed']}); doubtful above {look.DOUBTFUL:g}, out above {look.FAR:g} of the distance that 99 % of the training "
-        "pictures stay within. The last four columns are the furthest statistic of an episode, without the codes."
+        f"{given['policy']} in {policy.env}, {given['episodes']} episodes of {look.FRAMES} frames each at "
+        f"{given['range']} seeds (seed={given['seed']}); doubtful above {look.DOUBTFUL:g}, out above {look.FAR:g} of "
+        "the distance that 99 % of the training pictures stay within. The last four columns are the furthest "
+        "statistic of an episode, without the codes."
     )
     name = f"look_check-{given['policy'].strip('/').replace('/', '-')}-{given['range']}"
     path = machine.save(name, "The look check's confusion table", rows, machine.facts("torch", "mujoco"), notes)

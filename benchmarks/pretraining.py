@@ -2,23 +2,22 @@
 
     python -m benchmarks.pretraining [model=base] [layers=4] [tokens=1024] [rows=1] [steps=8] [threads=2] [device=cpu]
 
-Both have the same weights' shapes, dtype (bfloat16 autocast where the processor multiplies it, else float32), causal
-attention kernel (PyTorch's scaled_dot_product_attention), compile state (both compiled on CUDA, neither on a CPU),
-loss and AdamW; their steps alternate, so that both meet the same machine. The share is of the rate that a large matrix
-product of the same dtype reaches in the same run; the FLOPs are those of `toto_robot.models.flops`, times 3. `layers`
-cuts the depth, so that a CPU has a result in a minute.
+Both have weights of the same shapes, the same dtype (bfloat16 autocast if the processor multiplies it, else float32),
+causal attention kernel (PyTorch's scaled_dot_product_attention), loss and AdamW. On CUDA both are compiled, on a CPU
+neither. Steps of the two and a large matrix product of the same dtype take turns, until each has done `steps` steps. The
+share is of the rate of that product. The FLOPs are those of `toto_robot.models.flops`, times 3. `layers` cuts the depth,
+so that a CPU has a result in a minute.
 """
 
 import gc
 import os
-import time
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from benchmarks import machine
-from benchmarks.encoder import matmul_rate
+from benchmarks.alternation import alternate, joined, matmul, repeated
 from toto_robot.ground.precision import choose_dtype, torch_dtype
 from toto_robot.models.flops import forward_flops
 from toto_robot.models.presets import preset
@@ -64,18 +63,17 @@ def ours(config):
 
 
 class Step:
-    """A training step of one model, and the times that it took."""
+    """A training step of one model."""
 
     def __init__(self, made, ids, dtype: str, device: str):
         self.model, self.loss = made
         self.model.to(device)
         if device == "cuda":
             self.model.compile(dynamic=False)
-        self.ids, self.dtype, self.device, self.times = ids, dtype, device, []
+        self.ids, self.dtype, self.device = ids, dtype, device
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
 
     def __call__(self) -> None:
-        start = time.perf_counter()
         with torch.autocast(self.device, torch.bfloat16, enabled=self.dtype == "bfloat16"):
             loss = self.loss(self.ids)
         loss.backward()
@@ -83,10 +81,9 @@ class Step:
         self.optimizer.zero_grad(set_to_none=True)
         if self.device == "cuda":
             torch.cuda.synchronize()
-        self.times.append(time.perf_counter() - start)
 
     def memory_gb(self) -> float:
-        """Peak of one step: of the GPU, or of this process's growth on a CPU."""
+        """Peak of one step in GB: of the memory of the GPU, or on a CPU of what the step allocates."""
         if self.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
             before = torch.cuda.memory_allocated()
@@ -111,33 +108,31 @@ def main(model: str, layers: int, tokens: int, rows: int, steps: int, threads: i
     count = {name: sum(p.numel() for p in pair[0].parameters()) for name, pair in made.items()}
     assert len(set(count.values())) == 1, count
     all_steps = {name: Step(pair, ids, dtype, device) for name, pair in made.items()}
-    peak = matmul_rate(torch_dtype(dtype), 3.0)
-    for i in range(steps + 2):
-        for step in all_steps.values() if i % 2 else reversed(all_steps.values()):
-            step()
-    cost = 3 * rows * forward_flops(config, tokens, head=True)
+    things = {"matmul": matmul(torch_dtype(dtype), device)}
+    things |= {name: repeated(step, rows * tokens) for name, step in all_steps.items()}
+    alternate(things, seconds=0.0, rounds=1)  # the second step of a compiled model is slow too
+    rounds = alternate(things, seconds=0.3 * steps, rounds=max(1, steps // 2))
+    cost = 3 * forward_flops(config, tokens, head=True) / tokens
     table = []
     for name, step in all_steps.items():
-        best = float(np.median(step.times[2:]))
         table.append(
             {
                 "model": name,
                 "parameters": f"{count[name]:,}",
-                "tokens/s": round(rows * tokens / best),
-                "ms a step": round(1000 * best, 1),
-                "share of matmul rate": f"{cost / best / peak:.0%}",
+                "tokens/s": round(rounds.rate(name)),
+                "ms a step": round(1000 * rows * tokens * rounds.unit_s(name), 1),
+                "share of matmul rate": rounds.ratio(name, "matmul", cost).share(),
                 "memory of a step GB": round(step.memory_gb(), 2),
             }
         )
         gc.collect()
-    ratio = table[0]["tokens/s"] / table[1]["tokens/s"]
     notes = (
-        f"{model} width, {config.layers} layers, {rows} × {tokens} tokens, {dtype}, median of {steps} alternating steps. A "
-        f"matrix product reaches {peak / 1e9:.0f} GFLOP/s. Toto over Llama: {ratio:.2f}×."
+        f"{model} width, {config.layers} layers, {rows} × {tokens} tokens, {dtype}, median of {max(1, steps // 2)} rounds "
+        f"of two steps. A matrix product reaches {rounds.rate('matmul') / 1e9:.0f} GFLOP/s. Toto over Llama: "
+        f"{rounds.ratio(*all_steps).times()}.{joined(rounds)}"
     )
     facts = {**machine.facts("torch", "transformers"), "threads": threads, "device": device}
-    path = machine.save("pretraining", "A training step", table, facts, notes)
-    print(machine.table(table), notes, f"written to {path}", sep="\n")
+    machine.report("pretraining", "A training step", table, facts, notes)
 
 
 if __name__ == "__main__":

@@ -1,79 +1,63 @@
-"""Environment steps a second with a 128 px wrist camera, beside robosuite's Lift in the same run.
+"""Environment steps a second with a 128 px wrist camera, beside robosuite's Lift.
 
     python -m benchmarks.sim [seconds=5]
 
-Ours: every environment, one process and all cores, and without drawing (the floor that physics sets). Theirs: Lift with a
-Panda and one wrist camera at 128 px, as it comes and with its shadows and multisampling off (`make robosuite`), each in
-a process of its own: a second environment in one process draws nothing (and looks fast).
+Ours: every environment in one process, on all cores, and without drawing (the limit that physics sets). Theirs: Lift
+with a Panda and one wrist camera at 128 px, with its defaults and with shadows and multisampling off (`make
+robosuite`). Each peer has a process of its own, because a second environment in one process draws nothing and looks
+fast. All that is compared takes turns with the rate of the machine, a large matrix product; the last column says how
+well the machine kept its speed.
 """
 
 import os
 import sys
-import time
 from multiprocessing import get_context
 
 import numpy as np
 
 import envs
 from benchmarks import machine
+from benchmarks.alternation import Measure, Ratio, alternate, joined, matmul, repeated
+
+SLOTS = 32
+"""Environments that a vectorised run steps at once."""
 
 
-def rate(step, seconds: float) -> float:
-    """Calls `step()` for about `seconds` after a warm-up; the median of five windows, calls a second."""
-    for _ in range(10):
-        step()
-    rates = []
-    for _ in range(5):
-        start, calls = time.perf_counter(), 0
-        while time.perf_counter() - start < seconds / 5:
-            step()
-            calls += 1
-        rates.append(calls / (time.perf_counter() - start))
-    return float(np.median(rates))
-
-
-def ours_single(name: str, seconds: float, render: bool = True, backend: str = "mujoco") -> tuple[float, object]:
+def single(name: str, render: bool = True, backend: str = "mujoco"):
+    """(a function that takes one random step, the environment)."""
     env = envs.make(name, backend, render=render)
     env.reset(seed=0)
     rng = np.random.default_rng(0)
 
-    def step():
+    def step() -> None:
         *_, terminated, truncated, _ = env.step(rng.uniform(-1, 1, env.action_space.shape))
         if terminated or truncated:
             env.reset()
 
-    return rate(step, seconds), env
+    return step, env
 
 
-def ours_vector(name: str, seconds: float, workers: int, slots: int = 32) -> float:
-    with envs.VectorEnv(name, slots, workers=workers) as vec:
-        vec.reset(range(slots))
-        rng = np.random.default_rng(0)
+def together(vec, slots: int):
+    """A function that takes one random step in every slot of a vectorised environment, and resets those that end."""
+    rng = np.random.default_rng(0)
 
-        def step():
-            _, _, terminated, truncated, _ = vec.step(rng.uniform(-1, 1, (slots, vec.action_dim)))
-            over = np.flatnonzero(terminated | truncated)
-            if len(over):
-                vec.reset(rng.integers(2**31, size=len(over)), over)
+    def step() -> None:
+        _, _, terminated, truncated, _ = vec.step(rng.uniform(-1, 1, (slots, vec.action_dim)))
+        over = np.flatnonzero(terminated | truncated)
+        if len(over):
+            vec.reset(rng.integers(2**31, size=len(over)), over)
 
-        return slots * rate(step, seconds)
-
-
-def lift_behind_our_adapter(seconds: float) -> tuple[float, float, float]:
-    """(steps/s, control Hz, physics step in s) of `backend=robosuite`."""
-    speed, env = ours_single("panda_lift", seconds, backend="robosuite")
-    return speed, env.control_hz, env.model.opt.timestep
+    return step
 
 
-def batch_in_warp(name: str, seconds: float, slots: int) -> tuple[float, str]:
-    """Environment steps/s of `backend=mujoco_warp` without drawing, and the device."""
-    with envs.make_vec(name, slots, backend="mujoco_warp", render=False) as vec:
-        rng = np.random.default_rng(0)
-        return slots * rate(lambda: vec.step(rng.uniform(-1, 1, (slots, vec.action_dim))), seconds), vec.device
+def lift_behind_our_adapter():
+    """(a function that takes one step of `backend=robosuite`, control Hz, physics step in s)."""
+    step, env = single("panda_lift", backend="robosuite")
+    return step, env.control_hz, env.model.opt.timestep
 
 
-def robosuite_lift(seconds: float, shadows: bool) -> tuple[float, float, float]:
-    """(steps/s, control Hz, physics step in s)."""
+def robosuite_lift(shadows: bool):
+    """(a function that takes one step of robosuite's Lift, control Hz, physics step in s)."""
     import robosuite
 
     env = robosuite.make(
@@ -102,71 +86,108 @@ def robosuite_lift(seconds: float, shadows: bool) -> tuple[float, float, float]:
         raise RuntimeError(f"shadows are still on (shadowsize {size}, offsamples {samples})")
     low, high = env.action_spec
     rng = np.random.default_rng(0)
-    pictures = []
 
-    def step():
-        pictures[:] = [*pictures[-1:], env.step(rng.uniform(low, high))[0]["robot0_eye_in_hand_image"]]
+    def picture() -> np.ndarray:
+        return env.step(rng.uniform(low, high))[0]["robot0_eye_in_hand_image"]
 
-    result = rate(step, seconds)
-    if pictures[0].std() < 5 or np.array_equal(*pictures):
+    pictures = [picture() for _ in range(10)]
+    if pictures[0].std() < 5 or np.array_equal(pictures[0], pictures[-1]):
         raise RuntimeError("robosuite's camera shows nothing, or always the same")
-    return result, env.control_freq, env.sim.model._model.opt.timestep
+    return picture, env.control_freq, env.sim.model._model.opt.timestep
+
+
+class Alone:
+    """A peer in a process of its own: `make(*args)` there gives (step, control Hz, physics step in s)."""
+
+    _measure: Measure  # in the process of the peer
+
+    def __init__(self, make, *args) -> None:
+        self.pool = get_context("spawn").Pool(1)
+        self.hz, self.dt_s = self.pool.apply(Alone._start, (make, args))
+
+    def __call__(self, budget_s: float) -> float:
+        """Seconds for one step."""
+        return self.pool.apply(Alone._run, (budget_s,))
+
+    @staticmethod
+    def _start(make, args) -> tuple[float, float]:
+        step, hz, dt_s = make(*args)
+        Alone._measure = staticmethod(repeated(step))
+        return hz, dt_s
+
+    @staticmethod
+    def _run(budget_s: float) -> float:
+        return Alone._measure(budget_s)
 
 
 def main(seconds: float) -> None:
-    rows = []
+    rows, all_rounds = [], []
+    cores = os.cpu_count() or 1
 
-    def add(what, processes, steps_s, hz, dt):
+    def add(what: str, processes: int, steps_s: float, hz: float, dt_s: float, kept: Ratio) -> None:
         rows.append(
             {
                 "environment": what,
                 "processes": processes,
                 "steps/s": round(steps_s, 1),
                 "control Hz": round(hz, 1),
-                "physics step ms": round(1000 * dt, 3),
+                "physics step ms": round(1000 * dt_s, 3),
                 "simulated s/s": round(steps_s / hz, 1),
+                "spread over the machine's rate": f"{kept.spread:.0%}",
             }
         )
         print(rows[-1], file=sys.stderr, flush=True)
 
     for name in envs.names():
-        speed, env = ours_single(name, seconds)
-        hz, dt = env.control_hz, env.protocol.physics_dt_s
-        add(name, 1, speed, hz, dt)
-        add(f"{name}, no drawing", 1, ours_single(name, seconds, render=False)[0], hz, dt)
-        add(name, os.cpu_count(), ours_vector(name, seconds, os.cpu_count()), hz, dt)
-    notes = "Median of five windows each."
+        step, env = single(name)
+        with envs.VectorEnv(name, SLOTS, workers=cores) as vec:
+            vec.reset(range(SLOTS))
+            things = {
+                "matmul": matmul(),
+                name: repeated(step),
+                f"{name}, no drawing": repeated(single(name, render=False)[0]),
+                f"{name}, all cores": repeated(together(vec, SLOTS), SLOTS),
+            }
+            rounds = alternate(things, seconds)
+        all_rounds.append(rounds)
+        for what in list(things)[1:]:
+            processes = cores if what.endswith("all cores") else 1
+            kept = rounds.ratio(what, "matmul")
+            add(what, processes, rounds.rate(what), env.control_hz, env.protocol.physics_dt_s, kept)
+    notes = "Medians of rounds."
     try:
         import robosuite  # noqa: F401
 
-        for shadows in (True, False):
-            with get_context("spawn").Pool(1) as alone:
-                speed, hz, dt = alone.apply(robosuite_lift, (seconds, shadows))
-            add("robosuite Lift/Panda" + ("" if shadows else ", shadows off"), 1, speed, hz, dt)
-        ours = next(r["steps/s"] for r in rows if r["environment"] == "franka_pick" and r["processes"] == 1)
+        peers = {
+            "robosuite Lift/Panda": Alone(robosuite_lift, True),
+            "robosuite Lift/Panda, shadows off": Alone(robosuite_lift, False),
+            "panda_lift (backend=robosuite)": Alone(lift_behind_our_adapter),
+        }
+        rounds = alternate({"matmul": matmul(), "franka_pick": repeated(single("franka_pick")[0]), **peers}, seconds)
+        all_rounds.append(rounds)
+        for what, peer in peers.items():
+            add(what, 1, rounds.rate(what), peer.hz, peer.dt_s, rounds.ratio(what, "matmul"))
+        with_shadows, without, _ = peers
         notes += (
-            f" franka_pick over robosuite, one process each: {ours / rows[-2]['steps/s']:.1f}× as it comes, "
-            f"{ours / rows[-1]['steps/s']:.1f}× with shadows off."
+            f" franka_pick over robosuite, one process each: {rounds.ratio('franka_pick', with_shadows).times()} with "
+            f"the defaults, {rounds.ratio('franka_pick', without).times()} with shadows off."
         )
-        with get_context("spawn").Pool(1) as alone:
-            add("panda_lift (backend=robosuite)", 1, *alone.apply(lift_behind_our_adapter, (seconds,)))
     except ImportError:
         notes += " robosuite is not installed (`make robosuite`), so there is nothing to compare with."
     try:
-        speed, device = batch_in_warp("franka_pick", seconds, slots=8)
+        with envs.make_vec("franka_pick", 8, backend="mujoco_warp", render=False) as vec:
+            rng = np.random.default_rng(0)
+            step = lambda: vec.step(rng.uniform(-1, 1, (8, vec.action_dim)))
+            what = f"franka_pick, no drawing, 8 slots in mujoco_warp on {vec.device}"
+            rounds = alternate({"matmul": matmul(), what: repeated(step, 8)}, seconds)
+        all_rounds.append(rounds)
         one = envs.make("franka_pick", render=False)
-        add(
-            f"franka_pick, no drawing, 8 slots in mujoco_warp on {device}",
-            1,
-            speed,
-            one.control_hz,
-            one.protocol.physics_dt_s,
-        )
+        kept = rounds.ratio(what, "matmul")
+        add(what, 1, rounds.rate(what), one.control_hz, one.protocol.physics_dt_s, kept)
     except envs.EnvError:
         notes += " MuJoCo Warp is not installed."
     facts = machine.facts("mujoco", "robosuite", "numpy")
-    path = machine.save("sim", "Simulation with a 128 px wrist camera", rows, facts, notes)
-    print(machine.table(rows), notes, f"written to {path}", sep="\n")
+    machine.report("sim", "Simulation with a 128 px wrist camera", rows, facts, notes + joined(*all_rounds))
 
 
 if __name__ == "__main__":

@@ -1,47 +1,46 @@
-"""Rows a second read from the token store, beside zarr and WebDataset holding the same rows, in the same run.
+"""Rows a second read from the token store, beside zarr and WebDataset that hold the same rows.
 
     python -m benchmarks.store [seconds=3] [rows=20000]
 
-Rows of 16 × 256 codes (8 kB) drawn uniformly from 8192, which nothing packs below 13 of 16 bits. `random`: one row
-after another in a shuffled order, as a mixture deals them; `in order`: from first to last. The floor is what memory
-allows: copying the same rows out of one array in the same order. zarr: format 3, sharded, one row an inner chunk, as
-it comes (zstd) and uncompressed. WebDataset: one .npy a row in tars of 1,000, which can only be read in order (it
-shuffles a buffer).
+Rows of 16 × 256 codes (8 kB), drawn uniformly from 8192, so no packing needs fewer than 13 of 16 bits. `random`: one
+row after another in a shuffled order, as a mixture deals them. `in order`: from first to last. All readers of an order
+take turns, round by round. The floor is the rate of the machine: a copy of the same rows out of one array in the same
+order. zarr: format 3, sharded, a row is an inner chunk, with its default compression (zstd) and uncompressed.
+WebDataset: a row is a .npy in tars of 1,000, which can be read only in order (it shuffles a buffer).
 """
 
 import io
 import sys
 import tarfile
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import machine
+from benchmarks.alternation import Measure, Rounds, alternate, joined, repeated
 from toto_robot.tokens.store.mixture import Mixture
 from toto_robot.tokens.store.token_store import TokenStore, write_index, write_shard
 
 SHARD_ROWS = 1000
 FRAMES, TOKENS, VOCAB = 16, 256, 8192
 BATCH = 32
+CALL_ROWS = 20
+FLOOR = "memory (the floor)"
 
 
-def rate(read: Callable[[int], object], order: np.ndarray, seconds: float) -> float:
-    """Rows a second of `read(row)` over `order`, repeated: the median of five windows, after a warm-up."""
-    for row in order[:50]:
-        read(int(row))
-    rates, at = [], 0
-    for _ in range(5):
-        start, count = time.perf_counter(), 0
-        while time.perf_counter() - start < seconds / 5:
-            for row in order[at : at + 20]:
-                read(int(row))
-            count += len(order[at : at + 20])
-            at = at + 20 if at + 20 < len(order) else 0
-        rates.append(count / (time.perf_counter() - start))
-    return float(np.median(rates))
+def rows_of(read: Callable[[int], object], order: np.ndarray, units: int = 1) -> Measure:
+    """Seconds for a row (or for one of `units` in a call) of `read(row)` over `order`, again and again."""
+    at = 0
+
+    def some() -> None:
+        nonlocal at
+        for row in order[at : at + CALL_ROWS]:
+            read(int(row))
+        at = (at + CALL_ROWS) % (len(order) - CALL_ROWS)
+
+    return repeated(some, CALL_ROWS * units)
 
 
 def make_store(folder: Path, codes: np.ndarray) -> TokenStore:
@@ -91,52 +90,55 @@ def webdataset_rows(tars: list[str], shuffle: int) -> Iterator[np.ndarray]:
             yield np.load(io.BytesIO(sample["npy"]), allow_pickle=False)
 
 
-def measure(folder: Path, count: int, seconds: float) -> tuple[list[dict], list[str]]:
-    """Rows of the table, and the names of what isn't installed."""
+def measure(folder: Path, count: int, seconds: float) -> tuple[list[dict], list[Rounds], list[str]]:
+    """Rows of the table, the rounds that they come from, and the names of what is not installed."""
     codes = np.random.default_rng(0).integers(0, VOCAB, (count, FRAMES, TOKENS), dtype=np.uint16)
-    in_order = np.arange(count)
-    shuffled = np.random.default_rng(1).permutation(count)
-    table, absent = [], []
-
-    def add(what: str, order: str, rows_s: float, size: int) -> None:
-        floor = rows_s if "floor" in what else next((r for r in table if r["order"] == order), table[0])["rows/s"]
-        table.append(
-            {
-                "read from": what,
-                "order": order,
-                "rows/s": round(rows_s),
-                "M tokens/s": round(rows_s * FRAMES * TOKENS / 1e6, 1),
-                "share of the floor": f"{rows_s / floor:.1%}",
-                "MB on disk": round(size / 1e6),
-            }
-        )
-        print(table[-1], file=sys.stderr, flush=True)
-
-    for order, name in ((shuffled, "random"), (in_order, "in order")):
-        add("memory (the floor)", name, rate(lambda i: codes[i].copy(), order, seconds), 0)
+    orders = {"random": np.random.default_rng(1).permutation(count), "in order": np.arange(count)}
+    readers: dict[str, Callable[[int], object]] = {FLOOR: lambda i: codes[i].copy()}
+    sizes, absent = {FLOOR: 0}, []
     store = make_store(folder / "store", codes)
-    for order, name in ((shuffled, "random"), (in_order, "in order")):
-        add("token store", name, rate(lambda i: store[i].copy(), order, seconds), on_disk(folder / "store"))
-    mixture = Mixture([store] * 4, [2, 1, 1, 6])
-    batches = rate(lambda i: mixture.batch(i, BATCH), in_order, seconds)
-    add(f"token store, 4 mixed 2:1:1:6, int64 batches of {BATCH}", "random", BATCH * batches, on_disk(folder / "store"))
+    readers["token store"], sizes["token store"] = lambda i: store[i].copy(), on_disk(folder / "store")
     try:
         for compressed, said in ((True, "zstd"), (False, "uncompressed")):
             array = make_zarr(folder / f"{said}.zarr", codes, compressed)
-            for order, name in ((shuffled, "random"), (in_order, "in order")):
-                add(f"zarr, {said}", name, rate(lambda i: array[i], order, seconds), on_disk(folder / f"{said}.zarr"))
+            readers[f"zarr, {said}"] = lambda i, array=array: array[i]
+            sizes[f"zarr, {said}"] = on_disk(folder / f"{said}.zarr")
     except ImportError:
         absent.append("zarr")
+    tars = []
     try:
         import webdataset  # noqa: F401
 
         tars = make_tars(folder / "tars", codes)
-        for shuffle, said in ((1000, "buffer of 1,000 shuffled"), (0, "in order")):
-            stream = webdataset_rows(tars, shuffle)
-            add("WebDataset", said, rate(lambda i: next(stream), in_order, seconds), on_disk(folder / "tars"))
+        sizes["WebDataset"] = on_disk(folder / "tars")
     except ImportError:
         absent.append("webdataset")
-    return table, absent
+    mixture = Mixture([store] * 4, [2, 1, 1, 6])
+    mixed = f"token store, 4 mixed 2:1:1:6, int64 batches of {BATCH}"
+    sizes[mixed] = sizes["token store"]
+    table, all_rounds = [], []
+    for name, order in orders.items():
+        things = {what: rows_of(read, order) for what, read in readers.items()}
+        if name == "random":
+            things[mixed] = rows_of(lambda i: mixture.batch(i, BATCH), orders["in order"], BATCH)
+        if tars:
+            stream = webdataset_rows(tars, 1000 if name == "random" else 0)
+            things["WebDataset"] = rows_of(lambda i, stream=stream: next(stream), order)
+        rounds = alternate(things, seconds)
+        all_rounds.append(rounds)
+        for what in things:
+            table.append(
+                {
+                    "read from": what,
+                    "order": "buffer of 1,000 shuffled" if what == "WebDataset" and name == "random" else name,
+                    "rows/s": round(rounds.rate(what)),
+                    "M tokens/s": round(rounds.rate(what) * FRAMES * TOKENS / 1e6, 1),
+                    "share of the floor": rounds.ratio(what, FLOOR).share(),
+                    "MB on disk": round(sizes[what] / 1e6),
+                }
+            )
+            print(table[-1], file=sys.stderr, flush=True)
+    return table, all_rounds, absent
 
 
 def on_disk(folder: Path) -> int:
@@ -145,18 +147,14 @@ def on_disk(folder: Path) -> int:
 
 def main(seconds: float, rows: int) -> None:
     if rows < SHARD_ROWS or rows % SHARD_ROWS:
-        sys.exit(f"rows: expected a multiple of {SHARD_ROWS}, got {rows}")
+        machine.wrong(f"rows={rows}: expected a multiple of {SHARD_ROWS}.")
     with tempfile.TemporaryDirectory() as folder:
-        table, absent = measure(Path(folder), rows, seconds)
-    notes = (
-        f"{rows} rows; median of five windows each, one process, files in the page cache. Shares are of the copy "
-        "rate of the same order (a shuffled buffer: of random)."
-    )
+        table, all_rounds, absent = measure(Path(folder), rows, seconds)
+    notes = f"{rows} rows, medians of rounds, one process, files in the page cache. Shares are of the same order."
     if absent:
         notes += f" Not installed, so not compared: {', '.join(absent)} (pip install {' '.join(absent)})."
     facts = machine.facts("numpy", "torch", "zarr", "webdataset")
-    path = machine.save("store", "Reading rows of tokens", table, facts, notes)
-    print(machine.table(table), notes, f"written to {path}", sep="\n")
+    machine.report("store", "Reading rows of tokens", table, facts, notes + joined(*all_rounds))
 
 
 if __name__ == "__main__":

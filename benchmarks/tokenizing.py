@@ -1,17 +1,17 @@
-"""Frames a second from video files to a token store, beside the loop that one would write with PyAV and torch.
+"""Frames a second from video files to a token store, beside a plain loop with PyAV and torch.
 
-    python -m benchmarks.tokenizing [videos=48] [seconds=10] [size=320]
+    python -m benchmarks.tokenizing [videos=48] [seconds=10] [size=320] [rounds=2]
 
-Films of `seconds` at 30 frames/s and `size` px, H.264, rows of 16 frames at stride 4. Ours: `python -m toto_robot.tokenize`
-with a process for each core. The loop: one process whose decoder and torch use all cores, PyAV's frames to RGB, scaled and
-cropped by torch, the codes of a row at a time from the same dVAE. The floor: decoding every frame with PyAV and nothing
-else, plus encoding rows that are in memory, on one core, over the number of cores.
+Films of `seconds` at 30 frames/s and `size` px, H.264, rows of 16 frames at stride 4. Ours is `python -m
+toto_robot.tokenize` with a process for each core. The loop is one process whose decoder and torch use all cores: frames
+of PyAV in RGB, scaled and cropped by torch, and the codes of one row at a time from the same dVAE. The floor is the
+rate of the machine: the time to decode every frame with PyAV and to encode rows in memory on one core, over the number
+of cores. The three take turns.
 """
 
 import os
-import sys
+import shutil
 import tempfile
-import time
 from pathlib import Path
 
 import av
@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks import machine
+from benchmarks.alternation import alternate, joined, repeated
 from toto_robot.tokens.store.build import TokenizeConfig, build_store
 from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.video.decode import write_video
@@ -28,7 +29,7 @@ STRIDE, ROW, IMAGE = 4, 16, 128
 
 
 def make_films(folder: Path, videos: int, seconds: int, size: int) -> list[Path]:
-    """Smooth colours that drift: about what a codec makes of a real film."""
+    """Smooth colours that drift: a codec treats them about like a real film."""
     for i in range(videos):
         noise = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(i))
         large = F.interpolate(noise, 2 * size, mode="bicubic").clamp(0, 1)[0].permute(1, 2, 0).mul(255).byte().numpy()
@@ -45,7 +46,7 @@ def pictures(film: Path):
 
 
 def plain_loop(films: list[Path], tokenizer, out: Path) -> int:
-    """Frames that it encoded."""
+    """Encode all films; returns the number of frames."""
     count = 0
     for film in films:
         frames = [torch.from_numpy(x) for i, x in enumerate(pictures(film)) if i % STRIDE == 0]
@@ -57,57 +58,64 @@ def plain_loop(films: list[Path], tokenizer, out: Path) -> int:
     return count
 
 
-def main(videos: int, seconds: int, size: int) -> None:
-    cores, rows = os.cpu_count() or 1, []
-    tokenizer = load_tokenizer("toto_tiny")
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
+def floor(films: list[Path], tokenizer) -> None:
+    """Decode every frame of the films and encode every row, and nothing else, on one core."""
+    batch = torch.zeros(ROW, IMAGE, IMAGE, 3, dtype=torch.uint8)
+    for film in films:
+        with av.open(str(film)) as container:
+            seen = sum(1 for _ in container.decode(video=0))
+        for _ in range(seen // STRIDE // ROW):
+            tokenizer.encode(batch)
+
+
+def main(videos: int, seconds: int, size: int, rounds: int) -> None:
+    cores, tokenizer = os.cpu_count() or 1, load_tokenizer("toto_tiny")
+    each = (30 * seconds // STRIDE // ROW) * ROW  # frames of a film that are encoded
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         films = make_films(folder / "films", videos, seconds, size)
 
-        def add(what: str, processes: int, frames: int, took_s: float) -> float:
-            rows.append(
-                {
-                    "pipeline": what,
-                    "processes": processes,
-                    "frames/s": round(frames / took_s),
-                    "films' seconds a second": round(frames * STRIDE / 30 / took_s),
-                }
-            )
-            print(rows[-1], file=sys.stderr, flush=True)
-            return took_s / frames
+        def ours() -> None:
+            shutil.rmtree(folder / "store", ignore_errors=True)
+            build_store(TokenizeConfig(source=str(folder / "films"), out=str(folder / "store"), files_per_shard=4))
 
-        start = time.perf_counter()
-        build_store(TokenizeConfig(source=str(folder / "films"), out=str(folder / "store"), files_per_shard=4))
-        frames = videos * (30 * seconds // STRIDE // ROW) * ROW
-        ours = add("toto_robot.tokenize, start of its processes included", cores, frames, time.perf_counter() - start)
-        (folder / "plain").mkdir()
-        torch.set_num_threads(cores)
-        start = time.perf_counter()
-        assert plain_loop(films, tokenizer, folder / "plain") == frames
-        loop = add("PyAV and torch in a loop", 1, frames, time.perf_counter() - start)
-        torch.set_num_threads(1)
-        start = time.perf_counter()
-        seen = 0
-        for film in films[:4]:
-            with av.open(str(film)) as container:
-                seen += sum(1 for _ in container.decode(video=0))
-        decode = (time.perf_counter() - start) * STRIDE / seen
-        batch = torch.randint(0, 256, (ROW, IMAGE, IMAGE, 3), dtype=torch.uint8)
-        tokenizer.encode(batch)
-        start = time.perf_counter()
-        for _ in range(20):
-            tokenizer.encode(batch)
-        encode = (time.perf_counter() - start) / 20 / ROW
-        floor = add("floor: decoding and encoding only", cores, cores, decode + encode)
+        def loop() -> None:
+            (folder / "plain").mkdir(exist_ok=True)
+            torch.set_num_threads(cores)
+            assert plain_loop(films, tokenizer, folder / "plain") == videos * each
+
+        def least() -> None:
+            torch.set_num_threads(1)
+            floor(films[:4], tokenizer)
+
+        names = (
+            "toto_robot.tokenize, start of its processes included",
+            "PyAV and torch in a loop",
+            "floor: decoding and encoding only",
+        )
+        things = {
+            names[0]: repeated(ours, videos * each),
+            names[1]: repeated(loop, videos * each),
+            names[2]: repeated(least, cores * min(4, videos) * each),
+        }
+        done = alternate(things, seconds=0.0, rounds=rounds)
+    rows = [
+        {
+            "pipeline": what,
+            "processes": processes,
+            "frames/s": round(done.rate(what)),
+            "films' seconds a second": round(done.rate(what) * STRIDE / 30),
+            "share of the floor": done.ratio(what, names[2]).share(),
+        }
+        for what, processes in zip(names, (cores, 1, cores))
+    ]
     notes = (
-        f"{videos} films of {seconds} s, {size} px. On one core a frame that is encoded costs {1000 * decode:.1f} ms of decoding "
-        f"({STRIDE} frames) and {1000 * encode:.1f} ms of encoding. {loop / ours:.2f}× the loop, {floor / ours:.0%} of the floor."
+        f"{videos} films of {seconds} s, {size} px, medians of {rounds} rounds. Ours over the loop: "
+        f"{done.ratio(names[0], names[1]).times()}.{joined(done)}"
     )
-    path = machine.save(
-        "tokenizing", "From video files to tokens", rows, {**machine.facts("torch", "av"), "threads": cores}, notes
-    )
-    print(machine.table(rows), notes, f"written to {path}", sep="\n")
+    facts = {**machine.facts("torch", "av"), "threads": cores}
+    machine.report("tokenizing", "From video files to tokens", rows, facts, notes)
 
 
 if __name__ == "__main__":
-    main(**machine.arguments("tokenizing", videos=48, seconds=10, size=320))
+    main(**machine.arguments("tokenizing", videos=48, seconds=10, size=320, rounds=2))

@@ -1,14 +1,15 @@
-"""Random 16-step windows a second from demonstrations: ours, and the same data as MP4 in LeRobot's layout and as HDF5.
+"""Random windows of 16 steps a second from demonstrations: our store, MP4 in LeRobot's layout, and HDF5.
 
     python -m benchmarks.windows [frames=100000] [seconds=5] [processes=2] [folder=PATH]
 
 Data: 32 episodes of franka_cube by its expert, 128 px wrist camera, repeated with other brightness, a shift of a few
-pixels and noisy numbers until there are `frames` steps; every set holds the same ones. Writing 100,000 takes half an
-hour: in `folder` they are kept for the next time. `disk` readers run in `processes` processes, one thread each, on
-files in the page cache: our store by DemoSet.slice; MP4 by PyAV, opened, sought and decoded for each window as lerobot
-0.4.4 does; HDF5 in robomimic's layout. `memory` is what train_bc reads: policies.Demonstrations, 64 windows at once.
-Before it is timed, each reader's windows are compared with the frames that were written.
-Wanted on two cores: 2,000 windows/s of numbers or cached features, 500/s of RGB.
+pixels and noisy numbers until there are `frames` steps. Every set holds the same steps. It takes half an hour to write
+100,000; they are kept in `folder` for the next time. The readers take turns, round by round. `disk` readers run in
+`processes` processes, one thread each, on files in the page cache: our store by DemoSet.slice; MP4 by PyAV, opened,
+sought and decoded for each window as in lerobot 0.4.4; HDF5 in robomimic's layout. `memory` is what train_bc reads:
+policies.Demonstrations, 64 windows at once. The floor is the rate of the machine: a copy of raw frames. Before the
+measurement the windows of each reader are compared with the frames that were written. The goal on two cores is 2,000
+windows/s of numbers or cached features, and 500/s of RGB.
 """
 
 import multiprocessing
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import h5py
@@ -27,6 +28,7 @@ import torch
 
 import envs
 from benchmarks import machine
+from benchmarks.alternation import Measure, Rounds, alternate, joined, repeated
 from benchmarks.store import on_disk
 from demos import DemoSet, DemoWriter
 from demos.formats import lerobot_parquet, lerobot_v3, native, robomimic_hdf5
@@ -64,8 +66,8 @@ def recorded(count: int) -> list[dict[str, np.ndarray]]:
     return episodes
 
 
-def repeated(originals: list[dict], frames: int) -> Iterator[dict[str, np.ndarray]]:
-    """The originals again and again, each time a little different, until there are `frames` steps."""
+def varied(originals: list[dict], frames: int) -> Iterator[dict[str, np.ndarray]]:
+    """The originals again and again, a little different each time, until there are `frames` steps."""
     steps = at = 0
     while steps < frames:
         rng, episode = np.random.default_rng(at), originals[at % len(originals)]
@@ -81,14 +83,14 @@ def repeated(originals: list[dict], frames: int) -> Iterator[dict[str, np.ndarra
 
 
 def write_all(folder: Path, frames: int) -> None:
-    """The same episodes in every layout, and the frames themselves; says on stderr how long each took."""
+    """Write the same episodes in every layout, and the raw frames. The time of each is reported on stderr."""
     originals = recorded(ORIGINALS)
     attrs = attributes_of("franka_cube", {"image_size": SIDE}, ("wrist",), {})
     attrs["proprio_names"] = indexed("proprio", originals[0]["proprio"].shape[1])  # one data set of HDF5
 
     def store():
         with DemoWriter(folder / "store", attrs) as writer, open(folder / "raw", "wb") as raw:
-            for episode in repeated(originals, frames):
+            for episode in varied(originals, frames):
                 writer.append(episode)
                 raw.write(episode["rgb_wrist"].tobytes())
 
@@ -153,15 +155,16 @@ def open_hdf5(path: Path) -> tuple[Window, Window]:
 
 
 def open_raw(path: Path) -> tuple[Window, None]:
-    """The floor: bytes that nothing packs, copied out of the page cache."""
+    """The floor: plain bytes, copied out of the page cache."""
     frames = np.memmap(path, np.uint8, "r").reshape(-1, SIDE, SIDE, 3)
     starts = DemoSet(path.parent / "store")
     starts = np.cumsum(starts.lengths) - starts.lengths
     return (lambda i, start: (frames[starts[i] + start : starts[i] + start + STEPS].copy(),)), None
 
 
+FLOOR = "raw frames (the floor)"
 READERS = {
-    "raw frames (the floor)": ("raw", open_raw),
+    FLOOR: ("raw", open_raw),
     "our store": ("store", open_store),
     "LeRobot MP4, AV1": ("av1", open_lerobot),
     "LeRobot MP4, H.264": ("h264", open_lerobot),
@@ -171,7 +174,7 @@ READERS = {
 
 
 def places(lengths: np.ndarray, seed: int) -> Iterator[tuple[int, int]]:
-    """(episode, first step) of random windows without end, each as likely as any other."""
+    """(episode, first step) of random windows without end; all windows are equally likely."""
     many, rng = np.maximum(lengths - STEPS + 1, 0), np.random.default_rng(seed)
     ends = np.cumsum(many)
     while True:
@@ -181,7 +184,7 @@ def places(lengths: np.ndarray, seed: int) -> Iterator[tuple[int, int]]:
 
 
 def check(folder: Path, name: str) -> None:
-    """Ends unless the reader's windows are those that were written."""
+    """End the program unless the windows of the reader are those that were written."""
     raw, store = open_raw(folder / "raw")[0], open_store(folder / "store")[1]
     window, numbers = READERS[name][1](folder / READERS[name][0])
     for _, (i, start) in zip(range(20), places(DemoSet(folder / "store").lengths, 7)):
@@ -196,33 +199,42 @@ def check(folder: Path, name: str) -> None:
 # ------------------------------------------------------------------------------------------ timing
 
 
-def work(folder: Path, name: str, kind: int, seconds: float, started, seed: int) -> tuple[int, float, float]:
-    """One process: (windows, seconds, seconds of processor)."""
+@cache
+def opened(folder: Path, name: str, kind: int, seed: int) -> tuple[Window, Iterator[tuple[int, int]]]:
+    """The reader in this process, and the windows that it is asked for."""
     torch.set_num_threads(1)
     window = READERS[name][1](folder / READERS[name][0])[kind]
     where = places(DemoSet(folder / "store").lengths, seed)
     for _ in range(10):
         window(*next(where))
-    started.wait()
-    return timed(lambda: window(*next(where)), seconds)
+    return window, where
 
 
-def timed(step: Callable[[], object], seconds: float) -> tuple[int, float, float]:
-    """Calls `step` for `seconds`: (calls, seconds, seconds of processor)."""
-    count, start, used = 0, time.perf_counter(), time.process_time()
-    while time.perf_counter() - start < seconds:
-        step()
+def work(folder: Path, name: str, kind: int, seconds: float, started, seed: int) -> tuple[float, float]:
+    """One process reads for `seconds`: (seconds for a window, seconds of processor for a window)."""
+    window, where = opened(folder, name, kind, seed)
+    used, count = time.process_time(), 0
+
+    def step() -> None:
+        nonlocal count
+        window(*next(where))
         count += 1
-    return count, time.perf_counter() - start, time.process_time() - used
+
+    started.wait()
+    wall_s = repeated(step)(seconds)
+    return wall_s, (time.process_time() - used) / count
 
 
-def on_processes(folder: Path, name: str, kind: int, seconds: float, processes: int) -> tuple[float, float]:
-    """(windows a second of all processes, ms of processor a window)."""
-    context = multiprocessing.get_context("spawn")  # zarr's threads don't survive a fork
-    with context.Manager() as manager, context.Pool(processes) as pool:
-        job = partial(work, folder, name, kind, seconds, manager.Barrier(processes))
-        done = pool.map(job, range(processes), chunksize=1)
-    return sum(n / wall for n, wall, _ in done), 1000 * sum(used for *_, used in done) / sum(n for n, *_ in done)
+def on_processes(pool, started, folder: Path, name: str, kind: int, processes: int, used_s: list[float]) -> Measure:
+    """Seconds for a window of all processes together. Adds the processor's seconds for a window to `used_s`."""
+
+    def measure(budget_s: float) -> float:
+        job = partial(work, folder, name, kind, budget_s, started)
+        done = pool.map(job, range(processes), chunksize=1)  # the barrier gives each process one job
+        used_s.append(float(np.mean([used for _, used in done])))
+        return 1 / sum(1 / wall for wall, _ in done)
+
+    return measure
 
 
 def in_memory(folder: Path) -> dict[str, tuple[Demonstrations, float]]:
@@ -249,68 +261,78 @@ def one_batch(demos: Demonstrations, draw: torch.Generator) -> None:
 
 
 def warm(path: Path) -> None:
-    """Into the page cache, whole."""
+    """Read the whole of `path` into the page cache."""
     for file in (path,) if path.is_file() else filter(Path.is_file, path.rglob("*")):
         with open(file, "rb", buffering=0) as bytes_:
             while bytes_.read(1 << 24):
                 pass
 
 
-def measure(folder: Path, frames: int, seconds: float, processes: int) -> list[dict]:
-    """Rows of the table."""
+def measure(folder: Path, frames: int, seconds: float, processes: int) -> tuple[list[dict], list[Rounds]]:
+    """Rows of the table, and the rounds that they come from."""
     if not (folder / WRITTEN).exists():
         write_all(folder, frames)
         (folder / WRITTEN).touch()
-    table: list[dict] = []
-
-    def add(what: str, data: str, rate: float, ms: float, size: float) -> None:
-        floor = table[0]["windows/s"] if table else rate
-        table.append(
-            {
-                "read from": what,
-                "data": data,
-                "windows/s": round(rate, 1),
-                "ms of processor a window": round(ms, 3),
-                "share of the floor": f"{rate / floor:.1%}" if data == "RGB" else "",
-                "MB on disk": round(size / 1e6, 1) if size else "",
-            }
-        )
-        print(table[-1], file=sys.stderr, flush=True)
-
-    for name, (file, opened) in READERS.items():
+    sizes: dict[str, float] = {}
+    for name, (file, _) in READERS.items():
         check(folder, name)
         path = folder / file
         warm(path)
-        for kind, data in enumerate(("RGB", "proprio and action")):
-            if kind == 0 or opened is not open_raw:
-                rate, ms = on_processes(folder, name, kind, seconds, processes)
-                add(
-                    f"disk: {name}",
-                    data,
-                    rate,
-                    ms,
-                    0 if kind else on_disk(path) if path.is_dir() else path.stat().st_size,
-                )
+        sizes[f"disk: {name}"] = on_disk(path) if path.is_dir() else path.stat().st_size
+    table: list[dict] = []
+    all_rounds: list[Rounds] = []
     torch.set_num_threads(processes)
-    for data, (demos, size) in in_memory(folder).items():
-        batch = partial(one_batch, demos, torch.Generator().manual_seed(0))
-        batch()
-        count, wall, used = timed(batch, seconds)
-        add("memory: train_bc", data, BATCH * count / wall, 1000 * used / (BATCH * count), size)
-    return table
+    held = in_memory(folder)
+    context = multiprocessing.get_context("spawn")  # zarr's threads do not survive a fork
+    with context.Manager() as manager, context.Pool(processes) as pool:
+        started = manager.Barrier(processes)
+        for kind, data in enumerate(("RGB", "proprio and action")):
+            used_s: dict[str, list[float]] = {}
+            things: dict[str, Measure] = {}
+            for name, (_, reader) in READERS.items():
+                if kind == 0 or reader is not open_raw:
+                    what = f"disk: {name}"
+                    used_s[what] = []
+                    things[what] = on_processes(pool, started, folder, name, kind, processes, used_s[what])
+            inside = "RGB" if kind == 0 else "cached features"
+            demos, size = held[inside]
+            draw = torch.Generator().manual_seed(0)
+            things["memory: train_bc"] = repeated(partial(one_batch, demos, draw), BATCH)
+            sizes["memory: train_bc"] = size
+            rounds = alternate(things, seconds)
+            all_rounds.append(rounds)
+            for what in things:
+                floor = rounds.ratio(what, f"disk: {FLOOR}").share() if kind == 0 else ""
+                table.append(
+                    {
+                        "read from": what,
+                        "data": inside if what == "memory: train_bc" else data,
+                        "windows/s": round(rounds.rate(what), 1),
+                        "ms of processor a window": round(1000 * float(np.median(used_s[what])), 3)
+                        if what in used_s
+                        else "",
+                        "share of the floor": floor,
+                        "MB on disk": round(sizes[what] / 1e6, 1) if sizes[what] and what != f"disk: {FLOOR}" else "",
+                    }
+                )
+                print(table[-1], file=sys.stderr, flush=True)
+            if kind == 1:
+                for what in list(things)[1:]:
+                    rounds.ratio(what, "disk: our store")
+    return table, all_rounds
 
 
 def main(frames: int, seconds: float, processes: int, folder: str) -> None:
     if frames < 10 * STEPS or processes < 1 or seconds <= 0:
-        sys.exit(
-            f"expected frames >= {10 * STEPS}, processes >= 1 and seconds > 0, got {frames}, {processes} and {seconds}"
+        machine.wrong(
+            f"expected frames >= {10 * STEPS}, processes >= 1 and seconds > 0, got {frames}, {processes} and {seconds}."
         )
     place = Path(folder, str(frames)) if folder else Path(tempfile.mkdtemp(prefix="windows-"))
     if folder and place.exists() and not (place / WRITTEN).exists():
         shutil.rmtree(place)  # half-written
     place.mkdir(parents=True, exist_ok=True)
     try:
-        table = measure(place, frames, seconds, processes)
+        table, all_rounds = measure(place, frames, seconds, processes)
     finally:
         if not folder:
             shutil.rmtree(place)
@@ -318,12 +340,12 @@ def main(frames: int, seconds: float, processes: int, folder: str) -> None:
     copied = table[0]["windows/s"] * window_mb / 1000
     notes = (
         f"{frames} steps: {ORIGINALS} rendered episodes repeated with small changes, so they compress better than "
-        f"a real camera's. {processes} processes, files in the page cache. An RGB window is {window_mb:.2f} MB; the floor "
-        f"copies {copied:.1f} GB/s of them out of the page cache. Sizes are of whole sets."
+        f"a real camera's. {processes} processes, files in the page cache, medians of rounds. An RGB window is "
+        f"{window_mb:.2f} MB; the floor copies {copied:.1f} GB/s of them out of the page cache. Sizes are of whole "
+        f"sets.{joined(*all_rounds)}"
     )
     facts = machine.facts("numpy", "torch", "zarr", "av", "h5py")
-    path = machine.save("windows", "Random windows of demonstrations", table, facts, notes)
-    print(machine.table(table), notes, f"written to {path}", sep="\n")
+    machine.report("windows", "Random windows of demonstrations", table, facts, notes)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,14 @@
     python -m demos.convert berkeley_rpt/0.1.0 pick.zarr to=zarr to_hz=10
     python -m demos.convert franka_fr3_stack stack.zarr to=zarr hz=20 robot=fr3 'names=[x,y,z,qw,qx,qy,qz,gripper]'
 
-What SRC is, is seen from its content: our store, a LeRobotDataset v2.0, v2.1 or v3.0, robomimic HDF5 (a file, or a folder of
-them), a zarr replay buffer of Diffusion Policy, or RLDS episodes in TFRecord shards (import only). LeRobot v2 keeps a file for
-each episode, so a part of a set may be imported, and what is missing is named. DST appears when it is whole, or not at all.
-PNG, HDF5 and zarr keep every number; AV1 and H.264 change the pictures, and the report says by how much.
+The content of SRC tells its format: our store, a LeRobotDataset v2.0, v2.1 or v3.0, robomimic HDF5 (a file, or a folder
+of files), a zarr replay buffer of Diffusion Policy, or RLDS episodes in TFRecord shards (import only). LeRobot v2 keeps
+a file for each episode, so a part of a set can be imported, and the report names the rest. DST appears when it is
+whole, or not at all. PNG, HDF5 and zarr keep every number. AV1 and H.264 change the pictures, and the report says by
+how much.
 
-Prints last one JSON line: from, to, episodes, steps, kept (our key: its name there), dropped (what, why), changed
-(what, how), facts (what was found out, such as the side of a gripper that is open).
+The last line is JSON: from, to, path, episodes, steps, kept (our key: its name there), dropped (what, why), changed
+(what, how), facts (findings, for example which gripper value means open).
 """
 
 import contextlib
@@ -38,14 +39,14 @@ FORMATS = {
     "diffusion_policy": "diffusion_zarr",
     "rlds": "rlds",
 }
-"""Name → module of demos.formats, in the order in which a source is tried."""
+"""{name: module of demos.formats}, in the order in which a source is tried."""
 TARGETS = ("lerobot", "robomimic", "diffusion_policy", "zarr")
 IMAGES = ("png", "av1", "h264")
 
 
 @dataclass
 class ConvertConfig:
-    """What is converted, and what its files don't say."""
+    """What is converted, and what its files do not say."""
 
     src: str = "???"
     """The demonstrations."""
@@ -58,25 +59,25 @@ class ConvertConfig:
     crf: int | None = None
     """Quality of av1 and h264, 0 best; null for 30 (av1) or 18 (h264)."""
     hz: float | None = None
-    """Control rate of the source in steps a second, where its files don't say."""
+    """Control rate of the source in steps a second, if its files do not say it."""
     to_hz: float | None = None
-    """A lower rate to convert to: every k-th observation, and the sum of the actions' increments between."""
+    """A lower rate in steps a second: every k-th observation, and the sum of the increments between."""
     deltas: int | None = None
-    """How many leading entries of an action are increments, for to_hz; null where the source is ours or a known one."""
+    """For to_hz: how many leading entries of an action are increments; null if the source is ours or a known one."""
     proprio: list[str] = field(default_factory=list)
-    """Observations that become proprio, in this order; [] for those named like a robot's own state."""
+    """Observations that become proprio, in this order; [] for those with the name of a robot's own state."""
     robot: str | None = None
-    """The robot, where the files don't say or should not: franka, fr3, widowx."""
+    """The robot (franka, fr3, widowx), if the files do not say it or are wrong."""
     names: list[str] = field(default_factory=list)
-    """Names of the actions, in their order; [] for those that the files give."""
+    """Names of the actions, in their order; [] for the names in the files."""
     units: list[str] = field(default_factory=list)
-    """Units of the actions, in their order: rad, m, rad/s, m/s, or 1 for a number without one; [] where they are not known."""
+    """Units of the actions, in their order: rad, m, rad/s, m/s, or 1 for a number without a unit; [] if unknown."""
     drop_padding: bool = True
     """Drop the repeated last step of MVP and RPT episodes."""
     gripper: str = "auto"
-    """auto: make +1 open and -1 closed in published sets, whichever way each task has it; keep: leave the numbers."""
+    """auto: make +1 open and -1 closed in published sets, whatever each task means by them; keep: leave the numbers."""
     overwrite: bool = False
-    """Replace DST if a set of demonstrations is there."""
+    """Replace DST if it is a set of demonstrations."""
 
     def __post_init__(self) -> None:
         for key, options in (("to", TARGETS), ("images", IMAGES), ("gripper", ("auto", "keep"))):
@@ -133,9 +134,9 @@ def detect(path: Path) -> str:
 
 @contextlib.contextmanager
 def staged(dst: Path) -> Iterator[Path]:
-    """Yield a free path beside `dst`; the file or folder written there becomes `dst` at the end, or vanishes on an error.
+    """Yield a free path beside `dst`. What is written there becomes `dst` at the end, or is removed on an error.
 
-    After a kill, all that is left is a hidden `.NAME.*.tmp` beside `dst`.
+    A kill leaves only a hidden `.NAME.*.tmp` beside `dst`.
     """
     try:
         dst.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +163,7 @@ def _module(name: str):
 
 
 def _prepared(source: Imported, cfg: ConvertConfig) -> Imported:
-    """The source with its actions set right, and their range known."""
+    """The source with corrected actions of known range."""
     actions.check_increments(source)
     if cfg.drop_padding:
         source = actions.drop_padding(source)
@@ -174,7 +175,7 @@ def _prepared(source: Imported, cfg: ConvertConfig) -> Imported:
 
 
 def _counted(source: Imported) -> Imported:
-    """The source, saying on stderr how far it is."""
+    """The source, with its progress on stderr."""
 
     def read(images: bool) -> Iterator:
         at = 0

@@ -1,4 +1,4 @@
-"""The one error that a user of `demos` can cause."""
+"""The one error of `demos` that a user can cause."""
 
 from toto_robot.ground.errors import UserError
 
@@ -6,6 +6,6 @@ from toto_robot.ground.errors import UserError
 class DemoError(UserError):
     """A demonstration set can't be written or read as asked.
 
-    A command prints it as one sentence and exits with `exit_code`. The message says what was expected, what came, what
-    exists and what to do.
+    A command prints it as one sentence and exits with `exit_code`. The message says what was expected, what was found,
+    what exists and what to do.
     """

@@ -4,9 +4,9 @@
     python -m demos.inspect data/pick html=report.html
     python -m demos.inspect data/pick rerun=true            (or rerun=pick.rrd; needs `pip install rerun-sdk`)
 
-Reads every byte, so that damage shows: it is told on stderr, in the report and in the JSON line, and the exit code is 1.
+Every byte is read. Damage is reported on stderr, in the report and in the JSON line, and the exit code is 1.
 html= writes one self-contained page with pictures and plots. A set may be inspected while it is being recorded.
-Prints a table, and last one JSON line: path, episodes, steps, length, seconds, successes, control_hz, measured_hz,
+Prints a table. The last line is JSON: path, episodes, steps, length, seconds, successes, control_hz, measured_hz,
 dropped_frames, size_mb, keys, ranges, damage.
 """
 
@@ -41,7 +41,7 @@ class InspectConfig:
     path: str = "???"
     """Folder of the set."""
     html: str | None = None
-    """Where a self-contained HTML report goes."""
+    """Path of a self-contained HTML report."""
     thumbnails: int = 8
     """Episodes that the report shows in pictures."""
     rerun: str | None = None

@@ -7,14 +7,16 @@
     python -m demos.record out=data/arm source=guide robot=fr3 robot_ip=172.16.0.2 camera=wrist.yaml env=franka_cube
     python -m demos.record out=data/arm source=spacemouse robot=fr3 env=franka_cube                  on an emulated arm
 
-What is written is a zarr v3 folder (demos/store/schema.py says what stands where) that readers may open while it grows; each
-episode is there once it has ended, and stays there whatever happens to this command. resume=true goes on with one that
-was stopped. The same seed gives the same episodes; `meta/index` tells which is which, for with several side by side
-they stand in the order in which they ended. Seeds are training's: an evaluation never meets them.
-With robot= (or robot_ip=) a person records on an arm, or on an emulated one where no address is given: source=guide, guided
-by hand (nothing here moves the arm), or source=keyboard or spacemouse, through the same limits, state machine and exit codes
-as deploy/run_real.py. Enter starts and keeps, Backspace discards, Esc ends. `demos.replay mode=robot` does it again.
-Prints one JSON line: out, episodes, successes and steps of the set; recorded, attempts, seconds, steps_per_s of this call.
+The set is a zarr v3 folder (demos/store/schema.py describes it). Readers may open it while it grows. An episode is in
+the set once it has ended, and stays there whatever happens to this command. resume=true continues a recording that was
+stopped. The same seed gives the same episodes. Several run side by side and are stored in the order in which they end,
+and `meta/index` gives the number of each. The seeds are those of training: an evaluation never uses them.
+With robot= (or robot_ip=) a person records on an arm, or on an emulated one if no address is given. source=guide: the
+person guides the arm by hand, and nothing here moves it. source=keyboard or spacemouse: the commands pass the same
+limits, state machine and exit codes as in deploy/run_real.py. Enter starts and keeps, Backspace discards, Esc ends.
+`demos.replay mode=robot` repeats the episode.
+The last line is JSON: out, episodes, successes and steps of the set; recorded, attempts, seconds, steps_per_s of this
+call.
 """
 
 import sys
@@ -54,18 +56,18 @@ class RecordConfig(ArmKeys, FitKeys):
     env: EnvConfig = field(default_factory=EnvConfig)
     """The environment."""
     source: str = "simulation"
-    """Who acts: simulation (the expert or the policy, many at once), keyboard or spacemouse (a person, in real
-    time; with robot= on an arm), or guide (a person guides an arm by hand)."""
+    """Who acts. simulation: the expert or the policy, many at once. keyboard, spacemouse: a person, in real time; on an
+    arm with robot=. guide: a person guides an arm by hand."""
     expert: str = "scripted"
     """Which expert acts, unless policy= is given: scripted, or the folder or name of a run of train_expert."""
     policy: str | None = None
     """A policy's folder, or a run's folder or name, that acts in place of the expert."""
     episodes: int = 80
-    """Episodes that the set shall hold."""
+    """Number of episodes that the set has at the end."""
     keep: str = "success"
     """success: only episodes that succeed count and are kept; all: every attempt."""
     noise_std: float = 0.0
-    """Standard deviation of the noise on executed actions, of the range -1 to 1 (the record keeps the clean action too)."""
+    """Standard deviation of the noise on executed actions of range -1 to 1. The record also keeps the clean action."""
     cameras: list[str] = field(default_factory=lambda: ["wrist"])
     """Cameras to record: wrist, and any other of the scene, e.g. [wrist,side]."""
     image_size: int = 128
@@ -73,7 +75,7 @@ class RecordConfig(ArmKeys, FitKeys):
     seed: int = 0
     """Chooses the episodes."""
     resume: bool = False
-    """Add to the set at out= until it holds `episodes`; also true where there is none yet."""
+    """Add to the set at out= until it holds `episodes`. A set that does not exist yet is made."""
     num_envs: int = 8
     """Attempts that run side by side; the expert's set does not depend on it, except for the order of its episodes (a
     network's last bits depend on how many frames it sees at once)."""
@@ -165,10 +167,12 @@ def _record_on_arm(cfg: RecordConfig) -> dict:
 
 def _source(cfg: RecordConfig):
     if cfg.source == "keyboard":
-        from demos.recording.keyboard import Keyboard as Source
-    else:
-        from demos.recording.spacemouse import SpaceMouse as Source
-    return Source()
+        from demos.recording.keyboard import Keyboard
+
+        return Keyboard()
+    from demos.recording.spacemouse import SpaceMouse
+
+    return SpaceMouse()
 
 
 def _check_notes(cfg: RecordConfig, old: dict | None, new: dict) -> None:

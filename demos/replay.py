@@ -6,13 +6,13 @@
     python -m demos.replay data/cube mode=robot episode=0                                  on an emulated arm
     python -m demos.replay data/cube mode=robot episode=0 robot=fr3 robot_ip=172.16.0.2 camera=wrist.yaml
 
-mode=state restores each step's full simulator state and draws it: on the renderer that the set was recorded with, every
+mode=state restores the full simulator state of each step and draws it. On the renderer that recorded the set every
 pixel must be equal, otherwise the exit code is 1. mode=action starts from each episode's first state, executes the
 actions that were executed then, and reports how far the simulation drifts from the record and whether success comes
-again. mode=robot goes to where each episode began and sends its actions to an arm, through the same limits, state machine
-and exit codes as deploy/run_real.py, and tells how far the joints were from the record. A set of another environment (or
-another version of it) is refused with what differs, unless force=true.
-Prints one JSON line: mode, episodes, steps, exact and max_abs_diff, or qpos_drift and success_reproduced; differs.
+again. mode=robot moves an arm to where each episode began and sends it the actions, through the same limits, state
+machine and exit codes as deploy/run_real.py, and reports how far the joints were from the record. A set of another
+environment, or of another version of it, is refused with the differences, unless force=true.
+The last line is JSON: mode, episodes, steps, exact and max_abs_diff, or qpos_drift and success_reproduced; differs.
 For mode=robot: mode, episodes, steps, drift_rad, successes, success_reproduced, ending.
 """
 
@@ -40,7 +40,7 @@ MODES = ("state", "action", "robot")
 
 
 class NotExact(UserError):
-    """A state replay that should have been exact was not."""
+    """A state replay was not exact, though it should be."""
 
     exit_code = 1
 
@@ -54,10 +54,10 @@ class ReplayConfig(ArmKeys):
     episode: int | None = None
     """Which episode; null for all."""
     mode: str = "state"
-    """state: restore every state and compare pixels; action: execute the actions and compare states; robot: execute them
-    on an arm (the keys robot, robot_ip, … say on which)."""
+    """state: restore every state and compare pixels. action: execute the actions and compare states. robot: execute
+    them on an arm (the keys robot, robot_ip, … choose it)."""
     video: str | None = None
-    """Where an MP4 goes: the recorded wrist camera beside a view of the replay from the side."""
+    """Path of an MP4: the recorded wrist camera beside a view of the replay from the side."""
     force: bool = False
     """Replay in an environment that differs from the recorded one."""
 
@@ -71,11 +71,11 @@ class ReplayConfig(ArmKeys):
 
 
 def main(cfg: ReplayConfig) -> dict:
-    """Replay the set, or one episode of it. NotExact after the JSON line where pixels should be equal and aren't."""
+    """Replay the set, or one episode. Raises NotExact, after the JSON line, if pixels should be equal and are not."""
     demos = DemoSet(cfg.path)
     chosen = range(demos.episodes) if cfg.episode is None else [cfg.episode]
     if cfg.episode is not None:
-        demos.slice("action", cfg.episode, 0, 0)  # says which episodes there are
+        demos.slice("action", cfg.episode, 0, 0)  # raises an error that names the episodes
     if cfg.mode == "robot":
         return _on_robot(cfg, demos, chosen)
     env = _environment(demos, cfg)
@@ -101,7 +101,7 @@ def main(cfg: ReplayConfig) -> dict:
         raise NotExact(
             f"Episode {worst['episode']} of {cfg.path} does not replay exactly on the renderer it was recorded "
             f"with ({demos.attrs['renderer']}): greatest difference {worst['diff']}, first at step "
-            f"{worst['first']}. Something that the fingerprint doesn't cover has changed"
+            f"{worst['first']}. Something that the fingerprint does not cover has changed"
             + (f"; {', '.join(differs)}." if differs else ".")
         )
     return result
@@ -163,7 +163,7 @@ def _environment(demos: DemoSet, cfg: ReplayConfig):
 
 
 def _differs(demos: DemoSet, env) -> list[str]:
-    """What is not as it was when the set was recorded, beyond the environment."""
+    """What differs now from the time of recording: versions, renderer, environment."""
     then, now = demos.attrs.get("versions") or {}, schema.installed()
     found = [f"versions.{key} was {then[key]}, is {now.get(key)}" for key in then if then[key] != now.get(key)]
     drawn = renderer(env.model)
@@ -175,7 +175,7 @@ def _differs(demos: DemoSet, env) -> list[str]:
 
 
 def _snapshot(demos: DemoSet, i: int, data: dict, look_seed: np.ndarray, t: int, env) -> dict:
-    steps = t * round(env.control_hz / demos.attrs["control_hz"])  # of the environment; a set may have every k-th
+    steps = t * round(env.control_hz / demos.attrs["control_hz"])  # of the environment; a set may keep every k-th
     success = bool(data["success"][t - 1]) if t and "success" in data else False
     return {key: data[key][t] for key in STATE} | {"steps": steps, "success": success, "look_seed": look_seed[i]}
 
@@ -184,7 +184,8 @@ def _replay_states(demos: DemoSet, i: int, env, frames: list | None) -> dict:
     """{episode, diff: greatest absolute difference by key, first: first step that differs or None}."""
     data, look_seed = demos.episode(i), _look_seeds(demos)
     pictures = [key for key in demos.keys if key.startswith(schema.CAMERA)]
-    diff, first = dict.fromkeys([*pictures, "proprio"], 0.0), None
+    diff: dict[str, float] = dict.fromkeys([*pictures, "proprio"], 0.0)
+    first: int | None = None
     for t in range(int(demos.lengths[i])):
         obs = env.restore(_snapshot(demos, i, data, look_seed, t, env))
         for key in diff:
@@ -213,7 +214,7 @@ def _replay_actions(demos: DemoSet, i: int, env, frames: list | None) -> dict:
         env.reset(seed=int(demos.meta("seed")[i]))
     else:
         raise DemoError(
-            f"{demos.path} has neither states ({', '.join(STATE)}) nor meta/seed: nothing says how an episode starts"
+            f"{demos.path} has neither states ({', '.join(STATE)}) nor meta/seed: so the start of an episode is unknown"
         )
     success = False
     for t, action in enumerate(actions):
@@ -232,7 +233,7 @@ def _look_seeds(demos: DemoSet) -> np.ndarray:
 
 
 def _frame(env, data: dict, t: int) -> np.ndarray:
-    """The recorded wrist camera beside the replay's side view, uint8 (256, 512, 3)."""
+    """The recorded wrist camera beside the side view of the replay, uint8 (256, 512, 3)."""
     wrist = data["rgb_wrist"][t] if "rgb_wrist" in data else np.zeros((256, 256, 3), np.uint8)
     at = [np.arange(256) * n // 256 for n in wrist.shape[:2]]
     return np.concatenate([wrist[at[0][:, None], at[1]], env.view("side", 256, 256)], 1)

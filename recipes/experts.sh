@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The experts' table of docs/environments.md: each scripted expert on 200 unseen evaluation seeds at the real arm's protocol
+# The table of experts in docs/environments.md: each scripted expert on 200 unseen evaluation seeds at the real arm's protocol
 # and on 40 at PixMC's, without drawing. About ten minutes on 2 CPU cores. Prints the table; the lines are in runs/experts.jsonl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,7 +14,7 @@ for robot in franka kuka; do
     for task in reach cabinet pick move; do score "${robot}_${task}_pixmc" 40; done
 done
 $PY -c 'import json
-print("| environment | success | 95 % interval | steps in the mean |\n|---|---|---|---|")
+print("| environment | success | 95 % interval | mean steps |\n|---|---|---|---|")
 for r in map(json.loads, open("runs/experts.jsonl")):
     low, high = (100 * x for x in r["wilson95"])
     print(f"| {r['"'env'"']} | {r['"'successes'"']}/{r['"'episodes'"']} | {low:.1f}–{high:.1f} % | {r['"'mean_steps'"']:.1f} |")'

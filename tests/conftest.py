@@ -1,6 +1,8 @@
 import os
+import runpy
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import hypothesis
@@ -22,3 +24,20 @@ def command_process():
         return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env, timeout=300)
 
     return run
+
+
+@pytest.fixture
+def compose_command(monkeypatch):
+    """compose_command(MODULE, arguments) checks a command's keys and values, up to where the command would start."""
+    from toto_robot import command
+
+    def compose(module, arguments):
+        monkeypatch.setattr(
+            command, "run", lambda fn, schema, name, positional=(): command.compose(schema, name, arguments, positional)
+        )
+        monkeypatch.setattr(sys, "argv", [module, *arguments])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # the module has been imported before
+            runpy.run_module(module, run_name="__main__")
+
+    return compose

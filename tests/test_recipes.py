@@ -1,20 +1,14 @@
 """Every command that a recipe gives is one that exists, with keys and values that it takes.
 
-The recipes run in a copy, with a shell script in the place of Python (and of srun) that only writes down how it was
-called.
+The recipes run in a copy. A shell script takes the place of Python and of srun, and only writes down how it was called.
 """
 
 import os
-import runpy
 import shutil
 import subprocess
-import sys
-import warnings
 from pathlib import Path
 
 import pytest
-
-from toto_robot import command
 
 ROOT = Path(__file__).parent.parent
 UNIT, RECORD = "\x1f", "\x1e"
@@ -77,24 +71,13 @@ def command_of(words):
     return words[at + 1], words[at + 2 :]
 
 
-def compose(module, arguments, monkeypatch):
-    """What the command would do with its arguments, up to the point where it starts."""
-    monkeypatch.setattr(
-        command, "run", lambda fn, schema, name, positional=(): command.compose(schema, name, arguments, positional)
-    )
-    monkeypatch.setattr(sys, "argv", [module, *arguments])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # the module has been imported before
-        runpy.run_module(module, run_name="__main__")
-
-
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_every_command_of_a_recipe_takes_the_keys_that_it_is_given(recipe, tmp_path, monkeypatch):
+def test_every_command_of_a_recipe_takes_the_keys_that_it_is_given(recipe, tmp_path, monkeypatch, compose_command):
     commands = [found for words in calls_of(tmp_path, *RECIPES[recipe]) if (found := command_of(words))]
     assert commands
     monkeypatch.chdir(tmp_path)
     for module, arguments in commands:
-        compose(module, arguments, monkeypatch)
+        compose_command(module, arguments)
 
 
 def test_a_run_goes_on_only_where_it_left_a_checkpoint(tmp_path):

@@ -1,9 +1,9 @@
-"""What has to be set right about the actions of published demonstrations before a policy learns from them.
+"""Corrections to the actions of published demonstrations, before a policy learns from them.
 
 The MVP and RPT sets (github.com/ir413/rlds_dataset_builder) store q[t+1] - q[t] and the next gripper state, computed
-from recorded states: the last step has no successor and repeats itself (a zero increment, padding); a rate is changed
-by summing increments, not by picking them; and the gripper is written as `1 - x` of recordings whose x means open in
-some and closed in others. Each function takes an `Imported` and gives one that does this on the way.
+from recorded states. So the last step has no successor and repeats itself (a zero increment: padding). A change of rate
+must sum increments, not pick some. The gripper is written as `1 - x`, and x means open in some recordings and closed in
+others. Each function takes an `Imported` and returns one that makes its correction while episodes are read.
 """
 
 import dataclasses
@@ -17,12 +17,12 @@ from demos.errors import DemoError
 from demos.formats.source import Episode, Imported
 
 OPENS = "+1 opens, -1 closes"
-AGREE = 0.9  # share of a task's episodes that must begin with the same gripper value
-TWO = 0.9  # share of a gripper's values that must lie at its ends
+AGREE = 0.9  # share of the episodes of a task that must begin with the same gripper value
+TWO = 0.9  # share of the gripper values that must lie near its two ends
 
 
 def drop_padding(source: Imported) -> Imported:
-    """Without the last step of each episode whose increments are all zero; its reward goes to the step before."""
+    """Drop the last step of each episode if its increments are all zero; its reward goes to the step before."""
     action = source.attrs["action"]
     if action.get("padding") != "last step":
         return source
@@ -44,18 +44,18 @@ def drop_padding(source: Imported) -> Imported:
 
 
 def subsample(source: Imported, hz: float, deltas: int | None = None) -> Imported:
-    """At `hz`, a whole fraction of the source's rate: every k-th observation, the sum of k increments.
+    """The episodes at `hz`, a whole fraction of the source's rate: every k-th observation, the sum of k increments.
 
-    The first `deltas` entries of an action are increments and are summed (null: those that the set says, or that it names
-    d_JOINT as ours do), the others are states and the last of the k counts; rewards are summed. Steps at the end that
-    don't fill a group of k are dropped, and counted.
+    The first `deltas` entries of an action are increments and are summed. None takes the number from the set, or from
+    names d_JOINT as our environments have them. The other entries are states: the last of k is kept. Rewards are
+    summed. Steps at the end that do not fill a group of k are dropped and counted.
     """
     ratio = source.attrs["control_hz"] / hz
     k = round(ratio)
     if k < 1 or abs(ratio - k) > 1e-6:
         raise DemoError(
-            f"to_hz={hz:g} is no whole fraction of the source's {source.attrs['control_hz']:g} Hz; "
-            f"give that divided by 1, 2, 3 and so on"
+            f"to_hz={hz:g} is not a whole fraction of the source's {source.attrs['control_hz']:g} Hz; "
+            f"give that rate divided by 1, 2, 3 and so on"
         )
     if k == 1:
         return source
@@ -71,7 +71,7 @@ def subsample(source: Imported, hz: float, deltas: int | None = None) -> Importe
         )
 
     more = {}
-    if tasks := source.attrs.get("episode_tasks"):  # a list for the episodes that stay
+    if tasks := source.attrs.get("episode_tasks"):  # the list follows the episodes that stay
         long = [len(episode["action"]) >= k for episode, _ in source.read(False)]
         more["episode_tasks"] = [task for task, enough in zip(tasks, long) if enough]
 
@@ -94,11 +94,11 @@ def subsample(source: Imported, hz: float, deltas: int | None = None) -> Importe
 
 
 def align_gripper(source: Imported) -> Imported:
-    """With +1 for an open gripper and -1 for a closed one, in the command and in a proprio entry named gripper.
+    """Make +1 an open gripper and -1 a closed one, in the command and in a proprio entry named gripper.
 
-    An arm begins a task with its gripper open, so the value that most episodes of a task begin with is the open one,
-    whatever a description says. A task whose episodes disagree follows the others; where none decides, or the values
-    are not two, the numbers stay.
+    An arm begins a task with its gripper open, so the value with which most episodes of a task begin is the open one,
+    whatever a description says. A task whose episodes disagree follows the others. The numbers stay as they are if no
+    task decides, or if there are not two values.
     """
     action, names = source.attrs["action"], source.attrs["proprio_names"]
     if not isinstance(action.get("gripper"), int):
@@ -106,8 +106,8 @@ def align_gripper(source: Imported) -> Imported:
     places = {"command": ("action", action["gripper"])}
     if "gripper" in names:
         places["state"] = ("proprio", names.index("gripper"))
-    firsts = {what: defaultdict(list) for what in places}
-    values = {what: [] for what in places}
+    firsts: dict[str, dict[str, list[float]]] = {what: defaultdict(list) for what in places}
+    values: dict[str, list[np.ndarray]] = {what: [] for what in places}
     for episode, meta in source.read(False):
         for what, (key, at) in places.items():
             firsts[what][meta.get("task", "")].append(float(episode[key][0, at]))
@@ -131,7 +131,7 @@ def align_gripper(source: Imported) -> Imported:
 
 
 def described(source: Imported, robot: str | None, names: list[str], units: list[str]) -> Imported:
-    """With what a user says of the robot and of the A actions, where the files say nothing or less: names and units, [] for none."""
+    """Add what the user says about the robot and the A actions. `names` and `units` are [] if the user gives none."""
     action, attrs = dict(source.attrs["action"]), dict(source.attrs)
     for key, values in (("names", names), ("units", units)):
         if not values:
@@ -150,7 +150,7 @@ def described(source: Imported, robot: str | None, names: list[str], units: list
 
 
 def check_increments(source: Imported) -> None:
-    """Note how far the first entries of the actions are from the increments of the joints they should be (rad)."""
+    """Note the largest difference, in rad, between the first action entries and the increments of the joints."""
     deltas, names = source.attrs["action"].get("deltas"), source.attrs["proprio_names"]
     joints = [f"joint_pos.{i}" for i in range(deltas or 0)]
     if not deltas or not set(joints) <= set(names):
@@ -164,9 +164,9 @@ def check_increments(source: Imported) -> None:
 
 
 def _polarity(firsts: dict[str, list[float]], values: np.ndarray) -> tuple[tuple | None, dict]:
-    """((low, high, task → open value) or None, what was found)."""
+    """((low, high, task → open value) or None, what was found), from the first values of each task and all values."""
     if not len(values) or values.min() == values.max():
-        return None, {"kept": "the gripper never moves, so nothing tells open from closed"}
+        return None, {"kept": "the gripper never moves, so open and closed cannot be told apart"}
     low, high = float(values.min()), float(values.max())
     ends = float(np.mean((values < low + 0.1 * (high - low)) | (values > high - 0.1 * (high - low))))
     if ends < TWO:
@@ -174,9 +174,9 @@ def _polarity(firsts: dict[str, list[float]], values: np.ndarray) -> tuple[tuple
     votes = {task: float(np.mean([first > (low + high) / 2 for first in starts])) for task, starts in firsts.items()}
     decided = {task: high if share >= AGREE else low for task, share in votes.items() if not 1 - AGREE < share < AGREE}
     if not decided:
-        return None, {"kept": "episodes of one task begin with both values, so nothing tells open from closed"}
+        return None, {"kept": "episodes of one task begin with both values, so open and closed cannot be told apart"}
     weights = {end: sum(len(firsts[task]) for task, value in decided.items() if value == end) for end in (low, high)}
-    usual = max(weights, key=weights.get)
+    usual = max(weights, key=lambda end: weights[end])
     tasks = {task: decided.get(task, usual) for task in firsts}
     said = {
         task: {
@@ -205,12 +205,12 @@ def _every(episode: Episode, k: int, groups: int, deltas: int) -> Episode:
     if "reward" in episode:
         kept["reward"] = episode["reward"][: groups * k].reshape(groups, k).sum(1)
     if "success" in episode:
-        kept["success"] = episode["success"][: groups * k].reshape(groups, k).any(1)
+        kept["success"] = np.any(episode["success"][: groups * k].reshape(groups, k), axis=1)
     return _with_reward(kept, episode, groups * k)
 
 
 def _with_reward(kept: Episode, episode: Episode, used: int) -> Episode:
-    """The reward and success of the steps from `used` on, given to the last kept step."""
+    """Give the reward and success of the steps from `used` on to the last step that is kept."""
     for key, join in (("reward", np.sum), ("success", np.any)):
         if key in episode and used < len(episode[key]):
             kept[key] = kept[key].copy()

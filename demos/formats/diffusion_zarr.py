@@ -1,8 +1,8 @@
 """Diffusion Policy's replay buffer: zarr format 2, all episodes of a key in one array, and where each ends.
 
-`data/KEY` (N, ...) and `meta/episode_ends` int64 (E,), exclusive (diffusion_policy/common/replay_buffer.py). Keys keep our
-names, so a task's shape_meta lists `rgb_wrist` and `proprio`. Our attributes go into the group's attribute `toto_robot`,
-what is known of episodes into further arrays of `meta`; the replay buffer passes over both.
+`data/KEY` (N, ...) and `meta/episode_ends` int64 (E,), exclusive (diffusion_policy/common/replay_buffer.py). Keys keep
+our names, so the shape_meta of a task lists `rgb_wrist` and `proprio`. Our attributes go into the attribute
+`toto_robot` of the group, and the numbers of the episodes into more arrays of `meta`. The replay buffer ignores both.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ ROW = 64  # steps that are read at once where pictures are checked
 
 
 def looks(path: Path) -> bool:
-    """Whether it is a zarr group of format 2 (a folder or a .zip) with data and meta."""
+    """Whether `path` is a zarr group of format 2 (a folder or a .zip) with data and meta."""
     return (
         (path / ".zgroup").is_file() and (path / "data").is_dir() or path.is_file() and path.name.endswith(".zarr.zip")
     )
@@ -48,7 +48,9 @@ def looks(path: Path) -> bool:
 
 def write(source: Imported, path: Path, options: Options) -> Report:
     """Write the set into the folder `path`."""
-    report, ends, metas = Report(), [], []
+    report = Report()
+    ends: list[int] = []
+    metas: list[dict] = []
     root = zarr.create_group(path, zarr_format=2)
     data, meta = root.create_group("data"), root.create_group("meta")
     arrays: dict[str, zarr.Array] = {}
@@ -86,7 +88,7 @@ def _create(data: zarr.Group, key: str, value: np.ndarray) -> zarr.Array:
 
 
 def _meta_arrays(metas: list[dict], report: Report) -> dict[str, np.ndarray]:
-    """Numbers known of every episode, as arrays (E,)."""
+    """The numbers that every episode has, as arrays (E,)."""
     names = sorted({name for meta in metas for name in meta} - {"task"})
     found = {}
     for name in names:
@@ -159,7 +161,7 @@ def _open(path: Path) -> zarr.Group:
         return root
     except DemoError:
         raise
-    except Exception as error:  # whatever a damaged zip or JSON drives zarr to
+    except Exception as error:  # a damaged zip or JSON makes zarr raise anything
         raise DemoError(
             f"{path} is not a replay buffer of Diffusion Policy ({type(error).__name__}: {str(error)[:160]}); "
             f"expected zarr format 2 with data/ and meta/{ENDS}"
@@ -167,7 +169,7 @@ def _open(path: Path) -> zarr.Group:
 
 
 def _arrays(root: zarr.Group, path: Path) -> dict[str, zarr.Array]:
-    """The arrays of data/. Those of objects are refused: to read them would unpickle."""
+    """The arrays of data/. Arrays of objects are refused, because reading them would unpickle."""
     found = {}
     try:
         for key, array in root["data"].arrays():
@@ -207,7 +209,7 @@ def _ends(root: zarr.Group, path: Path) -> list[int]:
 
 
 def _read_metas(root: zarr.Group, count: int) -> list[dict]:
-    """seed, success and the like of each episode, where arrays of meta/ are one number an episode."""
+    """The numbers of each episode (seed, success, ...): arrays of meta/ with one number for each episode."""
     arrays = {
         name: array[:]
         for name, array in root["meta"].arrays()
@@ -217,7 +219,7 @@ def _read_metas(root: zarr.Group, count: int) -> list[dict]:
 
 
 def _foreign(path: Path, options: Options, source: Imported, arrays: dict[str, zarr.Array]):
-    """Attributes of a set that is not our own export: (our key → array, arrays of proprio, camera → array)."""
+    """Fill in the attributes of a foreign set; returns ({our key: array}, arrays of proprio, {camera: array})."""
     cameras = {}
     for name, array in arrays.items():
         if array.ndim == 4 and array.shape[3] == 3:
@@ -253,7 +255,7 @@ def _foreign(path: Path, options: Options, source: Imported, arrays: dict[str, z
 
 
 def _holds_bytes(array: zarr.Array) -> bool:
-    """Whether every number is one that uint8 holds."""
+    """Whether uint8 can hold every number."""
     parts = (array[at : at + ROW] for at in range(0, array.shape[0], ROW))
     return all(bool(((part >= 0) & (part <= 255) & (part == np.floor(part))).all()) for part in parts)
 

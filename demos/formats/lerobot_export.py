@@ -1,13 +1,14 @@
 """Export to LeRobotDataset v3.0: Parquet tables of many episodes, frames as PNG in them or as AV1/H.264 in shared mp4s.
 
-Written without lerobot and read by it (0.4.4; tests/demos/test_lerobot_real.py). Layout: lerobot/datasets/utils.py.
-What of ours has no name there goes under `toto.` (anything named `observation*` or `action*` would become an input or
-output of lerobot's policies), and our attributes into meta/toto_robot.json.
+It is written without lerobot, and lerobot reads it (0.4.4; tests/demos/test_lerobot_real.py). The layout is that of
+lerobot/datasets/utils.py. Our keys that have no name there go under `toto.`: an `observation*` or `action*` would
+become an input or output of lerobot's policies. Our attributes go into meta/toto_robot.json.
 """
 
 import json
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def write(source: Imported, path: Path, options: Options) -> Report:
 
 
 class _Export:
-    """One export: its open files, and what is known of the episodes so far."""
+    """One export: its open files, and what is known about the episodes so far."""
 
     def __init__(self, source: Imported, path: Path, options: Options) -> None:
         self.source, self.path, self.options = source, path, options
@@ -56,7 +57,8 @@ class _Export:
         self.tasks: list[str] = []
         self.rows: list[dict] = []
         self.totals = tables.Totals()
-        self.data, self.data_at, self.data_bytes = None, 0, 0
+        self.data: Any = None  # pyarrow's ParquetWriter, while a data file is open
+        self.data_at, self.data_bytes = 0, 0
         self.videos: dict[str, tuple[VideoWriter, int]] = {}
         self.metas: list[dict] = []
 
@@ -116,7 +118,7 @@ class _Export:
         self.report.episodes, self.report.steps = index + 1, start + length
 
     def _declare(self, episode: Episode) -> None:
-        """The features, from the first episode."""
+        """Declare the features, from the first episode."""
         columns = {"proprio": self.attrs.get("proprio_names"), "action": self.attrs["action"].get("names")}
         for key, value in episode.items():
             tail = list(value.shape[1:])
@@ -192,7 +194,8 @@ class _Export:
                 writer.close()
             at += 1
             file = self.path / VIDEO_PATH.format(video_key=name, chunk_index=at // CHUNK, file_index=at % CHUNK)
-            writer = VideoWriter(file, *frames.shape[1:3], Fraction(self.fps), self.options.images, self.options.crf)
+            height, width = frames.shape[1:3]
+            writer = VideoWriter(file, height, width, Fraction(self.fps), self.options.images, self.options.crf)
             self.videos[name] = (writer, at)
         if not self.rows:
             self.features[name]["first"] = frames.copy()
@@ -207,7 +210,7 @@ class _Export:
         }
 
     def _check_videos(self) -> None:
-        """Read the first episode back, and say how good it is."""
+        """Read the first episode back, and report its quality."""
         for name, feature in self.features.items():
             if feature["dtype"] != "video":
                 continue

@@ -112,10 +112,10 @@ def episode_stats(values: np.ndarray) -> dict[str, np.ndarray]:
     if values.ndim == 4:
         some = values[np.unique(np.linspace(0, len(values) - 1, min(len(values), IMAGES_PER_EPISODE)).astype(int))]
         step = max(1, max(some.shape[1:3]) // 128)
-        flat, shape = some[:, ::step, ::step].reshape(-1, 3) / 255.0, (3, 1, 1)
+        flat, shape = some[:, ::step, ::step].reshape(-1, 3) / 255.0, [3, 1, 1]
     else:
         flat = values.reshape(len(values), -1).astype(np.float64)
-        shape = flat.shape[1:]
+        shape = [flat.shape[1]]
     found = {
         "min": flat.min(0),
         "max": flat.max(0),

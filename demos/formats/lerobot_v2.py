@@ -1,7 +1,7 @@
-"""LeRobotDataset v2.0 and v2.1 on disk: each episode has a Parquet file and one mp4 for each camera, listed in meta/episodes.jsonl.
+"""LeRobotDataset v2.0 and v2.1 on disk: a Parquet file and an mp4 for each camera, for each episode.
 
-`lerobot_v3.read` reads these sets too, with the three functions here in place of its own. A part of a set is a set: the episodes
-whose files are all there are read, and `present` names the others.
+meta/episodes.jsonl lists the episodes. `lerobot_v3.read` reads these sets too, with the three functions here in place
+of its own. A part of a set can be read: an episode is read if all its files exist, and `present` names the others.
 """
 
 import json
@@ -70,7 +70,8 @@ def data(path: Path, info: dict, rows: list[dict], columns: list[str]) -> Iterat
             ) from error
         if list(numbers) != [row["episode_index"]]:
             raise DemoError(
-                f"{file}: expected steps of episode {row['episode_index']}, got those of {numbers.tolist()}; download it again"
+                f"{file}: expected steps of episode {row['episode_index']}, got those of {numbers.tolist()}; "
+                "download it again"
             )
         yield row["episode_index"], table
 

@@ -6,6 +6,7 @@ Sets of v2.0 and v2.1 have the same features in other files, which lerobot_v2.py
 import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -48,8 +49,8 @@ def read(path: Path, options: Options) -> Imported:
         raise DemoError(f"{path / INFO} is not a LeRobot info file ({_said(error)}); download it again") from error
     if not version.startswith(("v2.", "v3.")):
         raise DemoError(
-            f"{path} is LeRobot {version}, expected v2.0, v2.1 or v3.0; convert it with lerobot's own scripts, or update "
-            "toto_robot"
+            f"{path} is LeRobot {version}, expected v2.0, v2.1 or v3.0; convert it with lerobot's own scripts, or "
+            "update toto_robot"
         )
     by_episode = version.startswith("v2.")
     if "action" not in features:
@@ -84,7 +85,7 @@ def read(path: Path, options: Options) -> Imported:
             env=path.name,
             control_hz=need_hz(fps, Options(), str(path)),
             robot=str(info.get("robot_type") or ""),
-            cameras={key_name(_camera(name)): shape[:2] for name, shape in cameras.items()},
+            cameras={key_name(_camera(name)): (shape[0], shape[1]) for name, shape in cameras.items()},
             meaning="as recorded",
             action_names=_names(features["action"], "action", int(np.prod(shapes["action"]))),
             proprio_names=[n for key in chosen for n in _names(features[f"observation.{key}"], key, observed[key])],
@@ -179,7 +180,7 @@ def _names(feature: dict, key: str, width: int) -> list[str]:
     names = feature.get("names")
     if isinstance(names, dict):
         numbered = bool(names) and all(isinstance(at, int) for at in names.values())
-        names = sorted(names, key=names.get) if numbered else list(names.values())
+        names = [name for name, _ in sorted(names.items(), key=lambda item: item[1])] if numbered else [*names.values()]
     if isinstance(names, list) and all(
         isinstance(part, list) for part in names
     ):  # groups of names, with or without titles
@@ -187,11 +188,11 @@ def _names(feature: dict, key: str, width: int) -> list[str]:
     return [str(name) for name in names] if isinstance(names, list) and len(names) == width else indexed(key, width)
 
 
-def _data(path: Path, columns: list[str]) -> Iterator[tuple[int, object]]:
+def _data(path: Path, columns: list[str]) -> Iterator[tuple[int, Any]]:
     """(episode, its rows) of all data files, in order."""
     pa, parquet = tables.pyarrow()
     waiting: list = []
-    index = None
+    index = -1
     for file in sorted(path.glob("data/*/*.parquet")):
         try:
             opened = parquet.ParquetFile(file)
@@ -200,7 +201,7 @@ def _data(path: Path, columns: list[str]) -> Iterator[tuple[int, object]]:
                 ids = table["episode_index"].to_numpy()
                 cuts = [0, *(np.flatnonzero(np.diff(ids)) + 1).tolist(), len(ids)]
                 for start, stop in zip(cuts, cuts[1:]):
-                    if stop > start and index is not None and ids[start] != index:
+                    if stop > start and waiting and ids[start] != index:
                         yield index, pa.concat_tables(waiting)
                         waiting = []
                     if stop > start:

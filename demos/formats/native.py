@@ -1,4 +1,4 @@
-"""Our own store as a format among the others: `demos.store.demo_set` read as a stream, or written from one."""
+"""Our own store as one of the formats: a `DemoSet` read as a stream of episodes, or written from one."""
 
 import json
 from collections.abc import Iterator
@@ -9,11 +9,11 @@ from demos.formats.source import CAMERA, Episode, Imported, Options, Report, che
 from demos.store import schema
 from demos.store.demo_set import DemoSet, DemoWriter
 
-DERIVED = ("length", "index")  # the store counts them itself
+DERIVED = ("length", "index")  # the store counts these itself
 
 
 def looks(path: Path) -> bool:
-    """Whether it is a zarr 3 group that says it is ours."""
+    """Whether `path` is a zarr 3 group with the attribute format of our store."""
     try:
         return json.loads((path / "zarr.json").read_text())["attributes"]["format"] == schema.FORMAT
     except (OSError, ValueError, KeyError, TypeError):
@@ -21,14 +21,14 @@ def looks(path: Path) -> bool:
 
 
 def read(path: Path, options: Options) -> Imported:
-    """All that a set holds."""
+    """Everything that the set at `path` holds."""
     demos = DemoSet(path)
     attrs, metas = dict(demos.attrs), {name: demos.meta(name) for name in demos.meta_names if name not in DERIVED}
     tasks = attrs.get("episode_tasks") or []
     if options.proprio:
         raise DemoError(
             f"proprio= chooses among the observations of another format; {path} is a set of ours, and its proprio "
-            "was chosen when it was made. Leave it out, or import the original again with it."
+            "was chosen when it was made. Leave proprio= out, or import the original again with it."
         )
 
     def episodes(images: bool) -> Iterator[tuple[Episode, dict]]:
@@ -41,7 +41,10 @@ def read(path: Path, options: Options) -> Imported:
 
 
 def write(source: Imported, path: Path, options: Options) -> Report:
-    """Write a set of ours at `path`. Numbers known of only some episodes are zero for the rest, and the report says so."""
+    """Write a set of our own format at `path`.
+
+    A number that only some episodes have is 0 for the others, and the report says so.
+    """
     known: dict[str, int] = {}
     for _, meta in source.episodes(images=False):
         for name in meta:

@@ -119,7 +119,7 @@ def read(path: Path, options: Options) -> Imported:
     names = [n for key, width in actions.items() for n in indexed(key.removeprefix("steps/").replace("/", "."), width)]
     source.attrs = foreign_attributes(
         env=name,
-        control_hz=need_hz(known and known.hz, options, f"{path} (RLDS)"),
+        control_hz=need_hz(known.hz if known else None, options, f"{path} (RLDS)"),
         action_names=names,
         cameras={key_name(camera): shape for camera, shape in sorted(cameras.items())},
         proprio_names=[n for key in chosen for n in indexed(key, low_dim[key])],
@@ -174,7 +174,8 @@ def _check_shards(folder: Path, files: list[Path]) -> None:
 def _info(folder: Path, files: list[Path]) -> tuple[str, dict[str, int]]:
     """The set's name, and how many episodes each file must hold, where dataset_info.json says so."""
     matched = SHARD.fullmatch(files[0].name)
-    name, counts = matched["name"] if matched else files[0].name.split(".tfrecord")[0], {}
+    name = matched["name"] if matched else files[0].name.split(".tfrecord")[0]
+    counts: dict[str, int] = {}
     path = folder / "dataset_info.json"
     if not path.is_file():
         return name, counts
@@ -277,7 +278,8 @@ def _examples(files: list[Path], counts: dict[str, int]) -> Iterator[tuple[str, 
 
 def _survey(files: list[Path], counts: dict, features: dict[str, Feature], cameras: dict, source: Imported):
     """Over all records: tasks, each episode's task, cameras that never show anything, whether rewards are given."""
-    episode_tasks, seen, rewarded, flags = [], set(), False, {}
+    episode_tasks, seen, rewarded = [], set(), False
+    flags: dict[str, set[bool]] = {}
     for where, example in _examples(files, counts):
         episode_tasks.append(_task(example))
         rewarded |= bool(np.any(example.get("steps/reward", np.zeros(0)) > 0))

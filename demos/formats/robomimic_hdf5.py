@@ -1,8 +1,9 @@
 """robomimic's HDF5: `data/demo_i` with actions, states, rewards, dones and obs/KEY (robomimic/docs/datasets/overview).
 
-On export proprio becomes one obs/KEY for each group of its names (`joint_pos.0`, `joint_pos.1`, ... → obs/joint_pos; without
-such numbers those with one beginning, `q_joint1`, `q_joint2`, ... → obs/q; one obs/proprio otherwise), rgb_CAMERA becomes obs/CAMERA_image; what has no name there goes into the demo's group
-`toto_robot`, and our attributes into the data set /toto_robot/attrs. robomimic passes over both.
+On export proprio becomes one obs/KEY for each group of its names. `joint_pos.0`, `joint_pos.1`, ... become
+obs/joint_pos. Names without such numbers are grouped by their beginning: `q_joint1`, `q_joint2`, ... become obs/q.
+Otherwise there is one obs/proprio. rgb_CAMERA becomes obs/CAMERA_image. Keys that robomimic has no name for go into the
+group `toto_robot` of the demo, and our attributes into the data set /toto_robot/attrs. robomimic ignores both.
 """
 
 import itertools
@@ -37,7 +38,7 @@ MAGIC = b"\x89HDF\r\n\x1a\n"
 GYM = 2  # robomimic.envs.env_base.EnvType.GYM_TYPE
 IMAGE = "_image"
 MADE_UP = "made_up"
-SAMPLE = 200_000  # rows at most that are compared to tell a copy or a placeholder
+SAMPLE = 200_000  # most rows that are compared to find a copy or a placeholder
 OTHERS = {
     "next_obs": "the observation of the next step",
     "dones": "follows from where the episode ends",
@@ -46,7 +47,7 @@ OTHERS = {
 
 
 def looks(path: Path) -> bool:
-    """Whether it is an HDF5 file, or a folder of such."""
+    """Whether `path` is an HDF5 file, or a folder with HDF5 files."""
     return bool(_files(path))
 
 
@@ -100,7 +101,7 @@ def write(source: Imported, path: Path, options: Options) -> Report:
 
 
 def _parts(attrs: dict) -> list[tuple[str, int]]:
-    """The observations that proprio becomes, as (name, columns); 0 columns are all."""
+    """The observations into which proprio is split, as (name, columns); 0 columns means all."""
     names = attrs.get("proprio_names") or []
     groups = grouped(names)
     if not groups:
@@ -114,12 +115,12 @@ def _parts(attrs: dict) -> list[tuple[str, int]]:
 
 
 def _beginning(name: str) -> str:
-    """What a joint's entries have in common: q of q_panda_joint1."""
+    """The common beginning of the entries of a group: q of q_panda_joint1."""
     return name.partition("_")[0]
 
 
 def _write_demo(demo, episode: Episode, parts: list[tuple[str, int]], length: int) -> dict[str, str]:
-    """Write one episode; our key → where it is in the demo."""
+    """Write one episode; returns {our key: its place in the demo}."""
     kept, names = {}, {"action": "actions", "reward": "rewards", "sim_state": "states"}
     for key, value in episode.items():
         if key.startswith(CAMERA):
@@ -140,7 +141,7 @@ def _write_demo(demo, episode: Episode, parts: list[tuple[str, int]], length: in
             kept[key] = names.get(key, f"{SIDECAR}/{key}")
             demo[kept[key]] = value
     if "reward" not in episode:
-        demo["rewards"] = np.zeros(length, np.float32)  # robomimic reads them whether they are known or not
+        demo["rewards"] = np.zeros(length, np.float32)  # robomimic reads rewards even if they are unknown
         demo["rewards"].attrs[MADE_UP] = True
     demo["dones"] = (np.arange(length) == length - 1).astype(np.int64)
     return kept
@@ -196,7 +197,7 @@ def read(path: Path, options: Options) -> Imported:
 
 
 def _demo_names(h5py, file: Path) -> list[str]:
-    """The demos of a file in order; DemoError where they are not as many steps as it promises."""
+    """The demos of a file in order; DemoError if the number of steps is not the one that the file promises."""
     with _open(h5py, file) as opened:
         data = opened.get("data")
         names = [name for name in data if re.fullmatch(r"demo_\d+", name)] if isinstance(data, h5py.Group) else []
@@ -219,7 +220,7 @@ def _open(h5py, file: Path):
 
 
 def _side(h5py, file) -> dict | None:
-    """Our own attributes, in an export of ours."""
+    """Our own attributes, if the file is an export of ours."""
     item = file.get(f"{SIDECAR}/attrs")
     if not isinstance(item, h5py.Dataset):
         return None
@@ -239,7 +240,7 @@ def _env_args(file) -> dict:
 
 
 def _shapes(h5py, demo) -> dict[str, tuple]:
-    """Name inside the demo → (shape of a step, dtype) of every dataset."""
+    """{name inside the demo: (shape of a step, dtype)} of every dataset."""
     found = {}
     demo.visititems(
         lambda name, item: (
@@ -250,7 +251,7 @@ def _shapes(h5py, demo) -> dict[str, tuple]:
 
 
 def _foreign(path: Path, options: Options, source: Imported, env: dict, shapes: dict, demos: list) -> tuple[list, dict]:
-    """Sets the attributes of a set that is no export of ours; what becomes its proprio, and which datasets a key each."""
+    """Fill in the attributes of a foreign set; returns the observations of its proprio, and {dataset: our key}."""
     flat = {
         name.removeprefix("obs/"): shape[0]
         for name, (shape, dtype) in shapes.items()
@@ -289,7 +290,7 @@ def _foreign(path: Path, options: Options, source: Imported, env: dict, shapes: 
 
 
 def _copies(values: dict[str, list[np.ndarray]], actions: list[np.ndarray]) -> dict[str, str]:
-    """Observation → what it repeats in every step: the actions, or an observation of a likelier name."""
+    """{observation: what it repeats in every step}: the actions, or an observation with a likelier name."""
     found, kept = {}, {"the demo's actions": actions}
     for name, value in sorted(values.items(), key=lambda item: ("gripper" in item[0], item[0])):
         twin = next(
@@ -329,7 +330,7 @@ def _note_dropped(source: Imported, shapes: dict, chosen: list[str], copies: dic
 
 
 def _column(demos: list, name: str) -> list[np.ndarray]:
-    """One dataset of the first demos, each (T, ...): enough to tell a copy or a placeholder."""
+    """One dataset of the first demos, each (T, ...): enough of them to find a copy or a placeholder."""
     parts: list[np.ndarray] = []
     for h5py, file, demo in demos:
         with _open(h5py, file) as opened:
@@ -342,12 +343,10 @@ def _column(demos: list, name: str) -> list[np.ndarray]:
 
 
 def _rate_hint(demos: list, shapes: dict) -> str:
-    """What joint positions and velocities say of the time between steps: the slope of one's changes over the other."""
-    names = [
-        next((n for n in shapes if n.startswith("obs/") and n.endswith(end)), None)
-        for end in ("joint_pos", "joint_vel")
-    ]
-    if None in names or shapes[names[0]][0] != shapes[names[1]][0]:
+    """The control rate that joint positions and velocities suggest: the slope of position changes over velocities."""
+    ends = ("joint_pos", "joint_vel")
+    names = [next((n for n in shapes if n.startswith("obs/") and n.endswith(end)), "") for end in ends]
+    if not all(names) or shapes[names[0]][0] != shapes[names[1]][0]:
         return ""
     moved_speed = square = 0.0
     for position, velocity in zip(*(_column(demos, name) for name in names)):

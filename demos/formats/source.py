@@ -1,4 +1,4 @@
-"""What every format is read into and written from: attributes, a stream of episodes, and what fell by the wayside."""
+"""What every format is read into and written from: attributes, a stream of episodes, and a report of the losses."""
 
 import inspect
 import re
@@ -14,33 +14,33 @@ CAMERA = schema.CAMERA
 STEP_DTYPES = {name: np.dtype(key.dtype) for name, key in schema.KEYS.items()}
 """The type as which each key of an episode is imported; the cameras' `rgb_NAME` are uint8 (T, H, W, 3)."""
 SIDECAR = "toto_robot"
-"""The name under which an export keeps our own attributes, so that it can come back whole."""
+"""The name under which an export keeps our own attributes, so that a later import is complete."""
 ROBOT_STATE = re.compile(
     r"(robot\d+_)?(state|proprio|agent_pos|joint_(pos|vel)|eef_(pos|quat)|ee_(pos|quat)|pose"
     r"|gripper(_(pos|vel|qpos|qvel))?)"
 )
-"""Names of observations that are the robot's own, and become proprio unless `proprio=` says otherwise."""
+"""Names of observations of the robot itself. They become proprio unless `proprio=` names others."""
 
 Episode = dict[str, np.ndarray]
 
 
 @dataclass
 class Options:
-    """What a reader or writer may be told; each uses what concerns it."""
+    """The options of readers and writers; each uses those that concern it."""
 
     hz: float | None = None
-    """Control rate of the source, where its files don't say."""
+    """Control rate of the source in Hz, if its files do not say it."""
     proprio: tuple[str, ...] = ()
-    """Observations that become proprio, in this order; empty for the robot's own."""
+    """Observations that become proprio, in this order; empty for those of the robot itself."""
     images: str = "png"
     """How LeRobot frames are stored: png, av1 or h264."""
     crf: int | None = None
-    """Quality of av1 and h264, 0 best; None for LeRobot's 30 (av1) or for 18 (h264)."""
+    """Quality of av1 and h264, 0 is the best; None means 30 for av1, as LeRobot has it, and 18 for h264."""
 
 
 @dataclass
 class Report:
-    """What an export kept of each step, dropped, and changed."""
+    """What an export kept, dropped and changed."""
 
     episodes: int = 0
     steps: int = 0
@@ -57,20 +57,20 @@ class Imported:
     """A set of demonstrations as a stream."""
 
     attrs: dict
-    """Attributes of the native store; `tasks` and `episode_tasks` name what each episode is about, where known."""
+    """Attributes of our own store. `tasks` and `episode_tasks` name the task of each episode, if it is known."""
     read: Callable[[bool], Iterator[tuple[Episode, dict]]]
-    """read(images) → (episode, meta) in order, from the start each time; without images it need not decode any."""
+    """read(images) → (episode, meta) in order, from the start each time. Without images none has to be decoded."""
     dropped: list[dict] = field(default_factory=list)
-    """{what, why} of what the source holds and we don't keep; complete once the episodes have been read."""
+    """{what, why} for each part of the source that is not kept; complete once the episodes have been read."""
     facts: dict = field(default_factory=dict)
-    """What was found out or changed on the way, for the report."""
+    """Findings and changes on the way, for the report."""
 
     def episodes(self, images: bool = True) -> Iterator[tuple[Episode, dict]]:
-        """The episodes, each with arrays (T, ...), and their meta: seed, success, task where known."""
+        """The episodes, each with arrays (T, ...), and their meta: seed, success, task, as far as they are known."""
         return self.read(images)
 
     def drop(self, what: str, why: str) -> None:
-        """Note once that `what` is not kept."""
+        """Note that `what` is not kept. A second note about it is ignored."""
         if not any(entry["what"] == what for entry in self.dropped):
             self.dropped.append({"what": what, "why": why})
 
@@ -94,7 +94,7 @@ def foreign_attributes(
 
 
 def need_hz(found: float | None, options: Options, where: str, hint: str = "") -> float:
-    """The control rate: what the files say, or what the user does."""
+    """The control rate in Hz: that of the user, or else that of the files. DemoError if both are missing."""
     rate = options.hz or found
     if not rate or rate <= 0:
         raise DemoError(f"{where} does not say its control rate{hint}; give hz=RATE, in steps a second")
@@ -102,17 +102,17 @@ def need_hz(found: float | None, options: Options, where: str, hint: str = "") -
 
 
 def key_name(name: str) -> str:
-    """A foreign name as the store wants one: lower-case letters, digits and _."""
+    """A foreign name in the form of the store: lower-case letters, digits and _."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "unnamed"
 
 
 def indexed(name: str, count: int) -> list[str]:
-    """Names of the columns of one observation: name, or name.0, name.1 and so on."""
+    """Names of the columns of one observation: name for one column, otherwise name.0, name.1 and so on."""
     return [name] if count == 1 else [f"{name}.{i}" for i in range(count)]
 
 
 def grouped(names: list[str]) -> list[tuple[str, int]]:
-    """The inverse of `indexed` over many observations, as (name, columns); [] where the names are not of that kind."""
+    """The inverse of `indexed` over many observations, as (name, columns); [] if the names are not of that kind."""
     groups: list[tuple[str, int]] = []
     for name in names:
         base, dot, at = name.rpartition(".")
@@ -131,14 +131,14 @@ def grouped(names: list[str]) -> list[tuple[str, int]]:
 
 
 def choose_proprio(observations: dict[str, int], options: Options, where: str) -> list[str]:
-    """Which low-dimensional observations (name → columns) become proprio."""
+    """The low-dimensional observations (name → columns) that become proprio."""
     if unknown := [name for name in options.proprio if name not in observations]:
         raise DemoError(f"proprio={unknown[0]}: {where} has {', '.join(observations) or 'no such observations'}")
     return list(options.proprio) or [name for name in observations if ROBOT_STATE.fullmatch(name)]
 
 
 def with_range(source: Imported) -> Imported:
-    """Fill in the actions' low and high with what the data hold, where the source has no bounds of its own."""
+    """Fill in `low` and `high` of the actions from the data, if the source has no bounds."""
     action = source.attrs["action"]
     if action.get("low") is not None:
         return source
@@ -147,14 +147,14 @@ def with_range(source: Imported) -> Imported:
         lowest, highest = episode["action"].min(0), episode["action"].max(0)
         low = lowest if low is None else np.minimum(low, lowest)
         high = highest if high is None else np.maximum(high, highest)
-    if low is not None:
+    if low is not None and high is not None:
         source.attrs["action"] = {**action, "low": [float(v) for v in low], "high": [float(v) for v in high]}
         source.facts["action_range"] = "low and high are the extremes in the data"
     return source
 
 
 def check_keys(episode: Episode, keys: set[str], at: int) -> None:
-    """DemoError unless episode number `at` holds the `keys` of episode 0 (all are the same while there are none)."""
+    """DemoError unless episode number `at` has the `keys` of episode 0. An empty set of `keys` fits every episode."""
     if keys and set(episode) != keys:
         odd = sorted(set(episode) ^ keys)[0]
         has = "has" if odd in episode else "lacks"
@@ -162,7 +162,7 @@ def check_keys(episode: Episode, keys: set[str], at: int) -> None:
 
 
 def check_steps(episode: Episode, where: str) -> int:
-    """The number of steps; DemoError unless every array has it, and it is not 0."""
+    """The number of steps; DemoError unless every array has it and it is above 0."""
     lengths = {key: len(value) for key, value in episode.items()}
     if not lengths.get("action") or len(set(lengths.values())) != 1:
         raise DemoError(f"{where}: expected one length above 0 for all arrays, got {lengths}; the file is damaged")

@@ -1,22 +1,23 @@
-"""The videos of a LeRobot set: episodes one after the other in a file, each frame at an exact multiple of 1/fps."""
+"""The videos of a LeRobot set: episodes follow one another in a file, each frame at an exact multiple of 1/fps."""
 
 import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
 
 from demos.errors import DemoError
 
-ALONE = {"protocol_whitelist": "none"}  # a playlist in a video's clothes must not reach for other files or hosts
+ALONE = {"protocol_whitelist": "none"}  # a playlist that poses as a video must not open other files or hosts
 CODECS = {
     "av1": ("libsvtav1", {"preset": "12", "svtav1-params": "lp=1"}, 30),
     "h264": ("libx264", {"preset": "veryfast", "threads": "1"}, 18),
 }
-"""Name → (encoder, its options, crf). AV1 as LeRobot itself encodes."""
-GOP = 2  # LeRobot's: any frame is at most one frame behind a key frame, so random access is cheap
+"""{name: (encoder, its options, crf)}. AV1 has the settings of LeRobot."""
+GOP = 2  # as in LeRobot: a frame is at most one behind a key frame, so random access is cheap
 
 
 class VideoWriter:
@@ -32,7 +33,7 @@ class VideoWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.crf, self.count = path, usual if crf is None else crf, 0
         self._container = av.open(str(path), "w", format="mp4")
-        self._stream = self._container.add_stream(encoder, rate=fps)
+        self._stream = cast(av.VideoStream, self._container.add_stream(encoder, rate=fps))
         self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
         self._stream.gop_size = GOP
         self._stream.options = {**options, "crf": str(self.crf), "g": str(GOP)}
@@ -47,14 +48,14 @@ class VideoWriter:
             self.count += 1
 
     def close(self) -> int:
-        """Finish the file; its size in bytes."""
+        """Finish the file; returns its size in bytes."""
         self._container.mux(self._stream.encode())
         self._container.close()
         return self.path.stat().st_size
 
 
 def read_span(path: Path, start_s: float, fps: float, count: int) -> np.ndarray:
-    """`count` frames from `start_s` on, uint8 (count, H, W, 3). DemoError where they are not all there, in time."""
+    """`count` frames from `start_s` on, uint8 (count, H, W, 3). DemoError if one is missing or not at its time."""
     try:
         frames = [frame for _, frame in zip(range(count), _frames(path, start_s, fps))]
     except FileNotFoundError as error:
@@ -71,13 +72,13 @@ def read_span(path: Path, start_s: float, fps: float, count: int) -> np.ndarray:
 
 
 def _frames(path: Path, start_s: float, fps: float) -> Iterator[np.ndarray]:
-    """The frames from `start_s` on; DemoError for one that is not at its multiple of 1/fps."""
-    with open(path, "rb") as file, av.open(file, options=ALONE, metadata_errors="replace") as container:
+    """The frames from `start_s` on; DemoError if one is not at its multiple of 1/fps."""
+    with open(path, "rb") as file, av.open(file, "r", options=ALONE, metadata_errors="replace") as container:
         if not container.streams.video:
             raise DemoError(f"{path} holds no video stream; download it again")
         stream = container.streams.video[0]
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-        if start_s > 0:
+        if start_s > 0 and stream.time_base:
             container.seek(max(0, int((start_s - 0.5 / fps) / stream.time_base)), stream=stream)
         at = 0
         for picture in container.decode(stream):
@@ -94,6 +95,6 @@ def _frames(path: Path, start_s: float, fps: float) -> Iterator[np.ndarray]:
 
 
 def psnr_db(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio of two uint8 arrays; 99 for equal ones."""
+    """Peak signal-to-noise ratio of two uint8 arrays in dB; 99 if they are equal."""
     error = np.mean((a.astype(np.float32) - b.astype(np.float32)) ** 2)
     return 99.0 if error == 0 else float(10 * np.log10(255**2 / error))

@@ -1,4 +1,4 @@
-"""Commands from the keys of a terminal. A terminal tells of presses and not of releases, so a press lasts a moment."""
+"""Commands from the keys of a terminal. A terminal reports presses but not releases, so a press lasts a moment."""
 
 import os
 import re
@@ -27,7 +27,7 @@ AXES = {
     "q": (5, 1),
     "e": (5, -1),
 }
-"""Key → (axis, sign); axes 0-2 move forward, left, up; 3-5 turn about them."""
+"""{key: (axis, sign)}. Axes 0 to 2 move forward, left and up; axes 3 to 5 turn about them."""
 EVENTS = {"t": TAKE, "\r": DONE, "\n": DONE, "\x7f": DISCARD, "\b": DISCARD, "\x1b": QUIT, "\x03": QUIT, "\x04": QUIT}
 
 
@@ -40,21 +40,21 @@ class Keyboard:
     )
 
     def __init__(self, handle: int | None = None, hold_s: float = 0.15, clock=time.monotonic):
-        """`hold_s`: how long a press lasts; above the terminal's repeat interval, so that a held key moves evenly."""
+        """`hold_s`: how long a press lasts, in seconds. It is above the repeat interval, so a held key moves evenly."""
         self.handle = sys.stdin.fileno() if handle is None else handle
         if not os.isatty(self.handle):
             raise DemoError(
-                "source=keyboard reads keys from a terminal, and standard input is none; run it in a terminal, "
+                "source=keyboard reads keys from a terminal, and standard input is not one; run it in a terminal, "
                 "or record with expert=scripted or policy=PATH"
             )
         self.hold_s, self.clock = hold_s, clock
         self._before = termios.tcgetattr(self.handle)
         tty.setcbreak(self.handle)
-        self._until = np.full(12, -np.inf)  # for each axis and sign, when its press ends
+        self._until = np.full(12, -np.inf)  # end of the press, for each axis and sign
         self._open, self._typed = True, ""
 
     def read(self) -> Command:
-        """What is pressed now. Each event is told once, in its turn: what was typed behind it is read the next time."""
+        """What is pressed now. Each event is reported once; what was typed after it is read the next time."""
         event, now = None, self.clock()
         self._typed += self._pressed()
         while self._typed and event is None:
@@ -72,7 +72,7 @@ class Keyboard:
         return Command(axes[:3], axes[3:], self._open, event)
 
     def _pressed(self) -> str:
-        """What was typed since, without the sequences that arrow and function keys send, which begin like an Esc."""
+        """What was typed since then, without the sequences of arrow and function keys (they begin with Esc)."""
         text = b""
         while select.select([self.handle], [], [], 0)[0]:
             part = os.read(self.handle, 1024)
@@ -82,5 +82,5 @@ class Keyboard:
         return re.sub(r"\x1b[\[O][0-9;]*[A-Za-z~]", "", text.decode("ascii", "ignore"))
 
     def close(self) -> None:
-        """Puts the terminal back as it was."""
+        """Restore the settings of the terminal."""
         termios.tcsetattr(self.handle, termios.TCSADRAIN, self._before)

@@ -1,4 +1,4 @@
-"""Many environments at once into one set: which attempts are run, what is kept, noise as in DART."""
+"""Records many environments at once into one set: which attempts run, which are kept, and noise as in DART."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -34,7 +34,8 @@ def attributes_of(name: str, options: dict, cameras: tuple[str, ...], notes: dic
         control_hz=env.control_hz,
         cameras={c: schema.intrinsics(size, size, float(env.model.camera(c).fovy[0])) for c in cameras},
         proprio_names=[f"q_{j}" for j in joints] + [f"dq_{j}" for j in joints],
-        proprio_units="q: 2 (q - low) / (high - low) - 1 of the joint's range (rad; fingers m); dq: 0.1 x rad/s (fingers m/s)",
+        proprio_units="q: 2 (q - low) / (high - low) - 1 of the joint's range (rad; fingers m); "
+        "dq: 0.1 x rad/s (fingers m/s)",
         action=dict(
             names=list(env.action_names),
             low=-1.0,
@@ -50,22 +51,22 @@ def attributes_of(name: str, options: dict, cameras: tuple[str, ...], notes: dic
 
 
 def _camera(env, name: str) -> CameraSpec:
-    """A camera of the scene: the wrist's in its nominal pose, another one where it stands."""
+    """A camera of the scene: the wrist camera in its nominal pose, any other where it stands."""
     nominal = {camera.name: camera for camera in env.interface.cameras}
     there = env.model.camera(name)
     return nominal.get(name) or camera_of(env.model, name, name, env.image_size, there.pos, there.quat)
 
 
 class Plan:
-    """Attempts 0, 1, 2, ... of a recording, each with a seed of its own: which one is to be started next.
+    """The attempts 0, 1, 2, ... of a recording, each with a seed of its own, and which of them starts next.
 
-    keep=all: attempts 0 to `episodes` - 1. keep=success: an attempt is started only while the successes so far and the
-    attempts that run could not reach `episodes` together, so the attempts that are made are the shortest list with so
-    many successes, however many run side by side and however often the recording was interrupted.
+    keep=all runs the attempts 0 to `episodes` - 1. keep=success starts an attempt only while the successes so far and
+    the running attempts together are fewer than `episodes`. So the recording makes the shortest list of attempts with
+    this number of successes, however many run side by side and however often it was interrupted.
     """
 
     def __init__(self, episodes: int, keep: str, recorded=()):
-        """`recorded`: the attempts that an interrupted recording has kept already."""
+        """`recorded`: the attempts that an interrupted recording has already kept."""
         if keep not in KEEP:
             raise DemoError(f"keep={keep!r} does not exist; there are: {', '.join(KEEP)}")
         self.episodes, self.keep = episodes, keep
@@ -73,7 +74,7 @@ class Plan:
         self.kept, self.tried, self.running, self._next = len(self.recorded), 0, 0, 0
 
     def start(self) -> int | None:
-        """The next attempt, or None while (or because) none is needed."""
+        """The next attempt, or None if none is needed now."""
         while self._next in self.recorded:
             self._next += 1
         enough = self.kept + self.running >= self.episodes if self.keep == "success" else self._next >= self.episodes
@@ -83,7 +84,7 @@ class Plan:
         return self._next - 1
 
     def end(self, success: bool) -> bool:
-        """An attempt has ended; whether to keep it."""
+        """Note the end of an attempt; returns whether to keep it."""
         keep = success or self.keep == "all"
         self.running, self.tried, self.kept = self.running - 1, self.tried + 1, self.kept + keep
         return keep
@@ -94,7 +95,7 @@ def resumable(path, plan_of: Callable[[np.ndarray], Plan]) -> Plan:
     try:
         there = DemoSet(path)
     except DemoError:
-        return plan_of(np.zeros(0, np.int64))  # the writer will say what is wrong, if anything is
+        return plan_of(np.zeros(0, np.int64))  # the writer names the fault, if there is one
     return plan_of(there.meta("index") if there.episodes else np.zeros(0, np.int64))
 
 
@@ -113,12 +114,13 @@ def record(
 ) -> None:
     """Run the attempts of `plan` in `vec` (made with `snapshots=True`) and append each kept one when it ends.
 
-    `act(obs)` gives actions (n, A) for the running slots; it is told `slot` and `step` as in `policies.scoring.rollout.evaluate`. Executed is that plus Gaussian noise of `noise_std` (not on
-    the actions `quiet_actions`), clipped to [-1, 1], while the record keeps both: the expert labels the states that its
-    noisy self reaches (DART, Laskey et al. 2017, with one fixed isotropic covariance). The noise of an attempt is a
-    function of (seed, attempt). Episodes stand in the order in which they end; `meta/index` is the attempt.
+    `act(obs)` gives actions (n, A) for the running slots; `obs` also has `slot` and `step`, as in
+    `policies.scoring.rollout.evaluate`. Gaussian noise of `noise_std` is added to the executed action, but not to the
+    entries `quiet_actions`, and the sum is clipped to [-1, 1]. The record keeps both actions: the expert labels the
+    states that its noisy actions reach (DART, Laskey et al. 2017, with one fixed isotropic covariance). The noise of an
+    attempt is a function of (seed, attempt). Episodes are in the order in which they end; `meta/index` is the attempt.
     """
-    attempt = np.full(vec.num_envs, -1)
+    attempt = np.full(vec.num_envs, -1)  # of each slot; -1 if it is idle
     tape: list[dict[str, list]] = [{} for _ in range(vec.num_envs)]
     noise: list = [None] * vec.num_envs
     actions = np.zeros((vec.num_envs, vec.action_dim), np.float32)
@@ -137,17 +139,19 @@ def record(
         begin(slot)
     obs = vec.reset([seed_of(max(i, 0)) for i in attempt])
     while (active := attempt >= 0).any():
+        # Ask for the actions of the running slots, and add the noise of each attempt.
         steps = np.array([len(rows.get("action", ())) for rows in tape])
         seen = {key: value[active] for key, value in obs.items()}
         actions[active] = act(seen | {"slot": np.flatnonzero(active), "step": steps[active]})
         applied = actions.copy()
-        for slot in np.flatnonzero(active) if noise_std else ():
+        for slot in map(int, np.flatnonzero(active) if noise_std else ()):
             push = noise_std * noise[slot].standard_normal(vec.action_dim) * loud
             applied[slot] = np.clip(actions[slot] + push, -1, 1)
+        # One step of all running slots. The record pairs the observation before it with the action.
         before = obs
         obs, reward, terminated, truncated, info = vec.step(applied, active)
         fresh = []
-        for slot in np.flatnonzero(active):
+        for slot in map(int, np.flatnonzero(active)):
             row = {
                 "action": actions[slot],
                 "action_applied": applied[slot],
@@ -158,6 +162,7 @@ def record(
                 tape[slot].setdefault(key, []).append(np.array(value))
             if not (terminated[slot] or truncated[slot]):
                 continue
+            # The episode has ended: keep it or drop it, and mark the slot as idle.
             index, attempt[slot] = int(attempt[slot]), -1
             if plan.end(bool(info["success"][slot])):
                 data = pack(tape[slot], vec.control_hz)
@@ -170,7 +175,8 @@ def record(
                     "expert or policy, or less noise. What was recorded is kept."
                 )
             fresh.append(slot)
-        started = [slot for slot in np.flatnonzero(attempt < 0) if begin(slot)] if fresh else []
+        # Give new attempts to the idle slots.
+        started = [slot for slot in map(int, np.flatnonzero(attempt < 0)) if begin(slot)] if fresh else []
         if started:
             obs = vec.reset([seed_of(int(attempt[slot])) for slot in started], started)
         on_step(plan)
@@ -187,7 +193,7 @@ def _stored(obs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def pack(tape: dict[str, list], control_hz: float, times_s=None) -> dict[str, np.ndarray]:
-    """An episode from one list of values a step for each key; time is step / rate where a clock wasn't read."""
+    """An episode from the list of values of each key. Time is step / rate unless `times_s` is given."""
     data = {key: np.stack(values) for key, values in tape.items()}
     steps = len(data["action"])
     data["timestamp_s"] = np.arange(steps) / control_hz if times_s is None else np.asarray(times_s, np.float64)

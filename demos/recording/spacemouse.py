@@ -19,7 +19,7 @@ _TO_BASE = np.array([[0, -1, 0], [-1, 0, 0], [0, 0, -1.0]])
 
 
 class Reports:
-    """The state of the device, from its reports one after another."""
+    """The state of the device, from its reports."""
 
     def __init__(self):
         self.axes = np.zeros(6)
@@ -27,7 +27,7 @@ class Reports:
         self.buttons = 0
 
     def feed(self, report: bytes | list[int]) -> None:
-        """One report; one that is cut short, or of another kind, changes nothing."""
+        """Take one report. A report that is cut short, or of another kind, changes nothing."""
         data = bytes(report)
         if len(data) >= 7 and data[0] in (1, 2):
             values = struct.unpack_from("<3h", data, 1)
@@ -39,19 +39,19 @@ class Reports:
             self.buttons = int.from_bytes(data[1:5], "little")
 
     def motion(self) -> tuple[np.ndarray, np.ndarray]:
-        """(velocity, spin) in the robot's axes, (3,) each, -1 to 1; the dead zone is cut out without a jump."""
+        """(velocity, spin) in the axes of the robot, (3,) each, -1 to 1. The edge of the dead zone makes no jump."""
         size = np.abs(self.axes)
         axes = np.sign(self.axes) * np.maximum(size - DEAD, 0) / (1 - DEAD)
         return _TO_BASE @ axes[:3], _TO_BASE @ axes[3:]
 
 
 class SpaceMouse:
-    """A `teleop.Source`: the first button turns the gripper, the second ends the episode, both together discard it."""
+    """A `teleop.Source`: the first button opens or closes the gripper, the second ends the episode, both discard it."""
 
     help = "push, pull and twist the cap; first button gripper; second button done; both discard; Ctrl-C quits"
 
     def __init__(self, device=None):
-        """`device`: an open, non-blocking hid.device; the first SpaceMouse that is plugged in by default."""
+        """`device`: an open, non-blocking hid.device; by default the first SpaceMouse that is plugged in."""
         self.device = device if device is not None else _open()
         self.reports, self._held, self._both, self._open = Reports(), 0, False, True
 
@@ -70,7 +70,8 @@ class SpaceMouse:
         if event:
             self._open = True
         self._held = held
-        return Command(*self.reports.motion(), self._open, event)
+        velocity, spin = self.reports.motion()
+        return Command(velocity, spin, self._open, event)
 
     def close(self) -> None:
         self.device.close()

@@ -1,4 +1,4 @@
-"""A person drives the hand in real time: commands in, episodes out. Where commands come from: keyboard.py, spacemouse.py."""
+"""A person drives the hand in real time: commands become episodes. keyboard.py and spacemouse.py give the commands."""
 
 import io
 import os
@@ -20,7 +20,7 @@ DONE, DISCARD, QUIT, TAKE = "done", "discard", "quit", "take"
 
 @dataclass
 class Command:
-    """What the person asks for now."""
+    """What the person wants now."""
 
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(3))
     """Of the hand, in the robot's base frame (forward, left, up), each -1 to 1 of the top speed."""
@@ -28,12 +28,12 @@ class Command:
     """Rotation about the same axes, each -1 to 1 of the top turning rate."""
     open_gripper: bool = True
     event: str | None = None
-    """done (end the episode and keep it by the usual rule), discard (begin it again), quit, or take (take the arm from a
-    policy, or give it back)."""
+    """done: end the episode and keep it by the usual rule. discard: start it again. quit: end the recording. take: take
+    the arm from a policy, or give it back."""
 
 
 class Source(Protocol):
-    """Where commands come from; `close` gives the device back."""
+    """A device that gives commands. `close` releases it."""
 
     help: str
 
@@ -42,7 +42,7 @@ class Source(Protocol):
 
 
 class LiveView:
-    """The newest frame, as a PNG that is replaced about ten times a second, and in a window where there is a display."""
+    """Shows the newest frame: as a PNG that is replaced about ten times a second, and in a window on a display."""
 
     def __init__(self, path: str | Path | None, window: bool, every_s: float = 0.1):
         self.path, self.every_s, self._last_s = path and Path(path), every_s, -1e9
@@ -103,7 +103,8 @@ def teleoperate(
         look_seed = int(env.snapshot()["look_seed"])
         base = env.data.body("base").xmat.reshape(3, 3).copy()
         tape: dict[str, list] = {}
-        times, start, due = [], clock(), clock()
+        times: list[float] = []
+        start, due = clock(), clock()
         say(f"attempt {index} (kept {plan.kept} of {plan.episodes})")
         while True:
             command = source.read()

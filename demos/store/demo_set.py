@@ -1,14 +1,15 @@
-"""The demonstration set: a zarr v3 group, written by one process, read by any number while it grows (see schema.py).
+"""The demonstration set: a zarr v3 group that one process writes and any number read while it grows.
 
-What is promised, and by what: an episode exists once its end is in `meta/episode_ends`, whose zarr.json is renamed into
-place last of all. Everything before that is either a file of its own (the shards, which no later episode touches) or
-lies beyond what the old ends say. Temporary files are forced to disk before they are renamed. So a SIGKILL or a power
-cut loses the episode that was being written and nothing else, and `DemoWriter(resume=True)` clears its remains away.
+`schema.py` says what it holds. An episode exists once its end is in `meta/episode_ends`: the zarr.json of that array is
+renamed into place last of all. All other files of a new episode are either files of their own (no later episode touches
+a shard) or lie beyond the old ends. Temporary files are forced to disk before they are renamed. A SIGKILL or a power
+cut therefore loses only the episode that was being written, and `DemoWriter(resume=True)` removes its remains.
 """
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
@@ -24,22 +25,24 @@ WRITE_ALL = {"write_empty_chunks": True}  # chunks of zeros too: a shard that is
 
 
 class DemoSet:
-    """Reads the set at `path`. Opening checks what can be checked without reading the data: DemoError names a fault.
+    """Reads the set at `path`. Opening it checks all that needs no data; DemoError names a fault.
 
-    Every chunk carries a checksum, so what is read is what was written, or a DemoError. Pickles as its path: open it
-    once in each process (zarr's threads don't survive a fork).
+    Every chunk has a checksum, so a read returns what was written or raises DemoError. A pickled set is only its path:
+    open it once in each process, because zarr's threads do not survive a fork.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        self._arrays: dict = {}
+        self._arrays: dict[str, Any] = {}
+        self.keys: tuple[str, ...] = ()
+        self.meta_names: tuple[str, ...] = ()
         self.refresh()
 
     def __reduce__(self):
         return DemoSet, (self.path,)
 
     def refresh(self) -> int:
-        """See the episodes that were finished since; how many they are."""
+        """Find the episodes that were finished since the last look; returns their number."""
         before = getattr(self, "episodes", 0)
         group = open_group(self.path)
         self.attrs = dict(group.attrs)
@@ -49,21 +52,21 @@ class DemoSet:
         marker = self.path / "meta" / ENDS / "zarr.json"
         if marker.exists():
             try:
-                ends = open_array(self.path, f"meta/{ENDS}")  # first: whatever it promises is there already
+                ends = open_array(self.path, f"meta/{ENDS}")  # first: all that it promises is on disk already
             except DemoError:
                 if marker.exists():
                     raise
-                return self.refresh()  # a writer has just begun a set without an episode anew
+                return self.refresh()  # a writer has just restarted a set without an episode
             if len(ends.shape) != 1 or ends.dtype != np.int64 or not {"keys", "meta", "shard_steps"} <= set(ends.attrs):
                 raise DemoError(
-                    f"{self.path}/meta/{ENDS} is not this format's commit marker: expected int64 (E,) with the "
+                    f"{self.path}/meta/{ENDS} is not the commit marker of this format: expected int64 (E,) with the "
                     f"attributes keys, meta and shard_steps, got {ends.dtype} {ends.shape}. Record the set again."
                 )
             if ends.shape[0]:
                 self._open(ends)
-        elif (self.path / "data").is_dir() and not marker.exists():  # a writer makes it before data
+        elif (self.path / "data").is_dir() and not marker.exists():  # a writer makes the marker before data/
             raise DemoError(
-                f"{self.path} has data/ but no meta/{ENDS}, so nothing says where episodes end. Restore meta/ "
+                f"{self.path} has data/ but no meta/{ENDS}, so the ends of the episodes are unknown. Restore meta/ "
                 "from a copy, or record the set again."
             )
         self.episodes = len(self.episode_ends)
@@ -81,11 +84,11 @@ class DemoSet:
         episodes = ends.shape[0]
         stops = read(self.path, ends, slice(0, episodes), f"meta/{ENDS}")
         starts = read(self.path, open_array(self.path, f"meta/{STARTS}", "int64"), slice(0, episodes), f"meta/{STARTS}")
-        gone = np.concatenate([[0], stops[:-1]])
+        before = np.concatenate([[0], stops[:-1]])
         if (
             len(starts) < episodes
             or (stops <= starts).any()
-            or (starts < gone).any()
+            or (starts < before).any()
             or (starts % self.shard_steps).any()
         ):
             raise DemoError(
@@ -113,6 +116,7 @@ class DemoSet:
         return tuple(self._find("data", key, self.keys).shape[1:])
 
     def dtype(self, key: str) -> np.dtype:
+        """Type of the numbers of `key`."""
         return np.dtype(self._find("data", key, self.keys).dtype)
 
     def meta(self, name: str) -> np.ndarray:
@@ -122,12 +126,12 @@ class DemoSet:
         return read(self.path, self._find("meta", name, self.meta_names), slice(0, self.episodes), f"meta/{name}")
 
     def episode(self, i: int, keys=None) -> dict[str, np.ndarray]:
-        """The arrays (T, ...) of episode `i`: of `keys`, or of all."""
+        """The arrays (T, ...) of episode `i`, for `keys` or for all keys."""
         self._check_index(i)
         return {key: self.slice(key, i, 0, int(self.lengths[i])) for key in (self.keys if keys is None else keys)}
 
     def slice(self, key: str, i: int, start: int, stop: int) -> np.ndarray:
-        """Steps `start` to `stop` (exclusive) of `key` in episode `i`, (stop - start, ...). Reads only their chunks."""
+        """Steps `start` to `stop` (exclusive) of `key` in episode `i`, (stop - start, ...). Reads no other chunk."""
         self._check_index(i)
         array = self._find("data", key, self.keys)
         if not 0 <= start <= stop <= self.lengths[i]:
@@ -147,11 +151,11 @@ class DemoSet:
 
 
 class DemoWriter:
-    """Adds episodes to the set at `path`, which is made unless it is there and `resume` is true; one that has no episode
-    yet is begun anew.
+    """Adds episodes to the set at `path`.
 
-    `attrs`: see `schema.attributes`. Which arrays there are follows from the first episode. A context manager; a second
-    writer of the same set is a DemoError as long as this one's process lives.
+    A new set is made, unless `path` holds one and `resume` is true. A set without an episode is started again. `attrs`:
+    see `schema.attributes`. The first episode decides which arrays the set has. This is a context manager. A second
+    writer of the same set raises DemoError as long as the process of the first lives.
     """
 
     def __init__(self, path: str | Path, attrs: dict, resume: bool = False):
@@ -166,19 +170,21 @@ class DemoWriter:
             raise DemoError(f"{self.path} exists and is not a demonstration set; write to another path")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = Lock(self.path)
+            self._lock: Lock | None = Lock(self.path)
         except OSError as error:
             raise DemoError(f"{self.path} can't be written ({error.strerror}); write to another path") from error
+        self._meta: dict[str, np.ndarray] = {}
+        self._broken = False
         self._threads = ThreadPoolExecutor(16)  # a file system forces many files to disk in the time of one
         try:
             self._store = Disk(self.path)
             if not (self.path / "zarr.json").exists():
                 zarr.create_group(self._store, zarr_format=3, attributes=attrs)
-            elif not DemoSet(self.path).episodes:  # begun and given up: whoever begins again may change the settings
+            elif not DemoSet(self.path).episodes:  # a set without an episode may change its settings
                 zarr.open_group(self._store, mode="r+", zarr_format=3).attrs.put(attrs)
             self._recover(attrs)
         except BaseException:
-            self._lock.release()
+            self.close()
             raise
 
     def __enter__(self):
@@ -188,7 +194,7 @@ class DemoWriter:
         self.close()
 
     def close(self) -> None:
-        """Lets another writer in; safe to call twice. Nothing is lost without it."""
+        """Let another writer in. A second call does nothing, and nothing is lost without the call."""
         if self._lock is not None:
             self._threads.shutdown()
             self._lock.release()
@@ -200,13 +206,13 @@ class DemoWriter:
         return len(self._meta[ENDS]) if self._meta else 0
 
     def append(self, episode: dict[str, np.ndarray], meta: dict | None = None) -> int:
-        """Commit one episode (arrays (T, ...), see `schema.KEYS`) with its numbers `meta`; the index that it got.
+        """Commit one episode (arrays (T, ...), see `schema.KEYS`) with its numbers `meta`; returns its index.
 
-        `length`, and `success` where the data say it, are filled in. When it returns the episode is on disk.
+        `length` is filled in, and `success` where the data say it. When this returns, the episode is on disk.
         """
         if self._lock is None:
             raise DemoError(f"{self.path}: this writer is closed; open another")
-        if self._broken:  # a full disk, say: begin where the last finished episode ended
+        if self._broken:  # for example a full disk: start where the last finished episode ended
             self._recover(self._attrs)
         episode = schema.check_episode(episode)
         numbers = self._numbers(episode, meta or {})
@@ -216,17 +222,20 @@ class DemoWriter:
         self._check_fits(episode, numbers)
         index, length = self.episodes, len(episode["action"])
         start = -(-(int(self._meta[ENDS][-1]) if index else 0) // self._shard) * self._shard
-        jobs = [(self._lay, key, start, value) for key, value in episode.items()]
-        jobs += [(self._put, name, index, value) for name, value in (numbers | {STARTS: np.int64(start)}).items()]
-        running = [self._threads.submit(*job) for job in jobs]
+        # Write the steps and the numbers side by side: readers ignore them until the commit.
+        running = [self._threads.submit(self._lay, key, start, value) for key, value in episode.items()]
+        numbers |= {STARTS: np.asarray(start, np.int64)}
+        running += [self._threads.submit(self._put, name, index, value) for name, value in numbers.items()]
         wait(running)
         for job in running:
             job.result()
-        self._put(ENDS, index, start + length)  # the commit
+        # Commit: from here on readers see the episode.
+        self._put(ENDS, index, start + length)
         self._broken = False
         return index
 
     def _lay(self, key: str, start: int, value: np.ndarray) -> None:
+        """Write the steps `value` of an episode that begins at step `start` of the set."""
         array = self._arrays[key]
         array.resize((start + len(value), *array.shape[1:]))
         array[start : start + len(value)] = value
@@ -242,7 +251,7 @@ class DemoWriter:
         return {name: np.asarray(meta[name], _meta_dtype(name, meta[name])) for name in sorted(meta)}
 
     def _create(self, episode, numbers) -> None:
-        """The arrays, empty; the commit marker first, so that data without it can only be damage."""
+        """Make the empty arrays. The commit marker comes first, so that data without a marker is always damage."""
         self._shard = schema.shard_steps(episode)
         self._meta = {ENDS: np.zeros(0, np.int64)}
         self._make_meta(
@@ -273,7 +282,7 @@ class DemoWriter:
             self._make_meta(name, value.dtype, {})
 
     def _reopen(self, name: str):
-        with zarr.config.set({f"array.{key}": value for key, value in WRITE_ALL.items()}):  # it drops config=
+        with zarr.config.set({f"array.{key}": value for key, value in WRITE_ALL.items()}):  # zarr drops config= here
             return zarr.open_array(self._store, path=name, mode="r+", zarr_format=3)
 
     def _make_meta(self, name, dtype, attributes) -> None:
@@ -291,13 +300,19 @@ class DemoWriter:
         )
 
     def _put(self, name: str, index: int, value) -> None:
-        """Entry `index` of a meta array: the chunk, then the shape, each in one rename. (zarr's own order, first the
-        shape, would show readers a number that isn't written yet.) A chunk without compression is its plain bytes."""
+        """Write entry `index` of a meta array: first the chunk, then the shape, each in one rename.
+
+        zarr writes the shape first, so readers would see a number that is not there yet.
+        """
+        # The new value joins the values that are on disk already.
         values = np.append(self._meta[name], np.asarray(value, self._meta[name].dtype))
+        # One file holds META_CHUNK values. Build the whole file that holds `index`, padded with zeros, little-endian.
         chunk = np.zeros(schema.META_CHUNK, values.dtype.newbyteorder("<"))
         part = values[index - index % schema.META_CHUNK :]
         chunk[: len(part)] = part
+        # A chunk without compression is its plain bytes. Readers of the old shape do not look at the new entry.
         write_file(self.path / "meta" / name / f"c.{index // schema.META_CHUNK}", chunk.tobytes())
+        # Now the entry is on disk: the longer shape shows it to readers.
         self._arrays[f"meta/{name}"].resize((index + 1,))
         self._meta[name] = values
 
@@ -320,7 +335,7 @@ class DemoWriter:
                 )
 
     def _recover(self, attrs: dict) -> None:
-        """Open the set as its last finished episode left it, and clear away what came after."""
+        """Open the set as its last finished episode left it, and remove what came after."""
         sweep(self.path)
         old = DemoSet(self.path)
         schema.check_same(old.attrs, attrs, self.path)
@@ -344,7 +359,7 @@ class DemoWriter:
 
 
 def _only_begun(path: Path) -> bool:
-    """Whether `path` is an empty folder, or holds no more than a writer that was killed at its first file leaves."""
+    """Whether `path` is an empty folder, or holds only what a writer leaves that was killed at its first file."""
     return path.is_dir() and all(p.name == LOCK or p.name.startswith(TEMPORARY) for p in path.iterdir())
 
 
@@ -371,7 +386,7 @@ def open_group(path: Path):
         )
     try:
         return zarr.open_group(Disk(path, read_only=True), mode="r", zarr_format=3)
-    except Exception as error:  # whatever a damaged zarr.json makes zarr raise
+    except Exception as error:  # a damaged zarr.json makes zarr raise anything
         raise DemoError(
             f"{path}/zarr.json is damaged ({said(error)}); restore it from a copy, or record the set again"
         ) from error
@@ -386,7 +401,7 @@ def open_array(path: Path, name: str, dtype: str | None = None):
         )
     try:
         array = zarr.open_array(Disk(path, read_only=True), path=name, mode="r", zarr_format=3)
-    except Exception as error:  # whatever a damaged zarr.json makes zarr raise
+    except Exception as error:  # a damaged zarr.json makes zarr raise anything
         raise DemoError(
             f"{path}/{name}/zarr.json is damaged ({said(error)}); restore it from a copy, or record the set again"
         ) from error

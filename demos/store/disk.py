@@ -1,4 +1,4 @@
-"""Files that are there completely or not at all, after a SIGKILL and after a power cut; one writer at a time."""
+"""Files that are complete or absent, even after a SIGKILL or a power cut; and the lock for one writer at a time."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ LOCK = ".writer.lock"
 
 
 def write_file(path: Path, data) -> None:
-    """Write `data` to `path`: a reader sees the old file or the new one. On disk when it returns."""
+    """Write `data` to `path`: a reader sees the old file or the new one. The data are on disk when this returns."""
     _make_folder(path.parent)
     temporary = path.with_name(f"{TEMPORARY}{path.name}-{uuid.uuid4().hex}")
     try:
@@ -39,7 +39,7 @@ def _make_folder(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names in `path` survive a power cut (some file systems refuse; that is harmless)."""
+    """Make the names in `path` survive a power cut. Some file systems refuse; that does no harm."""
     with contextlib.suppress(OSError):
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -49,8 +49,8 @@ def sync_folder(path: Path) -> None:
 
 
 class Disk(LocalStore):
-    """zarr's LocalStore renames whole files into place; this one also forces them to disk, and marks its temporary
-    files so that they can be swept up."""
+    """zarr's LocalStore, which renames whole files into place. This one also forces them to disk, and marks its
+    temporary files so that `sweep` finds them."""
 
     async def set(self, key, value) -> None:
         self._check_writable()
@@ -66,7 +66,7 @@ class Disk(LocalStore):
 
 
 def sweep(root: Path) -> int:
-    """Delete what a killed writer left under temporary names; how many there were. Only for the lock's holder."""
+    """Delete the temporary files of a killed writer; returns their number. Only the holder of the lock may call it."""
     left = list(root.rglob(f"{TEMPORARY}*"))
     for path in left:
         path.unlink(missing_ok=True)
@@ -74,7 +74,7 @@ def sweep(root: Path) -> int:
 
 
 class Lock:
-    """The right to write to a set; the kernel takes it back when its holder dies."""
+    """The right to write to a set. The kernel takes it back when its holder dies."""
 
     def __init__(self, root: Path):
         self._handle = os.open(root / LOCK, os.O_RDWR | os.O_CREAT, 0o666)

@@ -1,16 +1,16 @@
-"""What a demonstration set holds: names, shapes, types, attributes. The names are Diffusion Policy's where it has one.
+"""The one schema of a demonstration set: names, shapes, types, attributes. Names are those of Diffusion Policy.
 
     PATH/zarr.json              attributes of the set (`attributes`)
     PATH/data/<key>             every step of every episode, see KEYS; N is `meta/episode_ends[-1]`
-    PATH/meta/episode_ends      int64 (E,) exclusive; written last: an episode exists once its end stands here
-    PATH/meta/episode_starts    int64 (E,) every episode begins at a shard of its own
+    PATH/meta/episode_ends      int64 (E,), exclusive; written last: an episode exists once its end is here
+    PATH/meta/episode_starts    int64 (E,); every episode begins at a shard of its own
     PATH/meta/<name>            one number for each episode: seed, success, length, ...
 
-An episode begins at a multiple of `shard_steps`, so `episode_starts[i]` is not `episode_ends[i - 1]`: the steps between
-are padding and belong to no episode (they cost nothing: a chunk without a step isn't stored). The reason is that a file
-that holds a finished episode is then never written again.
-Packing episodes end to end would rewrite the last shard for each one; the rename is atomic, but a reader fetches a
-shard's index and its chunks in two reads, and would pair an old index with new chunks.
+An episode begins at a multiple of `shard_steps`, so `episode_starts[i]` differs from `episode_ends[i - 1]`. The steps
+between them are padding and belong to no episode. They cost nothing: a chunk without a step is not stored. This way a
+file that holds a finished episode is never written again. Episodes packed end to end would rewrite the last shard each
+time. The rename is atomic, but a reader fetches the index of a shard and its chunks in two reads, and would pair an old
+index with new chunks.
 """
 
 import dataclasses
@@ -31,9 +31,9 @@ FORMAT, SCHEMA = "toto_robot-demos", 1
 CAMERA = "rgb_"
 """The pictures of the camera NAME are the key `rgb_NAME`."""
 CHUNK_STEPS = {"rgb": 8}
-"""Steps in a chunk (what one read decompresses); 64 for what isn't a picture."""
+"""Steps in a chunk (one read decompresses one chunk); 64 for all other arrays."""
 SHARD_STEPS, SHARD_BYTES = 256, 64 * 2**20
-"""Steps in a shard (one file), fewer where a shard of the largest key would exceed so many bytes."""
+"""Steps in a shard (one file); fewer if a shard of the largest key would have more bytes than this."""
 META_CHUNK = 1024
 """Episodes in one file of `meta/<name>`."""
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -45,7 +45,7 @@ class Key:
 
     dtype: str
     ndim: int
-    """Dimensions with the step's."""
+    """Number of dimensions, the steps included."""
     what: str
 
 
@@ -60,21 +60,22 @@ KEYS = {
     "protocol_state": Key("float64", 2, "state of the control protocol before the step (N, n)"),
     "task_state": Key("float64", 2, "state of the task's scoring before the step (N, n)"),
 }
-"""Every step's arrays beside `rgb_<camera>` uint8 (N, H, W, 3) before the step. Only `action` must be there. Other names
-may be added with any numeric type, e.g. `obs_object`."""
+"""The arrays of the steps. `rgb_<camera>` uint8 (N, H, W, 3), before the step, comes beside them. Only `action` is
+required. Other names with any numeric type may be added, for example `obs_object`."""
 
 META = {"seed": "int64", "success": "bool", "length": "int64", "index": "int64", "look_seed": "int64"}
-"""Numbers of each episode: the environment's seed, success, steps, the place in the recording's list of attempts (sorted
-by it, two recordings with one seed are the same), the seed of the episode's look. Others may be added."""
+"""The numbers of each episode: the seed of the environment, success, steps, the place in the list of attempts of the
+recording (two recordings with one seed are equal when they are sorted by it), and the seed of the look of the episode.
+Others may be added."""
 
 
 def expected(key: str) -> Key | None:
-    """What the schema says of `key`; None for a name of the user's own."""
+    """What the schema says about `key`; None for a name that the user chose."""
     return Key("uint8", 4, "pictures (N, H, W, 3)") if key.startswith(CAMERA) else KEYS.get(key)
 
 
 def check_episode(data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """`data` as arrays of the schema's types; DemoError for a name, shape, type or length that doesn't fit."""
+    """`data` as arrays of the types of the schema; DemoError if a name, shape, type or length does not fit."""
     if "action" not in data:
         raise DemoError(f"an episode needs 'action'; it has {', '.join(sorted(data)) or 'nothing'}")
     data = {key: np.asarray(value) for key, value in data.items()}
@@ -101,7 +102,7 @@ def check_episode(data: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def shard_steps(episode: dict[str, np.ndarray]) -> int:
-    """Steps in a shard for a set whose episodes look like `episode`: a power of two, 16 to 256."""
+    """Steps in a shard for a set whose episodes are like `episode`: a power of two from 16 to 256."""
     largest = max(int(np.prod(v.shape[1:])) * v.dtype.itemsize for v in episode.values())
     steps = SHARD_STEPS
     while steps > 16 and steps * largest > SHARD_BYTES:
@@ -137,9 +138,13 @@ def attributes(
     interface: dict | None = None,
     notes=None,
 ) -> dict:
-    """The attributes of a set. `interface`: what its numbers mean (`envs.interface.Interface` in plain values), None where nobody
-    has said it; there -1 and 1 are the ends of an action, whatever the bounds `low` and `high` are. `action`: {names, meaning, low, high}; `cameras`: name → `intrinsics` (or less, where
-    unknown); `environment`: what `envs.fingerprint.describe` says, None where the data are from elsewhere."""
+    """The attributes of a set.
+
+    `action`: {names, meaning, low, high}. `cameras`: name → `intrinsics`, or a part of them if the rest is unknown.
+    `environment`: what `envs.fingerprint.describe` says; None if the data come from elsewhere. `interface`: the meaning
+    of the numbers (`envs.interface.Interface` in plain values); None if it is unknown. With an interface -1 and 1 are
+    the ends of an action, whatever `low` and `high` are.
+    """
     return dict(
         format=FORMAT,
         schema=SCHEMA,
@@ -162,19 +167,19 @@ def attributes(
 
 
 def current(attrs: dict) -> dict:
-    """`attrs` with the format and schema that this version writes; those of a newer schema stay and are refused later."""
+    """`attrs` with the format and schema that this version writes. A newer schema stays: the writer refuses it."""
     known = attrs.get("schema", SCHEMA)
     newer = isinstance(known, int) and known > SCHEMA
     return attrs if newer else attrs | {"format": FORMAT, "schema": SCHEMA}
 
 
 def plain(interface: Interface) -> dict:
-    """An interface as JSON has it."""
+    """An interface in the plain values of JSON."""
     return json.loads(json.dumps(dataclasses.asdict(interface)))
 
 
 def installed() -> dict[str, str]:
-    """Versions of what decides the content of a recording."""
+    """Versions of the packages that decide the content of a recording."""
     found = {"python": platform.python_version()}
     for package in ("toto_robot", "mujoco", "numpy", "zarr"):
         try:
@@ -185,7 +190,7 @@ def installed() -> dict[str, str]:
 
 
 def check_attributes(attrs: dict, where) -> None:
-    """DemoError unless `attrs` are a set's of this schema."""
+    """DemoError unless `attrs` are the attributes of a set of this schema."""
     if attrs.get("format") != FORMAT:
         raise DemoError(
             f"{where} is a zarr group but not a demonstration set: expected the attribute format={FORMAT!r}, "
@@ -210,7 +215,7 @@ def check_attributes(attrs: dict, where) -> None:
         )
     hz = attrs["control_hz"]
     if not isinstance(hz, (int, float)) or isinstance(hz, bool) or not hz > 0:
-        raise DemoError(f"{where}: expected control_hz to be a positive number, got {hz!r}; put it right in zarr.json")
+        raise DemoError(f"{where}: expected control_hz to be a positive number, got {hz!r}; correct it in zarr.json")
 
 
 DECIDING = ("env", "env_options", "robot", "control_hz", "cameras", "action", "environment_fingerprint", "renderer")
@@ -218,7 +223,7 @@ DECIDING = ("env", "env_options", "robot", "control_hz", "cameras", "action", "e
 
 
 def check_same(old: dict, new: dict, where) -> None:
-    """DemoError naming what differs, unless episodes made under `new` may join the set made under `old`."""
+    """DemoError that names the difference, unless episodes made under `new` may join a set made under `old`."""
     differ = [name for name in DECIDING if old.get(name) != new.get(name)]
     if differ:
         said = "; ".join(f"{name} is {old.get(name)!r} there and {new.get(name)!r} now" for name in differ)

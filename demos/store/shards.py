@@ -1,9 +1,9 @@
-"""Reads a span of steps out of a set's arrays; what can't be read whole is a DemoError that names the file.
+"""Reads a span of steps out of a set's arrays; a part that can't be read raises a DemoError that names the file.
 
 Sharded arrays are read here, not by zarr (3.1.6), whose selections go through an event loop in another thread: 3.7 ms
 of processor time for a window of 16 numbers, where reading and unpacking them takes 0.1 ms. The layout is that of the
-zarr v3 specification (sharding-indexed): chunks in any order, then for each chunk its offset and length in bytes, uint64
-(both 2^64 - 1 for one that isn't stored), and the CRC-32C of these. Arrays of any other layout are left to zarr.
+zarr v3 specification (sharding-indexed): chunks in any order, then the offset and the length in bytes of each chunk,
+uint64 (both 2^64 - 1 for a chunk that is not stored), and the CRC-32C of these. zarr reads arrays of any other layout.
 """
 
 import os
@@ -30,7 +30,7 @@ def read(path: Path, array, span: slice, what: str) -> np.ndarray:
         for i in range(span.start // length, -(-span.stop // length))
     ]
     for file in files:
-        if not file.exists() or not file.stat().st_size:  # zarr would hand out zeros
+        if not file.exists() or not file.stat().st_size:  # zarr would return zeros
             state = "empty" if file.exists() else "missing"
             raise DemoError(
                 f"{path}: {what} can't be read: the file {file.relative_to(path)} is {state}. Restore it from a "
@@ -38,7 +38,7 @@ def read(path: Path, array, span: slice, what: str) -> np.ndarray:
             )
     try:
         return _steps(array, files, span) if _is_ours(array) else array[span]
-    except Exception as error:  # zarr and its codecs raise whatever they like on damaged bytes
+    except Exception as error:  # zarr and its codecs raise anything on damaged bytes
         names = ", ".join(f"{f.relative_to(path)} ({f.stat().st_size} bytes)" for f in files)
         raise DemoError(
             f"{path}: {what} can't be read: {names} is damaged ({said(error)}). Restore it from a copy, or "
@@ -71,19 +71,21 @@ def _is_ours(array) -> bool:
 
 
 def _steps(array, files: list[Path], span: slice) -> np.ndarray:
-    """`array[span]`, which lies in `files`: each chunk is read by one call and unpacked, to its place where it fits."""
+    """`array[span]`, which lies in `files`. One call reads a chunk, another unpacks it, in place if it fits whole."""
     chunk, shard, rest = array.chunks[0], array.shards[0], array.shape[1:]
     out, buffer = np.empty((span.stop - span.start, *rest), array.dtype), np.empty((chunk, *rest), array.dtype)
     for at, file in enumerate(files, span.start // shard):
         handle = os.open(file, os.O_RDONLY)
         try:
             places = _index(handle, shard // chunk)
-            first = at * shard
+            first = at * shard  # step of the set at which this file begins
+            # The chunks of this file that hold a step of the span.
             for i in range(max(span.start - first, 0) // chunk, -(-min(span.stop - first, shard) // chunk)):
                 offset, size = (int(n) for n in places[i])
                 if offset == ABSENT:
                     raise ValueError(f"chunk {i} is not there")
                 packed = os.pread(handle, size, offset)
+                # A whole chunk is unpacked into the result; of one at an edge only the steps of the span are copied.
                 start = first + i * chunk - span.start  # in `out`
                 if start >= 0 and start + chunk <= len(out):
                     zstd.decompress(packed, out[start : start + chunk])

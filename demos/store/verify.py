@@ -1,4 +1,4 @@
-"""Reads a whole set and names each damage."""
+"""Reads a whole demonstration set and names each damage."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,19 +13,19 @@ FINITE = ("action", "action_applied", "proprio", "reward", "timestamp_s", "sim_s
 
 
 def verify(path: str | Path, on_episode: Callable[[int], object] = lambda done: None) -> list[str]:
-    """One sentence for each thing that is wrong with the set at `path`; [] for a set that is whole.
+    """One sentence for each fault of the set at `path`; [] if the set is whole.
 
-    Every byte is read, so every checksum is compared. Also wrong: a number that isn't finite, time that goes back,
-    an episode's `success` that its steps deny. `on_episode(k)` is called when k episodes have been read.
+    Every byte is read, so every checksum is compared. Other faults are a number that is not finite, time that does not
+    rise, and a `success` or a `length` that does not agree with the steps. `on_episode(k)` is called after k episodes.
     """
     try:
         demos = DemoSet(path)
         numbers = {name: demos.meta(name) for name in demos.meta_names}
     except DemoError as error:
         return [str(error)]
-    found = []
+    found: list[str] = []
     for i in range(demos.episodes):
-        data = {}
+        data: dict[str, np.ndarray] = {}
         for key in demos.keys:
             try:
                 value = demos.slice(key, i, 0, int(demos.lengths[i]))

@@ -1,4 +1,4 @@
-"""A set as one HTML file: numbers, pictures and plots inside it, nothing fetched, no script."""
+"""A set as one HTML file with numbers, pictures and plots. It fetches nothing and has no script."""
 
 import base64
 import html
@@ -25,7 +25,7 @@ details{margin:.5em 0}figure{margin:1em 0}figcaption{color:#555}"""
 
 
 def report(demos: DemoSet, summary: dict, damage: list[str], shown: int = 8) -> str:
-    """The page. `shown` episodes, evenly spaced, get pictures and curves; `damage` is what `verify` found."""
+    """The page. `shown` episodes, evenly spaced, have pictures and curves. `damage` comes from `verify`."""
     picked = sorted(set(np.linspace(0, demos.episodes - 1, min(shown, demos.episodes)).round().astype(int).tolist()))
     parts = [
         f"<h1>{_text(demos.path)}</h1>",
@@ -70,7 +70,7 @@ def _damage(damage: list[str]) -> str:
 
 
 def _names(demos: DemoSet, key: str) -> list[str]:
-    """What the set calls the components of `key`; [] where it doesn't say."""
+    """The names that the set gives to the components of `key`; [] if it gives none."""
     names = {"action": demos.attrs["action"].get("names"), "proprio": demos.attrs.get("proprio_names")}
     said = list(names.get(key.removesuffix("_applied")) or [])
     return said if demos.shape(key) == (len(said),) else []
@@ -109,7 +109,7 @@ def _episode(demos: DemoSet, i: int) -> str:
 
 
 def thumbnail(frame: np.ndarray, height: int = 96) -> np.ndarray:
-    """uint8 (height, w, 3) in the frame's proportions."""
+    """`frame` at this height, uint8 (height, w, 3), with its proportions."""
     width = max(1, round(frame.shape[1] * height / frame.shape[0]))
     return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR))
 
@@ -123,8 +123,8 @@ def picture(frame: np.ndarray) -> str:
 
 
 def curves(values: np.ndarray, title: str, names=(), width: int = 300, height: int = 110) -> str:
-    """An <svg> with one line for each column of `values` (T, n), which shows its name under the pointer; what isn't
-    finite leaves a gap."""
+    """An <svg> with one line for each column of `values` (T, n). The name of a line appears under the pointer. A value
+    that is not finite leaves a gap."""
     good = values[np.isfinite(values)]
     low, high = (float(good.min()), float(good.max())) if good.size else (0.0, 1.0)
     span = high - low or 1.0
@@ -177,7 +177,7 @@ def _attributes(attrs: dict) -> str:
 
 
 def _three(spread: dict | None) -> str | None:
-    return spread and ", ".join(f"{v:.4g}" for v in spread.values())
+    return ", ".join(f"{v:.4g}" for v in spread.values()) if spread else None
 
 
 def _text(value) -> str:

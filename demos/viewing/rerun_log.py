@@ -1,4 +1,4 @@
-"""A set for the Rerun viewer (https://rerun.io), with the optional package `rerun-sdk`."""
+"""Shows a set in the Rerun viewer (https://rerun.io); needs the optional package `rerun-sdk`."""
 
 from pathlib import Path
 
@@ -9,8 +9,10 @@ from demos.viewing.summary import is_vector
 
 
 def log(demos: DemoSet, path: str | Path | None) -> None:
-    """Write the recording to `path` (.rrd), or open the viewer and send it there. Episodes stand one after another on
-    the timeline `time`, a second apart; `step` counts within an episode."""
+    """Write the recording to `path` (.rrd), or open the viewer and send it there if `path` is None.
+
+    Episodes follow one another on the timeline `time`, one second apart. `step` counts within an episode.
+    """
     try:
         import rerun as rr
     except ImportError as error:

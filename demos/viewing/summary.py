@@ -1,4 +1,4 @@
-"""What a set holds, in numbers: every number that inspection prints comes from here."""
+"""What a set holds, in numbers. Every number that inspection prints comes from here."""
 
 from pathlib import Path
 
@@ -8,11 +8,11 @@ from demos.store.demo_set import DemoSet
 from demos.store.schema import CAMERA
 
 LATE = 1.5
-"""A step that comes later than so many control periods after the one before counts as a dropped frame (or several)."""
+"""A step counts as dropped frames if it comes more than this number of control periods after the one before."""
 
 
 def summarise(demos: DemoSet) -> dict:
-    """{episodes, steps, lengths, success, rate, ranges, size_mb, per_episode} of a set; None where it doesn't say."""
+    """{episodes, steps, lengths, success, rate, ranges, size_mb, per_episode} of a set; None for what is unknown."""
     success = demos.meta("success") if "success" in demos.meta_names else None
     per_episode = [episode_row(demos, i) for i in range(demos.episodes)]
     rates = [row["measured_hz"] for row in per_episode if row["measured_hz"] is not None]
@@ -35,7 +35,7 @@ def summarise(demos: DemoSet) -> dict:
 
 
 def is_vector(demos: DemoSet, key: str) -> bool:
-    """Whether `key` is a few numbers a step (not pictures, not the simulator's state)."""
+    """Whether a step of `key` is a few numbers: not a picture, not a state of the simulator."""
     return not key.startswith(CAMERA) and not key.endswith("_state") and len(demos.shape(key)) <= 1
 
 
@@ -58,7 +58,7 @@ def episode_row(demos: DemoSet, i: int) -> dict:
 
 
 def timing(times_s: np.ndarray, control_hz: float) -> tuple[float | None, int]:
-    """(mean rate in Hz, dropped frames) of an episode's timestamps: a gap of n periods (rounded) lacks n - 1 frames."""
+    """(average rate in Hz, dropped frames) of the timestamps of an episode: n - 1 frames lack in a gap of n periods."""
     gaps = np.diff(times_s) * control_hz
     if not len(gaps) or gaps.sum() <= 0:
         return None, 0
@@ -68,17 +68,16 @@ def timing(times_s: np.ndarray, control_hz: float) -> tuple[float | None, int]:
 
 def ranges(demos: DemoSet, key: str) -> dict[str, list[float]]:
     """{min, max, mean, std} of each component of `key` over all steps, read one episode at a time."""
-    low, high, total, square = None, None, 0.0, 0.0
+    if not demos.episodes:
+        return {"min": [], "max": [], "mean": [], "std": []}
+    low, high, total, square = np.inf, -np.inf, 0.0, 0.0
     for i in range(demos.episodes):
         x = demos.slice(key, i, 0, int(demos.lengths[i])).reshape(int(demos.lengths[i]), -1).astype(np.float64)
-        low = x.min(0) if low is None else np.minimum(low, x.min(0))
-        high = x.max(0) if high is None else np.maximum(high, x.max(0))
+        low, high = np.minimum(low, x.min(0)), np.maximum(high, x.max(0))
         total, square = total + x.sum(0), square + np.square(x).sum(0)
-    if low is None:
-        return {"min": [], "max": [], "mean": [], "std": []}
     mean = total / demos.steps
     std = np.sqrt(np.maximum(square / demos.steps - mean**2, 0))
-    return {name: value.tolist() for name, value in (("min", low), ("max", high), ("mean", mean), ("std", std))}
+    return {name: np.asarray(v).tolist() for name, v in (("min", low), ("max", high), ("mean", mean), ("std", std))}
 
 
 def _spread(values: np.ndarray) -> dict[str, float]:

@@ -181,7 +181,7 @@ def test_rates_that_do_not_divide_and_unknown_increments_are_refused():
     from foreign_sets import make
 
     made = make([{"action": np.zeros((6, 3), np.float32)}])
-    with pytest.raises(DemoError, match="to_hz=7 is no whole fraction of the source's 20 Hz"):
+    with pytest.raises(DemoError, match="to_hz=7 is not a whole fraction of the source's 20 Hz"):
         actions.subsample(made, 7)
     with pytest.raises(DemoError, match="expected deltas= from 0 to 3"):
         actions.subsample(made, 10)

@@ -1,0 +1,70 @@
+"""The README and the pages of docs/ name commands, files and headings that exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from deploy import calibrate, check, run_real
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(ROOT.glob("docs/**/*.md"))
+ROOT_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")]
+ARGPARSE = {
+    "deploy/run_real.py": run_real.parser().parse_args,
+    "deploy.check": check.arguments,
+    "deploy.calibrate": calibrate.arguments,
+}
+
+
+def prose_and_code(path):
+    """(text without code blocks, lines of the fenced code blocks)."""
+    text = path.read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S))
+    return re.sub(r"^```.*?^```", "", text, flags=re.M | re.S), code.splitlines()
+
+
+def commands():
+    """The words of each Python command in README.md and docs/commands.md."""
+    for path in (ROOT / "README.md", ROOT / "docs/commands.md"):
+        for line in prose_and_code(path)[1]:
+            words = shlex.split(line, comments=True)
+            if words and words[0] in ("python", "torchrun"):
+                yield words[1:]
+
+
+def test_the_readme_is_read_in_one_sitting():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_a_command_on_the_pages_takes_the_keys_that_it_is_given(words, tmp_path, monkeypatch, compose_command):
+    monkeypatch.chdir(tmp_path)
+    if "-m" in words:
+        words = words[words.index("-m") + 1 :]
+    module, *arguments = words
+    if module in ARGPARSE:
+        ARGPARSE[module](arguments)
+    elif module != "deploy.emulator":  # its parser starts it; tests/deploy/emulator does
+        compose_command(module, arguments)
+
+
+def test_recipes_on_the_pages_exist():
+    named = {
+        name for path in (*PAGES, *ROOT_PAGES) for name in re.findall(r"recipes/\w+\.\w+", path.read_text("utf-8"))
+    }
+    assert named and not [name for name in named if not (ROOT / name).exists()]
+
+
+@pytest.mark.parametrize("path", [*ROOT_PAGES, *PAGES], ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files_and_headings_that_exist(path):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose_and_code(path)[0]):
+        if re.match(r"https?://|reference/", target):  # pages made from docstrings: make docs checks them
+            continue
+        file, _, anchor = target.partition("#")
+        there = (path.parent / file).resolve() if file else path
+        assert there.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.*)", there.read_text(encoding="utf-8"), re.M)
+            assert anchor in {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}, target
