@@ -73,13 +73,13 @@ def test_a_pressed_user_stop_is_not_fit_for_a_run_and_stays_pressed(console):
         console.ask("release_user_stop")
 
 
-def test_a_scene_in_another_light_is_out_for_the_policy():
+def test_a_scene_in_another_light_is_out_for_a_policy_of_one_look(policy_of_one_look):
     ip = "127.0.0.66"
     command = [sys.executable, "-m", "deploy.emulator", "--ip", ip, "--shift", "light"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert json.loads(process.stdout.readline())["ready"]
-        done, lines = run("--robot-ip", ip, "--policy", "bc_cube")
+        done, lines = run("--robot-ip", ip, "--policy", policy_of_one_look)
         assert done.returncode == 16 and lines["look"]["verdict"] == "bad"
         assert "times as far off as 99 % of the training pictures" in lines["look"]["said"]
     finally:
