@@ -1,7 +1,9 @@
 """What a policy with a context remembers of each episode, and how its chunks of actions become one action a step.
 
-An environment's slot is told by `obs["slot"]`, and an episode's first step by `obs["step"] == 0` (`rollout.evaluate`
-gives both). What a slot does depends on its own episode alone, so results don't depend on how many run side by side.
+`obs["slot"]` names an environment's slot, and `obs["step"] == 0` marks an episode's first step (`rollout.evaluate`
+provides both). A slot's actions depend on its own episode alone, so results don't depend on how many slots run.
+
+On the arrow: `policies.policy.Policy.act` asks it for every step of a policy with a transformer head.
 """
 
 from collections import deque
@@ -24,9 +26,9 @@ class Window:
     proprio: Tensor
     """(B, T, P)."""
     past: Tensor
-    """(B, T, A): the action that was taken at each step; the present one's row is zeros."""
+    """(B, T, A): the action that was taken at each step. The present step's row is zeros."""
     valid: Tensor
-    """(B, T) bool: false before the episode's start."""
+    """(B, T) bool: False before the episode's start."""
 
 
 @dataclass
@@ -36,14 +38,14 @@ class Episode:
     steps: deque
     """(features, proprio) of the newest steps."""
     actions: deque
-    """The actions taken after all of them but the present one."""
+    """The actions that were taken in these steps, without the present one."""
     chunks: list[tuple[int, np.ndarray]] = field(default_factory=list)
-    """(the step at which it was predicted, actions (K, A)), oldest first."""
+    """Predictions as (step of the prediction, actions (K, A)), oldest first."""
     step: int = 0
 
 
 class Memory:
-    """The episodes of every slot that acts."""
+    """The running episode of every slot."""
 
     def __init__(self, config: TransformerConfig, action_dim: int):
         self.config, self.action_dim = config, action_dim
@@ -57,7 +59,9 @@ class Memory:
         slots: list[int],
         first: list[bool],
     ) -> np.ndarray:
-        """Actions (N, A) for one step of N slots, `first` where an episode begins. `predict` gives (B, K, A)."""
+        """Actions (N, A) for one step of N slots. `first` is True where an episode begins. `predict` returns (B, K,
+        A)."""
+        # 1. Remember the step; a new episode begins with an empty memory.
         episodes = []
         for i, slot in enumerate(slots):
             if first[i] or slot not in self.episodes:
@@ -65,10 +69,12 @@ class Memory:
                 self.episodes[slot] = Episode(deque(maxlen=length), deque(maxlen=length - 1))
             episodes.append(self.episodes[slot])
             episodes[-1].steps.append((features[i], proprio[i]))
+        # 2. Predict a chunk for the episodes that need one, all in one batch.
         asking = [e for e in episodes if self._must_predict(e)]
         if asking:
             for episode, chunk in zip(asking, predict(self._window(asking))):
                 episode.chunks.append((episode.step, chunk))
+        # 3. One action for each episode.
         return np.stack([self._execute(e) for e in episodes])
 
     def _must_predict(self, episode: Episode) -> bool:
@@ -77,7 +83,8 @@ class Memory:
         return episode.step - episode.chunks[-1][0] >= self.config.chunk
 
     def _window(self, episodes: list[Episode]) -> Window:
-        """Short memories are padded in front with their first step, which `valid` hides."""
+        """The newest steps of each episode. A short memory is padded in front with its first step, which `valid`
+        masks."""
         T, rows = self.config.context, []
         for episode in episodes:
             steps = list(episode.steps)
@@ -90,7 +97,7 @@ class Memory:
         return Window(*(torch.stack(column) for column in zip(*rows)))
 
     def _execute(self, episode: Episode) -> np.ndarray:
-        """The action of the present step, which is then behind it."""
+        """The action of the present step. The episode moves on by one step."""
         c, now = self.config, episode.step
         episode.chunks = [(t, chunk) for t, chunk in episode.chunks if now - t < c.chunk]
         if c.execute == "ensemble":

@@ -1,8 +1,11 @@
-"""A policy: frozen features and proprioception in, actions out. Saved to one folder as safetensors and YAML."""
+"""A policy: frozen features and proprioception in, actions out. It is saved to one folder as safetensors and YAML.
+
+On the arrow: observation → `policies.features` → `PolicyNet` → action. `policies.dagger` and `policies.cloning` train
+it; `policies.scoring.rollout` and `deploy` run it.
+"""
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +17,13 @@ from torch import Tensor, nn
 from policies.features.features import Features, make_features
 from policies.fit.folder import CONFIG, FORMAT, WEIGHTS, About, check_sizes, find, read_about, read_tensors
 from policies.fit.spec import PolicySpec
-from policies.look.folder import FILE as LOOK
-from policies.look.folder import packed, read_look
+from policies.look.folder import LOOK_FILE, packed, read_look
 from policies.look.training_look import TrainingLook
 from policies.memory import Memory, Window
 from policies.network.heads import HeadConfig, make_head
 from policies.network.normalise import Normaliser
 from policies.network.resnet import Pixels
+from toto_robot.features.contract import FrozenEncoder
 from toto_robot.ground.atomic import atomic_folder
 from toto_robot.ground.errors import UserError
 from toto_robot.ground.strict import dump_yaml
@@ -51,19 +54,19 @@ class PolicyNet(nn.Module):
         return (head or self.head)(self.features(features.float()), self.proprio(proprio))
 
     def chunk(self, window: Window, head: nn.Module | None = None) -> Tensor:
-        """The output (B, K, A) of a head with a context."""
+        """The output (B, K, A) of a head that sees several steps."""
         features, proprio = self.features(window.features.float()), self.proprio(window.proprio)
         return (head or self.head)(features, proprio, self.action(window.past), window.valid)
 
     def to_action(self, output: Tensor) -> Tensor:
-        """The head's output (..., A) as actions in [-1, 1]; a binary one is its expected value, 2·sigmoid − 1."""
+        """The head's output (..., A) as actions in [-1, 1]. A binary action is its expected value, 2·sigmoid − 1."""
         number = torch.tanh(output) if self.squash else self.action.inverse(output)
         action = torch.where(self.head.is_binary, torch.tanh(output / 2), number)
         return action.clamp(-1, 1)
 
 
 class Policy:
-    """A trained student. `act` takes the observation dict of N environments and gives (N, A) float32 in [-1, 1]."""
+    """A trained student. `act` takes the observation dict of N environments and returns (N, A) float32 in [-1, 1]."""
 
     def __init__(
         self,
@@ -77,9 +80,10 @@ class Policy:
         self.net, self.features, self.env, self.spec = net.eval(), features, env, spec
         self.head_config, self.binary = head, tuple(binary)
         self.notes: dict = {}
-        """Where it comes from, for its description: plain values by name."""
+        """How the policy was made, for its description: plain values by name."""
         self.look: TrainingLook | None = None
-        """What its training pictures looked like; None for one that sees none, or that was saved without."""
+        """What its training pictures looked like. None if it sees no pictures, or if it was saved without
+        statistics."""
         action_dim = net.action.mean.numel()
         self.memory = Memory(head.transformer, action_dim) if head.transformer is not None else None
 
@@ -94,8 +98,11 @@ class Policy:
         binary: tuple[int, ...] = (),
         spec: PolicySpec | None = None,
     ) -> "Policy":
-        """An untrained policy; weights from torch's global generator. `binary` indices may count from the end; `spec` says what
-        the numbers mean; `env` is None for those of a robot that is not ours."""
+        """An untrained policy. Its weights come from torch's global generator.
+
+        `binary` indices may count from the end. `spec` says what the numbers mean. `env` is None for a robot that is
+        not one of ours.
+        """
         head = head or HeadConfig()
         binary = tuple(sorted(i % action_dim for i in binary))
         net = PolicyNet(head, features.shape, proprio_dim, action_dim, features.config.pooling, binary)
@@ -103,13 +110,16 @@ class Policy:
 
     @property
     def needs(self) -> str | None:
-        """The observation key it reads besides `proprio`."""
+        """The observation key that it reads besides `proprio`."""
         return self.features.needs
 
     def act(self, obs: dict[str, np.ndarray], head: nn.Module | None = None) -> np.ndarray:
-        """Actions (N, A), float32 in [-1, 1], for observations of N environments; `head` acts in place of the policy's
-        own (an average). A policy with a context tells episodes apart by obs["slot"] and obs["step"], each (N,);
-        without them row i is slot i, and `reset` must be called where episodes begin."""
+        """Actions (N, A), float32 in [-1, 1], for observations of N environments.
+
+        `head` replaces the policy's own head (an average of its weights, say). A policy with a context distinguishes
+        episodes by obs["slot"] and obs["step"], each (N,). Without them row i is slot i, and `reset` must be called
+        when episodes begin.
+        """
         features = self.features(obs)
         proprio = torch.from_numpy(np.array(obs["proprio"], np.float32))
         if self.memory is None:
@@ -120,7 +130,7 @@ class Policy:
 
     @torch.inference_mode()
     def act_on(self, features: Tensor, proprio: Tensor, head: nn.Module | None = None) -> np.ndarray:
-        """The same from features (N, *shape) computed before, for a policy without a context."""
+        """The same from features (N, *shape) that are already computed, for a policy without a context."""
         return self.net.to_action(self.net(features, proprio, head)).numpy()
 
     @torch.inference_mode()
@@ -128,18 +138,18 @@ class Policy:
         return self.net.to_action(self.net.chunk(window, head)).numpy()
 
     def reset(self) -> None:
-        """Forget all episodes: the next step is every slot's first."""
+        """Forget all episodes. The next step is the first one of every slot."""
         if self.memory is not None:
             self.memory.episodes.clear()
 
     def close(self) -> None:
-        """Ends the encoder's processes, if it has any."""
+        """End the encoder's processes, if it has any."""
         self.features.close()
 
     def save(self, folder: str | Path) -> Path:
-        """Write the policy to `folder` (replaced as a whole, atomically)."""
+        """Write the policy to `folder`, which is replaced as a whole, atomically."""
         data = save_tensors({k: v.contiguous() for k, v in self.net.state_dict().items()})
-        said, look = packed(self.look)
+        look_file, look = packed(self.look)
         about = About(
             format=FORMAT,
             env=self.env,
@@ -153,23 +163,23 @@ class Policy:
             sha256=hashlib.sha256(data).hexdigest(),
             spec=self.spec,
             notes=self.notes,
-            look=said,
+            look=look_file,
         )
         with atomic_folder(folder) as temporary:
             (temporary / WEIGHTS).write_bytes(data)
             if look:
-                (temporary / LOOK).write_bytes(look)
+                (temporary / LOOK_FILE).write_bytes(look)
             (temporary / CONFIG).write_text(dump_yaml(dataclasses.asdict(about)))
         return Path(folder)
 
     @classmethod
     def load(
-        cls, folder: str | Path, *, device: str = "cpu", encoder: Callable | None = None, processes: int = 1
+        cls, folder: str | Path, *, device: str = "cpu", encoder: FrozenEncoder | None = None, processes: int = 1
     ) -> "Policy":
-        """Read a folder that `save` wrote; `encoder` takes the place of the one that the policy names.
+        """Read a folder that `save` wrote. `encoder` replaces the one that the policy names.
 
-        Raises UserError naming the file for anything that is not a whole policy, and when the encoder at hand is
-        not the one that the policy was trained with.
+        Raises UserError naming the file if the folder is not a whole policy, or if the encoder is not the one that the
+        policy was trained with.
         """
         folder = Path(folder)
         about = read_about(folder)
@@ -182,7 +192,8 @@ class Policy:
             raise UserError(
                 f"The policy in {folder} was trained on encoder {about.encoder.name} with fingerprint "
                 f"{about.encoder_fingerprint} and features {shape}, but the encoder at hand has fingerprint "
-                f"{features.fingerprint} and features {tuple(features.shape)}. Train the policy again, or restore that encoder."
+                f"{features.fingerprint} and features {tuple(features.shape)}. Train the policy again, or restore that "
+                "encoder."
             )
         net = _network(about)
         net.load_state_dict(read_tensors(folder / WEIGHTS, about.sha256, load_tensors))
@@ -192,7 +203,7 @@ class Policy:
 
 
 class RandomPolicy:
-    """Uniform actions in [-1, 1]: the floor that any policy must beat."""
+    """Uniform actions in [-1, 1]. Any useful policy is better than this one."""
 
     needs = None
 
@@ -207,7 +218,7 @@ class RandomPolicy:
 
 
 class ExpertPolicy:
-    """Executes the label that the environment's expert gives to the state (`obs["expert"]`)."""
+    """Executes the label of the environment's expert for the state (`obs["expert"]`)."""
 
     needs = "expert"
 
@@ -219,20 +230,20 @@ class ExpertPolicy:
 
 
 def load(
-    path_or_name: str | Path, *, device: str = "cpu", encoder: Callable | None = None, processes: int = 1
+    path_or_name: str | Path, *, device: str = "cpu", encoder: FrozenEncoder | None = None, processes: int = 1
 ) -> Policy:
     """Load a policy from its folder, from a run's folder, or by the name of a run in `runs/` or of an embedded policy.
 
-    On a CPU, `processes` above 1 encode side by side (for many environments at once); end them with `close()`.
+    On a CPU, `processes` above 1 encode in parallel (for many environments at once). End them with `close()`.
 
-    Raises UserError listing the policies that exist when there is none at that place.
+    Raises UserError listing the policies that exist if there is none at that place.
     """
     return Policy.load(find(path_or_name), device=device, encoder=encoder, processes=processes)
 
 
 def inspect(path_or_name: str | Path) -> About:
-    """What the policy's folder says of itself, once its weights are seen to be those of the network that it describes. Takes no
-    memory for them, and doesn't load the encoder."""
+    """The description in a policy's folder, checked against the header of its weights. Loads neither the weights nor
+    the encoder."""
     folder = find(path_or_name)
     about = read_about(folder)
     _check_network(about, folder)
@@ -240,7 +251,8 @@ def inspect(path_or_name: str | Path) -> About:
 
 
 def describe(path_or_name: str | Path) -> dict:
-    """policy.yaml as plain values, checked: env, proprio_dim, action_dim, encoder, sha256 and more (see `folder.About`)."""
+    """policy.yaml as plain values, checked: env, proprio_dim, action_dim, encoder, sha256 and more
+    (`fit.folder.About`)."""
     return dataclasses.asdict(read_about(find(path_or_name)))
 
 
@@ -256,7 +268,7 @@ def _network(about: About) -> PolicyNet:
 
 
 def _check_network(about: About, folder: Path) -> None:
-    """UserError unless the weights' header has exactly the tensors of the network that `about` describes."""
+    """Raise UserError unless the weights' header has exactly the tensors of the network that `about` describes."""
     shapes = tensor_shapes(folder / WEIGHTS)
     check_sizes(about, shapes, folder)
     try:
@@ -267,9 +279,9 @@ def _check_network(about: About, folder: Path) -> None:
     except (ValueError, RuntimeError, ArithmeticError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{folder / CONFIG} describes no network that can be made: {reason}. Train it again."
+            f"{folder / CONFIG} describes a network that can't be made: {reason}. Train it again."
         ) from error
     if shapes != wanted:
         raise UserError(
-            f"{folder / WEIGHTS} holds tensors of another architecture than its {CONFIG} describes. Train it again."
+            f"{folder / WEIGHTS} has the tensors of another architecture than its {CONFIG} describes. Train it again."
         )

@@ -1,12 +1,12 @@
-"""Episode seeds. Training, watching (evaluation while training) and the final evaluation draw from disjoint ranges.
+"""Episode seeds. Training, watching (evaluations during training) and the final evaluation use disjoint ranges.
 
     training    [0,            2^30)
     watching    [2^30,         2^30 + 2^29)
     evaluation  [2^30 + 2^29,  2^31)
 
-Each is a pure function of (seed, index): a run needs to remember only how many episodes it has started. Within a
-range consecutive indices give consecutive values from a start that depends on the seed, so the seeds of one run
-never repeat before the range is exhausted.
+Each seed is a pure function of (seed, index), so a run only remembers how many episodes it has started. Within a range,
+consecutive indices give consecutive values, from a start that depends on the seed. Therefore the seeds of one run don't
+repeat before the range is exhausted.
 """
 
 import hashlib
@@ -22,17 +22,17 @@ def training_seed(seed: int, index: int) -> int:
 
 
 def watching_seeds(seed: int, episodes: int) -> list[int]:
-    """Seeds for learning curves: unseen in training, and apart from those of the final evaluation."""
+    """Seeds for learning curves. Neither training nor the final evaluation uses them."""
     return [_draw(WATCHING, "watching", seed, i) for i in range(episodes)]
 
 
 def evaluation_seeds(seed: int, episodes: int) -> list[int]:
-    """`episodes` different seeds for a final evaluation; the first k are the same whatever `episodes` is."""
+    """`episodes` different seeds for a final evaluation. The first k are the same for every value of `episodes`."""
     return [_draw(EVALUATION, "evaluation", seed, i) for i in range(episodes)]
 
 
 def stream(*key: int | str) -> list[int]:
-    """Entropy for `np.random.default_rng` from a readable key, the same on every machine."""
+    """Entropy for `np.random.default_rng` from a readable key. It is the same on every machine."""
     digest = hashlib.sha256("/".join(str(k) for k in key).encode()).digest()
     return [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)]
 

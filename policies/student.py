@@ -1,7 +1,10 @@
-"""A policy's head in training: AdamW, warm-up and cosine, an average of the weights. DAgger and cloning both use it."""
+"""A policy's head in training: AdamW, warm-up and cosine, and an average of the weights.
+
+On the arrow: `policies.dagger.learner` and `policies.cloning.cloner` choose the samples. This is the step that both
+take.
+"""
 
 import copy
-import math
 from collections.abc import Iterable
 
 import torch
@@ -9,15 +12,17 @@ from torch import Tensor, nn
 
 from policies.bookkeeping.state import moments, restore_moments, under
 from policies.policy import Policy
+from toto_robot.ground.average import update_average
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.schedules import overlapping_rate
 
 NOT_DECAYED = ("token", "position", "mode")
-"""Parts of the names of parameters that weight decay leaves alone where `decay_all` is false (MVP: norm, bias, token,
-pos; of these, norms and biases have one dimension)."""
+"""Parts of the names of parameters that get no weight decay where `decay_all` is false (MVP: norm, bias, token, pos; of
+these, norms and biases have one dimension)."""
 
 
 class Student:
-    """Everything that an update depends on; `state` and `restore` go on to the same bits."""
+    """Everything that an update depends on. `state` and `restore` continue to the same bits."""
 
     def __init__(
         self,
@@ -32,11 +37,11 @@ class Student:
         ema_decay: float,
         decay_all: bool = True,
     ):
-        """`total` updates in the whole run, `warmup` of them to reach `lr`, then a cosine to `lr_final` · `lr`;
-        `grad_clip` and `ema_decay` 0 for none."""
+        """The whole run has `total` updates: `warmup` of them to reach `lr`, and a cosine down to `lr_final` · `lr`.
+        `grad_clip` 0 and `ema_decay` 0 switch these off."""
         if policy.head_config.squash:
             raise UserError(
-                "policy.squash=true is how SAC's actions are made; imitation fits the actions themselves. Leave it out."
+                "policy.squash=true makes actions as SAC does, but imitation fits the actions themselves. Leave it out."
             )
         self.policy, self.head = policy, policy.net.head
         self.total, self.peak, self.lr_final, self.warmup = total, lr, lr_final, warmup
@@ -48,30 +53,32 @@ class Student:
 
     def lr(self, update: int) -> float:
         """The learning rate of the `update`-th minibatch of the run."""
-        warm = min(1.0, (update + 1) / max(1, self.warmup))
-        cosine = 0.5 * (1 + math.cos(math.pi * update / max(1, self.total)))
-        return self.peak * warm * (self.lr_final + (1 - self.lr_final) * cosine)
+        return overlapping_rate(update, peak=self.peak, warmup_steps=self.warmup, steps=self.total, final=self.lr_final)
 
     def descend(self, losses: Iterable[Tensor]) -> Tensor:
-        """One step down the sum of `losses`, each made and forgotten in turn; returns the sum."""
+        """One optimizer step on the sum of `losses`. Returns the sum.
+
+        The losses are computed and back-propagated one after the other, so only one graph is in memory at a time.
+        """
+        # 1. The learning rate is a function of the number of updates.
         for group in self.optimizer.param_groups:
             group["lr"] = self.lr(self.done)
+        # 2. Gradients of all parts add up.
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros(())
         for loss in losses:
             loss.backward()
             total += loss.detach()
+        # 3. The step, and the average of the weights, which acts and is saved.
         if self.grad_clip:
             torch.nn.utils.clip_grad_norm_(self.head.parameters(), self.grad_clip)
         self.optimizer.step()
-        decay = min(self.ema_decay, (1 + self.done) / (10 + self.done)) if self.ema_decay else 0.0
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.head.parameters()), 1 - decay)
+        update_average(self.average, self.head, updates=self.done, decay=self.ema_decay)
         self.done += 1
         return total
 
     def finish(self) -> Policy:
-        """The policy with the averaged weights in place."""
+        """The policy with the averaged weights."""
         self.head.load_state_dict(self.average.state_dict())
         return self.policy
 
@@ -84,7 +91,7 @@ class Student:
         return {k: v.detach().clone().contiguous() for k, v in tensors.items()}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
+        """Continue from what `state` returned."""
         self.policy.net.load_state_dict(under(tensors, "net."))
         self.average.load_state_dict(under(tensors, "average."))
         restore_moments(self.optimizer, under(tensors, "optimizer."))
@@ -92,8 +99,9 @@ class Student:
 
 
 def decay_groups(module: nn.Module, weight_decay: float) -> list[dict]:
-    """AdamW's parameter groups: matrices with `weight_decay`, norms, biases, tokens and positions without."""
-    decayed, spared = [], []
+    """AdamW's parameter groups: matrices get `weight_decay`; norms, biases, tokens and positions get none."""
+    decayed: list[Tensor] = []
+    spared: list[Tensor] = []
     for name, parameter in module.named_parameters():
         spare = parameter.ndim <= 1 or any(part in name for part in NOT_DECAYED)
         (spared if spare else decayed).append(parameter)

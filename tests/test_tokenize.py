@@ -5,18 +5,20 @@ import io
 from rich.console import Console
 
 from toto_robot import tokenize
+from toto_robot.ground import screen
+from toto_robot.ground.screen import Bar
 from toto_robot.tokens.store.build import Progress
 
 
 def shown(monkeypatch, every_s, bytes_done):
-    monkeypatch.setattr(tokenize, "EVERY_S", every_s)
+    monkeypatch.setattr(screen, "EVERY_S", every_s)
     console = Console(file=io.StringIO(), force_terminal=False)
-    with tokenize.progress_on(console) as tell:
+    with Bar("tokenizing", None, counted=False, console=console) as bar:
         progress = Progress(1, 4, 0, 1000)
         progress.start_s -= 60
         for progress.bytes in bytes_done:
             progress.frames = progress.bytes * 6
-            tell(progress)
+            tokenize.show(bar, progress)
     return console.file.getvalue().splitlines()
 
 

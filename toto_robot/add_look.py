@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import envs
 import policies
 from envs.appearance import LOOKS
-from policies.cloning.demonstrations import DataConfig, camera_of, choose
+from policies.cloning.episodes import DataConfig, camera_of, choose
 from policies.experts.choose import make_labeller
 from policies.fit.folder import About, find
 from policies.look.folder import add_look

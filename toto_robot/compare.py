@@ -110,7 +110,8 @@ def main(cfg: CompareConfig) -> dict:
     panels = [runs for runs in (cfg.runs, cfg.second) if runs]
     figure = Figure(figsize=(1.5 + 6 * len(panels), 4.5), layout="constrained")
     figure.suptitle(cfg.title)
-    last, colours = {}, {}
+    last: dict[str, dict] = {}
+    colours: dict[str, str] = {}
     for axes, runs, title in zip_longest(
         figure.subplots(1, len(panels), squeeze=False)[0], panels, cfg.titles[: len(panels)]
     ):

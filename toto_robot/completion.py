@@ -1,13 +1,13 @@
-"""Has a model learned video? Its predictions of held-out clips, beside copying the previous frame's codes.
+"""Test whether a model has learned video: compare its predictions of held-out clips with copies of the previous frame.
 
     python -m toto_robot.completion runs/toto/model data/tokens_val
     python -m toto_robot.completion runs/toto/model data/tokens_val table_from=data/tokens out=runs/completion
 
-Two tables. Teacher-forced: every frame from the second on, all earlier codes true. Free-running: four frames after the first
-eight, the model goes on from its own predictions, the likeliest code each time. Both count all blocks, and the blocks
-whose code changed, where copying is never right. With table_from= a third predictor stands beside them: how often each code
-follows each other at the same place, counted over a training store. Writes completion.json, completion.md and
-completion.png (bits a changed block, by frame) to `out`.
+There are two tables. Teacher-forced: every frame from the second on, where all earlier codes are true. Free-running:
+four frames after the first eight, where the model continues from its own predictions and takes the most likely code
+each time. Both count all blocks, and the blocks whose code changed, where a copy is never correct. table_from= adds a
+third predictor: how often each code follows each other code at the same place, counted over a training store. The
+command writes completion.json, completion.md and completion.png (bits a changed block, by frame) to `out`.
 """
 
 import io
@@ -38,17 +38,17 @@ class CompletionConfig:
     store: str = MISSING
     """Token store of held-out clips, made by the same tokenizer."""
     table_from: str = ""
-    """Token store of training clips, for the table of codes; empty for none."""
+    """Token store of training clips, for the table of codes. By default there is no such table."""
     rows: int = 64
-    """Clips, spread evenly over the store."""
+    """Number of clips, spread evenly over the store."""
     table_rows: int = 2000
-    """Clips behind the table, spread evenly over its store."""
+    """Number of clips for the table of codes, spread evenly over its store."""
     given: int = 8
     """Frames that are given before the free-running ones."""
     frames: int = 4
-    """Free-running frames; 0 leaves that table out."""
+    """Number of free-running frames. 0 leaves that table out."""
     free_rows: int = 16
-    """Clips that are continued."""
+    """Number of clips that are continued."""
     dtype: str = "float32"
     """The transformer's dtype: float32, bfloat16 or auto."""
     threads: int | None = None
@@ -58,18 +58,21 @@ class CompletionConfig:
 
     def __post_init__(self) -> None:
         if min(self.rows, self.table_rows, self.given, self.free_rows) < 1 or self.frames < 0:
-            raise UserError("rows, table_rows, given and free_rows must be at least 1 and frames at least 0")
+            raise UserError("rows, table_rows, given and free_rows must be at least 1 and frames at least 0.")
 
 
 def main(cfg: CompletionConfig) -> dict:
+    """Predict, count and write the tables. Returns their numbers."""
     if cfg.threads:
         torch.set_num_threads(cfg.threads)
     encoder = toto_robot.load_encoder(cfg.encoder, dtype=cfg.dtype)
     if encoder.toto is None or encoder.tokenizer.continuous:
-        raise UserError(f"encoder={cfg.encoder} predicts no codes; give toto_tiny or a model folder made by pretrain")
+        raise UserError(f"encoder={cfg.encoder} predicts no codes. Give toto_tiny or a model folder made by pretrain.")
     codes = clips(cfg.store, cfg.rows, encoder)
     if cfg.frames and cfg.given + cfg.frames > codes.shape[1]:
-        raise UserError(f"given={cfg.given} and frames={cfg.frames}: a clip of {cfg.store} has {codes.shape[1]} frames")
+        raise UserError(
+            f"given={cfg.given} and frames={cfg.frames}: a clip of {cfg.store} has {codes.shape[1]} frames."
+        )
     table = (
         Table(clips(cfg.table_from, cfg.table_rows, encoder).numpy(), encoder.tokenizer.vocab_size)
         if cfg.table_from
@@ -90,13 +93,14 @@ def main(cfg: CompletionConfig) -> dict:
 
 
 def clips(path: str, rows: int, encoder) -> torch.Tensor:
-    """Codes int64 (R, F, S) of video rows of a store, spread evenly over it. UserError for another tokenizer's store."""
+    """Codes int64 (R, F, S) of video rows, spread evenly over a store. Raises UserError if another tokenizer made
+    it."""
     store = TokenStore(path)
     if store.tokenizer != encoder.tokenizer.fingerprint():
-        raise UserError(f"{path} was made by another tokenizer than {encoder!r} has; tokenize the videos with its own")
+        raise UserError(f"{path} was made by another tokenizer than that of {encoder!r}. Tokenize the videos with it.")
     videos = np.flatnonzero(store.kinds == VIDEO)
     if not len(videos):
-        raise UserError(f"{path} has no video rows; tokenize videos")
+        raise UserError(f"{path} has no video rows. Tokenize videos.")
     chosen = videos[np.unique(np.linspace(0, len(videos) - 1, min(rows, len(videos))).round().astype(int))]
     return torch.from_numpy(np.stack([store[i] for i in chosen]).astype(np.int64))
 
@@ -106,8 +110,8 @@ def tables(found: dict[str, dict[str, Prediction]]) -> str:
     parts = []
     for mode, rows in found.items():
         parts.append(
-            f"\n## {mode}\n\n| predictor | right, all blocks % | right, changed blocks % | bits a block | bits a changed block "
-            "| PSNR dB |\n|---|---|---|---|---|---|"
+            f"\n## {mode}\n\n| predictor | right, all blocks % | right, changed blocks % | bits a block "
+            "| bits a changed block | PSNR dB |\n|---|---|---|---|---|---|"
         )
         for name, p in rows.items():
             cells = [
@@ -122,7 +126,7 @@ def tables(found: dict[str, dict[str, Prediction]]) -> str:
 
 
 def write(out: Path, found: dict[str, dict[str, Prediction]], facts: dict) -> None:
-    """completion.json, completion.md and completion.png in `out`."""
+    """Write completion.json, completion.md and completion.png to `out`."""
     plain = {mode: {name: asdict(p) for name, p in rows.items()} for mode, rows in found.items()}
     atomic_write_text(out / "completion.json", json.dumps({**facts, **plain}, indent=1) + "\n")
     said = ", ".join(f"{name} {value}" for name, value in facts.items())
@@ -131,7 +135,7 @@ def write(out: Path, found: dict[str, dict[str, Prediction]], facts: dict) -> No
 
 
 def draw(rows: dict[str, Prediction]) -> bytes:
-    """A PNG: bits a changed block by the place of the frame in its clip."""
+    """A PNG: bits a changed block against the place of the frame in its clip."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.6), layout="constrained")

@@ -3,9 +3,9 @@
     python -m toto_robot.contact_sheet
     python -m toto_robot.contact_sheet docs/environments.png 'envs=[franka_pick,kuka_cabinet]' moments=8
 
-The moments of a row are evenly spaced from the first frame to the last one. A tile shows the wrist camera's frame, as a policy
-gets it, above a view from the side; its border is green where the episode has succeeded. Environments that the expert doesn't
-know are left out, and named in the result.
+The moments of a row are evenly spaced from the first frame to the last one. A tile shows the frame of the wrist camera,
+as a policy gets it, above a view from the side. Its border is green once the episode has succeeded. Environments that
+the expert doesn't know are left out and named in the result.
 """
 
 import io
@@ -22,7 +22,7 @@ from policies.experts.choose import make_labeller
 from policies.scoring.video import RUNNING, SUCCEEDED
 from toto_robot import command
 from toto_robot.ground.atomic import atomic_write_bytes
-from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.errors import UserError, expected, unknown
 
 BORDER, LABEL, PAPER, INK = 2, 18, (255, 255, 255), (30, 30, 30)
 
@@ -34,9 +34,9 @@ class ContactSheetConfig:
     out: str = "docs/environments.png"
     """The picture to write, a PNG."""
     envs: list[str] = field(default_factory=list)
-    """Environments, a row each; none given: every one at the real arm's protocol."""
+    """Environments, one for each row. By default all that have the protocol of a real arm."""
     expert: str = "scripted"
-    """Whose episode is shown."""
+    """The expert that acts."""
     moments: int = 6
     """Frames of a row."""
     size: int = 128
@@ -46,12 +46,13 @@ class ContactSheetConfig:
 
     def __post_init__(self):
         if self.moments < 2:
-            raise UserError(f"moments={self.moments}: expected at least 2, the first frame and the last")
+            raise expected("moments", "at least 2, the first frame and the last", self.moments)
         if not self.out.endswith(".png"):
-            raise UserError(f"out={self.out}: the sheet is a PNG; name it so")
+            raise expected("out", "the name of a .png file", self.out)
 
 
 def main(cfg: ContactSheetConfig) -> dict:
+    """Draw the sheet. Returns its path, and the environments that are shown and left out."""
     for name in cfg.envs:
         if name not in envs.names():
             raise unknown("env", name, envs.names())
@@ -68,7 +69,7 @@ def main(cfg: ContactSheetConfig) -> dict:
         rows.append(_row(f"{name}: {outcome}", tiles))
         shown.append(name)
     if not rows:
-        raise UserError(f"the expert {cfg.expert} knows none of these environments: {', '.join(names)}")
+        raise UserError(f"The expert {cfg.expert} knows none of these environments: {', '.join(names)}.")
     buffer = io.BytesIO()
     Image.fromarray(np.concatenate(rows)).quantize(256, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     Path(cfg.out).parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +78,7 @@ def main(cfg: ContactSheetConfig) -> dict:
 
 
 def episode(name: str, cfg: ContactSheetConfig) -> tuple[list[np.ndarray], str]:
-    """The tiles of one episode, uint8 (2·size + border, size + border, 3) each, and how it went."""
+    """The tiles of one episode, uint8 (2·size + border, size + border, 3) each, and its outcome in words."""
     env, expert = envs.make(name, image_size=cfg.size), make_labeller(cfg.expert)
     obs, info = env.reset(seed=cfg.seed)
     frames, over = [(obs["rgb"], _side(env, cfg.size), False)], False
@@ -93,7 +94,8 @@ def episode(name: str, cfg: ContactSheetConfig) -> tuple[list[np.ndarray], str]:
 
 
 def _side(env, size: int) -> np.ndarray:
-    """The view from the side, drawn at twice the size and averaged: without multisampling thin edges would flicker."""
+    """The view from the side. It is drawn at twice the size and averaged, because thin edges would flicker
+    otherwise."""
     large = env.view("side", 2 * size, 2 * size).reshape(size, 2, size, 2, 3)
     return large.mean((1, 3)).round().astype(np.uint8)
 

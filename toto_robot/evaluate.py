@@ -95,7 +95,7 @@ def main(cfg: EvaluateConfig) -> dict:
         episodes = evaluate(
             vec, policy.act, evaluation_seeds(cfg.seed, cfg.episodes), recorder, lambda done: _count(done, cfg.episodes)
         )
-        if recorder is not None:
+        if recorder is not None and cfg.video is not None:
             recorder.save(cfg.video, fps=vec.control_hz)
     finally:
         vec.close()

@@ -1,9 +1,9 @@
-"""Complete a clip: some frames are given, Toto predicts the rest.
+"""Complete a clip: some frames are given, and Toto predicts the rest.
 
     python -m toto_robot.generate video.mp4 frames=4 [encoder=runs/toto/model] [out=completed]
 
-Writes OUT.mp4 (truth, the truth through the tokenizer, and the predictions, side by side) and OUT.png (one of them a
-row, a gap where the prediction begins).
+The command writes OUT.mp4, with the truth, the truth encoded and decoded, and the predictions side by side. It writes
+OUT.png, with a row for each of them and a gap where the prediction begins.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from omegaconf import MISSING
 import toto_robot
 from toto_robot import command
 from toto_robot.evaluation.completion import complete, load_clip, save_completion
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, expected
 
 
 @dataclass
@@ -24,23 +24,23 @@ class GenerateConfig:
     clip: str = MISSING
     """The video to continue."""
     frames: int = 4
-    """Frames that are given."""
+    """Number of given frames."""
     total: int = 16
-    """Frames in all; 16 is what a row of training holds."""
+    """Number of all frames. A row of training has 16."""
     start_s: float = 0.0
-    """Where in the video the clip begins."""
+    """Time in the video at which the clip begins, in seconds."""
     samples: int = 2
-    """Predictions to draw."""
+    """Number of predictions."""
     temperature: float = 1.0
-    """Divides the logits; 0 takes the likeliest token each time."""
+    """Divides the logits. 0 takes the most likely token each time."""
     top_p: float = 0.9
-    """Draws from the fewest likeliest tokens whose probabilities reach this."""
+    """Draws from the fewest most likely tokens whose probabilities add up to this."""
     encoder: str = "toto_tiny"
     """Name of an encoder, or a model folder."""
     seed: int = 0
     """Seed of the draws."""
     dtype: str = "auto"
-    """bfloat16, float32, or auto: bfloat16 where the processor multiplies it."""
+    """bfloat16, float32, or auto: bfloat16 if the processor multiplies it in hardware."""
     device: str = "cpu"
     """Where the model runs: cpu or cuda."""
     out: str = "completed"
@@ -48,15 +48,16 @@ class GenerateConfig:
 
     def __post_init__(self):
         if self.samples < 1 or self.total < 2:
-            raise UserError(f"samples must be at least 1 and total at least 2, got {self.samples} and {self.total}")
+            raise UserError(f"samples must be at least 1 and total at least 2, got {self.samples} and {self.total}.")
         if self.start_s < 0:
-            raise UserError(f"start_s must be at least 0, but it is {self.start_s}")
+            raise expected("start_s", "at least 0", self.start_s)
 
 
 def main(cfg: GenerateConfig) -> dict:
+    """Predict and write both files. Returns their paths and the share of correct codes."""
     encoder = toto_robot.load_encoder(cfg.encoder, dtype=cfg.dtype, device=cfg.device)
     if encoder.toto is None:
-        raise UserError(f"{cfg.encoder} has no Toto to predict with; give a model folder or toto_tiny")
+        raise UserError(f"{cfg.encoder} has no Toto to predict with. Give a model folder or toto_tiny.")
     clip = load_clip(cfg.clip, cfg.total, encoder.image_size, cfg.start_s)
     done = complete(
         encoder, clip, cfg.frames, samples=cfg.samples, temperature=cfg.temperature, top_p=cfg.top_p, seed=cfg.seed

@@ -1,16 +1,17 @@
-"""What another look of the same scene does to codes and features: the looks table.
+"""Measure how another look of the same scene changes codes and features: the looks table.
 
     python -m toto_robot.looks
     python -m toto_robot.looks encoder=runs/toto/model real=VIDEO_FOLDER out=runs/looks
 
-A fixed set of states is drawn under several looks: 64 test and 224 training episodes of the scripted expert, whose
-actions are now and then replaced by random ones, two frames each. The seeds are fixed and no training run uses them. The
-tables say:
-  codes     the share of the codes that another look of the same state changes, and the share that differs between two
-            states in one look (random pairs of different episodes at the same step); with real=, jitters of real frames
+A fixed set of states is drawn under several looks: two frames each of 64 test and 224 training episodes. The scripted
+expert acts in them, and now and then a random action takes its place. The seeds are fixed, and no training run uses
+them. The tables show:
+  codes     the share of the codes that change with the look of a state, and the share that differs between two
+            states in one look (random pairs of different episodes at the same step); with real=, jittered real frames
   distance  how far a look moves a feature, in units of the distance between two states
-  probe     millimetres of a linear probe for the cube's position, trained on nominal, random or mixed looks
-Intervals are bootstraps over episodes; the probe runs with three seeds. Writes looks.json, looks.md and looks.png to `out`.
+  probe     error in millimetres of a linear probe for the cube's position, trained on nominal, random or mixed looks
+Intervals are bootstraps over episodes. The probe runs with three seeds. The command writes looks.json, looks.md and
+looks.png to `out`.
 """
 
 import os
@@ -42,7 +43,7 @@ STEPS = (2, 16)
 PROBE_SEEDS = 3
 EXPOSURES = (1.02, 1.05)
 FIRST_SEED = {"train": 2**29, "test": 2**29 + 2**20}
-"""Episode seeds count up from here."""
+"""The first episode seed of each side."""
 REAL_FRAMES = 192
 IMAGE_SIZE = 128
 """Pixels on the side of the simulator's frames."""
@@ -59,11 +60,11 @@ class LooksConfig:
     env: str = "franka_pick"
     """The environment whose states are drawn; it must have a cube."""
     real: str = ""
-    """A folder of real videos whose frames are jittered too; empty for none."""
+    """A folder of real videos, whose frames are jittered too. By default there is none."""
     train: int = 224
-    """Episodes that the probes learn from. Another number gives another set."""
+    """Number of episodes that the probes learn from. Another number gives another set."""
     test: int = 64
-    """Episodes on which everything is measured."""
+    """Number of episodes on which everything is measured."""
     threads: int | None = None
     """CPU threads; by default all cores."""
     device: str = "cpu"
@@ -73,10 +74,11 @@ class LooksConfig:
 
     def __post_init__(self) -> None:
         if self.train < 8 or self.test < 2:
-            raise UserError(f"expected train >= 8 and test >= 2 episodes, got {self.train} and {self.test}")
+            raise UserError(f"Expected train >= 8 and test >= 2 episodes, got {self.train} and {self.test}.")
 
 
 def main(cfg: LooksConfig) -> dict:
+    """Draw the states, measure, and write the report. Returns its main numbers."""
     torch.set_num_threads(cfg.threads or os.cpu_count() or 1)
     encoder, random_weights = _load(cfg)
     _tell(f"drawing {cfg.train} and {cfg.test} episodes of {cfg.env}")
@@ -98,12 +100,12 @@ def main(cfg: LooksConfig) -> dict:
 
 
 def _load(cfg: LooksConfig) -> tuple[Encoder, Encoder | None]:
-    """The encoder and the same with random weights; of a tokenizer's folder only what stands before a transformer."""
+    """The encoder, and the same with random weights. For a tokenizer's folder, an encoder without a transformer."""
     folder = Path(cfg.encoder)
     if (folder / "config.yaml").is_file() and not (folder / TOTO).is_file():
         tokenizer = load_tokenizer(cfg.encoder)
         if tokenizer.continuous:
-            raise UserError(f"encoder={cfg.encoder}: a tokenizer of patches has no codes that could change")
+            raise UserError(f"encoder={cfg.encoder}: a tokenizer of patches has no codes that could change.")
         return Encoder(
             tokenizer,
             None,
@@ -116,7 +118,7 @@ def _load(cfg: LooksConfig) -> tuple[Encoder, Encoder | None]:
         ), None
     encoder = toto_robot.load_encoder(cfg.encoder, pooling="grid", device=cfg.device)
     if not isinstance(encoder, Encoder) or encoder.tokenizer.continuous:
-        raise UserError(f"encoder={cfg.encoder} has no codes; give toto_tiny, a model folder or a tokenizer's folder")
+        raise UserError(f"encoder={cfg.encoder} has no codes. Give toto_tiny, a model folder or a tokenizer's folder.")
     if encoder.toto is None:
         return encoder, None
     known = cfg.encoder in encoder_names()
@@ -142,10 +144,10 @@ def summary(found: Looks) -> dict:
 
 
 def states(env, seeds: range) -> Iterator[int]:
-    """Runs one episode for each seed and stops at each of `STEPS`; gives the episode's seed there.
+    """Run one episode for each seed, and yield its seed at each of `STEPS`.
 
-    As in `toto_robot.render`, random actions now and then take the expert's place, so that the camera sees the scene from
-    more places than a perfect expert visits.
+    As in `toto_robot.render`, a random action takes the expert's place now and then. This way the camera sees the scene
+    from more places than a perfect expert visits.
     """
     labeller = make_labeller("scripted")
     for seed in seeds:
@@ -176,15 +178,15 @@ def _shifted(shift: str, seed: int, step: int) -> Appearance:
 
 
 def training_states(name: str, episodes: int) -> States:
-    """What the probes learn from: each state in the nominal look, and in one random look for each probe seed."""
+    """The states for training the probes, in the nominal look and in one random look for each probe seed."""
     looks: dict[str, Look] = {"nominal": _nominal}
     looks |= {f"random {k}": partial(_random, key=k) for k in range(PROBE_SEEDS)}
     return _draw(name, _seeds("train", episodes), looks)
 
 
 def measured_states(name: str, episodes: int) -> States:
-    """What is measured: each state in the nominal look, under every shift (one look an episode), two exposures of the
-    nominal frame, and a new random look."""
+    """The states for measuring: in the nominal look, under every shift (one look for each episode), in two exposures of
+    the nominal frame, and in a new random look."""
     looks: dict[str, Look] = {"nominal": _nominal}
     looks |= {shift: partial(_shifted, shift) for shift in SHIFTS}
     looks["random"] = partial(_random, key=11)
@@ -217,7 +219,8 @@ def _draw(name: str, seeds: range, looks: dict[str, Look]) -> States:
 
 
 def _real_frames(folder: str, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """(frames uint8 (N, size, size, 3), video (N,)): a few frames of every video, spread over it."""
+    """A few frames of every video, spread over it: frames uint8 (N, size, size, 3), and the number of the video
+    (N,)."""
     videos = find_videos(folder)
     each, frames, video = max(1, REAL_FRAMES // max(1, len(videos))), [], []
     for number, path in enumerate(videos):
@@ -226,7 +229,7 @@ def _real_frames(folder: str, size: int) -> tuple[np.ndarray, np.ndarray]:
         frames += [pictures[i] for i in chosen]
         video += [number] * len(chosen)
     if not frames:
-        raise UserError(f"real={folder}: there is no video; give a folder with some, or leave real out")
+        raise UserError(f"real={folder}: there is no video. Give a folder with some, or leave real= out.")
     return np.stack(frames), np.array(video)
 
 

@@ -2,7 +2,8 @@
 
     python -m toto_robot.model_table 'runs=[runs/tables/toto,runs/tables/gpt2]' out=docs/tables.md title='Architectures'
 
-Each run's folder holds what `python -m toto_robot.pretrain` wrote and, in probe/, what `python -m toto_robot.probe` did.
+The folder of a run must hold the results of `python -m toto_robot.pretrain` and, in probe/, those of
+`python -m toto_robot.probe`.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -19,18 +20,19 @@ class ModelTableConfig:
     """Keys of `python -m toto_robot.model_table`."""
 
     runs: list[str] = field(default_factory=list)
-    """Run folders, in the table's order."""
+    """Run folders, in the order of the table."""
     out: str = "table.md"
     """Markdown file to write."""
     title: str = ""
-    """Above the table."""
+    """Title above the table."""
 
     def __post_init__(self):
         if not self.runs:
-            raise UserError("model_table needs runs=[FOLDER,...]")
+            raise UserError("model_table needs runs=[FOLDER,...].")
 
 
 def main(cfg: ModelTableConfig) -> dict:
+    """Write the table. Returns its rows."""
     rows = [read_row(folder) for folder in cfg.runs]
     out = Path(cfg.out)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,11 @@
-"""Read the cube's position from frozen features, for every layer and pooling.
+"""Predict the position of the cube from frozen features, for every layer and pooling.
 
     python -m toto_robot.probe data=probe.npz encoder=toto_tiny out=runs/probe
 
-`data` is an .npz with frames uint8 (N, 128, 128, 3), cube_in_hand_m float32 (N, 3) and episode int (N,). For each
-layer, ridge regression reads the position from the mean and from the flattened 4×4 grid, and a learned query reads
-it from the grid; a quarter of the episodes is held out. The same for random weights and for bare codes, unless
-controls=false. Writes probe.json, probe.md and probe.png to `out`.
+`data` is an .npz with frames uint8 (N, 128, 128, 3), cube_in_hand_m float32 (N, 3) and episode int (N,). For each layer
+a ridge regression predicts the position from the mean and from the flattened 4×4 grid, and a learned query predicts it
+from the grid. A quarter of the episodes is held out. The same is done for random weights and for the codes without
+Toto, unless controls=false. The command writes probe.json, probe.md and probe.png to `out`.
 """
 
 import os
@@ -20,7 +20,7 @@ import toto_robot
 from toto_robot import command
 from toto_robot.evaluation.probe import codes_of, error_mm, load_probe_data, probe, split
 from toto_robot.evaluation.report import best, table, write_report
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import expected
 
 
 @dataclass
@@ -34,11 +34,11 @@ class ProbeConfig:
     controls: bool = True
     """Also probe the same architecture with random weights, and the codes without Toto."""
     held_out: float = 0.25
-    """Part of the episodes that is held out."""
+    """Share of the episodes that is held out."""
     seed: int = 0
     """Seed of the split and of the learned query."""
     dtype: str = "auto"
-    """The transformer's dtype: bfloat16, float32, or auto: bfloat16 where the processor multiplies it."""
+    """The transformer's dtype: bfloat16, float32, or auto: bfloat16 if the processor multiplies it in hardware."""
     device: str = "cpu"
     """Where the encoder runs: cpu or cuda."""
     threads: int | None = None
@@ -48,7 +48,7 @@ class ProbeConfig:
 
     def __post_init__(self):
         if not 0 < self.held_out < 1:
-            raise UserError(f"held_out must be between 0 and 1, but it is {self.held_out}")
+            raise expected("held_out", "a share between 0 and 1", self.held_out)
 
     def encoders(self) -> list[str]:
         """The encoder and its controls."""
@@ -60,6 +60,7 @@ class ProbeConfig:
 
 
 def main(cfg: ProbeConfig) -> dict:
+    """Probe the encoder and its controls, and write the report. Returns the best layer and pooling."""
     torch.set_num_threads(cfg.threads or os.cpu_count() or 1)
     data = load_probe_data(cfg.data)
     encoders = {

@@ -1,10 +1,11 @@
-"""Put a pre-trained model into toto_robot/weights/ under a name, with a model card that says what made it.
+"""Put a pre-trained model into toto_robot/weights/ under a name, with a model card that says how it was made.
 
-    python -m toto_robot.publish model=data/toto_tiny/toto/model name=toto_tiny tokenizer_metrics=data/toto_tiny/dvae/metrics.json \
-        rendered=data/toto_tiny/clips videos=VIDEO_FOLDER layer=3 pooling=grid
+    python -m toto_robot.publish model=data/toto_tiny/toto/model name=toto_tiny \
+        tokenizer_metrics=data/toto_tiny/dvae/metrics.json rendered=data/toto_tiny/clips videos=VIDEO_FOLDER \
+        layer=3 pooling=grid
 
-Every figure on the card is read from the files that the training commands wrote; every real clip is named with its
-sha256, and with the repository and licence that recipes/real_clips.yaml gives for it.
+Every figure on the card is read from the files that the training commands wrote. Every real clip is named with its
+sha256, and with its repository and licence from recipes/real_clips.yaml.
 """
 
 import hashlib
@@ -34,19 +35,19 @@ class PublishConfig:
     """Keys of `python -m toto_robot.publish`."""
 
     model: str = "???"
-    """Model folder that pre-training exported."""
+    """Model folder that `pretrain` exported."""
     name: str = "???"
-    """Name to load it by."""
+    """Name under which it is loaded."""
     tokenizer_metrics: str = "???"
-    """metrics.json of the tokenizer's training."""
+    """metrics.json of the training of the tokenizer."""
     rendered: str = "???"
     """Folder of the rendered clips that were used."""
     videos: str = ""
     """Folder of the real clips that were used, if any."""
     layer: int = 0
-    """Default layer of the encoder; 0 keeps the model folder's."""
+    """Default layer of the encoder. 0 keeps the one of the model folder."""
     pooling: str = ""
-    """Default pooling; empty keeps the model folder's."""
+    """Default pooling. By default the one of the model folder."""
     run: str = ""
     """Folder of the pre-training run, for the card: its compute and its loss by frame; empty leaves them out."""
     looks: str = ""
@@ -54,7 +55,7 @@ class PublishConfig:
     note: str = ""
     """A sentence for the card about how these weights were made."""
     recipe: str = "recipes/toto_tiny.sh"
-    """What makes it, for the card."""
+    """The recipe that makes it, for the card."""
 
 
 def sha256(path: Path) -> str:
@@ -62,20 +63,20 @@ def sha256(path: Path) -> str:
 
 
 def real_clips(folder: str) -> list[dict]:
-    """Name, sha256, repository and licence of each real clip; a clip of unknown licence is refused."""
+    """Name, sha256, repository and licence of each real clip. Raises UserError for a clip of unknown licence."""
     if not folder:
         return []
     known, rows = yaml.safe_load(LICENCES.read_text()), []
     for path in find_videos(folder, images=True):
         source = next((known[part] for part in path.parts if part in known), None)
         if source is None:
-            raise UserError(f"{path}: {LICENCES.name} gives no licence for it; add it there, or take the clip out")
+            raise UserError(f"{path}: {LICENCES.name} gives no licence for it. Add it there, or remove the clip.")
         rows.append({"file": path.name, **source, "sha256": sha256(path)})
     return rows
 
 
 def card(cfg: PublishConfig, notes: dict, scores: dict, toto: CausalModel, tokenizer: Tokenizer) -> str:
-    """MODEL_CARD.md."""
+    """The text of MODEL_CARD.md."""
     rendered = find_videos(cfg.rendered)
     digest = hashlib.sha256("".join(sha256(p) for p in rendered).encode()).hexdigest()
     sources = "\n".join(
@@ -87,10 +88,11 @@ def card(cfg: PublishConfig, notes: dict, scores: dict, toto: CausalModel, token
     )
     more = "\n".join(part for part in (_compute(cfg.run), _looks(cfg.looks)) if part)
     facts = "\n".join(f"- {key}: {value}" for key, value in notes.items())
+    patch, bits = tokenizer.patch, f"{math.log2(tokenizer.vocab_size):.0f}"
     return f"""# {cfg.name}
 
-A small Toto (causal transformer over {tokenizer.kind} tokens of video frames) with its tokenizer, for frozen robot features.
-Made by `{cfg.recipe}`.{" " + cfg.note if cfg.note else ""} Loads with `toto_robot.load_encoder("{cfg.name}")`.
+A small Toto (causal transformer over {tokenizer.kind} tokens of video frames) with its tokenizer, for frozen robot
+features. Made by `{cfg.recipe}`.{" " + cfg.note if cfg.note else ""} Loads with `toto_robot.load_encoder("{cfg.name}")`.
 
 | part | parameters |
 |---|---|
@@ -101,7 +103,8 @@ Made by `{cfg.recipe}`.{" " + cfg.note if cfg.note else ""} Loads with `toto_rob
 {facts}
 {more}
 ## Tokenizer on held-out clips
-`block mean` is the same frame with every {tokenizer.patch}×{tokenizer.patch} block replaced by its mean colour (24 bits a block; a code has {math.log2(tokenizer.vocab_size):.0f}).
+`block mean` is the same frame with every {patch}×{patch} block replaced by its mean colour (24 bits a block; a code has
+{bits}).
 
 | source | frames | PSNR dB | block mean dB | codes in use |
 |---|---|---|---|---|
@@ -114,8 +117,9 @@ Rendered: {len(rendered)} clips of the wrist camera (`python -m toto_robot.rende
 {"| file | repository | licence | sha256 |" + chr(10) + "|---|---|---|---|" + chr(10) + clips if clips else ""}
 
 ## Use and limits
-Trained on a few minutes' worth of mostly rendered tabletop video on two CPU cores: good for the simulated tasks of this
-repository, not a general visual representation. Never trained on evaluation seeds. Licence: Apache-2.0.
+It was trained on two CPU cores with mostly rendered tabletop video of a few minutes. It is good for the simulated tasks
+of this repository, and not a general visual representation. It was never trained on evaluation seeds. Licence:
+Apache-2.0.
 """
 
 
@@ -162,16 +166,16 @@ a guess is {found["guess_mm"]:.0f} mm off.
 
 
 def main(cfg: PublishConfig) -> dict:
-    """Copies the model folder with its new defaults and writes the card."""
+    """Copy the model folder with its new defaults and write the card."""
     folder = read_folder(Path(cfg.model))
     toto, tokenizer = load_toto(folder), load_tokenizer(folder.path)
     layer, pooling = cfg.layer or folder.layer, cfg.pooling or folder.pooling
     if not 1 <= layer <= folder.toto.layers:
-        raise UserError(f"layer={layer}: {cfg.model} has layers 1 to {folder.toto.layers}")
+        raise UserError(f"layer={layer}: {cfg.model} has layers 1 to {folder.toto.layers}.")
     scores = json.loads(Path(cfg.tokenizer_metrics).read_text())
     size = sum(p.numel() * 4 for model in (toto, tokenizer) for p in model.parameters()) / 1e6
     if size > LIMIT_MB:
-        raise UserError(f"{cfg.model} has {size:.1f} MB; embedded weights must stay within {LIMIT_MB} MB")
+        raise UserError(f"{cfg.model} has {size:.1f} MB. Embedded weights may have at most {LIMIT_MB} MB.")
     out = WEIGHTS / cfg.name
     text = card(cfg, folder.notes, scores, toto, tokenizer)
     save_model(out, toto, tokenizer, layer=layer, pooling=pooling, image_size=folder.image_size, notes=folder.notes)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from policies.fit.folder import CONFIG, EMBEDDED, FORMAT, WEIGHTS, About
 from policies.fit.rules import spec_of_folder
-from policies.look.folder import FILE as LOOK
+from policies.look.folder import LOOK_FILE
 from policies.policy import inspect
 from policies.scoring.statistics import summary_line
 from toto_robot import command
@@ -69,7 +69,7 @@ def main(cfg: PublishPolicyConfig) -> dict:
         (out / WEIGHTS).write_bytes(weights)
         (out / CONFIG).write_text(dump_yaml(asdict(replace(about, format=FORMAT, spec=spec))))
         if about.look is not None:
-            (out / LOOK).write_bytes((source / LOOK).read_bytes())
+            (out / LOOK_FILE).write_bytes((source / LOOK_FILE).read_bytes())
         (out / "MODEL_CARD.md").write_text(card(cfg, about, config, scores))
     success = scores[0].get("success")
     size = round(len(weights) / 1e6, 2)

@@ -1,13 +1,13 @@
-"""Render wrist-camera video in the simulator, for training the tokenizer and Toto, and labelled frames for the probe.
+"""Render video of the wrist camera in the simulator, to train the tokenizer and Toto; or labelled frames for the probe.
 
     python -m toto_robot.render out=data/clips clips=600
-    python -m toto_robot.render out=data/clips clips=1050 env=all side=true twins=true looks=[random,random,random,nominal]
+    python -m toto_robot.render out=data/clips clips=1050 env=all side=true twins=true looks=[random,random,nominal]
     python -m toto_robot.render out=data/probe.npz labels=true clips=64 looks=[nominal]
 
-Each clip is one episode of the scripted expert whose actions are now and then replaced by held random ones, so that
-the camera sees the scene from everywhere. Looks alternate through `looks`: "random" (colours, textures, lights,
-boxes, camera), "all" (the evaluation shift of that name, mild) and "nominal". With labels=true the result is one .npz: `frames`
-uint8 (N, 128, 128, 3), `cube_in_hand_m` float32 (N, 3), `episode` int64 (N,).
+Each clip is one episode of the scripted expert. Now and then a random action takes its place for a few steps, so that
+the camera sees the scene from many places. Clips take the looks of `looks` in turn: "random" (colours, textures,
+lights, boxes, camera), "all" (the mild evaluation shift of that name) and "nominal". With labels=true the command
+writes one .npz with `frames` uint8 (N, 128, 128, 3), `cube_in_hand_m` float32 (N, 3), `episode` int64 (N,).
 """
 
 import io
@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 
 import envs
 from policies.experts.choose import make_labeller
 from toto_robot import command
 from toto_robot.ground.atomic import atomic_write_bytes
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, expected
+from toto_robot.ground.screen import Bar
 from toto_robot.video.decode import write_video
 
 LOOKS = ("random", "all", "nominal")
@@ -38,22 +37,22 @@ class RenderConfig:
     out: str = "???"
     """Folder for the clips (MP4), or the .npz file with labels=true."""
     env: str = "franka_pick"
-    """Environment to film, or `all` for every one in turn."""
+    """Environment to film, or `all` to film each of them in turn."""
     clips: int = 600
     """Number of episodes."""
     frames: int = 96
-    """Frames of a clip: one each control step, or a third of them where the control rate is 60 Hz."""
+    """Frames of a clip: one for each control step, or for every third one if the control rate is 60 Hz."""
     looks: list[str] = field(default_factory=lambda: ["random", "all", "nominal", "random"])
     """Looks, taken in turn."""
     labels: bool = False
-    """Write one .npz with the cube's position instead of video."""
+    """Write one .npz with frames and positions of the cube instead of video."""
     keep_every: int = 1
-    """With labels: keep each n-th frame."""
+    """With labels: keep every n-th frame."""
     side: bool = False
-    """Film the side camera as well, into NAME_side.mp4."""
+    """Film the side camera too, into NAME_side.mp4."""
     twins: bool = False
-    """Film each state in a near look too (other colours and light), into a folder OUT_twins with the same names. A tokenizer
-    learns from the pairs which changes don't matter (`train_dvae twins=`)."""
+    """Film each state in a near look too (other colours and light), into the folder OUT_twins under the same names.
+    From the pairs a tokenizer learns which changes don't matter (`train_dvae twins=`)."""
     image_size: int = 128
     """Pixels on the side of a frame."""
     seed: int = 0
@@ -62,19 +61,20 @@ class RenderConfig:
     def __post_init__(self):
         unknown = [look for look in self.looks if look not in LOOKS]
         if unknown or not self.looks:
-            raise UserError(f"looks={self.looks}: expected a list of {', '.join(LOOKS)}")
-        if min(self.clips, self.frames, self.keep_every) < 1:
-            raise UserError("clips, frames and keep_every must be at least 1")
+            raise expected("looks", f"a list of {', '.join(LOOKS)}", self.looks)
+        for name in ("clips", "frames", "keep_every"):
+            if getattr(self, name) < 1:
+                raise expected(name, "at least 1", getattr(self, name))
         if self.labels and (self.twins or self.side or self.env == "all"):
             raise UserError(
-                "labels=true writes frames of one environment's wrist camera: leave out twins=, side= and env=all"
+                "labels=true writes frames of one environment's wrist camera: leave out twins=, side= and env=all."
             )
         if self.labels and not self.out.endswith(".npz"):
-            raise UserError(f"out={self.out}: labels=true writes one .npz file; name it so")
+            raise expected("out", "the name of an .npz file with labels=true", self.out)
 
 
 class HeldNoise:
-    """Replaces the expert's action by a held random one for a few steps, with a probability of each clip's own."""
+    """Replaces the expert's action by a random one for a few steps. Each clip has its own probability of that."""
 
     def __init__(self, slots: int, action_dim: int, rng: np.random.Generator):
         self.rng, self.left = rng, np.zeros(slots, int)
@@ -92,16 +92,17 @@ class HeldNoise:
 
 @dataclass
 class Film:
-    """What one batch of episodes showed. N episodes, F frames."""
+    """The film of one batch of episodes. N episodes, F frames."""
 
     video: dict[str, np.ndarray]
     """By camera, and "twin": uint8 (N, F, H, W, 3)."""
     cube_in_hand_m: np.ndarray | None
-    """float32 (N, F, 3), if asked for."""
+    """float32 (N, F, 3), or None without labels."""
 
 
 def film(vec, seeds, frames: int, rng, with_labels: bool = False) -> Film:
-    """Films all slots of `vec`, a frame every `stride(vec.control_hz)` control steps. An episode that ends starts anew."""
+    """Film all slots of `vec`, a frame every `stride(vec.control_hz)` control steps. An episode that ends is
+    restarted."""
     obs, labels = vec.reset(seeds), []
     seen: dict[str, list[np.ndarray]] = {}
     noise, every = HeldNoise(vec.num_envs, vec.action_dim, rng), stride(vec.control_hz)
@@ -121,7 +122,7 @@ def film(vec, seeds, frames: int, rng, with_labels: bool = False) -> Film:
 
 
 def _onward(vec, obs: dict, noise: HeldNoise, rng) -> dict:
-    """One control step of the expert, or of what takes its place."""
+    """One control step of the expert or of the noise in its place. Restarts the episodes that end."""
     obs, _, terminated, truncated, _ = vec.step(noise(obs["expert"]))
     over = np.flatnonzero(terminated | truncated)
     return vec.reset(rng.integers(2**31, size=len(over)), over) if len(over) else obs
@@ -133,13 +134,12 @@ def stride(control_hz: float) -> int:
 
 
 def main(cfg: RenderConfig) -> dict:
-    """Films `cfg.clips` episodes, a batch of 16 of one environment and one look at a time."""
+    """Film `cfg.clips` episodes: 16 at a time, of one environment and one look."""
     out, rng, written, parts = Path(cfg.out), np.random.default_rng(cfg.seed), 0, []
     names = envs.names() if cfg.env == "all" else [cfg.env]
     # Clip i is of environment i modulo their number, and its look is the next of that environment's own list.
     wanted = Counter((names[i % len(names)], cfg.looks[i // len(names) % len(cfg.looks)]) for i in range(cfg.clips))
-    with Progress(console=Console(stderr=True)) as bar:
-        job = bar.add_task("filming", total=cfg.clips)
+    with Bar("filming", cfg.clips) as bar:
         for (name, look), count in wanted.items():
             with _stage(cfg, name, look, min(SLOTS, count)) as vec:
                 while count > 0:
@@ -159,7 +159,7 @@ def main(cfg: RenderConfig) -> dict:
                             )
                         written += 1
                     count -= vec.num_envs
-                    bar.update(job, completed=written)
+                    bar.at(written, f"{name}, {look}")
     if cfg.labels:
         frames, cubes, episodes = (np.concatenate(part) for part in zip(*parts))
         buffer = io.BytesIO()
@@ -171,6 +171,7 @@ def main(cfg: RenderConfig) -> dict:
 
 
 def _stage(cfg: RenderConfig, name: str, look: str, slots: int) -> envs.VectorEnv:
+    """`slots` environments of one name and one look, with the cameras that are filmed."""
     dress: dict[str, Any] = {"random": dict(appearance="cluttered"), "all": dict(shift="all"), "nominal": {}}[look]
     return envs.VectorEnv(
         name,
@@ -184,7 +185,7 @@ def _stage(cfg: RenderConfig, name: str, look: str, slots: int) -> envs.VectorEn
 
 
 def _write(out: Path, name: str, videos: dict[str, np.ndarray], hz: float) -> None:
-    """NAME.mp4 of the wrist camera, NAME_side.mp4 of the side camera, and the twin under NAME.mp4 in OUT_twins."""
+    """Write NAME.mp4 of the wrist camera, NAME_side.mp4 of the side camera, and the twin as NAME.mp4 in OUT_twins."""
     places = {"wrist": out / f"{name}.mp4", "side": out / f"{name}_side.mp4", "twin": twins_of(out) / f"{name}.mp4"}
     for camera, frames in videos.items():
         places[camera].parent.mkdir(parents=True, exist_ok=True)
@@ -192,7 +193,8 @@ def _write(out: Path, name: str, videos: dict[str, np.ndarray], hz: float) -> No
 
 
 def twins_of(folder: str | Path) -> Path:
-    """Where the second looks of a folder of clips are: beside it, so that no reader of the clips takes them for clips."""
+    """The folder with the second looks of a folder of clips. It is beside it, so that no reader takes them for
+    clips."""
     return Path(folder).with_name(Path(folder).name + "_twins")
 
 

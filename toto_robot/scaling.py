@@ -1,8 +1,8 @@
-"""The power law of loss against compute through pre-training runs of several sizes.
+"""Fit the power law of loss against compute to pre-training runs of several sizes.
 
     python -m toto_robot.scaling 'runs=[runs/a1,runs/a2,runs/a3]' out=scaling.png
 
-Fits L = A·C^-b to the last held-out losses (C in multiply-adds, as in the paper), with 95 % intervals.
+It fits L = A·C^-b to the last held-out losses, with 95 % intervals. C is in multiply-adds, as in the paper.
 """
 
 from dataclasses import dataclass, field
@@ -24,10 +24,11 @@ class ScalingConfig:
 
     def __post_init__(self):
         if not self.runs:
-            raise UserError("scaling needs runs=[FOLDER,...]")
+            raise UserError("scaling needs runs=[FOLDER,...].")
 
 
 def main(cfg: ScalingConfig) -> dict:
+    """Fit and draw the law. Returns its numbers."""
     runs = [load_run(folder) for folder in cfg.runs]
     law = fit([run.macs[-1] for run in runs], [run.loss[-1] for run in runs])
     draw(runs, law, Path(cfg.out))

@@ -1,12 +1,13 @@
-"""How well a tokenizer's codes are used: coverage, entropy and distinct n-grams of token stores, side by side.
+"""Show how a tokenizer uses its codes: coverage, entropy and distinct n-grams of token stores, side by side.
 
     python -m toto_robot.token_stats data/tokens
     python -m toto_robot.token_stats data/tokens also=[data/tokens_vqgan] rows=5000 out=runs/token_stats
 
-For each store: how many codes occur at all, the entropy of their frequencies, and how many different 2-grams and
-3-grams there are (neighbours in the raster order of a frame), each beside what chance would give: if every code were
-equally likely, and if codes had their own frequencies but knew nothing of their neighbours. Stores of different size
-compare fairly only over as many frames: give rows=. Writes token_stats.json, .md and .png (as in Fig. 3) to `out`.
+For each store it shows how many codes occur, the entropy of their frequencies, and the number of different 2-grams and
+3-grams (neighbours in the raster order of a frame). Beside each number stands what chance would give: if all codes were
+equally likely, and if codes had their own frequencies but were independent of their neighbours. Stores of different
+sizes are comparable only over the same number of frames, which rows= sets. The command writes token_stats.json, .md and
+.png (as in Fig. 3) to `out`.
 """
 
 import io
@@ -19,7 +20,7 @@ from omegaconf import MISSING
 
 from toto_robot import command
 from toto_robot.ground.atomic import atomic_write_bytes, atomic_write_text
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import expected
 from toto_robot.tokens.store.statistics import NGRAMS, Statistics, statistics
 from toto_robot.tokens.store.token_store import TokenStore
 
@@ -31,19 +32,19 @@ class TokenStatsConfig:
     store: str = MISSING
     """A token store."""
     also: list[str] = field(default_factory=list)
-    """More token stores, to stand beside it."""
+    """More token stores, to compare with it."""
     rows: int = 0
-    """Rows of each store that are counted, spread evenly over it; 0 means all."""
+    """Rows of each store that are counted, spread evenly over it. 0 means all."""
     out: str = "runs/token_stats"
     """Folder for the results."""
 
     def __post_init__(self):
         if self.rows < 0:
-            raise UserError(f"rows: expected 0 (all) or more, got {self.rows}")
+            raise expected("rows", "0 (all) or more", self.rows)
 
 
 def main(cfg: TokenStatsConfig) -> dict:
-    """Counts every store and writes the report; returns the numbers of the table."""
+    """Count every store and write the report. Returns the numbers of the table."""
     stores = [TokenStore(path) for path in [cfg.store, *cfg.also]]
     found = [statistics(store, cfg.rows, lambda text: print(text, file=sys.stderr)) for store in stores]
     out, shown = Path(cfg.out), table(found)
@@ -55,7 +56,7 @@ def main(cfg: TokenStatsConfig) -> dict:
 
 
 def table(found: list[Statistics]) -> str:
-    """Markdown: a row for each store; chance stands behind what was counted."""
+    """Markdown: a row for each store. The numbers of chance follow those that were counted."""
     lines = [
         "| store | frames | codes | used | coverage (uniform) | entropy, bits (of) | "
         + " | ".join(f"distinct {n}-grams | uniform | independent" for n in NGRAMS)
@@ -72,7 +73,7 @@ def table(found: list[Statistics]) -> str:
 
 
 def draw(found: list[Statistics]) -> bytes:
-    """A PNG: sorted code frequencies; coverage; distinct n-grams as a share of all, with chance as marks."""
+    """A PNG with sorted code frequencies, coverage, and distinct n-grams as a share of all. Lines mark chance."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3.8), layout="constrained")

@@ -18,16 +18,13 @@ checkpoint of the smallest error is kept. docs/did_training_work.md says how to 
 """
 
 import re
-import sys
 
 import numpy as np
-from rich.console import Console
 
 import envs
+from policies.bookkeeping.final_score import report
 from policies.cloning.train import TrainBcConfig, train
-from policies.scoring.held_out import sentence, table
 from policies.scoring.rollout import VectorEnv
-from policies.scoring.statistics import summary_line
 from toto_robot import command
 from toto_robot.ground.errors import UserError
 
@@ -63,14 +60,7 @@ def joints_rad(attrs: dict, proprio: np.ndarray) -> np.ndarray:
 
 
 def main(cfg: TrainBcConfig) -> dict:
-    trained = train(cfg, make_vec, joints_rad=joints_rad)
-    if held_out := trained.result.get("held_out"):
-        Console(file=sys.stdout, width=None if sys.stdout.isatty() else 160).print(table(held_out))
-        print(sentence(held_out), flush=True)
-    if cfg.episodes:
-        print(summary_line(trained.result["successes"], trained.result["episodes"]), flush=True)
-    print(f"run: {trained.folder}", file=sys.stderr)
-    return trained.result
+    return report(train(cfg, make_vec, joints_rad=joints_rad))
 
 
 if __name__ == "__main__":

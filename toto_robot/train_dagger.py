@@ -19,12 +19,12 @@ can't reach; the last line on stdout is that result as JSON.
 
 import sys
 
+from policies.bookkeeping.final_score import report
 from policies.dagger.gates.person import at_keyboard
 from policies.dagger.train import TrainConfig, train
 from policies.experts import ScriptedPick
 from policies.experts.choose import make_labeller
 from policies.scoring.rollout import VectorEnv
-from policies.scoring.statistics import summary_line
 from toto_robot import command
 
 
@@ -49,11 +49,7 @@ def make_vec(cfg: TrainConfig) -> VectorEnv:
 
 
 def main(cfg: TrainConfig) -> dict:
-    trained = train(cfg, make_vec)
-    if cfg.episodes:
-        print(summary_line(trained.result["successes"], trained.result["episodes"]), flush=True)
-    print(f"run: {trained.folder}", file=sys.stderr)
-    return trained.result
+    return report(train(cfg, make_vec))
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@
     python -m toto_robot.train_dvae data/clips data/dvae
     python -m toto_robot.train_dvae data/clips data/dvae twins=data/clips_twins more=data/real_clips more_share=0.15
 
-DALL·E's architecture at a small size. Its codes survive another exposure, lamp or colour: the training shows two looks of
-each state, with the jitter of a camera (see toto_robot/tokens/training/dvae.py). `twins` is a folder with a second look of each
-video, frame for frame, which `python -m toto_robot.render twins=true` makes; without it both looks are the same frame. Writes the averaged
-weights, scores on held-out videos beside the block-mean picture, a log, and a picture of reconstructions.
-A killed run goes on with resume=true.
+It has DALL·E's architecture at a small size. Its codes hardly change with exposure, lamp or colour, because training
+shows two looks of each state with the jitter of a camera (toto_robot/tokens/training/dvae.py). `twins` is a folder with
+a second look of each video, frame for frame. `python -m toto_robot.render twins=true` makes one. Without it both looks
+are the same frame. The command writes the averaged weights, a log, scores on held-out videos beside those of the mean
+colour of each block, and a picture of reconstructions. resume=true continues a killed run.
 """
 
 from toto_robot import command
@@ -16,7 +16,7 @@ from toto_robot.tokens.training.trainer import on_screen
 
 
 def main(cfg: TrainDVAEConfig) -> dict:
-    """Train and score; returns psnr, psnr_block_mean (dB), codes_used, usage, perplexity."""
+    """Train and score. Returns psnr and psnr_block_mean in dB, codes_used, usage, perplexity."""
     return on_screen("dVAE", cfg, train_dvae)
 
 

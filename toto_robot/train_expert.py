@@ -18,12 +18,10 @@ command with resume=true goes on and ends with the same policy, bit for bit. Las
 training can't reach; the last line on stdout is that result as JSON.
 """
 
-import sys
-
+from policies.bookkeeping.final_score import report
 from policies.rl.config import ExpertConfig
 from policies.rl.train import train
 from policies.scoring.rollout import VectorEnv
-from policies.scoring.statistics import summary_line
 from toto_robot import command
 
 SMALLEST_FRAME = 8
@@ -41,11 +39,7 @@ def make_vec(cfg: ExpertConfig) -> VectorEnv:
 
 
 def main(cfg: ExpertConfig) -> dict:
-    trained = train(cfg, make_vec)
-    if cfg.episodes:
-        print(summary_line(trained.result["successes"], trained.result["episodes"]), flush=True)
-    print(f"run: {trained.folder}", file=sys.stderr)
-    return trained.result
+    return report(train(cfg, make_vec))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
     python -m toto_robot.train_vqgan data/clips data/vqgan
     python -m toto_robot.train_vqgan data/clips data/vqgan more=data/real_clips more_share=0.15 steps=4000
 
-Vector quantization with k-means codes to start from; without the perceptual and adversarial losses of a full VQGAN (see
-toto_robot/tokens/training/vqgan.py). Writes the averaged weights, scores on held-out videos beside the block-mean picture,
-a log, and a picture of reconstructions. A killed run goes on with resume=true. The authors' own checkpoints load as
-they are (tokenizer=path/to/last.ckpt in any command).
+It uses vector quantization that starts from k-means codes, without the perceptual and adversarial losses of a full
+VQGAN (toto_robot/tokens/training/vqgan.py). The command writes the averaged weights, a log, scores on held-out videos
+beside those of the mean colour of each block, and a picture of reconstructions. resume=true continues a killed run. The
+checkpoints of the VQGAN's authors load directly (tokenizer=path/to/last.ckpt in any command).
 """
 
 from toto_robot import command
@@ -15,7 +15,7 @@ from toto_robot.tokens.training.vqgan import TrainVQGANConfig, train_vqgan
 
 
 def main(cfg: TrainVQGANConfig) -> dict:
-    """Train and score; returns psnr, psnr_block_mean (dB), codes_used, usage, perplexity."""
+    """Train and score. Returns psnr and psnr_block_mean in dB, codes_used, usage, perplexity."""
     return on_screen("VQGAN", cfg, train_vqgan)
 
 

@@ -1,51 +1,22 @@
 """Files that are complete or absent, even after a SIGKILL or a power cut; and the lock for one writer at a time."""
 
 import asyncio
-import contextlib
 import fcntl
 import os
-import uuid
 from pathlib import Path
 
 from zarr.storage import LocalStore
 
 from demos.errors import DemoError
+from toto_robot.ground.atomic import atomic_write_bytes
 
 TEMPORARY = ".tmp-"
 LOCK = ".writer.lock"
 
 
 def write_file(path: Path, data) -> None:
-    """Write `data` to `path`: a reader sees the old file or the new one. The data are on disk when this returns."""
-    _make_folder(path.parent)
-    temporary = path.with_name(f"{TEMPORARY}{path.name}-{uuid.uuid4().hex}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def _make_folder(path: Path) -> None:
-    if not path.is_dir():
-        _make_folder(path.parent)
-        path.mkdir(exist_ok=True)
-        sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in `path` survive a power cut. Some file systems refuse; that does no harm."""
-    with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    """Write `data` to `path`, atomically, under a temporary name that `sweep` finds."""
+    atomic_write_bytes(path, data, prefix=TEMPORARY)
 
 
 class Disk(LocalStore):

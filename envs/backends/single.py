@@ -9,6 +9,7 @@ from envs.backends import isaacgym_worker, robosuite_lift
 from envs.errors import EnvError
 from envs.interface import Interface
 from envs.registry import make_own, own_names
+from toto_robot.ground.errors import unknown
 
 BACKENDS = ("mujoco", "robosuite", "mujoco_warp", "isaacgym")
 
@@ -16,7 +17,7 @@ BACKENDS = ("mujoco", "robosuite", "mujoco_warp", "isaacgym")
 def names(backend: str = "mujoco") -> list[str]:
     """Names of the environments that a backend has. The backend need not be installed."""
     if backend not in BACKENDS:
-        raise EnvError(f"backend={backend!r} does not exist; there are: {', '.join(BACKENDS)}")
+        raise unknown("backend", backend, BACKENDS, error=EnvError)
     if backend == "isaacgym":
         return sorted(isaacgym_worker.NAMES)
     return robosuite_lift.names() if backend == "robosuite" else own_names()
@@ -26,9 +27,9 @@ def check(name: str, backend: str) -> None:
     """Raises EnvError unless `backend` has the environment `name`."""
     if name not in names(backend):
         others = [other for other in BACKENDS if other != backend and name in names(other)]
-        elsewhere = f" ({name} is one of backend={' and backend='.join(others)})" if others else ""
-        on = "" if backend == "mujoco" else f" with backend={backend}"
-        raise EnvError(f"env={name!r} does not exist{on}; there are: {', '.join(names(backend))}{elsewhere}")
+        elsewhere = f"{name} exists with backend={' and with backend='.join(others)}." if others else ""
+        kind = "env" if backend == "mujoco" else f"env of backend={backend}:"
+        raise unknown(kind, name, names(backend), elsewhere, error=EnvError)
 
 
 def make(name: str, backend: str = "mujoco", **options) -> Any:

@@ -1,44 +1,48 @@
-"""What every training run is told, whether it learns from an expert (training.py) or from demonstrations (bc.py)."""
+"""The settings that every training run has, whether it learns from an expert, from demonstrations or from reward.
 
-from collections.abc import Callable
+On the arrow: `policies.dagger.train`, `policies.cloning.train` and `policies.rl.config` add their own keys.
+"""
+
 from dataclasses import dataclass, field
 
 from policies.features.features import EncoderConfig, Features, make_features
 from policies.network.heads import HeadConfig
 from policies.scoring.rollout import EnvConfig
+from toto_robot.features.contract import FrozenEncoder
 from toto_robot.ground.errors import UserError
 
 
 @dataclass
 class RunConfig:
-    """Everything that decides the outcome of a training run, but for how it learns."""
+    """Everything that decides the outcome of a training run, except how it learns."""
 
     env: EnvConfig = field(default_factory=EnvConfig)
-    """The environment: its expert labels DAgger's states; a clone is evaluated in it. It says which actions are choices."""
+    """The environment. DAgger's states come from it, and a clone is evaluated in it. It says which actions are
+    choices."""
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     """The frozen features, or `resnet` for a network that is trained end to end."""
     policy: HeadConfig = field(default_factory=HeadConfig)
-    """The trained head: bc_mlp is MVP's, bc_transformer RPT's (which only cloning trains)."""
+    """The trained head. bc_mlp is MVP's. bc_transformer is RPT's, which only cloning trains."""
     seed: int = 0
-    """Seed of all that is random in training: weights, minibatches, augmentation, mixing, episodes."""
+    """Seed of everything random in training: weights, minibatches, augmentation, mixing, episodes."""
     episodes: int = 200
-    """Episodes of the final evaluation, on seeds that training can't reach; 0 for none."""
+    """Episodes of the final evaluation, on seeds that training can't reach; 0 for no evaluation."""
     eval_seed: int = 12345
     """Seed of the final evaluation's list of episodes (`evaluate seed=`)."""
     run: str | None = None
-    """Name of the run's folder in runs/; null makes one of the environment and the time."""
+    """Name of the run's folder in runs/. null makes a name from the environment and the time."""
     resume: bool = False
-    """Go on with the newest unfinished run of an equal config."""
+    """Continue the newest unfinished run with an equal config."""
     device: str = "cpu"
     """Where the encoder runs: cpu or cuda."""
     encode_processes: int = 2
     """Processes that encode frames on a CPU, one thread each."""
     threads: int = 2
-    """Threads of PyTorch's arithmetic. Sums are split by it, so another number gives another (equally good) policy."""
+    """Threads of PyTorch's arithmetic. They split sums, so another number gives another (equally good) policy."""
 
     @property
     def label(self) -> str:
-        """What the run is about, for its title and the name of its folder."""
+        """The start of the run's title and of its folder's name."""
         return self.env.name
 
     @property
@@ -51,8 +55,9 @@ class RunConfig:
         """Whether the policy reads pictures."""
         return self.encoder.needs == "rgb"
 
-    def features(self, encoder: Callable | None = None) -> Features:
-        """The frozen features that `encoder` names (not the privileged state); `encoder` takes the encoder's place."""
+    def features(self, encoder: FrozenEncoder | None = None) -> Features:
+        """The features that the config names (not the privileged state). `encoder` replaces the one that it would
+        load."""
         return make_features(self.encoder, device=self.device, encoder=encoder, processes=self.encode_processes)
 
     def __post_init__(self) -> None:

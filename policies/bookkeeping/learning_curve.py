@@ -1,27 +1,30 @@
-"""The picture of a run: success, held-out error, and the reward or the loss, against environment steps or updates."""
+"""The picture of a run: success, held-out error, and the reward or the loss, against environment steps or updates.
+
+On the arrow: `policies.bookkeeping.screen` draws it from the rows of metrics.jsonl.
+"""
 
 from pathlib import Path
 
 AXES = {"env_steps": "environment steps", "updates": "updates"}
-"""What progress can be counted in, as people say it."""
+"""What progress is counted in → its name on the axis."""
 SUCCESS = (
     ("student_success", "training episodes that the student drove (newest 100)", "-"),
     ("eval_success", "unseen seeds", "o-"),
 )
-HELD_OUT = "held_out/"
-"""Begins the keys of a row that are the held-out error of one action, in its unit."""
+HELD_OUT_PREFIX = "held_out/"
+"""Start of a row's keys that hold the held-out error of one action, in the action's unit."""
 GUESSES = (("held_out_mean_action", "mean action"), ("held_out_previous_action", "previous action"))
 FEW = 8
-"""Actions whose names stand beside their panel in full size."""
+"""Up to this many actions, their names are printed in full size."""
 
 
 def dimensions(row: dict) -> dict[str, float]:
     """Name → held-out error of each action in a row of metrics.jsonl."""
-    return {key.removeprefix(HELD_OUT): value for key, value in row.items() if key.startswith(HELD_OUT)}
+    return {key.removeprefix(HELD_OUT_PREFIX): value for key, value in row.items() if key.startswith(HELD_OUT_PREFIX)}
 
 
 def learning_curve(rows: list[dict], path: Path, title: str = "", axis: str = "env_steps") -> None:
-    """A PNG with one panel for each thing that the rows know."""
+    """Write a PNG with one panel for each quantity in the rows."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -57,7 +60,7 @@ def _success(axes, rows: list[dict], axis: str) -> None:
 
 
 def draw_held_out(axes, rows: list[dict], axis: str) -> None:
-    """All actions together, with the smallest error marked, beside the guesses that a policy must beat."""
+    """Draw the error of all actions together, with the smallest one marked, and the guesses that a policy must beat."""
     points = _points(rows, axis, "held_out_error")
     axes.plot(*zip(*points), "o-", ms=3, color="C0", label="policy")
     x, y = min(points, key=lambda point: point[1])
@@ -70,10 +73,10 @@ def draw_held_out(axes, rows: list[dict], axis: str) -> None:
 
 
 def draw_each(axes, rows: list[dict], axis: str) -> None:
-    """Each action in its own unit, on a logarithmic axis because units differ."""
+    """Draw each action's error in its own unit. The axis is logarithmic because units differ."""
     names = list(dimensions(rows[-1]))
     for i, name in enumerate(names):
-        points = [(x, value) for x, value in _points(rows, axis, HELD_OUT + name) if value > 0]
+        points = [(x, value) for x, value in _points(rows, axis, HELD_OUT_PREFIX + name) if value > 0]
         axes.plot(
             *(zip(*points) if points else ([], [])),
             color=f"C{i % 10}",

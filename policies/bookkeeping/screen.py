@@ -1,9 +1,13 @@
-"""What a training run shows and logs: one screen (or plain lines), TensorBoard, JSON lines, a learning curve."""
+"""What a training run shows and logs: one screen (or plain lines), TensorBoard, JSON lines, a learning curve.
+
+On the arrow: the trainers call `Progress` around each round. Nothing that is learned depends on it.
+"""
 
 import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -13,11 +17,11 @@ from rich.table import Table
 from policies.bookkeeping.learning_curve import AXES, dimensions, learning_curve
 
 SHOWN = 8
-"""Actions whose held-out error stands in a plain line; the screen has room for all."""
+"""A plain line lists the held-out error of this many actions. The screen lists all."""
 
 
 class Progress:
-    """One screen on stderr while a run trains; a line for each round when stderr is not a terminal.
+    """One screen on stderr while a run trains. If stderr is not a terminal, one line for each round.
 
     Call `begin` at the start of each round, `stepped` and `updated` within it, `end` with its metrics. Use as a
     context manager. With `folder`, metrics go to `metrics.jsonl`, `tb/` and `learning_curve.png` in it.
@@ -32,7 +36,7 @@ class Progress:
         console=None,
         axis: str = "env_steps",
     ):
-        """`axis`: what progress is counted in, a key of AXES and of every row."""
+        """`axis` is what progress is counted in: a key of AXES and of every row."""
         self.axis = axis
         self.title, self.rounds, self.total_steps, self.folder = title, rounds, total_steps, folder
         self.console = console or Console(stderr=True)
@@ -43,7 +47,7 @@ class Progress:
         self.steps_at_start = 0
         self._drawn = self.began
         self._live: Live | None = None
-        self._board = None
+        self._board: Any = None
 
     def __enter__(self) -> "Progress":
         if self.console.is_terminal:
@@ -59,7 +63,7 @@ class Progress:
             self._board.close()
 
     def resume(self, rows: list[dict], steps: int, train_seconds: float) -> None:
-        """Go on after the rounds in `rows`."""
+        """Continue after the rounds in `rows`."""
         self.rows, self.steps, self.train_seconds = list(rows), steps, train_seconds
         self.steps_at_start, self.seconds_at_start = steps, train_seconds
 
@@ -68,7 +72,7 @@ class Progress:
         self.round, self.phase, self.updates = round_, phase, (0, 1)
 
     def stepped(self, steps: int) -> None:
-        """`steps` more were made, of what progress is counted in."""
+        """Progress by `steps`, in the unit of `axis`."""
         self.steps += steps
 
     def updated(self, done: int, of: int) -> None:
@@ -76,17 +80,17 @@ class Progress:
         self.phase, self.updates = "learning", (done, of)
 
     def say(self, text: str) -> None:
-        """A line of its own above the screen."""
+        """Print a line above the screen."""
         self.console.print(text, highlight=False)
 
     def end(self, row: dict) -> None:
-        """A round is committed: log its metrics (a flat dict with `round`, `env_steps`, `loss`, ...)."""
+        """Log the metrics of a committed round (a flat dict with `round`, `env_steps`, `loss`, ...)."""
         self.rows.append(row)
         self.train_seconds = row["train_seconds"]
         if self.folder is not None:
             with open(self.folder / "metrics.jsonl", "a") as log:
                 log.write(json.dumps(row) + "\n")
-            self._to_tensorboard(row)
+            self._to_tensorboard(row, self.folder)
             self._draw(at_most_every_s=20)
         if self._live is None:
             print(self.line(row), file=sys.stderr, flush=True)
@@ -109,7 +113,7 @@ class Progress:
         )
 
     def _held_out(self, row: dict) -> str:
-        """The held-out error in a line: all actions together, and the first of them in their units."""
+        """The held-out error in one line: all actions together, then the first ones in their units."""
         if "held_out_error" not in row:
             return ""
         each = list(dimensions(row).items())
@@ -120,7 +124,7 @@ class Progress:
         )
 
     def _held_out_cells(self) -> dict[str, str]:
-        """The same for the screen, of the newest round and of the one with the smallest error."""
+        """The same for the screen, for the newest round and for the one with the smallest error."""
         rows = [row for row in self.rows if "held_out_error" in row]
         if not rows:
             return {}
@@ -138,7 +142,7 @@ class Progress:
         }
 
     def left(self) -> str:
-        """Time left, from the share of the steps that are done."""
+        """The time left as minutes:seconds, estimated from the share of the steps that are done."""
         done = self.steps - self.steps_at_start
         if not done:
             return "?"
@@ -187,11 +191,11 @@ class Progress:
             grid.add_row(name, value)
         return grid
 
-    def _to_tensorboard(self, row: dict) -> None:
+    def _to_tensorboard(self, row: dict, folder: Path) -> None:
         if self._board is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._board = SummaryWriter(str(self.folder / "tb"), purge_step=row[self.axis])
+            self._board = SummaryWriter(str(folder / "tb"), purge_step=row[self.axis])
         for key, value in row.items():
             if isinstance(value, (int, float)) and key != self.axis:
                 self._board.add_scalar(key, value, row[self.axis])

@@ -1,10 +1,13 @@
-"""MVP's augmentations of frames and proprioception, each off by default as in its published configs
+"""MVP's augmentations of frames and proprioception. Each is off by default, as in the published configs
 (configs/bc/real.yaml).
 
 Strengths are the published ones: brightness, contrast and saturation by up to 20 %, hue by 0.1 of a turn, grey,
-Gaussian blur of σ 0.1 to 2 pixels (at 224, so in proportion here), noise on proprioception. The random shift stands for
-a random crop: a crop of a frame that is padded by its edge, so frames keep their size and acting needs no crop. Every
-frame draws anew. All random numbers come from the generator that is given.
+Gaussian blur of σ 0.1 to 2 pixels (at 224 px; scaled to the size here), noise on proprioception. The random shift
+replaces a random crop: the frame is padded with its edge and then cropped, so it keeps its size, and acting needs no
+crop. Each frame gets its own random numbers, from the given generator.
+
+On the arrow: `demonstrations` augments frames before a frozen encoder sees them, `cloner` before the policy's own
+network.
 """
 
 from dataclasses import dataclass
@@ -21,7 +24,7 @@ GREY = (0.299, 0.587, 0.114)
 
 @dataclass
 class AugmentConfig:
-    """What is changed at random in training."""
+    """Random changes in training."""
 
     jitter: float = 0.0
     """Probability that a frame's brightness, contrast, saturation and hue are changed (0.2, 0.2, 0.2, 0.1)."""
@@ -30,11 +33,11 @@ class AugmentConfig:
     blur: float = 0.0
     """Probability that a frame is blurred."""
     shift_px: int | None = None
-    """Random crop: a frame is shifted by up to so many pixels each way. null: 6 with encoder=resnet, else 0."""
+    """Random crop: a frame is shifted by up to this many pixels each way. null: 6 with encoder=resnet, otherwise 0."""
     proprio_std: float = 0.0
-    """Standard deviation of noise on proprioception, in its own units."""
+    """Standard deviation of the noise on proprioception, in its own units."""
     copies: int = 4
-    """With a frozen encoder: how many augmented versions of each frame are encoded beside the frame itself."""
+    """With a frozen encoder: how many augmented versions of each frame are encoded, besides the frame itself."""
 
     def __post_init__(self) -> None:
         if not all(0 <= p <= 1 for p in (self.jitter, self.grey, self.blur)):
@@ -44,12 +47,12 @@ class AugmentConfig:
 
     @property
     def changes_frames(self) -> bool:
-        """Whether any frame looks different."""
+        """Whether frames are changed at all."""
         return bool(self.jitter or self.grey or self.blur or self.shift_px)
 
 
 def augment(frames: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
-    """Frames uint8 (B, H, W, 3), changed; uint8 of the same shape."""
+    """Augmented frames, from and to uint8 (B, H, W, 3)."""
     if not config.changes_frames:
         return frames
     n = len(frames)
@@ -77,7 +80,7 @@ def augment(frames: Tensor, config: AugmentConfig, generator: Generator) -> Tens
 
 
 def shift(frames: Tensor, most_px: int, generator: Generator) -> Tensor:
-    """Each frame (B, H, W, C) moved by up to `most_px` pixels down or up and right or left; edges are repeated."""
+    """Each frame of (B, H, W, C) moved by up to `most_px` pixels down or up, and right or left. Edges are repeated."""
     B, H, W, _ = frames.shape
     down, right = torch.randint(-most_px, most_px + 1, (2, B, 1), generator=generator)
     rows, columns = (torch.arange(H) + down).clamp(0, H - 1), (torch.arange(W) + right).clamp(0, W - 1)
@@ -99,7 +102,7 @@ def jitter(x: Tensor, factors: Tensor, turns: Tensor) -> Tensor:
 
 
 def turn_hue(x: Tensor, turns: Tensor) -> Tensor:
-    """Hue of RGB (B, 3, H, W) in [0, 1], turned by `turns` (B,): 1 is once around HSV's circle."""
+    """RGB (B, 3, H, W) in [0, 1] with its hue turned by `turns` (B,): 1 is once around HSV's circle."""
     high, low = x.amax(1), x.amin(1)
     span = (high - low).clamp_min(1e-8)
     r, g, b = x.unbind(1)
@@ -110,7 +113,7 @@ def turn_hue(x: Tensor, turns: Tensor) -> Tensor:
 
 
 def blur(x: Tensor, sigma_px: Tensor) -> Tensor:
-    """Gaussian blur of (B, 3, H, W) with `sigma_px` (B,), three standard deviations wide; edges are repeated."""
+    """Gaussian blur of (B, 3, H, W) with `sigma_px` (B,), three standard deviations wide. Edges are repeated."""
     B, C, H, W = x.shape
     radius = max(1, int(3 * sigma_px.max().ceil()))
     at = torch.arange(-radius, radius + 1).float()

@@ -1,5 +1,9 @@
-"""Behaviour cloning's optimization: epochs over demonstrations, in an order that (seed, epoch) decides."""
+"""Behaviour cloning's optimization: epochs over demonstrations, in an order that (seed, epoch) decides.
 
+On the arrow: batches from `policies.cloning.demonstrations` → the policy's head (`policies.student` does the update).
+"""
+
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -32,11 +36,12 @@ class OptimConfig:
     weight_decay: float = 0.01
     """Decoupled weight decay of matrices; norms, biases, tokens and positions have none."""
     grad_clip: float = 0.0
-    """Largest norm of the gradient; 0 for no limit."""
+    """The largest norm of the gradient; 0 for no limit."""
     ema_decay: float = 0.0
-    """Decay of the averaged weights, which act and which are saved; 0 uses the newest weights."""
+    """Decay of the averaged weights, which act and are saved; 0 uses the newest weights."""
     micro_batch: int = 512
-    """Most steps or windows whose gradient is computed at once; the result is the same but for rounding."""
+    """The most steps or windows whose gradient is computed at once. Another number changes the result by rounding
+    only."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "micro_batch"):
@@ -69,7 +74,7 @@ class Cloner(Student):
         )
 
     def normalise(self) -> None:
-        """Sets the statistics from all kept steps, in their first look."""
+        """Compute the normalisation statistics from all kept steps, with the frames unchanged."""
         net = self.policy.net
         for part in torch.arange(len(self.data)).split(1024):
             features, proprio, action = self.data.batch(part, torch.zeros_like(part))
@@ -78,31 +83,41 @@ class Cloner(Student):
             net.action.update(action)
 
     def train(self, epoch: int, on_update: Callable[[], None] = lambda: None) -> float:
-        """One epoch; returns the mean loss of its steps."""
+        """Train one epoch. Returns the mean loss of its steps. Raises UserError if the loss is no longer a number."""
+        # 1. Everything random in an epoch is a function of (seed, epoch): the order, the looks, dropout and noise.
         n, size = len(self.data), self.config.batch_size
         rng = np.random.default_rng(stream(self.seed, "epoch", epoch))
         order, looks = torch.from_numpy(rng.permutation(n)), torch.from_numpy(rng.integers(self.data.copies, size=n))
         torch.manual_seed(stream(self.seed, "dropout", epoch)[0])
         noise = torch.Generator().manual_seed(stream(self.seed, "noise", epoch)[0])
+        # 2. One optimizer step for each minibatch.
         self.head.train()
         total = 0.0
         for steps, look in zip(order.split(size), looks.split(size)):
             total += self.descend(self._losses(steps, look, noise)).item() * len(steps)
             on_update()
         self.head.eval()
+        if not math.isfinite(total):
+            raise UserError(
+                f"the loss is {total / n} in epoch {epoch + 1}: the learning rate is too high for these data. Start "
+                f"again with a smaller optim.lr than {self.peak:g}, or with optim.grad_clip=1; no policy is saved."
+            )
         return total / n
 
     def _losses(self, steps: Tensor, look: Tensor, noise: torch.Generator) -> Iterator[Tensor]:
-        """The parts of a minibatch's loss, which add up to its mean."""
+        """A minibatch's loss in parts of at most `micro_batch` samples. The parts add up to the minibatch's mean
+        loss."""
         net, transformer = self.policy.net, self.policy.head_config.transformer
         parts = list(zip(steps.split(self.config.micro_batch), look.split(self.config.micro_batch)))
+        # An MLP sees one step. Each part's mean counts by its share of the steps.
         if transformer is None:
             for part, seen in parts:
                 features, proprio, action = self.data.batch(part, seen)
                 output = net(self._frames(features, noise), self._joints(proprio, noise))
                 yield self.head.loss(output, net.action(action), action) * (len(part) / len(steps))
             return
-        ahead = self.data.last[steps] - steps + 1  # labels inside the episode
+        # A transformer sees a window. Each part's mean counts by its share of the labels inside the episodes.
+        ahead = self.data.last[steps] - steps + 1
         labels_in_all = ahead.clamp_max(transformer.chunk).sum()
         for part, seen in parts:
             window, labels, there = self.data.windows(part, seen, transformer.context, transformer.chunk)
@@ -112,7 +127,7 @@ class Cloner(Student):
             yield loss * (there.sum() / labels_in_all)
 
     def _frames(self, features: Tensor, noise: torch.Generator) -> Tensor:
-        """Frames (..., H, W, 3) that the policy's own network sees, augmented; frozen features as they are."""
+        """Augment frames (..., H, W, 3) that the policy's own network sees. Frozen features stay unchanged."""
         if features.dtype != torch.uint8 or not self.augmenting.changes_frames:
             return features
         return augment(features.flatten(0, -4), self.augmenting, noise).view(features.shape)

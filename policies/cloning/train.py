@@ -1,34 +1,30 @@
-"""A whole run of behaviour cloning: demonstrations, epochs with checkpoints, the policy, its evaluation and video."""
+"""A whole run of behaviour cloning: demonstrations, epochs with checkpoints, the policy, its evaluation and its video.
 
-import math
+On the arrow: `toto_robot.train_bc` calls `train`. `episodes` reads the set, `demonstrations` makes batches, `cloner`
+learns from them, and each checkpoint is committed to the run's folder.
+"""
+
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 import envs
-from policies.bookkeeping import folder as runs
 from policies.bookkeeping.config import RunConfig
 from policies.bookkeeping.final_score import score
-from policies.bookkeeping.lifetime import Frame, Trained
+from policies.bookkeeping.lifetime import Lifetime, Trained
+from policies.bookkeeping.peak_memory import peak_memory_gb
+from policies.bookkeeping.run_folder import RunFolder
 from policies.bookkeeping.screen import Progress
 from policies.bookkeeping.state import under
 from policies.cloning.augment import AugmentConfig
 from policies.cloning.cloner import Cloner, OptimConfig
-from policies.cloning.demonstrations import (
-    DataConfig,
-    Demonstrations,
-    bounds,
-    camera_of,
-    check_keys,
-    choose,
-    load_demonstrations,
-)
+from policies.cloning.demonstrations import Demonstrations, load_demonstrations
+from policies.cloning.episodes import DataConfig, DemoReader, Recorded, bounds, camera_of, read_episodes
 from policies.features.cache import digest
 from policies.features.features import Features
 from policies.fit.rules import refusals
@@ -38,10 +34,11 @@ from policies.policy import Policy
 from policies.scoring.held_out import Best, HeldOut, split
 from policies.scoring.rollout import VectorEnv, evaluate, summarise
 from policies.seeds import stream, watching_seeds
+from toto_robot.features.contract import FrozenEncoder
 from toto_robot.ground.errors import UserError
 
 RESNET_SHIFT_PX = 6
-"""Random shift where frames train the network: 5 % of 128 pixels each way, as robomimic crops 10 % off (76 of 84)."""
+"""Random shift when frames train the network: 5 % of 128 pixels each way, as robomimic crops 10 % off (76 of 84)."""
 MOST_ROUNDS = 20
 """Checkpoints of a run."""
 KEEPS = ("auto", "best", "last")
@@ -56,21 +53,21 @@ class TrainBcConfig(RunConfig):
     demos: str = "???"
     """Folder of the demonstration set, recorded (`python -m demos.record`) or imported."""
     optim: OptimConfig = field(default_factory=OptimConfig)
-    """How it learns: mvp and rpt are published; fast (MLP), rpt_fast (transformer) and scratch_fast (resnet) suit
-    a CPU."""
+    """How the policy learns. mvp and rpt are the published settings. fast (MLP), rpt_fast (transformer) and
+    scratch_fast (resnet) suit a CPU."""
     data: DataConfig = field(default_factory=DataConfig)
-    """Which demonstrations, and how they are prepared."""
+    """Which demonstrations are learned from, and how they are prepared."""
     cache: str = "data/features"
-    """Folder of cached frozen features; empty for none."""
+    """Folder for cached frozen features; empty for no cache."""
     eval_every: int = 0
-    """Evaluate after every so many of the run's 20 checkpoints, for the learning curve; 0 for never."""
+    """Evaluate after every `eval_every`-th of the run's 20 checkpoints, for the learning curve; 0 for never."""
     eval_episodes: int = 50
-    """Episodes of each of these evaluations, on seeds apart from the final one's."""
+    """Episodes of each of these evaluations. Their seeds are not those of the final evaluation."""
     num_envs: int = 32
-    """Environments that are evaluated side by side."""
+    """Environments that run side by side in an evaluation."""
     keep: str = "auto"
-    """Which checkpoint becomes the policy. best: that of the smallest held-out error; last: the newest; auto: best with env=none, and
-    last with an environment, because a smaller held-out error does not mean more success."""
+    """Which checkpoint becomes the policy. best: the one with the smallest held-out error. last: the newest. auto: best
+    with env=none, and last with an environment, because a smaller held-out error does not mean more success."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -82,10 +79,11 @@ class TrainBcConfig(RunConfig):
             raise UserError(f"keep={self.keep!r} does not exist. What exists: {', '.join(KEEPS)}.")
         if self.keep == "best" and not self.held_out:
             raise UserError(
-                "keep=best: no episode is held out, so nothing says which is best. Add data.held_out=0.1, or use keep=last."
+                "keep=best: no episode is held out, so no checkpoint can be called the best. Add data.held_out=0.1, or "
+                "use keep=last."
             )
         if not self.env.exists:
-            self.episodes = 0  # there is nothing to evaluate in
+            self.episodes = 0  # there is no environment to evaluate in
             if self.eval_every:
                 raise UserError(
                     f"eval_every={self.eval_every}: env=none has no environment to evaluate in. Leave it out, or give "
@@ -94,17 +92,18 @@ class TrainBcConfig(RunConfig):
 
     @property
     def held_out(self) -> float:
-        """`data.held_out` with its default decided."""
-        return self.data.held_out if self.data.held_out is not None else 0.0 if self.env.exists else HELD_OUT
+        """`data.held_out`, or its default."""
+        default = 0.0 if self.env.exists else HELD_OUT
+        return default if self.data.held_out is None else self.data.held_out
 
     @property
     def evaluates(self) -> bool:
-        """Whether the policy acts in the environment."""
+        """Whether the policy is evaluated in an environment."""
         return bool(self.episodes or self.eval_every)
 
     @property
     def label(self) -> str:
-        """The environment, or the set's name without one."""
+        """The environment's name, or without an environment the set's."""
         return self.env.name if self.env.exists else Path(self.demos).stem
 
     @property
@@ -118,7 +117,7 @@ class TrainBcConfig(RunConfig):
 
     @property
     def augmenting(self) -> AugmentConfig:
-        """`data.augment` with its shift decided."""
+        """`data.augment` with a number for its shift."""
         a = self.data.augment
         default = RESNET_SHIFT_PX if self.encoder.name == "resnet" else 0
         return a if a.shift_px is not None else replace(a, shift_px=default)
@@ -127,31 +126,35 @@ class TrainBcConfig(RunConfig):
 def train(
     cfg: TrainBcConfig,
     make_vec: Callable[[TrainBcConfig], VectorEnv],
-    encoder: Callable | None = None,
+    encoder: FrozenEncoder | None = None,
     progress: Callable[..., Progress] = Progress,
-    demos: Any = None,
+    demos: DemoReader | None = None,
     joints_rad: Callable | None = None,
 ) -> Trained:
-    """Clone the demonstrations, save the policy to its run's folder, evaluate it on unseen seeds.
+    """Clone the demonstrations, save the policy to its run's folder, and evaluate it on unseen seeds.
 
-    `encoder` and `demos` take the place of those that `cfg` names; `joints_rad`: see `load_demonstrations`. The result
-    depends on `cfg` and the set alone: a run that was killed and resumed ends with the same bits.
+    `encoder` and `demos` replace those that `cfg` names. `joints_rad`: see `load_demonstrations`. The result depends on
+    `cfg` and the set alone: a run that was killed and resumed ends with the same bits.
     """
-    with Frame(cfg) as frame:
-        demos = demos if demos is not None else _open(cfg.demos)
-        chosen = choose(demos, cfg.data, cfg.demos)
-        check_keys(demos, cfg.data, cfg.encoder.needs, cfg.demos)
-        spec = spec_of_demos(cfg, demos, chosen[0])
+    with Lifetime(cfg) as lifetime:
+        # 1. Read and check: everything that does not fit is refused before the encoder is loaded and processes start.
+        if demos is None:
+            from demos.store.demo_set import DemoSet  # loads zarr
+
+            demos = DemoSet(cfg.demos)
+        recorded = read_episodes(demos, cfg.data, cfg.encoder.needs, cfg.demos)
+        spec = spec_of_demos(cfg, demos, recorded[0])
         check_fits(cfg, demos.attrs, spec)
-        frame.check(spec)
-        # what does not fit has been refused: now the encoder is loaded, and processes start
-        features = frame.features = cfg.features(encoder)
-        vec = frame.vec = make_vec(cfg) if cfg.evaluates else None
-        data, held_out = _load(cfg, demos, chosen, features, joints_rad, spec)
+        lifetime.check(spec)
+        # 2. Load: the encoder, the environments, the features.
+        features = lifetime.features = cfg.features(encoder)
+        vec = lifetime.vec = make_vec(cfg) if cfg.evaluates else None
+        data, held_out = _load(cfg, demos, recorded, features, joints_rad, spec)
         policy = _new_policy(cfg, demos.attrs, data, features, spec)
-        run = frame.begin(spec)
+        # 3. Learn, save, evaluate.
+        run = lifetime.begin(spec)
         cloner = Cloner(policy, cfg.optim, data, cfg.augmenting, cfg.seed)
-        title = frame.title(f"{data.episodes} demonstrations")
+        title = lifetime.title(f"{data.episodes} demonstrations")
         with progress(title, cfg.rounds, cloner.total, run.folder, axis="updates") as screen:
             facts, best = _rounds(cfg, run, vec, cloner, held_out, screen)
             policy.look = look_of_demonstrations(
@@ -161,94 +164,77 @@ def train(
             screen.begin(cfg.rounds, "evaluating")
             result = score(vec, policy, run.folder, cfg.episodes, cfg.eval_seed)
         counts = {"demonstrations": data.episodes, "samples": len(data), "updates": cloner.done}
-        result |= {"train_seconds": facts["train_seconds"], **counts, "peak_memory_gb": runs.peak_memory_gb()}
+        result |= {"train_seconds": facts["train_seconds"], **counts, "peak_memory_gb": peak_memory_gb()}
         result |= {"held_out": held_out.report(policy, best)} if held_out else {}
         run.finish(result, keep_data=False)
         return Trained(policy, run.folder, result)
 
 
-def spec_of_demos(cfg: TrainBcConfig, demos, episode: int) -> PolicySpec:
-    """What the numbers of a policy mean that learns from `demos`, whose sizes are those of `episode`."""
+def spec_of_demos(cfg: TrainBcConfig, demos: DemoReader, first: Recorded) -> PolicySpec:
+    """What the numbers of a policy mean that learns from `demos`. Their counts and the picture's size are those of the
+    episode `first`."""
     camera, needs = camera_of(demos, cfg.data), cfg.encoder.needs
-    key = f"rgb_{camera}"
-    first = demos.episode(episode, keys=["action", "proprio", *([key] if needs == "rgb" else [])])
-    dims = first["proprio"].shape[1], first["action"].shape[1]
+    dims = first.proprio.shape[1], first.action.shape[1]
     low, high = (np.broadcast_to(end, dims[1]).tolist() for end in bounds(demos.attrs, cfg.demos))
-    attrs = demos.attrs | {"action": demos.attrs["action"] | {"low": low, "high": high}}
+    key = f"rgb_{camera}"
     return spec_from_set(
-        attrs,
+        demos.attrs | {"action": demos.attrs["action"] | {"low": low, "high": high}},
         needs=needs,
         camera=camera,
         dims=dims,
         robot=cfg.data.robot,
-        picture=first[key].shape[1:3] if needs == "rgb" else None,
+        picture=demos.episode(first.index, keys=[key])[key].shape[1:3] if needs == "rgb" else None,
         transformer=cfg.policy.transformer,
     )
 
 
 def check_fits(cfg: TrainBcConfig, attrs: dict, spec: PolicySpec) -> None:
-    """UserError where the environment that the policy is evaluated in could not run what the set teaches."""
+    """Raise UserError if the policy is evaluated in an environment that can't run what the set teaches."""
     if not cfg.evaluates:
         return
-    if told := refusals(spec, cfg.env.interface(), f"env={cfg.env.name}"):
+    if refused := refusals(spec, cfg.env.interface(), f"env={cfg.env.name}"):
         own = env_of_set(attrs)
+        remedy = f"The set's own env is {own}: give that, or"
+        if not own:
+            remedy = f"The set is from {attrs.get('env')}, which is not ours:"
         raise UserError(
-            f"{cfg.demos} teaches what env={cfg.env.name} can't run: {told}. "
-            + (
-                f"The set's own env is {own}: give that, "
-                if own
-                else f"The set is from {attrs.get('env')}, which is not ours: "
-            )
-            + ("or " if own else "")
-            + "train without an evaluation (env=none or episodes=0)."
+            f"{cfg.demos} teaches what env={cfg.env.name} can't run: {refused}. {remedy} train without an evaluation "
+            "(env=none or episodes=0)."
         )
-
-
-def trained_in(cfg: TrainBcConfig, attrs: dict) -> str | None:
-    """The environment that the set is from, where it is ours; never the one that the policy is merely evaluated in."""
-    said = attrs.get("env")
-    return env_of_set(attrs) or (cfg.env.name if said == cfg.env.name and said not in envs.names() else None)
-
-
-def _open(path: str):
-    from demos.store.demo_set import DemoSet
-
-    return DemoSet(path)
 
 
 def _load(
-    cfg: TrainBcConfig, demos, chosen: list[int], features: Features, joints_rad: Callable | None, spec: PolicySpec
+    cfg: TrainBcConfig,
+    demos: DemoReader,
+    recorded: list[Recorded],
+    features: Features,
+    joints_rad: Callable | None,
+    spec: PolicySpec,
 ) -> tuple[Demonstrations, HeldOut | None]:
-    """What is learned from, and what is held out."""
-    learned, held = split(chosen, cfg.held_out, cfg.seed, cfg.demos)
-    actions = demos.episode(learned[0], keys=["action"])["action"].shape[1]
+    """The training data, and the held-out episodes if there are any."""
+    learned, held = split(recorded, cfg.held_out, cfg.seed, cfg.demos)
+    binary = tuple(i % learned[0].action.shape[1] for i in cfg.env.binary_actions)
 
-    def load(episodes: list[int], what: str, augment: AugmentConfig) -> Demonstrations:
-        return load_demonstrations(
-            cfg.demos,
-            replace(cfg.data, augment=augment),
-            features,
-            cfg.cache,
-            binary=tuple(i % actions for i in cfg.env.binary_actions),
-            joints_rad=joints_rad,
-            demos=demos,
-            episodes=episodes,
-            on_episode=lambda done, of: print(
-                f"\r{done}/{of} {what}", end="\n" if done == of else "", file=sys.stderr, flush=True
-            ),
-        )
+    def count(done: int, of: int) -> None:
+        print(f"\r{done}/{of} demonstrations", end="\n" if done == of else "", file=sys.stderr, flush=True)
 
-    data = load(learned, "demonstrations", cfg.augmenting)
+    options: dict = dict(binary=binary, joints_rad=joints_rad, on_episode=count)
+    data = load_demonstrations(demos, learned, cfg.data, features, cfg.cache, augmenting=cfg.augmenting, **options)
     if not held:
         return data, None
-    apart = load(held, "held-out demonstrations", AugmentConfig(shift_px=0))
+    plain = AugmentConfig(shift_px=0)
+    apart = load_demonstrations(demos, held, cfg.data, features, cfg.cache, augmenting=plain, **options)
     return data, HeldOut(apart, data, spec.action)
 
 
 def _new_policy(cfg: TrainBcConfig, attrs: dict, data: Demonstrations, features: Features, spec: PolicySpec) -> Policy:
     torch.manual_seed(stream(cfg.seed, "weights")[0])
     dims = data.proprio.shape[1], data.action.shape[1]
-    policy = Policy.create(features, trained_in(cfg, attrs), *dims, cfg.policy, tuple(cfg.env.binary_actions), spec)
+    # The environment that the set is from, if it is ours; never the one that the policy is merely evaluated in.
+    stamped = attrs.get("env")
+    made_here = stamped == cfg.env.name and stamped not in envs.names()
+    env = env_of_set(attrs) or (cfg.env.name if made_here else None)
+    policy = Policy.create(features, env, *dims, cfg.policy, tuple(cfg.env.binary_actions), spec)
     policy.notes = {
         "demonstrations": data.episodes,
         "demonstrations_fingerprint": data.fingerprint,
@@ -260,9 +246,15 @@ def _new_policy(cfg: TrainBcConfig, attrs: dict, data: Demonstrations, features:
 
 
 def _rounds(
-    cfg: TrainBcConfig, run: runs.Run, vec: VectorEnv | None, cloner: Cloner, held_out: HeldOut | None, screen: Progress
+    cfg: TrainBcConfig,
+    run: RunFolder,
+    vec: VectorEnv | None,
+    cloner: Cloner,
+    held_out: HeldOut | None,
+    screen: Progress,
 ) -> tuple[dict, Best]:
-    """All epochs that are not committed yet. Returns the facts after the last one, and the weights that the policy now has."""
+    """Run all epochs that are not committed yet. Returns the facts after the last one, and the weights that the policy
+    now has."""
     fingerprint = digest(cloner.data.fingerprint, held_out.data.fingerprint) if held_out else cloner.data.fingerprint
     facts: dict = {"train_seconds": 0.0, "data": fingerprint}
     best = Best(always=cfg.keep == "last" or cfg.keep == "auto" and cfg.env.exists)
@@ -288,12 +280,21 @@ def _rounds(
 
 
 def _round(
-    cfg, run: runs.Run, vec, cloner: Cloner, held_out, best: Best, round_: int, facts: dict, screen: Progress
+    cfg: TrainBcConfig,
+    run: RunFolder,
+    vec: VectorEnv | None,
+    cloner: Cloner,
+    held_out: HeldOut | None,
+    best: Best,
+    round_: int,
+    facts: dict,
+    screen: Progress,
 ) -> dict:
-    """The epochs up to one checkpoint: learn, watch, commit, log."""
+    """The epochs up to one checkpoint: learn, measure, evaluate, commit, log. Returns the facts after it."""
+    # 1. Learn.
     screen.begin(round_, "learning")
     started, before = time.perf_counter(), cloner.done
-    losses = [_epoch(cloner, epoch, run, screen) for epoch in cfg.epochs(round_)]
+    losses = [cloner.train(epoch, lambda: screen.stepped(1)) for epoch in cfg.epochs(round_)]
     seconds = time.perf_counter() - started
     facts = facts | {"train_seconds": facts["train_seconds"] + seconds}
     row = {
@@ -308,6 +309,7 @@ def _round(
         "eval_success": None,
     }
     state = cloner.state()
+    # 2. The error on held-out episodes, and the best weights so far.
     if held_out:
         screen.begin(round_, "held-out error")
         error, loss = held_out.measure(cloner.policy, cloner.average)
@@ -315,22 +317,14 @@ def _round(
         best.offer(row["epochs"], row["held_out_error"], error, cloner.average)
         facts |= {"best": best.facts()}
         state |= {f"best.{k}": v for k, v in best.weights.items()}
+    # 3. Success on the watching seeds, if this checkpoint asks for it.
     if cfg.eval_every and ((round_ + 1) % cfg.eval_every == 0 or round_ + 1 == cfg.rounds):
+        assert vec is not None
         screen.begin(round_, "evaluating")
         seeds = watching_seeds(cfg.seed, cfg.eval_episodes)
         episodes = evaluate(vec, lambda obs: cloner.policy.act(obs, cloner.average), seeds)
         row["eval_success"] = summarise(episodes)["success"]
+    # 4. Commit and log.
     run.save_round(round_, {}, state, facts)
     screen.end(row)
     return facts
-
-
-def _epoch(cloner: Cloner, epoch: int, run: runs.Run, screen: Progress) -> float:
-    """One epoch's loss; UserError where learning has come apart."""
-    loss = cloner.train(epoch, lambda: screen.stepped(1))
-    if not math.isfinite(loss):
-        raise UserError(
-            f"the loss is {loss} in epoch {epoch + 1}: the learning rate is too high for these data. Start again with a smaller optim.lr "
-            f"than {cloner.peak:g}, or with optim.grad_clip=1; no policy is saved in {run.folder}."
-        )
-    return loss

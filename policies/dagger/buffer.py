@@ -1,4 +1,8 @@
-"""DAgger's aggregated data: every visited step, features computed once a frame, in memory, oldest dropped first."""
+"""DAgger's aggregated data, in memory: every visited step, with the features of its frame.
+
+On the arrow: `collector` adds a `Shard` in each round, and `learner` draws minibatches. The oldest steps are dropped
+first.
+"""
 
 from dataclasses import dataclass, fields
 
@@ -8,26 +12,27 @@ from torch import Tensor
 
 @dataclass
 class Shard:
-    """The steps of one round, in the order (step, slot). B steps; this is what a run's checkpoints hold of each round."""
+    """The B steps of one round, in the order (step, slot). A run's checkpoints store these for each round."""
 
     features: Tensor
     """(B, *feature_shape), as stored."""
     proprio: Tensor
     """(B, P) float32."""
     expert: Tensor
-    """(B, A) float32: the expert's action; NaN where it was not asked."""
+    """(B, A) float32: the expert's action. NaN where the expert was not asked."""
     executed: Tensor
     """(B, A) float32: the action that the environment got."""
     policy: Tensor
     """(B, A) float32: the action that the student would have taken."""
     actor: Tensor
-    """(B,) uint8: who drove this step: 0 the student, 1 the expert, 2 a person."""
+    """(B,) uint8: who acted in this step: 0 the student, 1 the expert, 2 a person."""
     intervention: Tensor
-    """(B,) bool: the expert or the person took this step from the student (in the first round nothing is taken)."""
+    """(B,) bool: the expert or the person took over from the student. False in the first round."""
     labelled: Tensor
-    """(B,) bool: the step is the student's data, with the expert's action as its label."""
+    """(B,) bool: the student learns from this step, with the expert's action as the label."""
     gate_score: Tensor
-    """(B,) float32: what the gate's decision went by, in its own measure; NaN where by none."""
+    """(B,) float32: the number behind the gate's decision, in the gate's own measure. NaN if there was no such
+    number."""
     round: Tensor
     """(B,) int32."""
     seed: Tensor
@@ -35,20 +40,20 @@ class Shard:
     done: Tensor
     """(B,) bool: the episode ended with this step."""
     success: Tensor
-    """(B,) bool: it ended with success."""
+    """(B,) bool: the episode ended with success."""
 
     def __len__(self) -> int:
         return len(self.proprio)
 
 
 COLUMNS = [field.name for field in fields(Shard) if field.name not in ("gate_score", "seed", "intervention")]
-"""What training reads; the rest is for people."""
+"""Columns that training reads. The others are for people."""
 
 
 class Dataset:
-    """A preallocated ring of steps, at most `limit_gb` large; `dropped` counts those overwritten (oldest first).
+    """A preallocated ring of steps, at most `limit_gb` large. New steps overwrite the oldest; `dropped` counts these.
 
-    Memory is reserved for `expected` steps, or as many as fit, but touched only as it fills.
+    Memory is reserved for `expected` steps, or for as many as fit. The operating system provides it as it fills.
     """
 
     def __init__(
@@ -61,7 +66,7 @@ class Dataset:
         dtype: torch.dtype = torch.float16,
         slots: int = 1,
     ):
-        """`slots`: how many episodes ran side by side, so that the next step of an episode is known."""
+        """`slots` is how many episodes ran side by side: the next step of an episode is `slots` rows later."""
         size = torch.Size(feature_shape).numel() * dtype.itemsize + 4 * (proprio_dim + 3 * action_dim) + 8
         self.capacity = max(1, min(expected, int(limit_gb * 1e9 / size)))
         self.slots, self.added = slots, 0
@@ -77,7 +82,7 @@ class Dataset:
 
     @property
     def dropped(self) -> int:
-        """How many steps have been overwritten by newer ones."""
+        """How many steps have been overwritten."""
         return self.added - len(self)
 
     def add(self, shard: Shard) -> None:
@@ -92,7 +97,7 @@ class Dataset:
         self._labelled = torch.nonzero(self.column("labelled"))[:, 0]
 
     def column(self, name: str) -> Tensor:
-        """(len, ...) of one column of `Shard`, in the ring's order."""
+        """One column of `Shard`, (len, ...), in the ring's order."""
         return self._columns[name][: len(self)]
 
     def labelled(self) -> Tensor:
@@ -100,20 +105,25 @@ class Dataset:
         return self._labelled
 
     def outcomes(self, gamma: float) -> tuple[Tensor, Tensor]:
-        """Indices (M,) of the steps of episodes that have ended, and how each went on: gamma^k for a success k steps
-        later, 0 without one, (M,) float32."""
+        """Indices (M,) of the steps whose episodes have ended, and each one's discounted outcome (M,) float32: gamma^k
+        if success came k steps later, 0 without success."""
+        # 1. Rows from the oldest to the newest; consecutive steps of one slot are `slots` rows apart.
         oldest = self.added % self.capacity if self.dropped else 0
-        rows = (torch.arange(len(self)) + oldest) % self.capacity  # oldest first; steps of one slot are `slots` apart
+        rows = (torch.arange(len(self)) + oldest) % self.capacity
         done, success = self.column("done")[rows], self.column("success")[rows].float()
+        # 2. Backwards in time: an episode's last step has its outcome, each earlier step gamma times the next one's.
         value = torch.full((len(self) + self.slots,), torch.nan)
         for start in range(len(self) - self.slots, -self.slots, -self.slots):
             here = slice(max(0, start), start + self.slots)
             later = value[here.start + self.slots : here.stop + self.slots]
             value[here] = torch.where(done[here], success[here], gamma * later)
+        # 3. Steps of episodes that still run stay NaN, and are left out.
         known = torch.isfinite(value[: len(self)])
         return rows[known], value[: len(self)][known]
 
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features, proprioception and labels of `indices` (B,) in [0, len)."""
-        names = ("features", "proprio", "expert")
-        return tuple(self._columns[name].index_select(0, indices) for name in names)  # type: ignore[return-value]
+        features, proprio, expert = (
+            self._columns[name].index_select(0, indices) for name in ("features", "proprio", "expert")
+        )
+        return features, proprio, expert

@@ -1,8 +1,10 @@
-"""DAgger (Ross et al. 2011): student and expert act by turns, the expert labels states that are visited.
+"""DAgger (Ross et al. 2011): student and expert take turns in acting, and the expert labels the visited states.
 
-Who acts and what is labelled is a gate's decision (policies/gates/). A round is `steps_per_round` environment steps over
-`num_envs` slots; episodes go on across rounds. The student acts on features that are computed once for each frame and
-stored with the expert's label.
+A gate decides who acts and which states are labelled (policies/dagger/gates/). A round is `steps_per_round` environment
+steps over `num_envs` slots. Episodes continue across rounds. The features of a frame are computed once: the student
+acts on them, and they are stored with the expert's label.
+
+On the arrow: environments → `policies.features` → here → `buffer.Dataset`, from which `learner` trains.
 """
 
 import time
@@ -29,27 +31,27 @@ class DaggerConfig:
     """How data is collected. The first round is always the expert's."""
 
     rounds: int = 10
-    """Rounds of collecting and learning; a run that is stopped loses at most the current one."""
+    """Rounds of collecting and learning. A run that is stopped loses at most the current round."""
     steps_per_round: int = 1536
     """Environment steps in a round, over all slots."""
     first_round_steps: int = 4096
     """Environment steps of the first round: enough for the expert to finish an episode in each slot."""
     learn_every: int = 0
-    """Environment steps between the student's updates; 0: the student learns once, at the end of a round."""
+    """Environment steps between the student's updates. 0: the student learns once, at the end of a round."""
     num_envs: int = 32
     """Environments that run side by side."""
     noise_std: float = 0.1
-    """Standard deviation of the noise on the expert's continuous actions when it acts (DART, Laskey et al. 2017), so
-    that it visits states from which it must recover. Labels are never noisy."""
+    """Standard deviation of the noise on the expert's continuous actions when the expert acts (DART, Laskey et al.
+    2017). It leads to states from which the expert must recover. Labels are never noisy."""
     buffer_gb: float = 4.0
-    """Memory for the aggregated data; when it is full, the oldest samples are dropped first."""
+    """Memory for the aggregated data. When it is full, the oldest samples are dropped first."""
     buffer_steps: int = 0
-    """Most steps that are kept; 0: as many as `buffer_gb` holds."""
+    """The most steps that are stored; 0: as many as `buffer_gb` holds."""
     eval_every: int = 0
-    """Evaluate after the first round, after every `eval_every`-th one from there and after the last, for the learning
-    curve; 0 for none. Not counted as training time."""
+    """For the learning curve: evaluate after the first round, after every `eval_every`-th round from there, and after
+    the last one. 0 for never. Training time does not include it."""
     eval_episodes: int = 50
-    """Episodes of each of these evaluations, on seeds apart from the final one's."""
+    """Episodes of each of these evaluations. Their seeds are not those of the final evaluation."""
     appearance: str | None = None
     """How the episodes look in which data is collected; null: as `env.appearance`, which is also how the policy is
     evaluated at the end. `mixed` is nominal, near nominal and wide in thirds of the episodes (envs/looks.py)."""
@@ -60,7 +62,7 @@ class DaggerConfig:
     """Changes of the frames in `also`. Where `also` is empty and something changes, `augment.copies` changed versions
     of each frame become samples beside the frame itself. The student always acts on frames as they are."""
     keep_data: bool = False
-    """Keep the rounds' data in checkpoints/ after the run is finished."""
+    """Keep the data of the rounds in checkpoints/ after the run is finished."""
 
     def __post_init__(self) -> None:
         for name in ("rounds", "steps_per_round", "first_round_steps", "num_envs", "eval_episodes"):
@@ -79,7 +81,7 @@ class DaggerConfig:
         return self.first_round_steps if round_ == 0 else self.steps_per_round
 
     def pieces(self, round_: int) -> list[int]:
-        """Environment steps between updates in round `round_`; the expert's round is never cut."""
+        """Environment steps between updates in round `round_`. The expert's round is never divided."""
         steps, piece = self.steps(round_), self.learn_every
         if round_ == 0 or not piece:
             return [steps]
@@ -111,69 +113,75 @@ class Seconds:
 
 @dataclass
 class Collected:
-    """What a piece of collecting gave."""
+    """The outcome of collecting one piece of a round."""
 
-    shard: Shard
+    shard: Shard = field(init=False)
+    """The steps; set once they are all there."""
     episodes: list[Episode] = field(default_factory=list)
-    """Those that ended in it."""
+    """Episodes that ended in this piece."""
     alone: list[tuple[int, bool]] = field(default_factory=list)
-    """Those of them that the student alone drove: the step of its slot, since the run began, at which each began, and whether
-    it ended with success."""
+    """The episodes among them in which only the student acted, as (first step, success). The first step is counted in
+    the episode's slot since the run began."""
     queries: int = 0
     """States in which the expert was asked for its action."""
     expert_steps: int = 0
-    """Steps that it, or the person, drove."""
+    """Steps in which the expert or the person acted."""
     interventions: int = 0
-    """How often it took over from the student."""
+    """How often the expert or the person took over from the student."""
     seconds: Seconds = field(default_factory=Seconds)
 
     def add(self, part: "Collected") -> None:
-        """Count what `part` gave, all but its shard."""
+        """Add the counts and episodes of `part`, but not its shard."""
         for name, value in vars(part).items():
             if name != "shard":
                 setattr(self, name, getattr(self, name) + value)
 
 
 class Collector:
-    """Holds the running episodes. `state` and `restore` let another process go on exactly where this one stood."""
+    """The running episodes. With `state` and `restore` another process continues exactly where this one stopped."""
 
     def __init__(self, vec: VectorEnv, policy: Policy, config: DaggerConfig, gate: Gate, seed: int):
         self.vec, self.policy, self.config, self.gate, self.seed = vec, policy, config, gate, seed
         n = vec.num_envs
         self.look = LookSample(policy.features, config.total_steps, seed)
-        """The pictures that are kept to compare a camera's with; it has a state of its own."""
+        """A sample of the training pictures, to compare a camera's pictures with later. It has a state of its own."""
         self.started = 0
         self.expert_steps = np.zeros(n, np.int64)
         self.taken = np.zeros(n, bool)
-        """(N,) slots in which the expert took the newest step from the student."""
+        """(N,) slots in which the expert took over from the student in the newest step."""
         self.rewards = np.zeros(n)
         self.seeds = np.zeros(n, np.int64)
-        self.obs: dict[str, np.ndarray] | None = None
+        self.obs: dict[str, np.ndarray] = {}
+        """What every slot shows now; empty before the first episodes begin."""
         self.noisy = np.ones(vec.action_dim, np.float32)
         self.noisy[[i % vec.action_dim for i in policy.binary]] = 0
 
     def collect(self, round_: int, head: torch.nn.Module, on_step=lambda steps: None, piece: int = 0) -> Collected:
-        """Run the `piece`-th piece of round `round_`; `head` is the student."""
+        """Run the `piece`-th piece of round `round_`. `head` acts for the student."""
+        # 1. How many steps follow, and the slots' step count `now`, since the run began.
         n, a = self.vec.num_envs, self.vec.action_dim
         pieces = self.config.pieces(round_)
         steps = pieces[piece] // n
         now = (sum(map(self.config.steps, range(round_))) + sum(pieces[:piece])) // n
+        # 2. All random numbers of the piece are a function of (seed, round, piece).
         rng = np.random.default_rng(stream(self.seed, "mixing", round_, *([piece] if piece else [])))
         dice = rng.random((steps, n))
         noise = (rng.standard_normal((steps, n, a)) * self.config.noise_std).astype(np.float32) * self.noisy
         noise *= self.gate.noisy
         self.gate.attend(True)
-        if self.obs is None:
+        if not self.obs:
             self._start(np.arange(n), dice[0], round_)
         rows: list[tuple] = []
-        out = Collected(None)  # type: ignore[arg-type]
+        out = Collected()
         clock = out.seconds
         self.look.piece(now * n, (now + steps) * n, round_, piece)
         for t in range(steps):
+            # 3. Features of what the slots show now.
             t0 = time.perf_counter()
             features = self.policy.features(self.obs)
             others = self._other_looks(now + t)
             proprio = torch.from_numpy(np.array(self.obs["proprio"], np.float32))
+            # 4. The student proposes an action, and the gate decides who acts and what is labelled.
             t1 = time.perf_counter()
             student = self.policy.act_on(features, proprio, head)
             choice, expert = self._choose(round_, features, proprio, student, dice[t], out)
@@ -181,8 +189,10 @@ class Collector:
             taken = choice.by_expert & (round_ > 0)
             seeds = self.seeds.copy()
             self.look.offer(self.obs.get("rgb"), features, choice.label, seeds)
+            # 5. The step. It may end episodes and begin others.
             t2 = time.perf_counter()
             done, success = self._step(executed, rng, round_, taken, choice.by_expert, now + t + 1, out)
+            # 6. One row for each column of `Shard`, in its order.
             rows.append(
                 self._in_every_look(
                     [features, *others],
@@ -237,7 +247,7 @@ class Collector:
         return (torch.cat(features), *(column.repeat(len(features), *[1] * (column.ndim - 1)) for column in columns))
 
     def _choose(self, round_: int, features, proprio, student, dice, out: Collected) -> tuple[Choice, np.ndarray]:
-        """The gate's choice, and the expert's actions (N, A) where it was asked, NaN elsewhere."""
+        """The gate's choice, and the expert's actions (N, A): NaN where the expert was not asked."""
         labels = np.array(self.obs["expert"], np.float32)
         asked = np.zeros(len(labels), bool)
 
@@ -257,7 +267,8 @@ class Collector:
     def _step(
         self, executed, rng, round_: int, taken, by_expert, now: int, out: Collected
     ) -> tuple[np.ndarray, np.ndarray]:
-        """One environment step, each slot's `now`-th; (N,) which episodes ended, and ended with success."""
+        """One environment step, the `now`-th of each slot. Returns (N,) which episodes ended, and which of them with
+        success."""
         out.expert_steps += int(by_expert.sum())
         out.interventions += int((taken & ~self.taken).sum())
         self.expert_steps += by_expert
@@ -277,6 +288,7 @@ class Collector:
         return np.array(ended, bool), success
 
     def _start(self, slots: np.ndarray, dice: np.ndarray, round_: int) -> None:
+        """Begin the next episode in each of `slots`."""
         for slot in slots:
             self.seeds[slot] = training_seed(self.seed, self.started)
             self.started += 1
@@ -285,13 +297,13 @@ class Collector:
         self.obs = self.vec.reset([int(self.seeds[s]) for s in slots], [int(s) for s in slots])
 
     def state(self) -> dict[str, torch.Tensor]:
-        """The running episodes, as tensors: the environments' own state is kept as bytes."""
+        """The running episodes as tensors. The environments' own state is stored as bytes."""
         tensors = {"started": torch.tensor(self.started)}
         tensors |= {name: torch.from_numpy(getattr(self, name).copy()) for name in KEPT}
         return tensors | slot_states(self.vec)
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Go on from what `state` gave."""
+        """Continue from what `state` returned."""
         self.started = int(tensors["started"])
         for name in KEPT:
             setattr(self, name, tensors[name].numpy().copy())
@@ -299,12 +311,13 @@ class Collector:
 
 
 KEPT = ("expert_steps", "taken", "rewards", "seeds")
-"""What a collector remembers of each slot."""
+"""Attributes of a collector with one entry for each slot."""
 
 
 def run_round(collector: Collector, learner: Learner, data, round_: int, progress) -> tuple[Collected, float]:
-    """Collect, aggregate, learn, piece by piece; then the gate learns. What was collected, and the mean loss."""
-    whole, shards, losses = Collected(None), [], []  # type: ignore[arg-type]
+    """One round: collect, aggregate and learn, piece by piece; then the gate learns. Returns what was collected, and
+    the mean loss."""
+    whole, shards, losses = Collected(), [], []
     for piece in range(len(collector.config.pieces(round_))):
         part = collector.collect(round_, learner.average, progress.stepped, piece)
         started = time.perf_counter()

@@ -1,4 +1,7 @@
-"""Training the student on DAgger's aggregated data: minibatches after each round, one cosine over the whole run."""
+"""Training the student on DAgger's aggregated data: minibatches after each round, one cosine over the whole run.
+
+On the arrow: `buffer.Dataset` → minibatches → the policy's head (`policies.student` does the update).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,15 +24,15 @@ class LearnerConfig:
     updates_per_round: int = 1200
     """Minibatches after a round, averaged over the run."""
     updates_growth: float = 0.5
-    """0: the same number after each round; 1: in proportion to the data so far. The total stays the same."""
+    """0: the same number after each round. 1: in proportion to the data so far. The total is the same in both cases."""
     update_ratio: float = 0.0
-    """Minibatches for each new environment step, in place of `updates_per_round`; 0 for that."""
+    """Minibatches for each new environment step; replaces `updates_per_round`. 0 uses `updates_per_round`."""
     stop_loss: float = 0.0
-    """Updates end early, until there is new data, once a minibatch's loss is below this; 0 for never."""
+    """Updates stop until there is new data once a minibatch's loss is below this; 0 for never."""
     batch_size: int = 256
     """Samples in a minibatch, drawn uniformly from all the data."""
     lr: float = 1e-3
-    """AdamW's learning rate at its peak. It decays by a cosine over ALL rounds; a constant one costs success."""
+    """AdamW's learning rate at its peak. It decays by a cosine over ALL rounds. A constant rate costs success."""
     lr_final: float = 0.01
     """The last learning rate as a share of the peak."""
     warmup_updates: int = 200
@@ -39,9 +42,9 @@ class LearnerConfig:
     grad_clip: float = 1.0
     """Largest norm of the gradient."""
     ema_decay: float = 0.998
-    """Decay of the averaged weights, which act and which are saved; 0 uses the newest weights."""
+    """Decay of the averaged weights, which act and are saved; 0 uses the newest weights."""
     normalise_rounds: int = 4
-    """Rounds whose data set the normalisation statistics; they are frozen afterwards."""
+    """The data of this many rounds define the normalisation statistics, which are frozen afterwards."""
 
     def __post_init__(self) -> None:
         for name in ("updates_per_round", "batch_size", "normalise_rounds"):
@@ -59,7 +62,8 @@ class LearnerConfig:
             )
 
     def updates(self, round_: int, rounds: int, steps: int = 0, pieces: int = 1) -> int:
-        """Minibatches after round `round_` of `rounds`, or after a piece of it that brought `steps` environment steps."""
+        """Minibatches after round `round_` of `rounds`, or after one of its `pieces`, which has `steps` environment
+        steps."""
         if self.update_ratio:
             return max(1, round(self.update_ratio * steps))
         share = 1 - self.updates_growth + self.updates_growth * 2 * (round_ + 1) / (rounds + 1)
@@ -67,10 +71,10 @@ class LearnerConfig:
 
 
 class Learner(Student):
-    """The student of DAgger. Everything it does is a function of its state, the data, and (seed, round)."""
+    """DAgger's student. Everything it does is a function of its state, the data, and (seed, round)."""
 
     def __init__(self, policy: Policy, config: LearnerConfig, pieces: list[list[int]], seed: int):
-        """`pieces`: for each round, the environment steps before each of its bursts of updates."""
+        """`pieces` has the environment steps before each burst of updates, for each round."""
         self.config, self.pieces, self.seed = config, pieces, seed
         super().__init__(
             policy,
@@ -91,11 +95,13 @@ class Learner(Student):
     def train(
         self, round_: int, data: Dataset, on_update: Callable[[int, int], None] = lambda done, of: None, piece: int = 0
     ) -> float:
-        """A burst of updates on what is labelled in `data`; returns the mean loss."""
+        """A burst of updates on the labelled steps of `data`. Returns the mean loss."""
+        # 1. Everything random is a function of (seed, round, piece): the samples of all minibatches, and dropout.
         labelled, updates, key = data.labelled(), self.updates(round_, piece), [round_, *([piece] if piece else [])]
         rng = np.random.default_rng(stream(self.seed, "minibatches", *key))
         torch.manual_seed(stream(self.seed, "dropout", *key)[0])
         order = torch.from_numpy(rng.integers(len(labelled), size=(updates, self.config.batch_size)))
+        # 2. One optimizer step for each minibatch.
         self.head.train()
         losses, done = torch.zeros(()), 0
         for indices in order:
@@ -111,7 +117,7 @@ class Learner(Student):
         return (losses / done).item()
 
     def normalise(self, round_: int, features: Tensor, proprio: Tensor, expert: Tensor) -> None:
-        """Merge a round's samples into the statistics, in the first `normalise_rounds` rounds only."""
+        """Merge a round's samples into the normalisation statistics, in the first `normalise_rounds` rounds only."""
         if round_ < self.config.normalise_rounds:
             net = self.policy.net
             net.features.update(features)

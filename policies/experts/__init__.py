@@ -1,8 +1,10 @@
-"""Experts: privileged, memoryless, and able to label any state the student reaches.
+"""Experts: they see the true state, have no memory, and can label any state that the student reaches.
 
-An expert sees the simulator's true state. It is a continuous function of that state, without phases or counters,
-because a student that sees one frame can only imitate what one frame can tell: a state machine would label the same
-picture in two ways. `LearnedExpert` is a policy that reinforcement learning made, with the same two properties.
+An expert is a continuous function of the simulator's true state, without phases or counters. A student that sees one
+frame can only imitate what one frame shows, and a state machine would label the same picture in two ways.
+`LearnedExpert` is a policy from reinforcement learning, with the same two properties.
+
+On the arrow: the simulator's processes call `label(env)`, and DAgger stores the label with the frame's features.
 """
 
 from policies.experts.cabinet import ScriptedCabinet

@@ -6,26 +6,28 @@ from policies.experts.motion import Scripted
 
 
 class ScriptedCabinet(Scripted):
-    """In a funnel in front of the handle the hand levels with it, fingers one above the other; it closes once the handle is
-    between them, pulls straight back, and opens again whenever the handle is not between them."""
+    """Opens a drawer. The hand comes through a funnel in front of the handle, with one finger above the other. It
+    closes when the handle is between the fingers, pulls straight back, and opens again whenever the handle is not
+    there."""
 
     tilt_rad = 0.2
-    """How far the hand points below the horizontal: the lower finger comes from the front, and the arm folds better."""
+    """How far the hand points below the horizontal. This way the lower finger comes from the front, and the arm folds
+    better."""
     funnel_slope = 2.0
-    """Stand-off from the handle for each metre of lateral error beyond `funnel_m`."""
+    """Distance in front of the handle for each metre of lateral error beyond `funnel_m`."""
     funnel_m = 0.008
     """Lateral error inside which the fingers may be around the handle."""
     stand_off_m = 0.15
-    """The greatest stand-off."""
+    """The greatest distance in front of the handle."""
     near_m = (0.02, 0.015, 0.006)
-    """Distances of the handle from the TCP, along the handle, in the closing direction and ahead, that count as between the
-    fingers."""
+    """The handle is between the fingers if it is nearer to the TCP than this: along the handle, in the closing
+    direction, and ahead."""
     grip_m = 0.0185
     """Opening of a hand that has closed on the handle, 16 mm thick."""
     pull_m_s = 0.3
     """Top speed of the pull."""
     open_m = 0.38
-    """How far the drawer is pulled: short of its stop."""
+    """How far the drawer is pulled: less than to its stop."""
 
     def label(self, env) -> np.ndarray:
         data, arms = env.data, len(env.robot.arm_joints)
@@ -37,7 +39,7 @@ class ScriptedCabinet(Scripted):
         between = abs(along) < self.near_m[0] and abs(closing) < self.near_m[1] and abs(ahead) < self.near_m[2]
         held = between and data.qpos[arms : env.dof].sum() < self.grip_m
         if held:
-            # Speeds up with the drawer: hands that hold with 40 N lose a handle that they jerk at.
+            # The pull speeds up with the drawer: a hand that holds with 40 N loses the handle in a sudden pull.
             top = np.clip(0.1 + data.qvel[env.task.drawer_speed], 0.05, self.pull_m_s)
             pull = min(gain * (self.open_m - data.qpos[env.task.drawer]), top)
             velocity = self._capped(gain * offset * (0, 1, 1), 0.1) + (pull, 0, 0)
@@ -54,6 +56,7 @@ class ScriptedCabinet(Scripted):
 
 
 def level(tilt_rad: float) -> np.ndarray:
-    """The rotation (3, 3) of a hand that points forward (to the world's -x) and a little down, its closing axis upwards."""
+    """The rotation (3, 3) of a hand that points forward (to the world's -x) and a little down, with its closing axis
+    upwards."""
     z, x = np.array([-np.cos(tilt_rad), 0, -np.sin(tilt_rad)]), np.array([0, -1.0, 0])
     return np.stack([x, np.cross(z, x), z], 1)

@@ -1,4 +1,4 @@
-"""Names of the experts that can label any state of an environment."""
+"""The experts by name: scripted, or the policy of a run."""
 
 from pathlib import Path
 
@@ -30,11 +30,11 @@ SCRIPTED = {
     },
     "allegro": {"reach": HandReach(), "cabinet": HandCabinet(), "pick": HandPick(), "move": HandMove()},
 }
-"""The scripted expert of each task, for each kind of hand."""
+"""Kind of hand → task → its scripted expert."""
 
 
 class ScriptedExpert:
-    """The scripted expert of whichever task and hand an environment has."""
+    """The scripted expert for the task and the hand of any environment."""
 
     def label(self, env) -> np.ndarray:
         """The action (A,) float32 for the present state of `env` (a `RobotEnv`)."""
@@ -51,15 +51,17 @@ EXPERTS = {"scripted": ScriptedExpert}
 
 
 def make_labeller(name: str, env: str | None = None):
-    """The expert called `name`, or the policy of the run at `name`: a picklable object whose `label(env)` gives the action
-    for the present state. With `env`, a learned expert of another environment is a UserError here already."""
+    """The expert called `name`, or the policy of the run `name`: a picklable object whose `label(env)` returns the
+    action for the present state. Raises UserError if there is none, or if a learned expert is for another environment
+    than `env`.
+    """
     if name in EXPERTS:
         return EXPERTS[name]()
     if not Path(name).exists() and not (Path("runs") / name).exists():
         learned = sorted(str(p.parents[1]) for p in Path("runs").glob("*/policy/policy.yaml"))
         raise UserError(
-            f"expert={name!r} does not exist. What exists: {', '.join(sorted(EXPERTS))}, and runs on the privileged state "
-            f"(`python -m toto_robot.train_expert` makes one), by folder or name; runs with a policy: "
+            f"expert={name!r} does not exist. What exists: {', '.join(sorted(EXPERTS))}, and runs on the privileged "
+            f"state (`python -m toto_robot.train_expert` makes one), by folder or name; runs with a policy: "
             f"{', '.join(learned) or 'none'}."
         )
     return LearnedExpert.load(name, env)

@@ -7,31 +7,31 @@ from policies.experts.motion import Scripted
 
 
 class HandCabinet(Scripted):
-    """The three fingers of the open hand come from above into the gap between handle and drawer front, and pull.
+    """Opens a drawer: three fingers of the open hand reach from above into the gap behind the handle, and pull.
 
-    The hand never closes: fingers that hang behind the handle hold more than the drawer asks for. A funnel over the gap
-    lowers the fingertips as their lateral error shrinks, and sideways motion waits until they are high enough for it.
-    How deep they hang behind the handle blends the way there over into the pull, so that no label jumps.
+    The hand never closes, because fingers behind the handle are strong enough for the drawer. A funnel over the gap
+    lowers the fingertips as their lateral error shrinks. Sideways motion waits until they are high enough. The approach
+    and the pull are blended by the depth of the fingers behind the handle, so that no label jumps.
     """
 
     speed_m_s = 0.6
     pitch_rad = np.radians(20)
-    """Of the hand below the horizontal: the last links hang about vertically."""
+    """Angle of the hand below the horizontal. The fingers' last links are then about vertical."""
     end_m = (0.04, 0.002, 0.0)
-    """The end of a finger's last link, in its frame."""
+    """The end of a finger's last link, in the link's coordinates."""
     gap_m = 0.0245
-    """The gap's middle in front of the handle's: 32 mm wide, and fingers are 21 mm thick."""
+    """Distance from the handle's middle to the gap's middle. The gap is 32 mm wide, and fingers are 21 mm thick."""
     depth_m = 0.03
-    """How far below the handle's middle the fingertips hang."""
+    """How far below the handle's middle the fingertips are."""
     funnel_slope, funnel_m = 3.0, (0.004, 0.012)
     """Height for each metre of lateral error beyond the tolerances, across and along the handle."""
     clear_m = 0.07
     """Greatest height above the depth."""
     hooked_m = (0.012, 0.024)
-    """Depths below the handle's middle from which the pull begins, and at which it is in full."""
+    """Depths below the handle's middle at which the pull begins, and at which it has its full share."""
     pull_m_s = 0.3
     open_m = 0.38
-    """How far the drawer is pulled: short of its stop."""
+    """How far the drawer is pulled: less than to its stop."""
 
     def label(self, env) -> np.ndarray:
         data, gain = env.data, env.protocol.expert_gain_per_s

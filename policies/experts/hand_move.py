@@ -6,17 +6,17 @@ from policies.experts.hand_pick import HandPick
 
 
 class HandMove(HandPick):
-    """`HandPick` up to the grasp. Then the hand turns back to how it is held at home, where the wrist camera sees past
-    the cube to wherever the goal can be; how far it has turned says how far the target has gone over from a common point
-    to the goal: a student that can't see the goal yet needs only to lift and turn."""
+    """`HandPick` up to the grasp. Then the hand turns to its rotation at home, from which the wrist camera sees every
+    possible goal past the cube. As it turns, the target moves from a common point to the goal. This way a student that
+    can't see the goal yet only needs to lift and turn."""
 
     common_m = (0.6, 0.3, 0.7)
     """Where the cube is lifted to before the goal is in view, world frame."""
     ahead, top = (-0.87, -0.37, -0.33), (-0.47, 0.42, 0.78)
-    """Where the carrying hand points and the top of the camera's image, world frame: about as at home."""
+    """Directions of the carrying hand and of the top of the camera's image, world frame: about those at home."""
     turned_rad = (0.7, 0.3)
-    """Angles to that rotation at which the target begins to go over to the goal, and is the goal: with (1.0, 0.5) the
-    goal was out of view in 8 % of the steps whose label it decides, with these in 3 %."""
+    """Angles from that rotation at which the target leaves the common point, and at which it is the goal. With (1.0,
+    0.5) the goal was out of view in 8 % of the steps whose label depends on it; with these, in 3 %."""
     carry_turn_rad_s = 1.5
     """Top turning rate with the cube in the hand."""
 

@@ -6,33 +6,35 @@ from policies.experts.motion import Scripted
 
 
 class HandPick(Scripted):
-    """Pick with the Allegro hand: thumb on one face of the cube, the fingers on the opposite one.
+    """Picks a cube with the Allegro hand: the thumb on one face of the cube, the fingers on the opposite face.
 
-    The hand comes from the side, about level (`pitch_rad` below it), with thumb and fingers hanging down around the cube:
-    beside it, because a level hand that points away from the base leaves the elbow no room over the near half of the
-    table. Its heading is `heading_rad`, turned by a share towards the nearest of the cube's faces: the closing fingers turn
-    the cube the rest of the way. To turn to the face itself is no surer, and asks a student that sees a cube between two
-    faces to know which of them the arm can reach.
+    The hand comes from the side and is nearly level (`pitch_rad` below the horizontal), with thumb and fingers hanging
+    down around the cube. It does not come from the base's side: a level hand that points away from the base leaves the
+    elbow no room over the near half of the table. Its heading is `heading_rad`, turned by a share towards the nearest
+    face of the cube. The closing fingers turn the cube the rest of the way. Turning to the face itself is not more
+    reliable, and a student that sees a cube between two faces would have to know which of them the arm can reach.
     """
 
     speed_m_s = 0.5
     pitch_rad = np.radians(20)
-    """Of the fingers' direction below the horizontal, where the closing thumb and fingers are vertical."""
+    """Angle of the fingers' direction below the horizontal. The closing thumb and fingers are then vertical."""
     heading_rad = ((0.4, 0.632), tuple(np.radians((94, 64))))
-    """Heading from the outward direction, over the cube's distance from the base in metres: nearest and farthest cube."""
+    """Cube's distance from the base in metres (nearest, farthest) → the heading, measured from the outward
+    direction."""
     face_share = 0.3
-    """Share of the angle to the nearest face that the hand turns."""
+    """The hand turns by this share of the angle to the nearest face."""
     turn_enough_rad = 0.3
-    """A hand that is turned as far as that comes down."""
+    """The hand comes down when its rotation error is below this."""
     funnel_slope, funnel_m = 2.5, 0.008
     """As `ScriptedPick`'s."""
     near_m = (0.016, 0.014)
     held_spread_m, open_spread_m = 0.085, 0.14
-    """Between the fingers' middle and the thumb: below the first the cube is in between, above the second the hand is open."""
+    """Distance between the fingers' middle and the thumb. Below the first number the hand holds the cube, above the
+    second one it is open."""
     still_rad_s = 0.5
-    """Fingers slower than this have come to rest on something."""
+    """Fingers that are slower than this touch something and have stopped."""
     caged_m = 0.04
-    """The closing hand goes on closing while the cube is this near to the middle of its tips."""
+    """The hand continues to close while the cube is this near to the middle of the fingertips."""
 
     def label(self, env) -> np.ndarray:
         data, robot = env.data, env.robot
@@ -57,20 +59,21 @@ class HandPick(Scripted):
             dq = self._carry(env, tcp, turn, cube, spin)
         else:
             above = self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.25 * max(
-                np.linalg.norm(spin) - self.turn_enough_rad, 0.0
+                float(np.linalg.norm(spin)) - self.turn_enough_rad, 0.0
             )
             velocity = self._capped(gain * (offset + (0, 0, min(above, 0.15))), 0.03 if closing else self.speed_m_s)
             dq = self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), 1.0)
         return env.protocol.action_for(dq / env.control_hz, not closing, data)
 
     def _carry(self, env, tcp, turn, cube, spin) -> np.ndarray:
-        """Joint velocities (J,) rad/s with the cube in the hand; `spin` (3,) to the rotation of the grasp."""
+        """Joint velocities (J,) rad/s with the cube in the hand. `spin` (3,) leads to the rotation of the grasp."""
         gain = env.protocol.expert_gain_per_s
         velocity = self._capped(gain * (np.array(env.task.lift_point_m) - cube), self.speed_m_s)
         return self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), 0.3)
 
     def _grasp(self, from_base, cube) -> np.ndarray:
-        """Rotation (3, 3) of the hand at the grasp; `from_base` (3,) to the cube, `cube` its rotation."""
+        """Rotation (3, 3) of the hand at the grasp. `from_base` (3,) is the way to the cube, `cube` the cube's
+        rotation."""
         c, s = np.cos(self.pitch_rad), np.sin(self.pitch_rad)
         outward = np.arctan2(from_base[1], from_base[0])
         heading = outward + np.interp(np.hypot(from_base[0], from_base[1]), *self.heading_rad)

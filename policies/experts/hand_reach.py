@@ -6,11 +6,11 @@ from policies.experts.motion import Scripted, tilted
 
 
 class HandReach(Scripted):
-    """The index fingertip straight to the goal, the hand open, its palm down and its fingers ahead, so that the wrist
-    camera keeps the goal in view; where the arm can't reach a goal so, the direction gives way."""
+    """Moves the index fingertip straight to the goal. The hand is open, with its palm down and its fingers ahead, so
+    that the wrist camera keeps the goal in view. The direction changes if the arm can't reach the goal otherwise."""
 
     pitch_rad = 0.6
-    """Of the hand below the horizontal."""
+    """Angle of the hand below the horizontal."""
 
     def label(self, env) -> np.ndarray:
         tip, turn = env.task.hand(env.data), self.tool(env)[1]
@@ -22,6 +22,6 @@ class HandReach(Scripted):
 
 
 def palm_down(pitch_rad: float) -> np.ndarray:
-    """The rotation (3, 3) of the Allegro hand that points forward (to the world's -x) and an angle below the
-    horizontal, its palm down: the wrist camera's image is upright."""
+    """The rotation (3, 3) of the Allegro hand that points forward (to the world's -x), an angle below the horizontal,
+    with its palm down. The wrist camera's image is then upright."""
     return tilted(np.pi / 2 - pitch_rad) * (-1, -1, 1)

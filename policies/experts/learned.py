@@ -1,7 +1,7 @@
-"""An expert that was learned: a policy on the privileged state, computed in NumPy.
+"""A learned expert: a policy on the privileged state, computed in NumPy.
 
-It labels in the simulator's processes, which do without PyTorch (3 s and 250 MB each). A whole label takes as long as a
-hundredth of a simulated step.
+It labels in the simulator's processes, which don't load PyTorch (3 s and 250 MB each). A label takes a hundredth of the
+time of a simulated step.
 """
 
 import math
@@ -26,22 +26,22 @@ ACTIVATIONS = {
 class LearnedExpert:
     """Any `Policy` with an MLP on encoder=privileged: trained by `train_expert`, or by `train_dagger`.
 
-    Holds plain arrays, so that it can be sent to another process.
+    It has only plain arrays, so it can be sent to another process.
     """
 
     def __init__(
-        self, env: str, tensors: dict[str, np.ndarray], activation: str, squash: bool, binary: tuple[int, ...]
+        self, env: str | None, tensors: dict[str, np.ndarray], activation: str, squash: bool, binary: tuple[int, ...]
     ):
-        """`env`: the environment that it was trained in; `tensors` a `PolicyNet`'s, by their names there."""
+        """`env` is the environment of its training. `tensors` are those of a `PolicyNet`, with their names there."""
         self.env, self.tensors, self.activation, self.squash = env, tensors, activation, squash
         self.binary = list(binary)
 
     @classmethod
     def load(cls, path_or_name: str | Path, env: str | None = None) -> "LearnedExpert":
-        """Reads a policy's folder, a run's folder, or a run's name in `runs/`.
+        """Read a policy's folder, a run's folder, or the run of that name in `runs/`.
 
-        Raises UserError where there is no policy, and for one that doesn't read the privileged state, or that was
-        trained in another environment than `env`.
+        Raises UserError if there is no policy, if it doesn't read the privileged state, or if it was trained in another
+        environment than `env`.
         """
         from safetensors.numpy import load
 
@@ -57,7 +57,7 @@ class LearnedExpert:
             )
         if env is not None and about.env != env:
             raise UserError(
-                f"expert={path_or_name} was trained in env={about.env}, and its privileged state is not that of "
+                f"expert={path_or_name} was trained in env={about.env}, which has another privileged state than "
                 f"env={env}. Train one with `python -m toto_robot.train_expert env={env}`."
             )
         tensors = read_tensors(folder / WEIGHTS, about.sha256, load)
@@ -82,7 +82,7 @@ class LearnedExpert:
                 parts.append(self._norm(norm, self._linear(project, x) if there else x))
         x = np.concatenate(parts, -1)
         layer = 0
-        while f"head.mlp.{layer}.weight" in self.tensors:  # a linear layer, a norm or nothing, an activation
+        while f"head.mlp.{layer}.weight" in self.tensors:  # a linear layer, a norm (or none), an activation
             x = ACTIVATIONS[self.activation](self._norm(f"head.mlp.{layer + 1}", self._linear(f"head.mlp.{layer}", x)))
             layer += 3
         output = self._linear("head.action", x)

@@ -6,14 +6,15 @@ from policies.experts.motion import Scripted
 
 
 class ScriptedLift(Scripted):
-    """`ScriptedPick`'s funnel, grasp and lift in robosuite's own actions: displacements of the hand, so without IK."""
+    """`ScriptedPick`'s funnel, grasp and lift in robosuite's own actions. These are displacements of the hand, so no
+    inverse kinematics is needed."""
 
     gain = 0.8
-    """Share of the error that a step asks for; robosuite's controller goes about half of the way in a step."""
+    """Share of the error that a step commands. robosuite's controller moves about half of the way in a step."""
     near_m = (0.012, 0.012)
-    """Lateral and vertical distance of the cube from the grip site that count as between the fingers."""
+    """The cube is between the fingers if its lateral and vertical distances from the grip site are below these."""
     metres, radians = 0.05, 0.5
-    """What 1.0 means in the action."""
+    """The displacement of 1.0 in the action."""
 
     def label(self, env) -> np.ndarray:
         """The action (7,) float32 for the present state of `env`, a `RobosuiteLift`."""
@@ -31,6 +32,7 @@ class ScriptedLift(Scripted):
 
     @staticmethod
     def _to_a_face(turn, cube) -> np.ndarray:
-        """Rotation vector about the vertical that squares the fingers' closing axis (the site's y) to a face of the cube."""
+        """Rotation vector about the vertical that aligns the fingers' closing axis (the site's y) with a face of the
+        cube."""
         delta = np.arctan2(cube[1, 0], cube[0, 0]) - np.arctan2(turn[1, 1], turn[0, 1])
         return np.array([0, 0, np.sin(4 * delta) / 4])

@@ -1,4 +1,5 @@
-"""What scripted experts share: where the tool is, and joint motion for a motion of the tool (inverse kinematics)."""
+"""What scripted experts share: the tool's pose, and joint velocities for a velocity of the tool (inverse
+kinematics)."""
 
 import mujoco
 import numpy as np
@@ -12,17 +13,18 @@ class Scripted:
     turn_rad_s = 2.5
     """Top turning rate of the hand."""
     damping = 0.05
-    """λ of the damped least squares, metres a radian."""
+    """λ of the damped least squares, m/rad."""
     end_rad = 0.1
-    """A joint nearer to its end than about this slows down towards it where the others can do without it."""
+    """A joint that is nearer to its limit than about this slows down if the other joints can move the tool without
+    it."""
 
     def label(self, env) -> np.ndarray:
         """The action (A,) float32 for the present state of `env`, a `RobotEnv` of a task that this expert knows."""
         raise NotImplementedError
 
     def drive(self, env, velocity_m_s, spin_rad_s, open_gripper: bool) -> np.ndarray:
-        """The action (A,) that moves the TCP by a twist in the world frame, (3,) and (3,), capped at this expert's
-        speeds; a zero twist stands still. For teleoperation."""
+        """The action (A,) for a twist of the TCP in the world frame, (3,) and (3,), limited to this expert's speeds.
+        With a zero twist the arm stands still. Used in teleoperation."""
         tcp, _ = self.tool(env)
         velocity, spin = np.asarray(velocity_m_s, float), np.asarray(spin_rad_s, float)
         dq = np.zeros(len(env.robot.arm_joints))
@@ -39,8 +41,8 @@ class Scripted:
 
     @staticmethod
     def _in_view(env, point_m) -> float:
-        """1 where a point (world frame, metres) is in the wrist camera's picture, 0 outside of it, and between them in its
-        outermost 15 %. What stands in front of the point doesn't count."""
+        """1 if a point (world frame, metres) is in the wrist camera's picture, 0 if it is outside, and in between near
+        the picture's edge (15 %). Objects in front of the point don't matter."""
         camera = env.data.camera("wrist")
         right, up, back = camera.xmat.reshape(3, 3).T @ (point_m - camera.xpos)
         if back >= 0:
@@ -55,7 +57,7 @@ class Scripted:
 
     @staticmethod
     def _face_yaw(cube) -> float:
-        """Yaw of a face that stands upright, radians, of a cube with this rotation (3, 3); the others are right angles on."""
+        """Yaw in rad of an upright face of a cube with this rotation (3, 3). The others differ by right angles."""
         side = cube[:, (int(np.argmax(np.abs(cube[2]))) + 1) % 3]
         return np.arctan2(side[1], side[0])
 
@@ -63,20 +65,20 @@ class Scripted:
     def _upright(turn) -> np.ndarray:
         """Rotation vector that points the hand's z axis down."""
         axis = np.cross(turn[:, 2], (0, 0, -1.0))
-        if turn[2, 2] > 0.99:  # pointing up: any axis will do
+        if turn[2, 2] > 0.99:  # the hand points up: every horizontal axis is right
             return np.array([1.0, 0, 0])
         return axis
 
     @staticmethod
     def _towards(turn, wanted) -> np.ndarray:
-        """Rotation vector, world frame, from the hand's rotation (3, 3) to a wanted one."""
+        """Rotation vector, world frame, from the hand's rotation (3, 3) to the wanted rotation."""
         quat, vector = np.zeros(4), np.zeros(3)
         mujoco.mju_mat2Quat(quat, (wanted @ turn.T).reshape(-1))
         mujoco.mju_quat2Vel(vector, quat, 1.0)
         return vector
 
     def _ik(self, env, tcp, velocity, spin, stiff) -> np.ndarray:
-        """Joint velocities (J,) rad/s for a TCP twist, with a pull to the task's posture in the null space."""
+        """Joint velocities (J,) rad/s for a TCP twist. The null space moves the arm towards the task's posture."""
         jacp, jacr = self._jacobians(env, tcp)
         weight = 0.3 * stiff  # metres a radian
         jac = np.vstack([jacp, weight * jacr])
@@ -88,13 +90,13 @@ class Scripted:
         return self._within_speed(env, dq)
 
     def _ik_position_first(self, env, tcp, velocity, spin) -> np.ndarray:
-        """Joint velocities (J,) rad/s for a TCP velocity, turning the hand and then the arm's posture only as far as
-        that leaves room: for places that a hand of fixed orientation can't reach."""
+        """Joint velocities (J,) rad/s for a TCP velocity first, then the hand's rotation, then the arm's posture, each
+        as far as the earlier ones allow. For places that a hand with a fixed orientation can't reach."""
         jacp, jacr = self._jacobians(env, tcp)
         q, limits = env.data.qpos[: jacp.shape[1]], env.robot.limits
         home = env.task.posture_rad - q
         dq = self._position_first(jacp, jacr, velocity, spin, home)
-        # A joint that runs into its end leaves the motion to the others.
+        # A joint at its limit leaves the motion to the others.
         free = np.clip(np.where(dq > 0, limits.q_max_rad - q, q - limits.q_min_rad) / self.end_rad - 0.2, 0, 1)
         if (free < 1).any():
             dq = free * self._position_first(jacp * free, jacr * free, velocity, spin, free * home)
@@ -123,8 +125,8 @@ class Scripted:
 
 
 def tilted(angle_rad: float) -> np.ndarray:
-    """The rotation (3, 3) of a hand that points down, tilted forward (to the world's -x) by an angle: columns are the
-    hand's axes, x where the wrist camera's image has its top."""
+    """The rotation (3, 3) of a hand that points down and is tilted forward (to the world's -x) by an angle. The columns
+    are the hand's axes; x points to the top of the wrist camera's image."""
     forward, down = np.sin(angle_rad), np.cos(angle_rad)
     z, x = np.array([-forward, 0, -down]), np.array([-down, 0, forward])
     return np.stack([x, np.cross(z, x), z], 1)

@@ -7,9 +7,9 @@ from policies.experts.pick import ScriptedPick
 
 
 class ScriptedMove(ScriptedPick):
-    """`ScriptedPick` up to the grasp. Then the hand tilts forward, and the cube goes to the goal where the wrist camera has it
-    in view, to a common point from which every goal is in view where it hasn't (in the moment of the grasp; after a student
-    has gone past it): no label asks for a goal that can't be seen."""
+    """`ScriptedPick` up to the grasp. Then the hand tilts forward. If the wrist camera sees the goal, the cube moves to
+    the goal. Otherwise (at the moment of the grasp, or after a student has passed the goal) it moves to a common point
+    from which every goal is in view. Thus no label depends on a goal that can't be seen."""
 
     tilt_rad = 1.0
     """Tilt of the hand from pointing down, with the cube in it."""
@@ -17,7 +17,7 @@ class ScriptedMove(ScriptedPick):
     """Where the cube is lifted to before the goal is in view, world frame."""
 
     def _grips(self, offset, gap_m: float) -> bool:
-        return 0.03 < gap_m < 0.048 and float(np.linalg.norm(offset)) < 0.035  # turning, it is pushed off the middle
+        return 0.03 < gap_m < 0.048 and float(np.linalg.norm(offset)) < 0.035  # turning pushes it out of the middle
 
     def _carry(self, env, tcp, turn, cube) -> np.ndarray:
         gain = env.protocol.expert_gain_per_s

@@ -6,19 +6,19 @@ from policies.experts.motion import Scripted
 
 
 class ScriptedPick(Scripted):
-    """Damped-least-squares IK towards a funnel over the cube, then a grasp, then a lift to a common point.
+    """Picks a cube: through a funnel over the cube, then a grasp, then a lift to a common point.
 
-    The tool centre point (TCP) descends as its lateral error shrinks; the fingers close once the cube is between
-    them; they open again whenever it is not. The hand turns towards the nearest face of the cube at a rate
-    proportional to sin 4δ, which is continuous where the nearest face changes (the opening takes the cube at any yaw).
+    The tool centre point (TCP) descends as its lateral error shrinks. The fingers close when the cube is between them,
+    and open again whenever it is not. The hand turns towards the nearest face of the cube at a rate proportional to sin
+    4δ. This is continuous where the nearest face changes (the open hand fits around the cube at any yaw).
     """
 
     funnel_slope = 2.5
     """Height above the cube for each metre of lateral error beyond `funnel_m`."""
     funnel_m = 0.008
-    """Lateral error inside which the TCP may be at the cube's height."""
+    """With less lateral error than this, the TCP may be at the cube's height."""
     near_m = (0.014, 0.016)
-    """Lateral and vertical distance of the cube from the TCP that count as between the fingers."""
+    """The cube is between the fingers if its lateral and vertical distances from the TCP are below these."""
 
     def label(self, env) -> np.ndarray:
         data, arms = env.data, len(env.robot.arm_joints)
@@ -37,12 +37,12 @@ class ScriptedPick(Scripted):
             tilt = np.hypot(turn[0, 2], turn[1, 2]) if turn[2, 2] < 0 else 1.0
             above = min(self.funnel_slope * max(lateral - self.funnel_m, 0.0) + 0.4 * max(tilt - 0.1, 0.0), 0.15)
             spin = self._upright(turn) + self._towards_face(turn, data.xmat[env.task.body].reshape(3, 3))
-            # Slow while the fingers are closing.
+            # The hand moves slowly while the fingers close.
             dq = self._twist(env, tcp, offset + (0, 0, above), spin, 1.0, 0.03 if between else self.speed_m_s)
         return env.protocol.action_for(dq / env.control_hz, not (between or held), data)
 
     def _grips(self, offset, gap_m: float) -> bool:
-        """Whether the cube is in a hand that has it, though not in the middle."""
+        """Whether the hand holds the cube, although the cube is not in the middle."""
         return False
 
     def _carry(self, env, tcp, turn, cube) -> np.ndarray:
@@ -55,6 +55,6 @@ class ScriptedPick(Scripted):
         return self._ik(env, tcp, velocity, self._capped(gain * spin, self.turn_rad_s), stiff)
 
     def _towards_face(self, turn, cube) -> np.ndarray:
-        """Rotation vector about the vertical that squares the fingers' closing axis to a face of the cube."""
+        """Rotation vector about the vertical that aligns the fingers' closing axis with a face of the cube."""
         delta = self._face_yaw(cube) - np.arctan2(turn[1, 1], turn[0, 1])
         return np.array([0, 0, np.sin(4 * delta) / 4])

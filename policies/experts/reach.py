@@ -6,11 +6,11 @@ from policies.experts.motion import Scripted, tilted
 
 
 class ScriptedReach(Scripted):
-    """Straight to the goal, the hand tilted forward so that the wrist camera keeps the goal in view; where the arm can't
-    reach a goal so, the tilt gives way. The fingers stay open."""
+    """Moves straight to the goal. The hand is tilted forward so that the wrist camera keeps the goal in view. The tilt
+    changes if the arm can't reach the goal otherwise. The fingers stay open."""
 
     tilt_rad = 0.85
-    """Tilt of the hand from pointing down."""
+    """Angle between the hand and straight down."""
 
     def label(self, env) -> np.ndarray:
         tcp, turn = self.tool(env)

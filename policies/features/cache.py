@@ -1,10 +1,12 @@
 """Features of demonstrations on disk: each episode is encoded once for each encoder, whatever is trained on it.
 
-    FOLDER/<encoder>/<episode>.safetensors      features (T, *shape), as a data set keeps them
+    FOLDER/<encoder>/<episode>.safetensors      features (T, *shape), in the type that a data set stores
 
-`encoder` is a digest of the features' fingerprint, the crop and the augmentation; `episode` one of the set's attributes
-and the episode's own numbers, so a set that grows, or of which only a part is used, keeps what was encoded. Files are
-whole or absent, and one that can't be read is made again.
+`encoder` is a digest of the features' fingerprint, the crop and the augmentation. `episode` is a digest of the set's
+attributes and the episode's own numbers. This way features stay valid when a set grows or only a part of it is used. A
+file is whole or absent. A file that can't be read is computed again.
+
+On the arrow: `policies.cloning.demonstrations` asks it before it runs the encoder.
 """
 
 import hashlib
@@ -23,7 +25,7 @@ from toto_robot.ground.errors import UserError
 
 
 def digest(*parts: Any) -> str:
-    """A name for `parts` (bytes, or what JSON can write): equal parts, equal names."""
+    """A name for `parts` (bytes, or values that JSON can write). Equal parts give equal names."""
     sha = hashlib.sha256()
     for part in parts:
         data = part if isinstance(part, bytes) else json.dumps(part, sort_keys=True, default=str).encode()
@@ -32,14 +34,15 @@ def digest(*parts: Any) -> str:
 
 
 class FeatureCache:
-    """The cache of one encoder in `folder`; `made` and `found` count episodes."""
+    """The cache of one encoder in `folder`. `made` and `found` count episodes."""
 
     def __init__(self, folder: str | Path, *encoder: Any):
         self.folder = Path(folder) / digest(*encoder)
         self.made = self.found = 0
 
     def get(self, episode: str, shape: tuple[int, ...], dtype: torch.dtype, make: Callable[[], Tensor]) -> Tensor:
-        """Features (T, ...) of `episode`: from disk, if they are there with that shape, else from `make`."""
+        """Features (T, ...) of `episode`: from disk if they are there with that shape and type, otherwise from
+        `make`."""
         path = self.folder / f"{episode}.safetensors"
         try:
             features = load(path.read_bytes())["features"]
@@ -53,8 +56,8 @@ class FeatureCache:
             atomic_write_bytes(path, save({"features": features.contiguous()}))
         except OSError as error:
             raise UserError(
-                f"features can't be kept in {self.folder} ({error.strerror}); give cache=ANOTHER_FOLDER, or cache='' "
-                "to keep none"
+                f"features can't be stored in {self.folder} ({error.strerror}); give cache=ANOTHER_FOLDER, or cache='' "
+                "for no cache"
             ) from error
         self.made += 1
         return features

@@ -1,6 +1,9 @@
-"""What a policy sees besides proprioception: a frozen encoder's features, the privileged state, or nothing."""
+"""What a policy sees besides proprioception: a frozen encoder's features, the privileged state, or nothing.
 
-from collections.abc import Callable
+On the arrow: frames come from `toto_robot.video`, features go to `policies.network` (training) and `policies.policy`
+(acting). Every class here turns an observation into the same numbers in both cases.
+"""
+
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -8,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from policies.features.parallel_encoder import ParallelEncoder
+from policies.features.parallel_encoder import LARGEST_HALF, ParallelEncoder
+from toto_robot.features.contract import FrozenEncoder
 from toto_robot.ground.errors import UserError
 from toto_robot.ground.precision import DTYPES, choose_dtype
 from toto_robot.video.frames import check_frames, lower_square, resize_center_crop
@@ -16,7 +20,7 @@ from toto_robot.video.frames import check_frames, lower_square, resize_center_cr
 POOLINGS = ("mean", "attention", "grid", "cls")
 CROPS = ("none", "centre", "lower")
 PIXELS = 128
-"""Side of the frames that a network of the policy's own sees."""
+"""Side of the frames that the policy's own network sees, in pixels."""
 
 
 @dataclass
@@ -29,15 +33,15 @@ class EncoderConfig:
     (toto_robot/features/vision.py), `resnet` for a network that the policy trains end to end, `none` for proprioception
     only, or `privileged` for the true state."""
     layer: int | None = None
-    """Which block's output is used, counted from 1; null is the encoder's own default. Blocks above it don't run."""
+    """Which block's output is used, counted from 1. null is the encoder's own default. Blocks above it don't run."""
     pooling: str = "grid"
     """mean: the average token. attention: a learned query over the 4×4 grid of averages (paper Sec. 3.5).
     grid: the 4×4 grid, flattened. cls: a vision transformer's class token, as MVP reads it."""
     dtype: str = "auto"
     """The transformer's arithmetic: float32, bfloat16, or auto: bfloat16 where the processor has instructions for it.
-    A policy's folder keeps the one that was used."""
+    A policy's folder records the one that was used."""
     crop: str = "none"
-    """What of a frame is seen: none expects frames of the encoder's own size. centre: the square in the middle,
+    """Which part of a frame is used. none: frames already have the encoder's size. centre: the square in the middle,
     resized. lower: MVP's, a square of 14/15 of the height (448 of 480) at the bottom, resized."""
 
     def __post_init__(self) -> None:
@@ -52,12 +56,12 @@ class EncoderConfig:
 
     @property
     def needs(self) -> str | None:
-        """The observation that the features are of: rgb, privileged or None."""
+        """The observation key that the features are computed from: rgb, privileged or None."""
         return {"none": None, "privileged": "privileged"}.get(self.name, "rgb")
 
 
 class Features(Protocol):
-    """Turns an observation dict into features; the same numbers in training and when acting."""
+    """Turns an observation dict into features. The numbers are the same in training and in acting."""
 
     config: EncoderConfig
     shape: tuple[int, ...]
@@ -65,74 +69,72 @@ class Features(Protocol):
     fingerprint: str
     """Identifies the weights and settings behind the numbers."""
     needs: str | None
-    """The observation key it reads: "rgb", "privileged" or nothing."""
+    """The observation key that it reads: "rgb", "privileged", or None."""
     dtype: torch.dtype
-    """How features are kept in a data set."""
+    """The type in which a data set stores features."""
 
     def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
         """Features of N observations: (N, *shape) in `dtype`."""
         ...
 
     def close(self) -> None:
-        """Frees what the features hold; nothing works afterwards."""
+        """Free what the features hold. They can't be used afterwards."""
         ...
 
 
 class EncoderFeatures:
     """Features of `obs["rgb"]` from a frozen encoder (DESIGN decision 14), rounded to float16 as they are stored."""
 
-    needs = "rgb"
+    needs: str | None = "rgb"
     dtype = torch.float16
 
-    def __init__(self, config: EncoderConfig, encoder: Callable[[Tensor], Tensor]):
+    def __init__(self, config: EncoderConfig, encoder: FrozenEncoder):
         self.config, self.encoder = config, encoder
         self.shape = tuple(encoder.feature_shape)
         self.fingerprint = str(encoder.fingerprint)
 
     def close(self) -> None:
-        """Ends the encoder's processes, if it has any."""
-        getattr(self.encoder, "close", lambda: None)()
+        """End the encoder's processes, if it has any."""
+        self.encoder.close()
 
     def seen(self, frames: np.ndarray) -> np.ndarray:
-        """Frames uint8 (N, H, W, 3), cropped and at the encoder's size."""
-        size = getattr(self.encoder, "image_size", None)
+        """Frames uint8 (N, H, W, 3), cropped to the encoder's size."""
+        size = self.encoder.image_size
         frames = cropped(frames, self.config.crop, size)
         check_frames(frames, size=size, what=f"encoder={self.config.name}")
         return frames
 
     @torch.inference_mode()
     def codes(self, seen: np.ndarray) -> Tensor | None:
-        """The tokenizer's codes (N, S) of `seen` frames; None where the encoder has none."""
-        if not hasattr(self.encoder, "codes"):
-            return None
+        """The tokenizer's codes (N, S) of frames that `seen` returned. None if the encoder has no discrete
+        tokenizer."""
         codes = self.encoder.codes(torch.from_numpy(np.ascontiguousarray(seen)))
-        return (
-            None if codes is None or codes.dtype == torch.uint8 else codes
-        )  # uint8: patches of a continuous tokenizer
+        continuous = codes is not None and codes.dtype == torch.uint8  # patches of pixels, not codes
+        return None if continuous else codes
 
     @torch.inference_mode()
     def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
         features = self.encoder(torch.from_numpy(np.ascontiguousarray(self.seen(obs["rgb"]))))
-        return features.float().clamp_(-65504, 65504).to("cpu", torch.float16)
+        return features.float().clamp_(-LARGEST_HALF, LARGEST_HALF).to("cpu", torch.float16)
 
 
 class PixelFeatures:
-    """The frames themselves: the policy's head brings the network that sees them, and trains it."""
+    """The frames themselves. The policy's head contains the network that reads them, and trains it."""
 
-    needs = "rgb"
+    needs: str | None = "rgb"
     dtype = torch.uint8
-    shape = (PIXELS, PIXELS, 3)
+    shape: tuple[int, ...] = (PIXELS, PIXELS, 3)
     fingerprint = f"pixels-{PIXELS}"
 
     def __init__(self, config: EncoderConfig):
         self.config = config
 
     def seen(self, frames: np.ndarray) -> np.ndarray:
-        """Frames uint8 (N, H, W, 3), cropped and at the network's size."""
+        """Frames uint8 (N, H, W, 3), cropped to the network's size."""
         return cropped(frames, self.config.crop, PIXELS)
 
     def codes(self, seen: np.ndarray) -> None:
-        """There is no tokenizer."""
+        """None: there is no tokenizer."""
 
     def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
         frames = self.seen(obs["rgb"])
@@ -146,11 +148,12 @@ class PixelFeatures:
 class PrivilegedFeatures:
     """The simulator's true state: the ceiling of what a student of this size can learn."""
 
-    needs = "privileged"
+    needs: str | None = "privileged"
     dtype = torch.float32
 
     def __init__(self, config: EncoderConfig, dim: int):
-        self.config, self.shape, self.fingerprint = config, (dim,), f"privileged-{dim}"
+        self.config, self.fingerprint = config, f"privileged-{dim}"
+        self.shape: tuple[int, ...] = (dim,)
 
     def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
         return torch.from_numpy(np.array(obs["privileged"], np.float32))
@@ -160,11 +163,11 @@ class PrivilegedFeatures:
 
 
 class NoFeatures:
-    """Nothing at all: the policy has proprioception only."""
+    """No features: the policy reads proprioception only."""
 
-    needs = None
+    needs: str | None = None
     dtype = torch.float16
-    shape = (0,)
+    shape: tuple[int, ...] = (0,)
     fingerprint = "none"
 
     def __init__(self, config: EncoderConfig):
@@ -178,7 +181,7 @@ class NoFeatures:
 
 
 def cropped(frames: np.ndarray, crop: str, size: int | None) -> np.ndarray:
-    """Frames uint8 (B, H, W, 3) as `crop` says, (B, size, size, 3); `none` changes nothing."""
+    """Frames uint8 (B, H, W, 3) cut as `crop` says, (B, size, size, 3). `none` changes nothing."""
     if crop == "none" or size is None:
         return frames
     cut = lower_square if crop == "lower" else np.asarray
@@ -190,14 +193,14 @@ def make_features(
     *,
     privileged_dim: int = 0,
     device: str = "cpu",
-    encoder: Callable | None = None,
+    encoder: FrozenEncoder | None = None,
     processes: int = 1,
 ) -> Features:
-    """The features that `config` names; `encoder` takes the place of the one that would be loaded.
+    """The features that `config` names. `encoder` replaces the one that would be loaded.
 
-    On a CPU, `processes` above 1 encode side by side; call `close` on the features to end them.
+    On a CPU, `processes` above 1 encode in parallel. Call `close` on the features to end them.
 
-    Raises UserError when the name, the layer or the pooling does not exist.
+    Raises UserError if the name, the layer or the pooling does not exist.
     """
     if config.name == "none":
         return NoFeatures(config)
@@ -205,7 +208,7 @@ def make_features(
         return PixelFeatures(config)
     if config.name == "privileged":
         if not privileged_dim:
-            raise UserError("encoder=privileged: this environment gives no privileged state.")
+            raise UserError("encoder=privileged: this environment has no privileged state. Choose another encoder.")
         return PrivilegedFeatures(config, privileged_dim)
     if encoder is None:
         from toto_robot import load_encoder

@@ -1,86 +1,70 @@
 """A frozen encoder on several CPU cores: processes of one thread each, frames in, features out.
 
-A small encoder's operations are too short to share between threads (measured on two cores: 15 ms a frame with two
-threads, 12.5 ms with one), so whole frames are shared between processes instead.
+On the arrow: `policies.features.features` calls it in place of the encoder that it copies. A small encoder's operations
+are too short to share between threads (measured on two cores: 15 ms a frame with two threads, 12.5 ms with one).
+Therefore whole frames are shared between processes.
 """
-
-import multiprocessing as mp
-import signal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from toto_robot.features.contract import FrozenEncoder
+from toto_robot.ground.workers import Worker, close
 
-class ParallelEncoder:
-    """Calls like the encoder that `load_encoder(**options)` gives, computed by `processes` processes.
+LARGEST_HALF = 65504
+"""The largest number of float16."""
 
-    Frames uint8 (B, H, W, 3) → features float16 (B, *feature_shape): the precision that data sets keep.
+
+class ParallelEncoder(FrozenEncoder):
+    """Behaves like the encoder that `load_encoder(**options)` returns, and computes in `processes` processes.
+
+    Frames uint8 (B, H, W, 3) → features float16 (B, *feature_shape), the precision that data sets store.
     """
 
-    def __init__(self, encoder, options: dict, processes: int):
+    def __init__(self, encoder: FrozenEncoder, options: dict, processes: int):
         self.feature_shape, self.fingerprint = tuple(encoder.feature_shape), encoder.fingerprint
-        self.image_size, self._has_codes = getattr(encoder, "image_size", None), hasattr(encoder, "codes")
-        context = mp.get_context("spawn")  # torch's threads don't survive a fork
-        self._workers = []
-        for _ in range(processes):
-            here, there = context.Pipe()
-            process = context.Process(target=_encode, args=(there, options), daemon=True)
-            process.start()
-            there.close()
-            self._workers.append((process, here))
+        self.image_size = encoder.image_size
+        self.workers = [Worker("an encoder process", _EncoderInProcess, options) for _ in range(processes)]
+        self._starting = True
 
     def __call__(self, frames) -> Tensor:
-        return self._ask("features", frames)
+        return torch.from_numpy(np.concatenate(self._ask("features", frames)))
 
     def codes(self, frames) -> Tensor | None:
-        """The tokenizer's codes (B, S) of frames uint8 (B, H, W, 3); None where the encoder has none."""
-        return self._ask("codes", frames) if self._has_codes else None
+        """The tokenizer's codes (B, S) of frames uint8 (B, H, W, 3). None if the encoder has no tokenizer."""
+        parts = self._ask("codes", frames)
+        return None if parts[0] is None else torch.from_numpy(np.concatenate(parts))
 
-    def _ask(self, what: str, frames) -> Tensor:
-        parts = [part for part in np.array_split(np.asarray(frames), len(self._workers)) if len(part)]
-        asked = self._workers[: len(parts)]
-        for (_, pipe), part in zip(asked, parts):
-            pipe.send_bytes(np.ascontiguousarray(part).tobytes())
-            pipe.send((what, part.shape))
-        out = []
-        for process, pipe in asked:
-            try:
-                failed, data = pipe.recv()
-            except (EOFError, ConnectionResetError) as error:
-                raise RuntimeError(f"an encoder process died (exit code {process.exitcode})") from error
-            if failed:
-                raise RuntimeError(f"an encoder process failed:\n{data}")
-            out.append(data)
-        return torch.from_numpy(np.concatenate(out))
+    def _ask(self, method: str, frames) -> list:
+        """Each process's answer on its part of the frames, in order. With few frames, some processes get none."""
+        if self._starting:  # wait for the processes at the first call, so that other things can start meanwhile
+            for worker in self.workers:
+                worker.result()
+            self._starting = False
+        parts = [part for part in np.array_split(np.asarray(frames), len(self.workers)) if len(part)]
+        asked = self.workers[: len(parts)]
+        for worker, part in zip(asked, parts):
+            worker.call(method, part)
+        return [worker.result() for worker in asked]
 
     def close(self) -> None:
-        """Ends the processes; safe to call twice. They also end when this process does."""
-        for process, pipe in self._workers:
-            pipe.close()
-            process.join(timeout=5)
-            if process.is_alive():
-                process.kill()
-        self._workers = []
+        """End the processes. It is safe to call this twice. The processes also end when this process ends."""
+        close(self.workers)
 
 
-def _encode(pipe, options: dict) -> None:
-    import traceback
+class _EncoderInProcess:
+    """The encoder inside of one process. NumPy in, NumPy out."""
 
-    from toto_robot import load_encoder
+    def __init__(self, options: dict):
+        from toto_robot import load_encoder
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    torch.set_num_threads(1)
-    encoder = load_encoder(**options)
-    while True:
-        try:
-            data = pipe.recv_bytes()
-            what, shape = pipe.recv()
-        except (EOFError, OSError):
-            return  # the parent is gone, or closed its end
-        try:
-            frames = torch.from_numpy(np.frombuffer(data, np.uint8).reshape(shape).copy())
-            out = encoder.codes(frames) if what == "codes" else encoder(frames).clamp(-65504, 65504).half()
-            pipe.send((False, out.numpy()))
-        except Exception:
-            pipe.send((True, traceback.format_exc()))
+        torch.set_num_threads(1)
+        self.encoder = load_encoder(**options)
+
+    def features(self, frames: np.ndarray) -> np.ndarray:
+        return self.encoder(torch.from_numpy(frames)).clamp(-LARGEST_HALF, LARGEST_HALF).half().numpy()
+
+    def codes(self, frames: np.ndarray) -> np.ndarray | None:
+        codes = self.encoder.codes(torch.from_numpy(frames))
+        return None if codes is None else codes.numpy()

@@ -1,4 +1,4 @@
-"""A policy behind the conversions of its `Fit`: each action held for several periods, its numbers rescaled."""
+"""A policy with the conversions of its `Fit`: each action is held for several periods, and its numbers are rescaled."""
 
 import sys
 
@@ -12,7 +12,8 @@ from policies.scoring.rollout import EnvConfig
 
 
 class Adapted:
-    """Acts as a `Policy` does. The policy itself is asked once every `fit.hold` steps of an episode, and counts only those."""
+    """Acts like a `Policy`. It asks the policy once in every `fit.hold` steps of an episode, and the policy counts only
+    these steps."""
 
     def __init__(self, policy, fit: Fit):
         self.policy, self.fit = policy, fit
@@ -21,8 +22,8 @@ class Adapted:
         """The action that each slot executes."""
 
     def act(self, obs: dict[str, np.ndarray]) -> np.ndarray:
-        """Actions (N, A) float32 for observations with `slot` (N,) and `step` (N,), the robot's own periods since the episode
-        began."""
+        """Actions (N, A) float32 for observations with `slot` (N,) and `step` (N,): the robot's own periods since the
+        episode began."""
         slots, steps = np.asarray(obs["slot"]), np.asarray(obs["step"])
         due = steps % self.fit.hold == 0
         due |= np.array([int(slot) not in self.held for slot in slots])
@@ -47,13 +48,16 @@ class Adapted:
 
 
 def adapted(policy, fit: Fit):
-    """`policy` itself where nothing is converted."""
+    """`policy` with the conversions of `fit`, or `policy` itself if nothing is converted."""
     return Adapted(policy, fit) if fit.hold > 1 or fit.gain else policy
 
 
 def check_policy(name: str, env: EnvConfig, keys: FitKeys, image_size: int = 128) -> tuple[Fit, int]:
-    """(how the policy `name` acts in `env`, the side of the pictures that it is shown). UserError where it does not fit, before
-    anything is loaded or started; what its user must know goes to stderr. `image_size` is the scene's own."""
+    """(how the policy `name` acts in `env`, the side in pixels of the pictures that it sees).
+
+    Raises UserError if it does not fit, before anything is loaded or started. Prints warnings on stderr. `image_size`
+    is the scene's own.
+    """
     about = inspect(name)
     size = picture_px(about, keys, image_size)
     fit = check(about, env.interface(size), given=name, where=f"env={env.name}", keys=keys)
@@ -63,7 +67,9 @@ def check_policy(name: str, env: EnvConfig, keys: FitKeys, image_size: int = 128
 
 
 def picture_px(about: About, keys: FitKeys, scenes: int) -> int:
-    """The side of the scene's pictures: with convert=[crop] the policy's own, where it is square and can be drawn."""
-    camera = about.spec.cameras[0] if about.spec is not None and about.spec.cameras else None
-    wanted = camera is not None and "crop" in keys.convert and camera.width == camera.height and camera.width % 8 == 0
-    return camera.width if wanted else scenes
+    """The side in pixels of the scene's pictures. With convert=[crop] it is the policy's own, if that is square and can
+    be rendered; otherwise it is the `scenes` own."""
+    if "crop" not in keys.convert or about.spec is None or not about.spec.cameras:
+        return scenes
+    camera = about.spec.cameras[0]
+    return camera.width if camera.width == camera.height and camera.width % 8 == 0 else scenes

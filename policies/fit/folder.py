@@ -1,8 +1,8 @@
-"""A policy's folder: where it is, and what its policy.yaml says, checked before memory is taken or code of others is loaded.
+"""A policy's folder: where it is, and its policy.yaml, checked before memory is used or an encoder is loaded.
 
 policy.yaml          `About`: the encoder, the head, the sizes, and `spec`, what the numbers mean (policies/fit/spec.py)
 policy.safetensors   the weights
-look.safetensors     what the training pictures looked like (policies/look), where it sees any
+look.safetensors     what the training pictures looked like (policies/look), if the policy sees pictures
 """
 
 import hashlib
@@ -23,42 +23,42 @@ from toto_robot.ground.strict import build, check, check_regular, read_bytes, re
 
 WEIGHTS, CONFIG, FORMAT = "policy.safetensors", "policy.yaml", 2
 FORMATS = (1, FORMAT)
-"""1 had no `spec`."""
+"""Format 1 has no `spec`."""
 EMBEDDED = Path(__file__).parents[1] / "weights"
-"""Policies that are shipped with the package, a folder each."""
+"""Policies that are shipped with the package, one folder each."""
 ENV = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """policy.yaml, checked."""
+    """The content of policy.yaml, checked."""
 
     format: int
-    """Of the file."""
+    """The file's format."""
     env: str | None
-    """Our environment in which it was trained; None for a policy of another robot."""
+    """Our environment in which it was trained. None for another robot's policy."""
     proprio_dim: int
-    """Numbers of proprioception."""
+    """How many numbers of proprioception."""
     action_dim: int
-    """Numbers of an action."""
+    """How many numbers an action has."""
     binary_actions: tuple[int, ...]
     """Indices of the actions that are choices."""
     feature_shape: tuple[int, ...]
-    """Of one sample's feature."""
+    """The shape of one sample's feature."""
     encoder: EncoderConfig
-    """What the features come from."""
+    """Where the features come from."""
     encoder_fingerprint: str
-    """Of its weights and settings."""
+    """Identifies the encoder's weights and settings."""
     head: HeadConfig
     """The trained part."""
     sha256: str
-    """Of the weights."""
+    """The digest of the weights."""
     spec: PolicySpec | None = None
-    """What the numbers mean; None in an old folder (`policies.fit.rules.spec_of_folder` completes it)."""
+    """What the numbers mean. None in an old folder (`policies.fit.rules.spec_of_folder` completes it)."""
     notes: dict = field(default_factory=dict)
-    """Where it comes from: plain values by name."""
+    """How the policy was made: plain values by name."""
     look: LookFile | None = None
-    """The statistics of its training pictures."""
+    """The statistics of the training pictures."""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -73,7 +73,8 @@ class About:
             0 <= i < self.action_dim for i in self.binary_actions
         ):
             raise UserError(
-                f"binary_actions: expected different indices from 0 to {self.action_dim - 1}, got {list(self.binary_actions)}"
+                f"binary_actions: expected different indices from 0 to {self.action_dim - 1}, got "
+                f"{list(self.binary_actions)}"
             )
         if not 1 <= len(self.feature_shape) <= 3 or min(self.feature_shape) < 0:
             raise UserError(f"feature_shape: expected one to three sizes, got {list(self.feature_shape)}")
@@ -82,8 +83,8 @@ class About:
             counts = (len(self.spec.proprio.names), len(self.spec.action.names))
             if counts != (self.proprio_dim, self.action_dim):
                 raise UserError(
-                    f"spec: it names {counts[0]} numbers of proprioception and {counts[1]} actions, but proprio_dim and "
-                    f"action_dim are {self.proprio_dim} and {self.action_dim}"
+                    f"spec: it names {counts[0]} numbers of proprioception and {counts[1]} actions, but proprio_dim "
+                    f"and action_dim are {self.proprio_dim} and {self.action_dim}"
                 )
 
     def _check_notes(self) -> None:
@@ -95,13 +96,15 @@ class About:
 
     @property
     def needs(self) -> str | None:
-        """The observation that it reads besides proprioception: rgb, privileged or None."""
+        """The observation that the policy reads besides proprioception: rgb, privileged or None."""
         return self.encoder.needs
 
 
 def find(path_or_name: str | Path) -> Path:
-    """The folder of a policy: given as that, as a run's folder, or by the name of a run or of an embedded policy. Raises
-    UserError listing the policies that exist when there is none."""
+    """A policy's folder, from its path, a run's folder, or the name of a run or of an embedded policy.
+
+    Raises UserError listing the policies that exist if there is none.
+    """
     given = Path(path_or_name)
     for place in (given, given / "policy", Path("runs") / given / "policy", EMBEDDED / given):
         if (place / CONFIG).is_file():
@@ -121,7 +124,7 @@ def embedded() -> list[str]:
 
 
 def read_about(folder: Path) -> About:
-    """What the policy in `folder` says of itself. UserError names the key that is wrong."""
+    """The description of the policy in `folder`. Raises UserError naming the key that is wrong."""
     path = folder / CONFIG
     values = read_yaml(path)
     form = values.get("format") if isinstance(values, dict) else None
@@ -136,7 +139,7 @@ def read_about(folder: Path) -> About:
 def read_tensors(path: Path, digest: str, load: Callable[[bytes], dict]) -> dict:
     """A policy's tensors by name, read with safetensors' `load` for PyTorch or NumPy.
 
-    Raises UserError for a file that can't be read, or whose sha256 is not `digest`.
+    Raises UserError if the file can't be read, or if its sha256 is not `digest`.
     """
     data = read_bytes(path, most=check_regular(path))
     if hashlib.sha256(data).hexdigest() != digest:
@@ -150,7 +153,8 @@ def read_tensors(path: Path, digest: str, load: Callable[[bytes], dict]) -> dict
 
 
 def check_sizes(about: About, shapes: dict[str, tuple[int, ...]], where: Path) -> None:
-    """UserError where a size in the description is more than the weights hold: no network is made of it then."""
+    """Raise UserError if a size in the description is larger than the weights allow, before a network is made from
+    it."""
     values, head, inner = sum(map(math.prod, shapes.values())), about.head, about.head.transformer
     sizes = [
         about.proprio_dim,

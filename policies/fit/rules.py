@@ -1,10 +1,12 @@
-"""Whether a policy fits a robot or a scene: every field of the two descriptions is compared by its own rule before anything starts.
+"""Does a policy fit a robot or a scene? Every field of the two descriptions is compared by its own rule.
 
     about = policies.policy.inspect(name)
     fit = check(about, scene.interface, given=name, where="env=franka_cube", keys=FitKeys())     UserError, or a Fit
     policy = adapted(policies.load(name), fit)
 
-The rules stand at the fields themselves (envs/interface.py, policies/fit/spec.py), and `rules` lists them for docs/policy_fit.md.
+Each rule is written at its field (envs/interface.py, policies/fit/spec.py). `rules` lists them for docs/policy_fit.md.
+
+On the arrow: every command that runs a policy calls `check` before anything starts.
 """
 
 import dataclasses
@@ -13,6 +15,7 @@ import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import Any
 
 import envs
 from envs.interface import UNKNOWN, CameraSpec, Interface, Rule, robot_name
@@ -22,15 +25,15 @@ from policies.fit.spec import PolicySpec, completed
 from toto_robot.ground.errors import UserError, unknown
 
 MOST_TOLD = 4
-"""Differences that an error tells; it counts the others."""
+"""An error names this many differences. It counts the others."""
 
 
 @dataclass
 class Tolerance:
-    """What of a camera's pose may differ without a word."""
+    """How much a camera's pose may differ without a warning."""
 
     mount_mm: float = 10.0
-    """Millimetres between two places of the camera."""
+    """Millimetres between two positions of the camera."""
     mount_deg: float = 3.0
     """Degrees between two directions of the camera."""
     fovy_percent: float = 5.0
@@ -46,11 +49,11 @@ class FitKeys:
     """Keys of every command that runs a policy."""
 
     convert: list[str] = field(default_factory=list)
-    """What may be converted where policy and robot differ: rate, range, crop (docs/policy_fit.md)."""
+    """What may be converted if policy and robot differ: rate, range, crop (docs/policy_fit.md)."""
     tolerance: Tolerance = field(default_factory=Tolerance)
-    """How far the camera may be from where it was in training before it is told."""
+    """How far the camera may be from its pose in training before a warning."""
     force: bool = False
-    """Run a policy whose folder doesn't say what its numbers mean, where their counts agree: in simulation only."""
+    """Run a policy whose folder doesn't say what its numbers mean, if their counts agree. In simulation only."""
 
     def __post_init__(self) -> None:
         check_conversions(self.convert)
@@ -61,15 +64,18 @@ class Difference:
     """One field in which a policy and a robot differ."""
 
     name: str
-    """As `action.units`."""
+    """Such as `action.units`."""
     rule: Rule
     said: str
-    """The difference, with both sides."""
+    """The difference in words, with both values."""
 
 
 def check(about: About, there: Interface, *, given: str, where: str, keys: FitKeys, cuts: bool = False) -> Fit:
-    """How the policy `given` is run on the robot or scene `where`, whose interface is `there`. UserError, one sentence that names
-    both sides, where it must not be. `cuts`: its camera can make another crop, where a scene only draws another size."""
+    """How the policy `given` is run on the robot or scene `where`, whose interface is `there`.
+
+    Raises UserError, one sentence with both values, if it must not be run. `cuts` is True for a camera that can make
+    another crop; a scene can only render another size.
+    """
     if about.env is not None and not any(about.env in envs.names(backend) for backend in envs.BACKENDS):
         raise unknown("env", about.env, envs.names(), f"The policy {given} says that it was trained in it.")
     spec = spec_of_folder(about, there)
@@ -84,24 +90,26 @@ def check(about: About, there: Interface, *, given: str, where: str, keys: FitKe
 
 
 def spec_of_folder(about: About, there: Interface | None = None) -> PolicySpec | None:
-    """The description that a folder holds, or completed from its environment (for that, `there` may be its interface)."""
+    """The description in a policy's folder. An old folder's one is completed from its environment, whose interface may
+    be `there`."""
     return about.spec if about.spec is not None else completed(about, there)
 
 
 def refusals(spec: PolicySpec, there: Interface, where: str) -> str:
-    """What of `spec` is refused on `where`, in one phrase that names both sides; empty where it fits."""
+    """The refused differences between `spec` and `where` in one phrase, with both values. Empty if it fits."""
     return _told([d for d in compare(spec, there, where, Tolerance()) if d.rule.kind == "refuse"])
 
 
 def check_conversions(names: list[str]) -> None:
-    """UserError for a conversion that does not exist."""
+    """Raise UserError for a conversion that does not exist."""
     for name in names:
         if name not in CONVERSIONS:
             raise unknown("conversion", name, CONVERSIONS, "Write convert=[rate,crop], say.")
 
 
 def check_same(then: PolicySpec, now: PolicySpec, what: str) -> list[str]:
-    """For a run that goes on: UserError where what it trains on has changed since it began; the warnings otherwise."""
+    """For a resumed run: raise UserError if its environment or set has changed since it began. Returns the warnings
+    about smaller changes."""
     if then == now:
         return []
     found = list(compare(then, now, "what is there now", Tolerance(), unknown_differs=False))
@@ -116,8 +124,11 @@ def check_same(then: PolicySpec, now: PolicySpec, what: str) -> list[str]:
 def compare(
     spec: PolicySpec, there: Interface, where: str, tolerance: Tolerance, unknown_differs: bool = True
 ) -> Iterator[Difference]:
-    """Every difference between what a policy needs and what is `there`, by the fields' rules. Two unknown units or meanings may be
-    two different ones, so they count as a difference, unless it is one thing that is compared with itself at another time."""
+    """Every difference between what a policy needs and what is `there`, by the fields' rules.
+
+    Two unknown units or meanings may differ, so by default they count as a difference. With `unknown_differs=False`
+    they don't: then one thing is compared with itself at another time.
+    """
     same = _equal if unknown_differs else lambda name, a, b: a == b == UNKNOWN or _equal(name, a, b)
     for part in dataclasses.fields(Interface):
         a, b = getattr(spec, part.name), getattr(there, part.name)
@@ -130,7 +141,7 @@ def compare(
 
 
 def _fields(name: str, a, b, where: str, same: Callable) -> Iterator[Difference]:
-    """The fields of actions or proprioception; where their counts differ, that is the difference."""
+    """Differences in the fields of actions or proprioception. If their counts differ, only that is a difference."""
     if len(a.names) != len(b.names):
         what = {"action": "actions", "proprio": "numbers of proprioception"}[name]
         yield Difference(
@@ -161,7 +172,7 @@ def _fields(name: str, a, b, where: str, same: Callable) -> Iterator[Difference]
 def _cameras(
     needed: tuple[CameraSpec, ...], there: tuple[CameraSpec, ...], where: str, tolerance: Tolerance
 ) -> Iterator[Difference]:
-    """Each camera that the policy needs, against that of the same name; cameras that it doesn't need don't matter."""
+    """Compare each camera that the policy needs with the one of the same name. Other cameras don't matter."""
     rules = {f.name: f.metadata["rule"] for f in dataclasses.fields(CameraSpec)}
     shown = {camera.name: camera for camera in there}
     for a in needed:
@@ -234,22 +245,22 @@ def _pose(
 
 
 def mount_mm(a: CameraSpec, b: CameraSpec) -> float:
-    """Millimetres between the places of two cameras in one frame."""
+    """Millimetres between the positions of two cameras in one coordinate system."""
+    assert a.mount_pos_m is not None and b.mount_pos_m is not None
     return 1e3 * math.dist(a.mount_pos_m, b.mount_pos_m)
 
 
 def mount_deg(a: CameraSpec, b: CameraSpec) -> float:
     """Degrees of the rotation from one camera to the other."""
-    dot = (
-        abs(sum(x * y for x, y in zip(a.mount_quat, b.mount_quat)))
-        / math.hypot(*a.mount_quat)
-        / math.hypot(*b.mount_quat)
-    )
+    p, q = a.mount_quat, b.mount_quat
+    assert p is not None and q is not None
+    dot = abs(sum(x * y for x, y in zip(p, q))) / math.hypot(*p) / math.hypot(*q)
     return math.degrees(2 * math.acos(min(1.0, dot)))
 
 
 def fovy_percent(a: CameraSpec, b: CameraSpec) -> float:
     """Percent by which the second field of view is wider or narrower than the first."""
+    assert a.fovy_deg is not None and b.fovy_deg is not None
     return 100 * abs(b.fovy_deg / a.fovy_deg - 1)
 
 
@@ -296,7 +307,7 @@ def _refusal(refused: list[Difference], given: str, where: str) -> str:
 
 
 def _remedy(about: About, spec: PolicySpec, there: Interface, keys: FitKeys, cuts: bool) -> str:
-    """What to do: use the environment that it was trained in, or the fewest conversions that make it fit."""
+    """What to do: use the environment of its training, or the smallest set of conversions that make it fit."""
     trained = f" It was trained in {about.env}." if about.env else ""
     made = ("cameras.width", "cameras.crop") if cuts else ("cameras.width",)  # by the caller's camera
     for more in (chosen for count in (1, 2, 3) for chosen in combinations(CONVERSIONS, count)):
@@ -306,12 +317,13 @@ def _remedy(about: About, spec: PolicySpec, there: Interface, keys: FitKeys, cut
             continue
         left = [d for d in compare(after, there, "", keys.tolerance) if d.rule.kind == "refuse"]
         if all(d.name in made and "crop" in more for d in left):
-            return f"{trained} convert=[{','.join([*keys.convert, *more])}] runs it all the same: docs/policy_fit.md says how."
+            asked = ",".join([*keys.convert, *more])
+            return f"{trained} convert=[{asked}] runs it all the same: docs/policy_fit.md says how."
     return trained
 
 
 def _unsaid(about: About, there: Interface, given: str, where: str, keys: FitKeys) -> Fit:
-    """A folder without a description, and without an environment of ours to complete it from."""
+    """For a folder without a description, and without an environment of ours that could complete it."""
     counts, wanted = (about.proprio_dim, about.action_dim), (len(there.proprio.names), len(there.action.names))
     if keys.force and counts == wanted:
         return Fit(
@@ -320,8 +332,8 @@ def _unsaid(about: About, there: Interface, given: str, where: str, keys: FitKey
             )
         )
     raise UserError(
-        f"The policy {given} has {counts[0]} numbers of proprioception and {counts[1]} actions, {where} has {wanted[0]} and "
-        f"{wanted[1]}, and its folder does not say what they mean. Train it again, which writes that; in simulation "
+        f"The policy {given} has {counts[0]} numbers of proprioception and {counts[1]} actions, {where} has {wanted[0]} "
+        f"and {wanted[1]}, and its folder does not say what they mean. Train it again, which writes that; in simulation "
         "force=true runs one whose counts agree."
     )
 
@@ -330,18 +342,17 @@ def _unsaid(about: About, there: Interface, given: str, where: str, keys: FitKey
 
 
 def rules() -> list[tuple[str, Rule]]:
-    """(name, rule) of every field of a description, in order. KeyError for a field without a rule."""
+    """(name, rule) of every field of a description, in order. Raises KeyError for a field without a rule."""
     return list(_rules(PolicySpec, ""))
 
 
-def _rules(kind: type, prefix: str) -> Iterator[tuple[str, Rule]]:
+def _rules(kind: Any, prefix: str) -> Iterator[tuple[str, Rule]]:
     hints = typing.get_type_hints(kind)
     for part in dataclasses.fields(kind):
         if part.metadata.get("inside"):
-            inner = next(
-                (k for k in typing.get_args(hints[part.name]) if dataclasses.is_dataclass(k)), hints[part.name]
-            )
-            yield from _rules(inner, f"{prefix}{part.name}.")
+            inside: Any = hints[part.name]
+            kinds = [k for k in (*typing.get_args(inside), inside) if dataclasses.is_dataclass(k)]
+            yield from _rules(kinds[0], f"{prefix}{part.name}.")
         else:
             yield f"{prefix}{part.name}", part.metadata["rule"]
 

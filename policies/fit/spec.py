@@ -1,10 +1,11 @@
-"""What a policy's numbers mean: the description that every trainer writes and every user of a policy reads (policy.yaml, `spec`).
+"""What a policy's numbers mean: every trainer writes this description, and every user of a policy reads it
+(policy.yaml).
 
-    spec = spec_from_env(env, needs="rgb")                    an environment's, for what is trained in it
-    spec = spec_from_set(demos.attrs, needs="rgb", ...)       a demonstration set's, whichever robot's it is
-    policy.spec                                               a loaded policy's; None for an old folder that says too little
+    spec = spec_from_env(env, needs="rgb")                    for a policy that is trained in an environment
+    spec = spec_from_set(demos.attrs, needs="rgb", ...)       for a policy that is trained on a set, of any robot
+    policy.spec                                               a loaded policy's; None for an old, incomplete folder
 
-`policies.fit.rules` compares it with the interface of a robot or a scene before anything moves.
+On the arrow: `policies.fit.rules` compares it with the interface of a robot or a scene before anything moves.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
@@ -20,12 +21,12 @@ VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class HistorySpec:
-    """The observations that one action is decided on."""
+    """The observations that an action depends on."""
 
     frames: int = ignore("the policy keeps its own history", default=1)
-    """How many, the present one included."""
+    """How many observations, the present one included."""
     every_s: float = ignore("it is a whole number of the policy's control periods, and the rate has a rule")
-    """Seconds from one to the next."""
+    """Seconds between two observations."""
 
     def __post_init__(self) -> None:
         if not (1 <= self.frames <= 1 << 12 and 0 < self.every_s < 1e4):
@@ -36,14 +37,14 @@ class HistorySpec:
 
 @dataclass(frozen=True, kw_only=True)
 class PolicySpec(Interface):
-    """The interface that a policy was trained with, of which `cameras` are those that it needs, and how it deals with time."""
+    """The interface that a policy was trained with (`cameras` has only those that it needs), and its use of time."""
 
     history: HistorySpec = inside()
-    """What it sees of the past."""
+    """The observations that an action depends on."""
     chunk: int = ignore("the policy executes its own chunks, one action a period", default=1)
-    """Actions that it predicts at once, one control period each."""
+    """How many actions it predicts at once, one for each control period."""
     version: int = ignore("another version is refused when the folder is read", default=VERSION)
-    """Of this description."""
+    """The version of this description."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,12 +61,13 @@ class PolicySpec(Interface):
             )
 
     def plain(self) -> dict:
-        """As YAML and JSON have it; `read_spec` takes it back."""
+        """Plain values for YAML and JSON. `read_spec` reads them."""
         return plain(self)
 
 
 def spec_from_env(env, *, needs: str | None, transformer: TransformerConfig | None = None) -> PolicySpec:
-    """Of a policy that is trained in `env` (a `RobotEnv` or many of them) and `needs` rgb, privileged or None."""
+    """The description of a policy that is trained in `env` (a `RobotEnv` or several of them). It `needs` rgb,
+    privileged or None."""
     return spec_of(env.interface, needs=needs, transformer=transformer)
 
 
@@ -79,7 +81,7 @@ def spec_from_set(
     picture: tuple[int, int] | None = None,
     transformer: TransformerConfig | None = None,
 ) -> PolicySpec:
-    """Of a policy that is trained on a set with the attributes `attrs`; see `interface_of_set`."""
+    """The description of a policy that is trained on a set with the attributes `attrs`; see `interface_of_set`."""
     interface = interface_of_set(attrs, dims=dims, robot=robot, pictures={camera: picture} if picture else {})
     return spec_of(interface, needs=needs, camera=camera, transformer=transformer)
 
@@ -87,7 +89,8 @@ def spec_from_set(
 def spec_of(
     interface: Interface, *, needs: str | None, camera: str = "wrist", transformer: TransformerConfig | None = None
 ) -> PolicySpec:
-    """What a policy needs of `interface`: the picture of `camera` where it reads rgb, the true state where it reads that."""
+    """The description of a policy that uses `interface`. It sees `camera` if it `needs` rgb, and the true state if it
+    `needs` privileged."""
     cameras = tuple(c for c in interface.cameras if c.name == camera) if needs == "rgb" else ()
     if needs == "rgb" and not cameras:
         there = ", ".join(c.name for c in interface.cameras) or "none"
@@ -105,13 +108,14 @@ def interface_of_set(
     robot: str | None = None,
     pictures: dict[str, tuple[int, int] | None] | None = None,
 ) -> Interface:
-    """What a demonstration set says of its robot. `dims` (P, A) are its numbers of proprioception and actions, for a set without
-    names; `robot` is what the user says of it; `pictures` (height, width) of its cameras, for one that doesn't say.
+    """The interface of a demonstration set's robot.
 
-    A set that we recorded keeps an `interface`, or is completed from its environment where names and counts agree. Of another
-    one the units and meanings are unknown, unless its `action` says `units` and `meanings`.
+    A set that we recorded stores an `interface`, or it is completed from its environment if names and counts agree. In
+    other sets the units and meanings are unknown unless the attribute `action` has `units` and `meanings`. For a set
+    that lacks them, `dims` (P, A) gives the counts of proprioception and actions, `robot` the robot's name, and
+    `pictures` the (height, width) of its cameras.
     """
-    ours = _told(attrs) or _of_our_env(attrs)
+    ours = _stored(attrs) or _of_our_env(attrs)
     found = _as_recorded(ours, attrs) if ours is not None else _of_foreign(attrs, dims, pictures or {})
     if robot is None:
         return found
@@ -121,8 +125,10 @@ def interface_of_set(
 
 
 def completed(about, there: Interface | None = None) -> PolicySpec | None:
-    """The description of an older folder (`policies.fit.folder.About`) from its environment, where that is ours, or the one whose
-    interface is `there`, and the counts agree. What its notes say of rate and actions stands above the environment's."""
+    """The description of an older folder (`policies.fit.folder.About`), completed from its environment: one of ours, or
+    the one with the interface `there`. None if the counts don't agree. The rate and the actions in its notes take
+    precedence.
+    """
     notes, action = about.notes, about.notes.get("action") or {}
     ours = there if there is not None and there.state_of == about.env else None
     if ours is None and about.env in envs.names():
@@ -132,7 +138,7 @@ def completed(about, there: Interface | None = None) -> PolicySpec | None:
     transformer = about.head.transformer
     if ours is not None and tuple(action.get("names") or ours.action.names) == ours.action.names:
         return spec_of(_as_recorded(ours, notes), needs=about.needs, transformer=transformer)
-    if notes.get("control_hz") and action:  # cloned from another robot's set, whatever environment was stamped on it
+    if notes.get("control_hz") and action:  # cloned from another robot's set, whatever its `env` says
         interface = _of_foreign(
             {"action": action, "control_hz": notes["control_hz"]}, (about.proprio_dim, about.action_dim), {}
         )
@@ -141,28 +147,31 @@ def completed(about, there: Interface | None = None) -> PolicySpec | None:
 
 
 def env_of_set(attrs: dict) -> str | None:
-    """The name of our environment that a set was recorded in; None for a set of another robot, whatever it is called."""
-    ours = _told(attrs) or _of_our_env(attrs)
+    """The name of our environment in which a set was recorded. None for a set of another robot, whatever its `env`
+    says."""
+    ours = _stored(attrs) or _of_our_env(attrs)
     return ours.state_of or None if ours is not None else None
 
 
 def read_spec(values, where: str) -> PolicySpec:
-    """The description in plain values (`PolicySpec.plain`), checked strictly. UserError names the key."""
+    """A description from plain values (`PolicySpec.plain`), checked strictly. Raises UserError naming the key."""
     return build(PolicySpec, values, where)
 
 
 def plain(spec: Interface) -> dict:
-    """A description as YAML and JSON have it."""
+    """A description as plain values for YAML and JSON."""
     return _lists(asdict(spec))
 
 
 def rescaled(action: ActionSpec, low, high) -> ActionSpec:
-    """`action` where the numbers from `low` to `high`, one each or for all, become -1 to 1: a set keeps numbers of its own range."""
+    """`action` with another range: its numbers from `low` to `high` (one for each action, or one for all) become -1 to
+    1. A set has its own range of numbers."""
     width = len(action.names)
     lows, highs = ([float(v)] * width if isinstance(v, (int, float)) else [float(x) for x in v] for v in (low, high))
     if len(lows) != width or len(highs) != width:
         raise UserError(
-            f"action: expected {width} bounds, one for each of {', '.join(action.names)}; got {len(lows)} and {len(highs)}"
+            f"action: expected {width} bounds, one for each of {', '.join(action.names)}; got {len(lows)} and "
+            f"{len(highs)}"
         )
     at = lambda number, i: action.low[i] + (number + 1) / 2 * (action.high[i] - action.low[i])
     if all(v == -1 for v in lows) and all(v == 1 for v in highs):
@@ -172,22 +181,23 @@ def rescaled(action: ActionSpec, low, high) -> ActionSpec:
     )
 
 
-def _told(attrs: dict) -> Interface | None:
-    """The interface that a set keeps; UserError for one that contradicts the names of its actions."""
+def _stored(attrs: dict) -> Interface | None:
+    """The interface that a set stores. Raises UserError if it contradicts the names of the set's actions."""
     if attrs.get("interface") is None:
         return None
     found = build(Interface, attrs["interface"], "the set's attribute interface")
     names = tuple((attrs.get("action") or {}).get("names") or ())
     if names and names != found.action.names:
         raise UserError(
-            f"the set's attribute interface has the actions {', '.join(found.action.names)}, but its attribute action has "
-            f"{', '.join(map(str, names))}. Put zarr.json right, or record the set again."
+            f"the set's attribute interface has the actions {', '.join(found.action.names)}, but its attribute action "
+            f"has {', '.join(map(str, names))}. Correct zarr.json, or record the set again."
         )
     return found
 
 
 def _of_our_env(attrs: dict) -> Interface | None:
-    """The interface of the environment that a set names, where it is ours and the set's names are its own."""
+    """The interface of the environment that a set names. None if it is not ours, or if the set's names differ from
+    it."""
     name, action = attrs.get("env"), attrs.get("action") or {}
     if not isinstance(name, str) or name not in envs.names():
         return None
@@ -201,7 +211,8 @@ def _of_our_env(attrs: dict) -> Interface | None:
 
 
 def _as_recorded(ours: Interface, attrs: dict) -> Interface:
-    """`ours` at the set's rate, and for the range of its actions: a set may be slower, and its extremes may be its bounds."""
+    """`ours` with the set's rate and the range of its actions. A set may be slower, and its bounds may be its
+    extremes."""
     action = attrs.get("action") or {}
     low, high = (action.get(key) if action.get(key) is not None else end for key, end in (("low", -1.0), ("high", 1.0)))
     return replace(
@@ -239,7 +250,7 @@ def _of_foreign(attrs: dict, dims: tuple[int, int] | None, pictures: dict) -> In
 
 
 def _camera(name: str, said: dict, ours: Interface | None) -> CameraSpec | None:
-    """A set's camera; its pose is known where our environment has one of that name."""
+    """A set's camera. Its pose is known if our environment has a camera of that name."""
     known = next((c for c in ours.cameras if c.name == name), None) if ours else None
     width, height = said.get("width"), said.get("height")
     if known is not None:
@@ -270,7 +281,7 @@ def _each(values, end: float, width: int) -> tuple[float, ...]:
 
 
 def _once(names: list[str]) -> tuple[str, ...]:
-    """Names that stand there twice get their place behind them."""
+    """The names, with their index appended where a name occurs twice."""
     return tuple(f"{n}#{i}" if names.count(n) > 1 else n for i, n in enumerate(names))
 
 

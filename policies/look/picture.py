@@ -1,12 +1,13 @@
 """What a picture looks like, whatever it shows, in ten numbers: exposure, colour, sharpness and noise."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 STEP = 1 / 255
-"""One grey level: keeps the logarithm of black finite."""
+"""One grey level. It makes the logarithm of black finite."""
 NORMAL_MEDIAN = 0.6745
 """Median of |x| for a standard normal x."""
 
@@ -15,13 +16,13 @@ class Number(NamedTuple):
     """One of the numbers of a picture."""
 
     group: str
-    """The statistic that it is a part of."""
+    """The statistic that it belongs to."""
     said: str
-    """What it is, for people."""
+    """Its name, for people."""
     floor: float
-    """A standard deviation that is smaller says nothing: drawing differs by so much from machine to machine."""
-    shown: object
-    """From the number to what people are shown."""
+    """A smaller standard deviation means nothing: rendering differs by this much between machines."""
+    shown: Callable[[float], float]
+    """Turns the number into what people are shown."""
 
 
 NUMBERS = (
@@ -36,12 +37,12 @@ NUMBERS = (
     Number("sharpness", "edges in grey levels", 0.025, lambda x: 255 * np.exp(x)),
     Number("noise", "noise in grey levels", 0.25, lambda x: x),
 )
-"""Ratios and levels are logarithms, so that a lamp of half the strength and one of twice are equally far."""
+"""Ratios and levels are logarithms, so that half the light and twice the light are equally far away."""
 GROUPS = tuple(dict.fromkeys(number.group for number in NUMBERS))
 
 
 def columns(group: str) -> list[int]:
-    """Where the numbers of `group` stand."""
+    """The indices of the numbers of `group`."""
     return [i for i, number in enumerate(NUMBERS) if number.group == group]
 
 
@@ -74,7 +75,7 @@ def _ratios(rgb: np.ndarray) -> tuple[float, float]:
 
 
 def _edges(grey: np.ndarray) -> float:
-    """Standard deviation of the Laplacian: it falls when a picture is blurred."""
+    """Standard deviation of the Laplacian. It falls when a picture is blurred."""
     inner = grey[1:-1, 1:-1]
     return float(
         (4 * inner - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]).std(dtype=np.float64)
@@ -82,8 +83,8 @@ def _edges(grey: np.ndarray) -> float:
 
 
 def _noise(grey: np.ndarray) -> float:
-    """Standard deviation of the sensor's noise in grey levels, from the one picture (Immerkær 1996; the median in place of the
-    mean, so that edges don't count). Its mask answers noise of σ with 6 σ."""
+    """Standard deviation of the sensor's noise in grey levels, from one picture (Immerkær 1996, with the median instead
+    of the mean, so that edges don't count). For noise of σ the mask's answer is 6 σ."""
     rows = grey[:-2] - 2 * grey[1:-1] + grey[2:]
     both = rows[:, :-2] - 2 * rows[:, 1:-1] + rows[:, 2:]
     return float(np.median(np.abs(both)) / NORMAL_MEDIAN / 6 * 255)

@@ -1,4 +1,4 @@
-"""What is kept of a picture to compare looks: its numbers, its pooled feature, its codes."""
+"""What is stored of a picture to compare looks: its numbers, its pooled feature, its codes."""
 
 from dataclasses import dataclass, fields
 
@@ -11,23 +11,24 @@ from policies.look.picture import NUMBERS, picture_numbers
 
 @dataclass
 class Rows:
-    """N pictures, each in a row."""
+    """N pictures, one row each."""
 
     numbers: np.ndarray
     """float64 (N, 10): `picture.NUMBERS`."""
     pooled: np.ndarray
-    """float32 (N, D): the frozen feature, averaged over its tokens; D is 0 for a policy that sees the frames themselves."""
+    """float32 (N, D): the frozen feature, averaged over its tokens. D is 0 if the policy's own network reads the
+    frames."""
     codes: np.ndarray
-    """int32 (N, S): the tokenizer's codes; S is 0 where the encoder has none."""
+    """int32 (N, S): the tokenizer's codes. S is 0 if the encoder has no tokenizer."""
     episode: np.ndarray
-    """int64 (N,): pictures of one episode have one number."""
+    """int64 (N,): a number for each episode, the same for all its pictures."""
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     @classmethod
     def join(cls, parts: list["Rows"]) -> "Rows":
-        """All of `parts`, in order; of one encoder."""
+        """All of `parts`, in order. They must come from one encoder."""
         return cls(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(cls)))
 
     def tensors(self) -> dict[str, Tensor]:
@@ -36,17 +37,18 @@ class Rows:
 
     @classmethod
     def of_tensors(cls, tensors: dict[str, Tensor]) -> "Rows":
-        """What `tensors` gave."""
+        """The rows from what `tensors` returned."""
         return cls(**{f.name: tensors[f.name].numpy().copy() for f in fields(cls)})
 
 
 def measure(features, frames: np.ndarray, episode=0, known: Tensor | None = None) -> Rows:
-    """The rows of `frames` uint8 (N, H, W, 3), as the policy with `features` (see `policies.features.features`) sees them: cropped, and at
-    its size. `known` (N, *shape) are their features, where they have been computed; `episode` is one number, or (N,)."""
+    """The rows of `frames` uint8 (N, H, W, 3), cropped to the size that a policy with `features` sees
+    (`policies.features.features`). `known` (N, *shape) are their features, if they are already computed. `episode` is
+    one number, or (N,)."""
     frames = np.asarray(frames)
     seen = features.seen(frames)
     codes = features.codes(seen)
-    if features.dtype == torch.uint8:  # the network behind the pixels is trained: its features aren't those of training
+    if features.dtype == torch.uint8:  # the policy's own network changes in training, so its features can't be compared
         pooled = np.zeros((len(frames), 0), np.float32)
     else:
         known = features({"rgb": frames}) if known is None else known

@@ -1,6 +1,8 @@
-"""A sample of the pictures that a policy is trained on: drawn while DAgger collects, from demonstrations, or from an environment.
+"""A sample of a policy's training pictures, from DAgger's rounds, from demonstrations, or from an environment.
 
-Which pictures are drawn is a function of the seed and of how many there are, so a run that was resumed ends with the same ones.
+The choice of the pictures is a function of the seed and of their number, so a resumed run ends with the same sample.
+
+On the arrow: the trainers draw it, and `training_look` computes its statistics.
 """
 
 import heapq
@@ -17,12 +19,15 @@ from policies.look.training_look import TrainingLook
 from policies.seeds import stream, training_seed
 
 SIZE = 1000
-"""Pictures that are kept. Twice as many gave the same verdicts."""
+"""Pictures in the sample. Twice as many led to the same verdicts."""
 
 
 class LookSample:
-    """About `SIZE` of the pictures of a run that will collect `total` steps, evenly over its pieces. `piece` and `end` enclose a
-    piece, `offer` gives the pictures of a step. Only a piece's own pictures are held; of the others their rows are."""
+    """About `SIZE` pictures of a run that will collect `total` steps, evenly over its pieces.
+
+    Call `piece` before and `end` after each piece, and `offer` for each step. Only the present piece's pictures are in
+    memory. Earlier pictures are already reduced to their rows.
+    """
 
     def __init__(self, features, total: int, seed: int):
         self.features, self.total, self.seed = features, total, seed
@@ -30,16 +35,18 @@ class LookSample:
         self._quota = 0
 
     def piece(self, start: int, stop: int, *key: int) -> None:
-        """The steps from `start` to `stop` of the run follow; `key` names the piece among all."""
+        """The steps from `start` to `stop` of the run follow. `key` identifies the piece."""
         share = [SIZE * at // self.total for at in (start, stop)]
         self._quota = share[1] - share[0] if self.features.needs == "rgb" else 0
         self._rng = np.random.default_rng(stream(self.seed, "look", *key))
         self._held: list[tuple] = []
 
-    def offer(self, frames: np.ndarray, features: Tensor | None, wanted: np.ndarray, episode: np.ndarray) -> None:
-        """A step's frames (N, H, W, 3) with their features, where those are known, and the seeds of their episodes; those that are
-        `wanted` (N,) bool may be drawn."""
-        if not self._quota:
+    def offer(
+        self, frames: np.ndarray | None, features: Tensor | None, wanted: np.ndarray, episode: np.ndarray
+    ) -> None:
+        """A step's frames (N, H, W, 3), their features if they are known, and the seeds of their episodes. Only frames
+        that are `wanted` (N,) can be drawn."""
+        if not self._quota or frames is None:
             return
         lots = self._rng.random(len(wanted))
         for i in np.flatnonzero(wanted):
@@ -49,7 +56,7 @@ class LookSample:
             (heapq.heappush if len(self._held) < self._quota else heapq.heapreplace)(self._held, kept)
 
     def end(self) -> None:
-        """Measures what was drawn from the piece."""
+        """Compute the rows of the pictures that were drawn from the piece."""
         if self._quota and self._held:
             _, episode, frames, features = zip(*sorted(self._held, key=lambda kept: kept[0]))
             known = None if features[0] is None else torch.stack(features)
@@ -57,23 +64,23 @@ class LookSample:
         self._held = []
 
     def look(self) -> TrainingLook | None:
-        """The statistics of all that was drawn; None for a policy without pictures, and for too few of them."""
+        """The statistics of the sample. None for a policy without pictures, or for too few pictures."""
         return TrainingLook.fit(Rows.join(self.parts)) if self.parts else None
 
     def state(self) -> dict[str, Tensor]:
-        """What was drawn so far, as tensors."""
+        """The sample so far, as tensors."""
         return Rows.join(self.parts).tensors() if self.parts else {}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
+        """Continue from what `state` returned."""
         self.parts = [Rows.of_tensors(tensors)] if tensors else []
 
 
 def look_of_demonstrations(
     demos: Any, camera: str, data, features, augmenting: AugmentConfig, seed: int
 ) -> TrainingLook | None:
-    """Of the frames of the kept steps in `data` (`policies.cloning.demonstrations`), read from the set `demos` also where their features
-    came from a cache; changed at random as in training."""
+    """The look of the kept steps in `data` (`policies.cloning.demonstrations`). The frames are read from the set
+    `demos`, even if their features came from a cache, and augmented as in training."""
     if features.needs != "rgb":
         return None
     rng = np.random.default_rng(stream(seed, "look"))
@@ -87,7 +94,7 @@ def look_of_demonstrations(
     pictures = np.concatenate(frames)
     if not augmenting.changes_frames:
         return TrainingLook.fit(measure(features, pictures, of, data.features[steps]))
-    # a frozen encoder sees each frame as it is in one of its `copies`; a network that is trained sees none as it is
+    # A frozen encoder sees each frame unchanged in one of its `copies`. A trained network only sees changed frames.
     changed = rng.integers(data.copies, size=len(steps)) > 0 if data.copies > 1 else np.ones(len(steps), bool)
     generator = torch.Generator().manual_seed(stream(seed, "look", "augment")[0])
     pictures[changed] = augment(torch.from_numpy(pictures[changed]), augmenting, generator).numpy()
@@ -95,7 +102,7 @@ def look_of_demonstrations(
 
 
 def look_of_set(demos: Any, camera: str, episodes: list[int], features, seed: int) -> TrainingLook | None:
-    """Of the frames of these `episodes` of the set `demos`, as they are."""
+    """The look of the unchanged frames in these `episodes` of the set `demos`."""
     sample = LookSample(features, 1, seed)
     sample.piece(0, 1)
     for i in episodes:
@@ -108,7 +115,8 @@ def look_of_set(demos: Any, camera: str, episodes: list[int], features, seed: in
 def look_of_environment(
     env, label: Callable, features, episodes: int, seed: int, on_episode: Callable[[int], None] = lambda done: None
 ) -> TrainingLook | None:
-    """Of `episodes` episodes of `env` (a `RobotEnv`), driven by the expert `label(env)`, at seeds of the training range."""
+    """The look of `episodes` episodes of `env` (a `RobotEnv`) in which the expert `label(env)` acts, on training
+    seeds."""
     sample = LookSample(features, 1, seed)
     sample.piece(0, 1)
     for i in range(episodes):

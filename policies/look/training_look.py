@@ -1,12 +1,15 @@
 """The look of a policy's training pictures, and whether live frames look the same: in, doubtful or out.
 
-Each statistic is a normal distribution of a few numbers (exposure 4, colour 4, sharpness 1, noise 1, the feature's D; its
-covariance shrunk towards a diagonal). Its unit is the training pictures' own: the distance that 99 % of them stay within when
-they are judged by pictures of other episodes. So a policy that was trained on many looks has wide limits, and one that was
-trained on a single look has narrow ones. Live frames are judged together, by the median of each number over the frames.
+Each statistic is a normal distribution of a few numbers (exposure 4, colour 4, sharpness 1, noise 1, the feature's D),
+with a covariance that is shrunk towards a diagonal. Distances have the training pictures' own unit: 99 % of them stay
+within it when they are compared with pictures of other episodes. Thus a policy that was trained on many looks has wide
+limits, and one that was trained on a single look has narrow limits. Live frames are judged together, by the median of
+each number.
 
-The share of codes that training never saw makes a verdict doubtful, never out: half of the codes of the plain scene were new to
-pictures of 100 random looks, and everything else was near (docs/real_robot.md).
+The share of codes that training never saw can make a verdict doubtful, but never out. In pictures of 100 random looks,
+half of the codes of the plain scene were new, and everything else was near (docs/real_robot.md).
+
+On the arrow: `sample` → here → the policy's folder → `deploy.check` and the preflight of run_real.
 """
 
 from collections.abc import Callable
@@ -24,26 +27,27 @@ FRAMES = 30
 """Live frames that are judged together."""
 IN, UNSURE, OUT, UNKNOWN = "in", "doubtful", "out", "unknown"
 DOUBTFUL = 1.0
-"""From this many units on the verdict is doubtful."""
+"""Above this many units the verdict is doubtful."""
 FAR = 2.0
-"""From this many on it is out. Chosen on the watching seeds, where the nominal look of franka_cube stays below 1.4 and 95 % of the
-lights are beyond 5.7 (docs/real_robot.md)."""
+"""Above this many units the verdict is out. Chosen on the watching seeds: there the nominal look of franka_cube stays
+below 1.4, and 95 % of the lights are above 5.7 (docs/real_robot.md)."""
 SHARE, FOLDS, SHRINK, MOST = 0.99, 4, 0.01, 64
-"""The unit's share of the training pictures; parts of the episodes that are held out in turn; the share of the mean variance that
-every direction gets; directions of a feature that are kept, the others share one variance."""
+"""The share of the training pictures within one unit; the parts of the episodes that are held out in turn; the share of
+the mean variance that is added to every direction; the directions of a feature that have a variance of their own (the
+others share one)."""
 FEATURE_FLOOR, CODES_FLOOR = 1e-4, 0.02
-"""Smallest standard deviation of a feature's entry; smallest unit of the share of unseen codes."""
+"""The smallest standard deviation of a feature's entry; the smallest unit of the share of unseen codes."""
 CALLED = {"features": "feature distance", "codes": "share of unseen codes"}
-"""What people are told in place of these names."""
+"""Name → the words for people."""
 BAND = (0.005, 0.995)
-"""Quantiles of the training pictures between which a number is called usual."""
+"""A number between these quantiles of the training pictures is called usual."""
 LEAST = 20
-"""Fewer training pictures than this say nothing."""
+"""Fewer training pictures than this are not enough for statistics."""
 
 
 @dataclass
 class Normal:
-    """A normal distribution, by its main directions."""
+    """A normal distribution, described by its main directions."""
 
     mean: np.ndarray
     """(D,)"""
@@ -52,11 +56,11 @@ class Normal:
     axes: np.ndarray
     """(K, D) orthonormal directions in the scaled space."""
     variance: np.ndarray
-    """(K + 1,) along each, and of all the others."""
+    """(K + 1,) the variance along each direction, and the one of all other directions."""
 
     @classmethod
     def fit(cls, x: np.ndarray, floor: np.ndarray | float) -> "Normal":
-        """To rows x (N, D)."""
+        """Fit the distribution to rows x (N, D)."""
         x = np.asarray(x, np.float64)
         mean, scale = x.mean(0), np.sqrt(x.var(0) + np.square(floor))
         z = (x - mean) / scale
@@ -64,13 +68,13 @@ class Normal:
         values, vectors = np.linalg.eigh(covariance)
         values = values[::-1].clip(0) + SHRINK * values.mean()
         axes = vectors.T[::-1]
-        # an eigenvector's sign is the linear algebra library's own affair
+        # Libraries of linear algebra differ in the sign of an eigenvector.
         axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])[:, None]
         rest = values[MOST:].mean() if len(values) > MOST else 1.0
         return cls(mean, scale, axes[:MOST], np.append(values[:MOST], rest))
 
     def distance(self, x: np.ndarray) -> np.ndarray:
-        """(N,) of rows x (N, D): Mahalanobis, as a root mean square over the D directions."""
+        """(N,) the Mahalanobis distance of rows x (N, D), as a root mean square over the D directions."""
         z = (np.asarray(x, np.float64) - self.mean) / self.scale
         along = z @ self.axes.T
         rest = (z**2).sum(1) - (along**2).sum(1)
@@ -87,14 +91,14 @@ class Verdict:
     said: str
     """One sentence, without the verdict."""
     far: dict[str, float]
-    """How far off each statistic is: 1 is as far as 99 % of the training pictures stay within."""
+    """The distance of each statistic. 99 % of the training pictures stay within 1."""
 
     def __str__(self) -> str:
         return f"{self.verdict}: {self.said}"
 
 
 class TrainingLook:
-    """The statistics of a policy's training pictures. `tensors` are all of it."""
+    """The statistics of a policy's training pictures. `tensors` has all of them."""
 
     def __init__(self, tensors: dict[str, Tensor], frames: int, episodes: int):
         self.tensors, self.frames, self.episodes = tensors, frames, episodes
@@ -118,7 +122,7 @@ class TrainingLook:
 
     @classmethod
     def fit(cls, rows: Rows) -> "TrainingLook | None":
-        """From the rows of training pictures; None for too few of them."""
+        """The statistics of rows of training pictures. None for too few rows."""
         if len(rows) < LEAST:
             return None
         tensors = {"usual": np.quantile(rows.numbers, BAND, axis=0)}
@@ -143,13 +147,13 @@ class TrainingLook:
         if self.seen is not None:
             far["codes"] = float(np.median(unseen(rows.codes, self.seen)) / self.units["codes"])
         counted = {name: min(value, DOUBTFUL * 1.5) if name == "codes" else value for name, value in far.items()}
-        most = max(counted, key=counted.get)  # type: ignore[arg-type]
+        most = max(counted, key=lambda name: counted[name])
         verdict = OUT if counted[most] > FAR else UNSURE if counted[most] > DOUBTFUL else IN
         return Verdict(verdict, self._said(verdict, most, far, numbers), {n: round(v, 3) for n, v in far.items()})
 
     def look_at(self, features, frames: np.ndarray) -> Verdict:
-        """The verdict on live frames uint8 (N, H, W, 3), seen as the policy with `features` sees them. Equal frames, as a simulated
-        camera gives them, are measured once."""
+        """The verdict on live frames uint8 (N, H, W, 3), as a policy with `features` sees them. Equal frames, such as
+        those of a simulated camera, are measured once."""
         first = {frame.tobytes(): i for i, frame in reversed(list(enumerate(frames)))}
         places = sorted(first.values())
         rows = measure(features, np.stack([frames[i] for i in places]))
@@ -164,16 +168,15 @@ class TrainingLook:
         unit = f"as far off as {100 * SHARE:.0f} % of the training pictures stay within"
         if verdict == IN:
             return f"no statistic is {unit}; furthest is {CALLED.get(most, most)}, {far[most]:.1f} of that"
-        beyond = sorted((n for n in far if far[n] > DOUBTFUL and n != most), key=far.get, reverse=True)  # type: ignore[arg-type]
-        explained = next(
-            (n for n in (most, *beyond) if n in GROUPS), most
-        )  # a person can put light right, but no feature
+        beyond = sorted((n for n in far if far[n] > DOUBTFUL and n != most), key=lambda name: far[name], reverse=True)
+        # A person can correct the light, but not a feature.
+        explained = next((n for n in (most, *beyond) if n in GROUPS), most)
         details = {n: self._detail(n, far, numbers) for n in (most, explained)}
         more = ", ".join(f"{CALLED.get(n, n)} {far[n]:.1f} times{details.get(n, '')}" for n in beyond)
         return f"{CALLED.get(most, most)} is {far[most]:.1f} times {unit}{details[most]}" + f"; {more}" * bool(more)
 
     def _detail(self, name: str, far: dict[str, float], numbers: np.ndarray) -> str:
-        """The number of the statistic that is furthest outside of the usual, for people."""
+        """The number of the statistic that is furthest outside of its usual range, in words for people."""
         if name == "codes":
             return f" ({100 * far[name] * self.units[name]:.0f} % of the codes were never seen in training)"
         if name == "features":
@@ -187,17 +190,17 @@ class TrainingLook:
 
 
 def unknown(policy: str) -> Verdict:
-    """Of a policy that keeps no statistics."""
+    """The verdict of a policy without statistics."""
     return Verdict(
         UNKNOWN,
-        f"the policy {policy} keeps no statistics of its training pictures; "
+        f"the policy {policy} has no statistics of its training pictures; "
         f"`python -m toto_robot.add_look {policy}` adds them",
         {},
     )
 
 
 def unseen(codes: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """(N,) the share of each picture's codes (N, S) that are not among `seen`."""
+    """(N,) the share of each picture's codes (N, S) that are not in `seen`."""
     return (~np.isin(codes, seen)).mean(1)
 
 
@@ -211,7 +214,7 @@ def _fits(normal: Normal) -> bool:
 
 
 def _described(name: str, x: np.ndarray, floor, episode: np.ndarray) -> dict[str, np.ndarray]:
-    """A statistic's normal distribution and its unit; 1 standard deviation at least, for that is what the floor is for."""
+    """A statistic's normal distribution and its unit, which is at least 1 standard deviation, because of the floor."""
     normal = Normal.fit(x, floor)
     held = _held_out(x, episode, lambda some: Normal.fit(some, floor).distance)
     small = {key: value.astype(np.float32) for key, value in vars(normal).items()}
@@ -221,7 +224,8 @@ def _described(name: str, x: np.ndarray, floor, episode: np.ndarray) -> dict[str
 
 
 def _held_out(x: np.ndarray, episode: np.ndarray, fit: Callable) -> np.ndarray:
-    """What `fit(others)(mine)` gives to each row of x, judged by the rows of other episodes. One episode alone is judged by itself."""
+    """`fit(others)(mine)` for each row of x, where `others` are rows of other episodes. A single episode is compared
+    with itself."""
     episodes = np.unique(episode)
     out = []
     for part in range(min(FOLDS, len(episodes))):

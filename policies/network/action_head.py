@@ -8,10 +8,11 @@ LOSSES = ("mse", "smooth_l1")
 
 
 class ActionHead(nn.Module):
-    """A head whose outputs (..., A) are means of normalised actions, or logits of +1 against -1 where binary."""
+    """A head whose outputs (..., A) are means of normalised actions. For binary actions they are logits of +1 against
+    -1."""
 
     def __init__(self, loss: str, action_dim: int, binary: tuple[int, ...]):
-        """`binary` lists the actions that are open/close commands; `loss` is that of the others."""
+        """`binary` lists the actions that are open/close commands. `loss` is the loss on the others."""
         super().__init__()
         self.kind = loss
         is_binary = torch.zeros(action_dim, dtype=torch.bool)
@@ -19,10 +20,10 @@ class ActionHead(nn.Module):
         self.register_buffer("is_binary", is_binary, persistent=False)
 
     def loss(self, output: Tensor, normalised: Tensor, labels: Tensor, there: Tensor | None = None) -> Tensor:
-        """Mean over all actions, or over those of the steps where `there` (...) is true.
+        """The mean loss over all actions, or over the actions of those steps where `there` (...) is True.
 
-        output (..., A) from `forward`; `normalised` (..., A) the normalised expert actions, for continuous ones;
-        `labels` (..., A) the raw ones in [-1, 1], for binary ones (cross-entropy with (1 + label) / 2).
+        `output` (..., A) comes from `forward`. Continuous actions use `normalised` (..., A), the normalised expert
+        actions. Binary actions use `labels` (..., A), the raw ones in [-1, 1]: cross-entropy with (1 + label) / 2.
         """
         if self.kind == "mse":
             loss = F.mse_loss(output, normalised, reduction="none")

@@ -1,7 +1,7 @@
 """The trained part of a policy: pool the frozen feature, join it with proprioception, predict an action.
 
-MVP's layout (feature → 128, proprioception → 128, then an MLP of [256, 128, 64] with SELU) is the preset `paper`;
-widths, activation and layer norm are fields. RPT's transformer (transformer.py) takes the MLP's place on request.
+MVP's layout (feature → 128, proprioception → 128, then an MLP of [256, 128, 64] with SELU) is the preset `paper`.
+Widths, activation and layer norm are fields. RPT's transformer (transformer.py) can replace the MLP.
 """
 
 import math
@@ -23,9 +23,9 @@ class HeadConfig:
     """The trained head of a policy."""
 
     feature_width: int = 128
-    """Width of the projected feature; 0 for the feature as it is."""
+    """Width of the projected feature; 0 for no projection."""
     proprio_width: int = 128
-    """Width of the projected proprioception; 0 for none, where the feature has it (the privileged state)."""
+    """Width of the projected proprioception; 0 for no proprioception, if the feature has it (the privileged state)."""
     hidden: list[int] = field(default_factory=lambda: [256, 128, 64])
     """Widths of the MLP's hidden layers."""
     activation: str = "selu"
@@ -33,9 +33,9 @@ class HeadConfig:
     layer_norm: bool = False
     """Layer norm after both projections and after each hidden layer."""
     feature_dropout: float = 0.0
-    """Share of the projected feature's channels dropped while training."""
+    """Share of the projected feature's channels that are dropped in training."""
     attention_heads: int = 4
-    """Number of learned queries in attention pooling; each has its own part of the projected width."""
+    """Number of learned queries in attention pooling. Each has its own part of the projected width."""
     position_embedding: bool = True
     """Whether attention pooling adds a learned embedding of the grid cell to the keys and values."""
     loss: str = "mse"
@@ -43,7 +43,7 @@ class HeadConfig:
     squash: bool = False
     """Whether actions that are numbers pass through tanh, as SAC's do."""
     transformer: TransformerConfig | None = None
-    """RPT's transformer in place of the MLP; the MLP's widths, activation and norms then stand idle."""
+    """RPT's transformer, which replaces the MLP. The MLP's widths, activation and norms are then unused."""
 
     def __post_init__(self) -> None:
         if isinstance(self.transformer, dict):  # from a policy's description
@@ -61,9 +61,9 @@ class HeadConfig:
 
 
 class Head(ActionHead):
-    """Normalised features (B, *feature_shape) and proprioception (B, P) → (B, A): means, or logits where binary.
+    """Normalised features (B, *feature_shape) and proprioception (B, P) → (B, A): means, or logits for binary actions.
 
-    `binary` lists the actions that are open/close commands: their output is the logit of +1 against -1.
+    `binary` lists the actions that are open/close commands. Their output is the logit of +1 against -1.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Head(ActionHead):
         width = self.joined_width = feature_width + config.proprio_width
         if not width:
             raise UserError(
-                "policy.proprio_width=0 with an encoder that gives no feature leaves the policy nothing to see."
+                "policy.proprio_width=0 with an encoder without features leaves the policy no input. Give one of both."
             )
         layers: list[nn.Module] = []
         for hidden in config.hidden:
@@ -114,7 +114,7 @@ def make_head(
     pooling: str,
     binary: tuple[int, ...] = (),
 ) -> Head | TransformerHead:
-    """The head that `config` describes: the MLP, or the transformer where `config.transformer` is given."""
+    """The head that `config` describes: the MLP, or the transformer if `config.transformer` is given."""
     if config.transformer is None:
         return Head(config, feature_shape, proprio_dim, action_dim, pooling, binary)
     pool = make_pool(

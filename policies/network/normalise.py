@@ -1,14 +1,15 @@
-"""Means and standard deviations that are learned from data and saved with the policy."""
+"""Means and standard deviations that are computed from data and saved with the policy."""
 
 import torch
 from torch import Tensor, nn
 
 FLOOR = 1e-2
-"""A channel's standard deviation is at least this share of the typical one, so a dead channel stays quiet."""
+"""A channel's standard deviation is at least this share of the typical one. This way a constant channel stays small."""
 
 
 class Normaliser(nn.Module):
-    """`(x - mean) / std` for one quantity of shape `shape`; the statistics are buffers, so they save with a policy.
+    """`(x - mean) / std` for one quantity of shape `shape`. The statistics are buffers, so they are saved with a
+    policy.
 
     `update` merges new samples into the running statistics exactly (Chan et al. 1979), in float64.
     """

@@ -12,9 +12,9 @@ from toto_robot.ground.errors import UserError
 class AttentionPool(nn.Module):
     """Softmax attention of learned queries over C cells (Sec. 3.5): (B, C, D) → (B, width).
 
-    Head h has its query q_h and its slice of W_k and W_v: softmax(q_h·(W_k x)_h / √K) (W_v x)_h, heads joined. As a
-    query does not depend on x, q_h·(W_k x)_h is (W_k,hᵀ q_h)·x, and W_v is applied after the average: the same
-    function at C times fewer multiplications.
+    Head h has its query q_h and its slice of W_k and W_v: softmax(q_h·(W_k x)_h / √K) (W_v x)_h. The heads are joined.
+    A query does not depend on x. Therefore q_h·(W_k x)_h is computed as (W_k,hᵀ q_h)·x, and W_v is applied after the
+    average: the same function with C times fewer multiplications.
     """
 
     def __init__(self, cells: int, dim: int, width: int, heads: int, position_embedding: bool):
@@ -37,7 +37,7 @@ class AttentionPool(nn.Module):
         return out.flatten(1) + self.bias  # (B, H·K)
 
     def attention(self, x: Tensor) -> Tensor:
-        """The attention weights (B, C, H) of x (B, C, D): they sum to 1 over the cells."""
+        """The attention weights (B, C, H) of x (B, C, D). They sum to 1 over the cells."""
         scores = x @ torch.einsum("hk,hkd->dh", self.query, self.w_k)
         if self.position_k is not None:
             scores = scores + torch.einsum("hk,chk->ch", self.query, self.position_k)
@@ -47,15 +47,17 @@ class AttentionPool(nn.Module):
 def make_pool(
     shape: tuple[int, ...], pooling: str, width: int, heads: int, position_embedding: bool
 ) -> nn.Module | None:
-    """The module (B, *shape) → (B, width), None where there is no feature. A frame (3, H, W) gets a network of its own,
-    cells (C, D) attention or, with `grid`, one linear layer; a vector (D,) one linear layer. `width` 0 keeps all numbers of
-    a vector or a grid as they are."""
+    """The module (B, *shape) → (B, width). None if there is no feature.
+
+    A frame (3, H, W) gets its own network. Cells (C, D) get attention, or one linear layer with `grid`. A vector (D,)
+    gets one linear layer. With `width` 0, a vector or a grid stays unchanged.
+    """
     if 0 in shape:
         return None
     if width == 0:
         if len(shape) == 3 or (len(shape) == 2 and pooling != "grid"):
             raise UserError(
-                f"policy.feature_width=0 keeps a feature as it is, but one of shape {shape} with "
+                f"policy.feature_width=0 leaves a feature unchanged, but one of shape {shape} with "
                 f"encoder.pooling={pooling} must be pooled: give a width."
             )
         return nn.Flatten(1)

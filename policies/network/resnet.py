@@ -12,8 +12,8 @@ CELLS = 4
 
 
 class Pixels(nn.Module):
-    """Frames uint8 (..., H, W, 3) as float32 (..., 3, H, W), normalised; stands where features have their
-    statistics."""
+    """Frames uint8 (..., H, W, 3) → normalised float32 (..., 3, H, W). It replaces the statistics that features
+    have."""
 
     def __init__(self):
         super().__init__()
@@ -24,11 +24,11 @@ class Pixels(nn.Module):
         return (frames.movedim(-1, -3).float() - self.mean) / self.std
 
     def update(self, frames: Tensor) -> None:
-        """Nothing to learn."""
+        """Nothing: ImageNet's statistics are fixed."""
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions with group norm (no state that differs between training and acting) and a shortcut."""
+    """Two 3×3 convolutions with a shortcut. Group norm behaves the same in training and in acting."""
 
     def __init__(self, into: int, width: int, stride: int):
         super().__init__()

@@ -1,9 +1,9 @@
 """RPT's controller (Radosavovic et al. 2023, arXiv 2306.10007): a transformer over the last 16 steps.
 
-Each step is one token for the frame's feature, one for proprioception and one for the action that was taken; the place
-of the present action holds a learned token, and what the last block makes of it becomes the next 16 actions. Published:
-width 192, 4 blocks, 4 heads, MLP ratio 2, 16 steps in, 16 actions out (about a million parameters). Ours: the read-out
-at the present action's place, learned positions, and a mask over steps before the episode's start.
+Each step has one token for the frame's feature, one for proprioception and one for the action that was taken. The
+present action is unknown: a learned token stands in its place, and the last block's output there becomes the next 16
+actions. Published: width 192, 4 blocks, 4 heads, MLP ratio 2, 16 steps in, 16 actions out (about a million parameters).
+Ours: the read-out at the present action's place, learned positions, and a mask over steps before the episode's start.
 
 Shapes: B batch, T context, S tokens, D width, A action, K chunk.
 """
@@ -22,7 +22,7 @@ EXECUTIONS = ("ensemble", "open_loop", "newest")
 
 @dataclass
 class TransformerConfig:
-    """RPT's multi-step policy and how its predictions are executed."""
+    """RPT's multi-step policy, and how its predictions are executed."""
 
     width: int = 192
     """Width of the tokens."""
@@ -31,20 +31,20 @@ class TransformerConfig:
     heads: int = 4
     """Attention heads."""
     mlp_ratio: float = 2.0
-    """Width of a block's MLP over the tokens' width."""
+    """Width of a block's MLP, divided by the tokens' width."""
     context: int = 16
-    """Steps that it sees, the present one included."""
+    """Steps that the policy sees, the present one included."""
     chunk: int = 16
-    """Actions that it predicts: the present step's and those after it."""
+    """Actions that the policy predicts: the present step's and those after it."""
     past_actions: bool = True
     """Whether each past step has a token for the action that was taken."""
     dropout: float = 0.0
-    """Share of the tokens' channels dropped after attention and MLP while training."""
+    """Share of the tokens' channels that are dropped after attention and MLP in training."""
     execute: str = "ensemble"
-    """ensemble: every step's prediction is an average over all chunks that reach it (ACT, arXiv 2304.13705).
-    open_loop: a chunk is executed to its end before the next (RPT). newest: the first action of each step's chunk."""
+    """ensemble: each action is an average over all chunks that contain its step (ACT, arXiv 2304.13705). open_loop: a
+    chunk is executed to its end before the next prediction (RPT). newest: the first action of each step's chunk."""
     ensemble_m: float = 0.01
-    """ensemble: the i-th prediction, the oldest being 0, weighs exp(-m·i) (ACT, Algorithm 2)."""
+    """ensemble: the i-th prediction has the weight exp(-m·i); the oldest is 0 (ACT, Algorithm 2)."""
 
     def __post_init__(self) -> None:
         if self.execute not in EXECUTIONS:
@@ -59,7 +59,7 @@ class TransformerConfig:
 
 
 class Block(nn.Module):
-    """Pre-norm attention over all tokens that are there, then an MLP."""
+    """Pre-norm attention over all valid tokens, then an MLP."""
 
     def __init__(self, config: TransformerConfig):
         super().__init__()
@@ -79,7 +79,7 @@ class Block(nn.Module):
 
 
 class TransformerHead(ActionHead):
-    """The last T steps → (B, K, A): the present step's action first. Outputs mean what `Head`'s do."""
+    """The last T steps → (B, K, A), the present step's action first. The outputs mean the same as those of `Head`."""
 
     def __init__(
         self,
@@ -90,7 +90,8 @@ class TransformerHead(ActionHead):
         loss: str,
         binary: tuple[int, ...] = (),
     ):
-        """`pool` makes one token of a frame's normalised feature, (N, *feature_shape) → (N, D); None for no frames."""
+        """`pool` turns a frame's normalised feature into one token, (N, *feature_shape) → (N, D). None for no
+        frames."""
         super().__init__(loss, action_dim, binary)
         self.config, width = config, config.width
         self.pool = pool
@@ -98,7 +99,7 @@ class TransformerHead(ActionHead):
         self.action_token = nn.Parameter(torch.randn(width) * 0.02)
         self.position = nn.Parameter(torch.randn(config.context, 1, width) * 0.02)
         self.mode = nn.Parameter(torch.randn(3, width) * 0.02)
-        """Which of frame, proprioception and action a token is."""
+        """Marks a token as frame, proprioception or action."""
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, config.chunk * action_dim)
@@ -107,15 +108,18 @@ class TransformerHead(ActionHead):
 
     def forward(self, features: Tensor, proprio: Tensor, past: Tensor, valid: Tensor) -> Tensor:
         """(B, K, A) from normalised features (B, T, *shape), proprioception (B, T, P) and taken actions (B, T, A),
-        oldest first. `valid` (B, T) is false for steps before the episode's start; the present step's action is not
+        oldest first. `valid` (B, T) is False for steps before the episode's start. The present step's action is not
         read."""
+        # 1. Two or three tokens a step; the learned token replaces the present action.
         B, T = valid.shape
         tokens = [self.proprio(proprio), self.action(past)]
         tokens[1] = torch.cat([tokens[1][:, :-1], self.action_token.expand(B, 1, -1)], dim=1)
         if self.pool is not None:
             tokens.insert(0, self.pool(features.flatten(0, 1)).view(B, T, -1))
+        # 2. Each token is told its kind and its step.
         modes = self.mode[-len(tokens) :]
         x_BTMD = torch.stack(tokens, dim=2) + modes + self.position[-T:]
+        # 3. Tokens before the episode's start are masked, and past actions on request.
         there = valid[..., None].repeat(1, 1, len(tokens))
         if not self.config.past_actions:
             there[:, :-1, -1] = False

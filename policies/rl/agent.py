@@ -1,4 +1,4 @@
-"""The algorithm of stable-baselines3 that a config asks for, and everything that it has learned, as tensors."""
+"""The algorithm of stable-baselines3 that a config names, and its whole state as tensors."""
 
 import math
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from policies.rl.vec import FlatVec
 
 
 def make_agent(cfg: ExpertConfig, vec: FlatVec, net: PolicyNet, iterations: int):
-    """PPO or SAC on `vec`, with networks of the shape of `net`; its weights from torch's global generator."""
+    """PPO or SAC on `vec`, with networks shaped like `net`. The weights come from torch's global generator."""
     algo = cfg.algo
     env = VecNormalize(vec, norm_obs=False, clip_reward=math.inf, gamma=algo.gamma) if algo.scale_rewards else vec
     policy = dict(
@@ -30,7 +30,7 @@ def make_agent(cfg: ExpertConfig, vec: FlatVec, net: PolicyNet, iterations: int)
     )
     shared = dict(env=env, learning_rate=cfg.schedule(iterations), gamma=algo.gamma, device="cpu")
     agent = _ppo(algo, policy, shared) if algo.ppo is not None else _sac(algo, policy, shared)
-    agent.set_logger(Logger(folder=None, output_formats=[]))  # what it records is read from `name_to_value`
+    agent.set_logger(Logger(folder=None, output_formats=[]))  # `loss_of` reads its `name_to_value`
     return agent
 
 
@@ -75,12 +75,12 @@ def _sac(algo, policy: dict, shared: dict) -> SAC:
 
 
 def inputs_of(agent) -> list[Inputs]:
-    """Every network's own first part: they share statistics, not weights."""
+    """The first part of every network. They share statistics, but not weights."""
     return [module for module in agent.policy.modules() if isinstance(module, Inputs)]
 
 
 def state_of(agent) -> dict[str, Tensor]:
-    """Weights, optimizers' moments and reward statistics: what another process needs to go on as this one would."""
+    """Weights, optimizers' moments and reward statistics: what another process needs to continue in the same way."""
     tensors = {f"policy.{key}": value for key, value in agent.policy.state_dict().items()}
     for name, optimizer in _optimizers(agent):
         tensors |= {f"optimizer.{name}.{key}": value for key, value in moments(optimizer).items()}
@@ -96,7 +96,7 @@ def state_of(agent) -> dict[str, Tensor]:
 
 
 def restore_agent(agent, tensors: dict[str, Tensor]) -> None:
-    """Go on from what `state_of` gave; the reward statistics come last, by `restore_returns`."""
+    """Continue from what `state_of` returned. `restore_returns` restores the reward statistics later."""
     agent.policy.load_state_dict(under(tensors, "policy."))
     for name, optimizer in _optimizers(agent):
         restore_moments(optimizer, under(tensors, f"optimizer.{name}."))
@@ -105,7 +105,7 @@ def restore_agent(agent, tensors: dict[str, Tensor]) -> None:
 
 
 def restore_returns(agent, tensors: dict[str, Tensor]) -> None:
-    """The reward statistics; stable-baselines3 touches them when learning starts, so this is called after that."""
+    """Restore the reward statistics. stable-baselines3 resets them when learning starts, so call this afterwards."""
     if "returns" in tensors:
         agent.env.returns = tensors["returns"].numpy().copy()
         seen = agent.env.ret_rms
@@ -116,7 +116,7 @@ REPLAYED = ("observations", "next_observations", "actions", "rewards", "dones", 
 
 
 def replay_rows(agent, steps: int) -> dict[str, Tensor]:
-    """SAC's newest `steps` steps of each environment, (steps, N, ...) each, oldest first; nothing for PPO."""
+    """SAC's newest `steps` steps of each environment, (steps, N, ...), oldest first. Empty for PPO."""
     buffer = getattr(agent, "replay_buffer", None)
     if buffer is None:
         return {}
@@ -125,9 +125,11 @@ def replay_rows(agent, steps: int) -> dict[str, Tensor]:
 
 
 def replay(agent, rounds: Iterator[dict[str, Tensor]]) -> None:
-    """Fill SAC's buffer with what `replay_rows` gave, in order."""
+    """Fill SAC's buffer with what `replay_rows` returned, in order."""
     buffer = getattr(agent, "replay_buffer", None)
-    for tensors in rounds if buffer is not None else ():
+    if buffer is None:
+        return
+    for tensors in rounds:
         rows = np.arange(buffer.pos, buffer.pos + len(tensors["rewards"]))
         for name in REPLAYED:
             getattr(buffer, name)[rows % buffer.buffer_size] = tensors[name].numpy()
@@ -143,6 +145,6 @@ def _optimizers(agent) -> list[tuple[str, torch.optim.Optimizer]]:
 
 
 def loss_of(agent) -> float:
-    """The newest loss: PPO's, or the critics' of SAC; nan before the first update."""
+    """The newest loss, of PPO or of SAC's critics. nan before the first update."""
     seen = agent.logger.name_to_value
     return float(seen.get("train/loss", seen.get("train/critic_loss", math.nan)))

@@ -1,10 +1,10 @@
-"""What a run of reinforcement learning is told, and the numbers that MVP published for PPO (arXiv 2203.06173)."""
+"""The settings of a run of reinforcement learning, and the numbers that MVP published for PPO (arXiv 2203.06173)."""
 
-import math
 from dataclasses import dataclass, field
 
 from policies.bookkeeping.config import RunConfig
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.schedules import half_cosine
 
 SCHEDULES = ("constant", "linear", "cosine")
 AT_SUCCESS, AT_TIMEOUT = ("stay", "bootstrap", "end"), ("bootstrap", "end")
@@ -38,49 +38,50 @@ MVP_LR = {
 
 @dataclass
 class PpoConfig:
-    """Proximal policy optimisation, as stable-baselines3 has it."""
+    """Proximal policy optimisation, as in stable-baselines3."""
 
     n_steps: int = 32
-    """Steps of each environment between two updates; with num_envs they make an iteration."""
+    """Steps of each environment between two updates. n_steps × num_envs is an iteration."""
     epochs: int = 10
     """Passes over an iteration's steps."""
     minibatches: int = 4
-    """Parts of a pass."""
+    """Minibatches in a pass."""
     clip: float = 0.2
-    """How far the ratio of new to old probability counts."""
+    """The ratio of new to old probability is clipped to 1 ± this."""
     gae_lambda: float = 0.95
     """λ of generalised advantage estimation."""
     ent_coef: float = 0.0
-    """Weight of the entropy."""
+    """Weight of the entropy in the loss."""
     vf_coef: float = 0.5
-    """Weight of the value's squared error."""
+    """Weight of the value's squared error in the loss."""
     grad_clip: float = 1.0
-    """Largest norm of a gradient."""
+    """The largest norm of a gradient."""
     init_std: float = 1.0
-    """Standard deviation of the actions at the start (it is learned, the same in all states)."""
+    """Initial standard deviation of the actions. It is learned, and is the same in all states."""
     mvp_details: bool = False
-    """Where MVP's code differs from stable-baselines3's: advantages are normalised over the whole iteration, minibatches
-    are consecutive steps in their order, the standard deviation is exp(2·log_std), Adam's epsilon is 1e-8."""
+    """Use the details in which MVP's code differs from stable-baselines3: advantages are normalised over the whole
+    iteration, minibatches are consecutive steps in their order, the standard deviation is exp(2·log_std), and Adam's
+    epsilon is 1e-8."""
 
 
 @dataclass
 class SacConfig:
-    """Soft actor-critic, as stable-baselines3 has it."""
+    """Soft actor-critic, as in stable-baselines3."""
 
     buffer_size: int = 300_000
-    """Steps that are kept."""
+    """Steps that the replay buffer holds."""
     learning_starts: int = 5_000
-    """Steps of random actions at the start."""
+    """Number of initial steps with random actions."""
     batch_size: int = 256
-    """Steps of a minibatch."""
+    """Steps in a minibatch."""
     tau: float = 0.005
-    """How fast the target critics follow."""
+    """How fast the target critics follow the critics (share for each update)."""
     train_every: int = 1
-    """Steps of each environment between two bouts of updates."""
+    """Steps of each environment between two bursts of updates."""
     updates: int = 8
-    """Minibatches of a bout."""
+    """Minibatches in a burst."""
     ent_coef: str = "auto"
-    """Weight of the entropy: auto learns it, auto_0.1 from there on, or a number."""
+    """Weight of the entropy: auto learns it, auto_0.1 learns it from 0.1 on, or a number."""
 
 
 @dataclass
@@ -88,44 +89,46 @@ class AlgoConfig:
     """How an agent learns from reward. Exactly one of `ppo` and `sac` is given."""
 
     total_steps: int | None = None
-    """Environment steps of the whole run; null is MVP's number for the task."""
+    """Environment steps of the whole run. null: MVP's number for the task."""
     steps_per_round: int = 32_768
     """Environment steps between two checkpoints."""
     num_envs: int = 64
     """Environments that run side by side."""
     lr: float | None = None
-    """Adam's learning rate at the start; null is MVP's number for the environment."""
+    """Adam's initial learning rate. null: MVP's number for the environment."""
     lr_schedule: str = "cosine"
-    """How it falls to zero: constant (not at all), linear or cosine."""
+    """How the learning rate falls to zero: constant (not at all), linear or cosine."""
     gamma: float = 0.99
-    """Discount of a step."""
+    """Discount for each step."""
     normalise: bool = True
-    """Standardise all inputs by their running mean and standard deviation. An encoder's features always are (in MVP a
-    layer norm stands there)."""
+    """Standardise all inputs by their running mean and standard deviation. An encoder's features are always
+    standardised (MVP uses a layer norm for them)."""
     scale_rewards: bool = True
     """Divide rewards by the running standard deviation of the discounted return."""
     at_success: str = "stay"
-    """What follows where success ends an episode. stay: the last reward for ever, γ/(1-γ) times it; bootstrap: the
-    critic's value of the last state; end: nothing, and as rewards are positive an agent then learns to put success off."""
+    """The value after an episode that ended with success. stay: the last reward for ever, γ/(1-γ) times it. bootstrap:
+    the critic's value of the last state. end: nothing; rewards are positive, so the agent then learns to delay
+    success."""
     at_timeout: str = "bootstrap"
-    """What follows where time is up. bootstrap: the critic's value of the last state; end: nothing, as in MVP's code."""
+    """The value after an episode whose time is over. bootstrap: the critic's value of the last state. end: nothing, as
+    in MVP's code."""
     eval_every: int = 0
-    """Score the policy on the watching seeds every so many rounds; 0 is never."""
+    """Evaluate the policy on the watching seeds after every `eval_every`-th round; 0 for never."""
     eval_episodes: int = 50
-    """Episodes of such a score."""
+    """Episodes of each of these evaluations."""
     ppo: PpoConfig | None = None
     """Proximal policy optimisation's own keys."""
     sac: SacConfig | None = None
     """Soft actor-critic's own keys."""
 
     def __post_init__(self) -> None:
-        for key, value, exists in (
+        for key, choice, exists in (
             ("lr_schedule", self.lr_schedule, SCHEDULES),
             ("at_success", self.at_success, AT_SUCCESS),
             ("at_timeout", self.at_timeout, AT_TIMEOUT),
         ):
-            if value not in exists:
-                raise UserError(f"algo.{key}={value!r} does not exist. What exists: {', '.join(exists)}.")
+            if choice not in exists:
+                raise UserError(f"algo.{key}={choice!r} does not exist. What exists: {', '.join(exists)}.")
         if not 0 < self.gamma < 1:
             raise UserError(f"algo.gamma={self.gamma}: expected a discount above 0 and below 1.")
         counts = {
@@ -152,8 +155,11 @@ class AlgoConfig:
 
     @property
     def iteration_steps(self) -> int:
-        """Environment steps between two bouts of updates."""
-        return self.num_envs * (self.ppo.n_steps if self.ppo is not None else self.sac.train_every)
+        """Environment steps between two bursts of updates."""
+        if self.ppo is not None:
+            return self.num_envs * self.ppo.n_steps
+        assert self.sac is not None  # ExpertConfig checks that one of them is given
+        return self.num_envs * self.sac.train_every
 
 
 @dataclass
@@ -180,7 +186,7 @@ class ExpertConfig(RunConfig):
             )
 
     def settled(self) -> tuple[float, int]:
-        """(learning rate, total environment steps), MVP's where the config leaves them out."""
+        """(learning rate, total environment steps). MVP's numbers if the config leaves them out."""
         robot_task = self.env.name.removesuffix("_pixmc")
         lr, steps = self.algo.lr, self.algo.total_steps
         table = MVP_LR["state" if self.privileged else "pixels"]
@@ -196,8 +202,8 @@ class ExpertConfig(RunConfig):
         return lr, steps
 
     def schedule(self, iterations: int):
-        """The learning rate as stable-baselines3 wants it: a function of the share of the run that is left, asked after
-        an iteration's steps are collected, so that the first of `iterations` has the full rate."""
+        """The learning rate as stable-baselines3 needs it: a function of the remaining share of the run. It is
+        evaluated after an iteration's steps are collected; the first of `iterations` has the full rate."""
         lr, _ = self.settled()
 
         def rate(left: float) -> float:
@@ -206,6 +212,6 @@ class ExpertConfig(RunConfig):
                 return lr
             if self.algo.lr_schedule == "linear":
                 return lr * (1 - done)
-            return lr * 0.5 * (1 + math.cos(math.pi * done))
+            return lr * half_cosine(done)
 
         return rate

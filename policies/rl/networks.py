@@ -1,4 +1,4 @@
-"""MVP's networks for stable-baselines3, and the way from them to a `Policy` (arXiv 2203.06173, mvp/ppo of its code)."""
+"""MVP's networks for stable-baselines3, and how they become a `Policy` (arXiv 2203.06173, mvp/ppo in its code)."""
 
 import copy
 from dataclasses import replace
@@ -16,15 +16,16 @@ from policies.policy import PolicyNet
 
 
 def head_for(head: HeadConfig, privileged: bool, squash: bool) -> HeadConfig:
-    """The head that is trained: the privileged state goes straight into the MLP, as in MVP; SAC squashes actions."""
-    widths = {"feature_width": 0, "proprio_width": 0} if privileged else {}
-    return replace(head, squash=squash, **widths)
+    """The head that is trained. The privileged state goes directly into the MLP, as in MVP. SAC squashes actions."""
+    if privileged:
+        head = replace(head, feature_width=0, proprio_width=0)
+    return replace(head, squash=squash)
 
 
 class Inputs(BaseFeaturesExtractor):
     """Flat observations (B, D) → what the MLPs read (B, W): normalised, projected and joined as in `PolicyNet`.
 
-    The statistics are set from outside (`rounds.py`): they stand still while an iteration's steps are collected and
+    The statistics are set from outside (`rounds.py`). They don't change while an iteration's steps are collected and
     learned from.
     """
 
@@ -32,10 +33,8 @@ class Inputs(BaseFeaturesExtractor):
         super().__init__(observation_space, net.head.joined_width)
         self.shape, self.size = feature_shape, int(np.prod(feature_shape))
         self.features, self.proprio = Normaliser(feature_shape), Normaliser(tuple(net.proprio.mean.shape))
-        self.pool, self.project = (
-            copy.deepcopy(net.head.pool),
-            copy.deepcopy(net.head.proprio),
-        )  # SAC has three of these
+        # Copies, because SAC has three networks, each with its own first part.
+        self.pool, self.project = copy.deepcopy(net.head.pool), copy.deepcopy(net.head.proprio)
 
     def forward(self, observations: Tensor) -> Tensor:
         parts = []
@@ -47,14 +46,14 @@ class Inputs(BaseFeaturesExtractor):
 
 
 class MvpActorCritic(ActorCriticPolicy):
-    """The standard deviation is exp(2·log_std), as MVP's code has it."""
+    """The standard deviation is exp(2·log_std), as in MVP's code."""
 
     def _get_action_dist_from_latent(self, latent_pi: Tensor):
         return self.action_dist.proba_distribution(self.action_net(latent_pi), 2 * self.log_std)
 
 
 class MvpRollouts(RolloutBuffer):
-    """Advantages are normalised over the whole iteration; minibatches are consecutive steps of all environments."""
+    """Advantages are normalised over the whole iteration. Minibatches are consecutive steps of all environments."""
 
     def compute_returns_and_advantage(self, last_values: Tensor, dones: np.ndarray) -> None:
         super().compute_returns_and_advantage(last_values, dones)
@@ -72,7 +71,7 @@ class MvpRollouts(RolloutBuffer):
 
 @torch.no_grad()
 def export(agent, net: PolicyNet) -> PolicyNet:
-    """Copies the actor of a PPO or SAC `agent` into `net`, which then gives the same deterministic actions."""
+    """Copy the actor of a PPO or SAC `agent` into `net`, which then returns the same deterministic actions."""
     if hasattr(agent, "actor"):
         inputs, mlp, action = agent.actor.features_extractor, agent.actor.latent_pi, agent.actor.mu
     else:

@@ -1,14 +1,18 @@
-"""The rounds of a run: stable-baselines3 learns, and between its iterations this commits, scores and logs."""
+"""The rounds of a run: stable-baselines3 learns, and between its iterations this module commits, evaluates and logs.
+
+On the arrow: `policies.rl.train` makes a `Session`. Its agent acts in `FlatVec`, and its result is a `Policy`.
+"""
 
 import time
 
 import numpy as np
 import torch
 from stable_baselines3.common.callbacks import BaseCallback
+from torch import Tensor
 
 import envs
-from policies.bookkeeping import folder as runs
-from policies.bookkeeping import recent_success as newest
+from policies.bookkeeping.recent_success import mean_outcome, settled, still_needed
+from policies.bookkeeping.run_folder import RunFolder
 from policies.bookkeeping.screen import Progress
 from policies.bookkeeping.state import under
 from policies.features.features import Features
@@ -32,11 +36,12 @@ from policies.scoring.rollout import VectorEnv, evaluate, summarise
 from policies.seeds import stream, watching_seeds
 
 GROWTH, FEWEST = 1.2, 1000
-"""Input statistics are put to use once there are this many observations, and again whenever they have grown so much."""
+"""New input statistics are used once there are FEWEST observations, and again whenever their number has grown by
+GROWTH."""
 
 
 class Session:
-    """An agent in its environments, and how far it has come."""
+    """An agent in its environments."""
 
     def __init__(self, cfg: ExpertConfig, vec: VectorEnv, features: Features):
         self.cfg, self.vec, self.features = cfg, vec, features
@@ -62,7 +67,7 @@ class Session:
         self.agent = make_agent(cfg, self.flat, PolicyNet(self.head, *self.dims), self.iterations)
 
     def policy(self) -> Policy:
-        """What the agent does when it doesn't explore."""
+        """The agent's actions without exploration, as a `Policy`."""
         net = export(self.agent, PolicyNet(self.head, *self.dims))
         policy = Policy(net, self.features, self.cfg.env.name, self.head, (), self.spec)
         policy.notes = {
@@ -71,10 +76,11 @@ class Session:
         }
         return policy
 
-    def learn(self, run: runs.Run, screen: Progress) -> dict:
-        """All rounds that are not committed yet. Returns the facts after the last one."""
-        done, tensors = run.rounds(), {}
-        facts = {"env_steps": 0, "train_seconds": 0.0, "updates": 0, "ended": []}
+    def learn(self, run: RunFolder, screen: Progress) -> dict:
+        """Run all rounds that are not committed yet. Returns the facts after the last one."""
+        done = run.rounds()
+        tensors: dict[str, Tensor] = {}
+        facts: dict = {"env_steps": 0, "train_seconds": 0.0, "updates": 0, "ended": []}
         if done:
             tensors, known = run.state(done)
             facts |= known
@@ -93,9 +99,9 @@ class Session:
 
 
 class Rounds(BaseCallback):
-    """What stable-baselines3 calls while it learns. A round ends between two iterations."""
+    """Called by stable-baselines3 while it learns. A round ends between two iterations."""
 
-    def __init__(self, session: Session, run: runs.Run, screen: Progress, done: int, facts: dict, tensors: dict):
+    def __init__(self, session: Session, run: RunFolder, screen: Progress, done: int, facts: dict, tensors: dict):
         super().__init__()
         self.session, self.run, self.screen, self.round, self.facts = session, run, screen, done, facts
         self.tensors = tensors
@@ -114,7 +120,7 @@ class Rounds(BaseCallback):
         self._begin()
 
     def _begin(self) -> None:
-        """Everything random in a round is a function of the run's seed and the round."""
+        """Begin a round. Everything random in it is a function of the run's seed and the round."""
         torch.manual_seed(stream(self.session.cfg.seed, "rl", self.round)[0])
         np.random.seed(stream(self.session.cfg.seed, "rl", self.round)[1])  # stable-baselines3 draws from it
         self.model.action_space.seed(stream(self.session.cfg.seed, "rl", self.round)[2] % 2**31)
@@ -155,12 +161,12 @@ class Rounds(BaseCallback):
                     its.load_state_dict(mine.state_dict())
 
     def _commit(self) -> None:
-        """A round is over: score, save, log."""
+        """End a round: measure, evaluate, commit, log."""
         session, agent, seconds = self.session, self.model, time.perf_counter() - self.started
         steps = self.num_timesteps - self.facts["env_steps"]
         now, horizon = self.num_timesteps // session.vec.num_envs, session.vec.horizon
-        counted = newest.settled(self.ended, now, horizon)
-        self.ended = newest.kept(self.ended, now, horizon)
+        counted = settled(self.ended, now, horizon)
+        self.ended = still_needed(self.ended, now, horizon)
         self.facts = {
             "env_steps": self.num_timesteps,
             "train_seconds": self.facts["train_seconds"] + seconds,
@@ -173,8 +179,8 @@ class Rounds(BaseCallback):
             "loss": loss_of(agent),
             "lr": agent.lr_schedule(agent._current_progress_remaining),
             "finished_episodes": self.episodes,
-            "student_success": newest.mean(counted),
-            "episode_reward": newest.mean(counted, 2),
+            "student_success": mean_outcome(counted),
+            "episode_reward": mean_outcome(counted, 2),
             "steps_per_s": steps / seconds,
             "train_seconds": self.facts["train_seconds"],
         }
@@ -191,7 +197,7 @@ class Rounds(BaseCallback):
         self.round += 1
 
     def _watch(self) -> float | None:
-        """Success on the watching seeds, when this round asks for it; the running episodes are put back afterwards."""
+        """Success on the watching seeds if this round asks for it. The running episodes are restored afterwards."""
         algo, session = self.session.cfg.algo, self.session
         if not algo.eval_every or (self.round % algo.eval_every and self.round + 1 < session.rounds):
             return None

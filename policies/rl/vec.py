@@ -1,4 +1,4 @@
-"""Our vector environments as stable-baselines3's: flat observations, episodes that follow each other by themselves."""
+"""Our vector environments with stable-baselines3's interface: flat observations, and automatic reset."""
 
 import numpy as np
 import torch
@@ -12,13 +12,13 @@ from policies.seeds import training_seed
 
 
 class FlatVec(VecEnv):
-    """Observations are float32 (N, D): the features, flattened, and then proprioception unless `features` are the
-    privileged state, which has it.
+    """Observations are float32 (N, D): the flattened features, then proprioception. The privileged state already
+    contains proprioception, so nothing is added to it.
 
-    The encoder sees each frame once. A finished episode is followed by the next of `training_seed`; its `info` has
-    `terminal_observation` (D,), `TimeLimit.truncated` (whether the critic's value stands for what would have followed),
-    `episode` (reward r, length l: the environment's own) and `is_success`. `at_success`, `at_timeout` are AlgoConfig's,
-    the former for environments with `ends_at_success`.
+    The encoder sees each frame once. After an episode, the slot continues with the next seed of `training_seed`. The
+    `info` of a finished episode has `terminal_observation` (D,), `TimeLimit.truncated` (whether the critic's value
+    replaces what would have followed), `episode` (the environment's own reward r and length l) and `is_success`.
+    `at_success` and `at_timeout` are those of AlgoConfig; the former is for environments with `ends_at_success`.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class FlatVec(VecEnv):
         self._restored: dict | None = None
 
     def reset(self) -> np.ndarray:
-        """Starts every slot's next episode; after `restore` the running ones go on instead."""
+        """Start every slot's next episode. After `restore`, continue the running episodes instead."""
         if self._restored is not None:
             obs, self._restored = self._restored, None
             return self._flat(obs)
@@ -71,7 +71,7 @@ class FlatVec(VecEnv):
             if success and terminated[i] and self.ends_at_success:
                 goes_on = self.at_success == "bootstrap"
                 if self.at_success == "stay":
-                    reward[i] *= 1 / (1 - self.gamma)  # this step's, and its own for ever
+                    reward[i] *= 1 / (1 - self.gamma)  # the reward of this step, repeated for ever
             infos[i] = {
                 "terminal_observation": flat[i].copy(),
                 "TimeLimit.truncated": goes_on,
@@ -86,7 +86,7 @@ class FlatVec(VecEnv):
         return flat, reward, done, infos
 
     def state(self) -> dict[str, torch.Tensor]:
-        """The running episodes, as tensors: the environments' own state is kept as bytes."""
+        """The running episodes as tensors. The environments' own state is stored as bytes."""
         tensors = {
             "started": torch.tensor(self.started),
             "rewards": torch.from_numpy(self.rewards.copy()),
@@ -95,7 +95,7 @@ class FlatVec(VecEnv):
         return tensors | slot_states(self.vec)
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Go on from what `state` gave."""
+        """Continue from what `state` returned."""
         self.started = int(tensors["started"])
         self.rewards, self.steps = tensors["rewards"].numpy().copy(), tensors["steps"].numpy().copy()
         self._restored = restore_slot_states(self.vec, tensors)
@@ -109,10 +109,10 @@ class FlatVec(VecEnv):
         return np.concatenate([features, obs["proprio"]], 1, dtype=np.float32) if self.with_proprio else features
 
     def close(self) -> None:
-        """Nothing: who made the environments ends them."""
+        """Do nothing: the caller who made the environments closes them."""
 
     def seed(self, seed: int | None = None) -> list[None]:
-        """Nothing: an episode's seed is a function of the run's seed and the episode's number."""
+        """Do nothing: an episode's seed is a function of the run's seed and the episode's number."""
         return [None] * self.num_envs
 
     def get_attr(self, attr_name: str, indices=None) -> list:
@@ -127,5 +127,5 @@ class FlatVec(VecEnv):
         raise AttributeError(f"{method_name} can't be called: the environments live in other processes")
 
     def env_is_wrapped(self, wrapper_class, indices=None) -> list[bool]:
-        """`info` has what stable-baselines3's Monitor would add, so it needs none."""
+        """`info` has what stable-baselines3's Monitor would add, so no Monitor is needed."""
         return [wrapper_class.__name__ == "Monitor" for _ in self._get_indices(indices)]

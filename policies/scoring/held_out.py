@@ -1,11 +1,14 @@
-"""How far a policy is from the actions of episodes that it has not learned from, beside two guesses that any policy must beat.
+"""A policy's error on episodes that it has not learned from, beside two guesses that any useful policy must beat.
 
-The mean action is the best guess of somebody who sees nothing; the previous action is the guess of somebody who sees only what
-was done one step ago. Errors are means of |predicted - demonstrated| over all held-out steps, in each action's own unit.
-One number for all dimensions is their mean in standard deviations of the training actions (`PolicyNet.action`).
+The mean action is the best guess without any observation. The previous action is the guess from the last step alone. An
+error is the mean of |predicted - demonstrated| over all held-out steps, in the action's own unit. One number for all
+actions is the mean of their errors in standard deviations of the training actions (`PolicyNet.action`).
+
+On the arrow: `policies.cloning.train` measures after each checkpoint and keeps the best weights.
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +16,7 @@ from rich.table import Table
 from torch import Tensor
 
 from envs.interface import UNKNOWN, ActionSpec
-from policies.bookkeeping.learning_curve import HELD_OUT as PREFIX
+from policies.bookkeeping.learning_curve import HELD_OUT_PREFIX
 from policies.cloning.cloner import Cloner
 from policies.cloning.demonstrations import Demonstrations
 from policies.policy import Policy
@@ -23,17 +26,18 @@ from toto_robot.ground.errors import UserError
 BATCH = 256
 
 
-def split(episodes: list[int], share: float, seed: int, path) -> tuple[list[int], list[int]]:
-    """(to learn from, held out) of `episodes`, whole ones, each in its order. `seed` decides which; at least one is on each side.
+def split(episodes: list[Any], share: float, seed: int, path) -> tuple[list[Any], list[Any]]:
+    """(to learn from, held out): whole episodes, each list in the given order. `seed` decides which. Each list has at
+    least one episode.
 
-    Raises UserError where there are fewer than two.
+    Raises UserError for fewer than two episodes.
     """
     if not share:
         return episodes, []
     if len(episodes) < 2:
         raise UserError(
-            f"data.held_out={share:g}: {path} has {len(episodes)} usable episode, and a whole one must be held out beside one to "
-            "learn from. Record or import more, or train without held-out errors by data.held_out=0."
+            f"data.held_out={share:g}: {path} has {len(episodes)} usable episode, but one must be held out and another "
+            "one learned from. Record or import more, or train without held-out errors by data.held_out=0."
         )
     count = min(max(1, round(share * len(episodes))), len(episodes) - 1)
     rng = np.random.default_rng(stream(seed, "held_out"))
@@ -42,25 +46,25 @@ def split(episodes: list[int], share: float, seed: int, path) -> tuple[list[int]
 
 
 class HeldOut:
-    """Held-out episodes, and what the two guesses come to on them; errors (A,) in the actions' own units."""
+    """Held-out episodes, and the errors of the two guesses on them, (A,) in the actions' own units."""
 
     def __init__(self, data: Demonstrations, learned: Demonstrations, action: ActionSpec):
-        """`learned` holds the episodes that are learned from; `action` names the actions and their range."""
+        """`learned` has the training episodes. `action` gives the actions' names and range."""
         self.data, self.action = data, action
         self.half = (torch.tensor(action.high) - torch.tensor(action.low)) / 2
-        """(A,) units in the distance from 0 to 1 of what a policy gives."""
+        """(A,) units of the action for a change by 1 in a policy's output."""
         self.labels = [_label(name, unit) for name, unit in zip(action.names, action.units)]
         self.mean_action = self._error(learned.action.mean(0) - data.action)
         later = torch.nonzero(torch.arange(len(data)) > data.first)[:, 0]
         self.previous_action = self._error(data.action[later - 1] - data.action[later]) if len(later) else None
-        """None where every episode has one step."""
+        """None if every episode has only one step."""
 
     def _error(self, difference: Tensor) -> Tensor:
         return difference.abs().double().mean(0) * self.half
 
     @torch.inference_mode()
     def measure(self, policy: Policy, head: torch.nn.Module) -> tuple[Tensor, float]:
-        """(error (A,), loss) of `policy` with the weights of `head` in place of its own. A chunk's first action counts."""
+        """(error (A,), loss) of `policy` with the weights of `head`. Of a chunk, the first action counts."""
         net, transformer = policy.net, policy.head_config.transformer
         differences, loss, labels_in_all = [], 0.0, 0
         for steps in torch.arange(len(self.data)).split(BATCH):
@@ -79,7 +83,7 @@ class HeldOut:
         return self._error(torch.cat(differences)), loss / labels_in_all
 
     def in_deviations(self, error: Tensor | None, policy: Policy) -> float | None:
-        """Errors (A,) as one number: their mean in standard deviations of the actions that were learned from."""
+        """Errors (A,) as one number: their mean in standard deviations of the training actions."""
         return None if error is None else float((error / self.half / policy.net.action.std).mean())
 
     def row(self, policy: Policy, error: Tensor, loss: float) -> dict:
@@ -89,11 +93,11 @@ class HeldOut:
             "held_out_mean_action": self.in_deviations(self.mean_action, policy),
             "held_out_previous_action": self.in_deviations(self.previous_action, policy),
             "held_out_loss": loss,
-            **{PREFIX + label: float(value) for label, value in zip(self.labels, error)},
+            **{HELD_OUT_PREFIX + label: float(value) for label, value in zip(self.labels, error)},
         }
 
     def report(self, policy: Policy, best: "Best") -> dict:
-        """What the JSON line says of the weights that were kept."""
+        """The JSON line's part about the weights that were kept."""
         guesses = {"mean_action": self.mean_action, "previous_action": self.previous_action}
         columns = {"policy": torch.tensor(best.error, dtype=torch.float64)} | guesses
         dimensions = {
@@ -119,7 +123,7 @@ class Best:
     always: bool = False
     """Keep the newest."""
     epoch: int = 0
-    """Epochs that they have learned for."""
+    """How many epochs they were trained for."""
     mean: float = float("inf")
     """Their error in standard deviations."""
     error: list[float] = field(default_factory=list)
@@ -128,13 +132,13 @@ class Best:
     """Of the head."""
 
     def offer(self, epoch: int, mean: float, error: Tensor, head: torch.nn.Module) -> None:
-        """Keep `head` if it is to be kept."""
+        """Keep the weights of `head` if they are better than the kept ones, or if the newest are wanted."""
         if self.always or mean < self.mean:
             self.epoch, self.mean, self.error = epoch, mean, error.tolist()
             self.weights = {k: v.detach().clone() for k, v in head.state_dict().items()}
 
     def facts(self) -> dict:
-        """Its plain values, for a checkpoint; `weights` go beside them."""
+        """The plain values, for a checkpoint, which stores `weights` separately."""
         return {"epoch": self.epoch, "mean": self.mean, "error": self.error}
 
     def put(self, cloner: Cloner) -> None:
@@ -143,18 +147,18 @@ class Best:
 
 
 def _label(name: str, unit: str) -> str:
-    """A dimension's name with its unit behind it: d_joint1_rad, x_m, speed_m_per_s; without one, its name."""
+    """An action's name followed by its unit, if it has one: d_joint1_rad, x_m, speed_m_per_s."""
     return name if unit in (UNKNOWN, "1", "") else f"{name}_{unit.replace('/', '_per_')}"
 
 
 def _beaten(dimensions: dict, guess: str) -> int | None:
-    """In how many dimensions the policy's error is below that of the guess."""
+    """For how many actions the policy's error is below the guess's error."""
     known = [d for d in dimensions.values() if d[guess] is not None]
     return sum(d["policy"] < d[guess] for d in known) if known else None
 
 
 def table(report: dict) -> Table:
-    """A report as people read it: one line for each dimension, and all of them together."""
+    """A report as a table: one row for each action, and one for all of them together."""
     grid = Table()
     for name in ("action", "unit"):
         grid.add_column(name)
@@ -170,12 +174,13 @@ def table(report: dict) -> Table:
 
 
 def sentence(report: dict) -> str:
-    """What the table comes to."""
+    """The summary of a report in one line."""
     of = len(report["dimensions"])
-    said = f"held-out error after epoch {report['epoch']}: nearer than the mean action in {report['beats_mean_action']} of {of} dimensions"
+    text = f"held-out error after epoch {report['epoch']}: nearer than the mean action in "
+    text += f"{report['beats_mean_action']} of {of} dimensions"
     if report["beats_previous_action"] is not None:
-        said += f", than the previous action in {report['beats_previous_action']}"
-    return f"{said} ({report['episodes']} episode{'s' * (report['episodes'] > 1)}, {report['steps']} steps)"
+        text += f", than the previous action in {report['beats_previous_action']}"
+    return f"{text} ({report['episodes']} episode{'s' * (report['episodes'] > 1)}, {report['steps']} steps)"
 
 
 def _shown(value: float | None) -> str:

@@ -1,4 +1,7 @@
-"""Evaluation on a fixed list of seeds: each is run once and scored once, whatever its episode's length."""
+"""Evaluation on a fixed list of seeds: each seed is run once and scored once, however long its episode is.
+
+On the arrow: environments (`envs`) ↔ a policy's `act` → success rates (`statistics`), and a video (`video`).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,29 +16,30 @@ from envs.interface import Interface
 from policies.scoring.statistics import wilson95
 
 NONE = "none"
-"""The name of no environment: a set of any robot is cloned without one."""
+"""env=none: train_bc clones a set of any robot without an environment."""
 
 
 @dataclass
 class EnvConfig:
-    """Which environment, and what a policy must know about its actions."""
+    """Which environment, and which of its actions are choices."""
 
     name: str = "franka_pick"
-    """The environment's name. `robot=iiwa_gripper` beside `env=franka_pick` is the same task with another robot. `none`: no
+    """The environment's name. `env=franka_pick robot=iiwa_gripper` is the same task with another robot. `none`: no
     environment, for train_bc on a set of any robot."""
     binary_actions: list[int] = field(default_factory=list)
-    """Indices of actions that are open/close commands, from the end if negative: learned as a choice."""
+    """Indices of the actions that are open/close commands, from the end if negative. They are learned as a choice."""
     appearance: str = "nominal"
-    """How it looks: nominal; near_nominal, wide or mixed (looks to train on, none of which an evaluation draws); random (new colours, the object's too, textures, lights, camera pose, exposure and,
-    in half of them, noise in each episode); random_each_step (in each frame, to learn many looks from few episodes); or
-    cluttered (as random, without noise, with boxes on the table that are not the object)."""
+    """How the scene looks. nominal: always the same. near_nominal, wide or mixed: looks to train on, none of which an
+    evaluation draws (envs/looks.py). random: each episode has new colours (the object's too), textures, lights, camera
+    pose and exposure, and half of the episodes have noise. random_each_step: the same in each frame, to learn many
+    looks from few episodes. cluttered: as random, without noise, with boxes on the table that are not the object."""
     workers: int = 2
-    """Processes that simulate; mujoco_warp and isaacgym simulate their batch in one."""
+    """Processes that simulate. mujoco_warp and isaacgym simulate their batch in one process."""
     backend: str = "mujoco"
-    """The simulator: mujoco, robosuite (its Lift), mujoco_warp (the same environments in batches, on a GPU where there is
-    one) or isaacgym (a worker in Isaac Gym's own Python). `backend=` is short for it; docs/backends.md has more."""
+    """The simulator: mujoco, robosuite (its Lift), mujoco_warp (the same environments in batches, on a GPU if there is
+    one) or isaacgym (a worker in Isaac Gym's own Python). `backend=` is short for this key. See docs/backends.md."""
     python: str | None = None
-    """The interpreter that backend=isaacgym starts, of an environment that has Isaac Gym Preview 4."""
+    """The Python interpreter that backend=isaacgym starts. It must have Isaac Gym Preview 4."""
 
     def __post_init__(self) -> None:
         if self.backend not in envs.BACKENDS:
@@ -47,22 +51,23 @@ class EnvConfig:
         return self.name != NONE
 
     def interface(self, image_size: int = 128) -> Interface:
-        """What this environment's numbers mean; no process is started."""
+        """What this environment's numbers mean. Starts no process."""
         return interface(self.name, self.backend, image_size)
 
     def make_vec(self, num_envs: int, **options) -> "VectorEnv":
-        """`num_envs` of these environments; `options` are `envs.VectorEnv`'s."""
+        """`num_envs` of these environments. `options` are those of `envs.VectorEnv`."""
         if not self.exists:
             raise EnvError(
-                "env=none is no environment, and this command runs in one; give env=NAME. train_bc can do without."
+                "env=none: this command needs an environment; give env=NAME. Only train_bc works without one."
             )
         options = {"workers": self.workers, "appearance": self.appearance} | options
         return envs.make_vec(self.name, num_envs, backend=self.backend, python=self.python, **options)
 
 
 class VectorEnv(Protocol):
-    """N environments without autoreset; `envs.VectorEnv` is one. See there for shapes."""
+    """N environments without automatic reset, such as `envs.VectorEnv`. See there for shapes."""
 
+    name: str
     num_envs: int
     action_dim: int
     proprio_dim: int
@@ -89,7 +94,7 @@ class Episode:
 
 
 class Watcher(Protocol):
-    """Sees every step of an evaluation; `policies.scoring.video.Recorder` makes a video of it."""
+    """Sees every step of an evaluation. `policies.scoring.video.Recorder` is one: it makes a video."""
 
     def see(self, vec: VectorEnv, slot: int, episode: int, obs: dict, done: bool, success: bool) -> None: ...
 
@@ -101,23 +106,25 @@ def evaluate(
     watcher: Watcher | None = None,
     on_episode: Callable[[int], Any] = lambda done: None,
 ) -> list[Episode]:
-    """Run `act` once on each of `seeds`, in the order of `seeds`; slots of `vec` that run out of seeds stand still,
-    and `act` doesn't get their observations. It also gets `slot` (N,), the slot of each row, and `step` (N,), 0 where
-    an episode begins, for policies that remember.
+    """Run `act` once on each of `seeds`. Returns the episodes in the order of `seeds`.
 
-    Every seed is started and every started episode is finished, so short episodes are not favoured.
-    `on_episode(k)` is called when k are finished.
+    Every seed is started and every started episode is finished, so short episodes are not favoured. When a slot of
+    `vec` has no more seeds it stands still, and `act` doesn't get its observations. For policies with a memory, `act`
+    also gets `slot` (N,), the slot of each row, and `step` (N,), which is 0 where an episode begins. `on_episode(k)` is
+    called when k episodes are finished.
     """
+    # 1. The first seeds go to the slots.
     n = min(vec.num_envs, len(seeds))
     episodes: list[Episode | None] = [None] * len(seeds)
     running = np.full(vec.num_envs, -1)  # the index into `seeds` that each slot runs, -1 for none
     running[:n] = np.arange(n)
     rewards, steps = np.zeros(vec.num_envs), np.zeros(vec.num_envs, int)
-    # Idle slots are reset too: a vectorised environment starts whole.
+    # Idle slots are reset too, because a vectorised environment starts as a whole.
     obs = vec.reset([seeds[i] if i < n else seeds[0] for i in range(vec.num_envs)])
     _show(watcher, vec, running, obs, np.zeros(vec.num_envs, bool), np.zeros(vec.num_envs, bool))
     started, actions = n, np.zeros((vec.num_envs, vec.action_dim), np.float32)
     while (active := running >= 0).any():
+        # 2. One step of the slots that run an episode.
         seen = {key: value[active] for key, value in obs.items()}
         actions[active] = act(seen | {"slot": np.flatnonzero(active), "step": steps[active]})
         steps += active
@@ -125,6 +132,7 @@ def evaluate(
         rewards += np.where(active, reward, 0)
         done = active & (terminated | truncated)
         _show(watcher, vec, running, obs, done, info["success"])
+        # 3. Score the episodes that ended, and give the next seeds to their slots.
         fresh: list[int] = []
         for slot in np.flatnonzero(done):
             index = running[slot]
@@ -135,6 +143,7 @@ def evaluate(
             if started < len(seeds):
                 running[slot], started = started, started + 1
                 fresh.append(int(slot))
+        # 4. Begin these seeds' episodes.
         if fresh:
             obs = vec.reset([seeds[running[slot]] for slot in fresh], fresh)
             was_reset = np.full(vec.num_envs, -1)
@@ -142,12 +151,13 @@ def evaluate(
             _show(watcher, vec, was_reset, obs, np.zeros(vec.num_envs, bool), np.zeros(vec.num_envs, bool))
         if done.any():
             on_episode(sum(e is not None for e in episodes))
-    assert all(e is not None for e in episodes)
-    return episodes  # type: ignore[return-value]
+    scored = [episode for episode in episodes if episode is not None]
+    assert len(scored) == len(seeds)
+    return scored
 
 
 def summarise(episodes: list[Episode]) -> dict:
-    """{episodes, successes, success, wilson95, mean_steps}: the keys that every evaluation reports."""
+    """The keys that every evaluation reports: {episodes, successes, success, wilson95, mean_steps}."""
     successes = sum(e.success for e in episodes)
     return {
         "episodes": len(episodes),

@@ -1,4 +1,4 @@
-"""Success statistics: every success rate that is printed anywhere comes from here."""
+"""Success statistics. Every success rate that is printed anywhere comes from here."""
 
 import math
 

@@ -1,11 +1,11 @@
 """The paper's evaluation on the robot: 16 trials with varied position and orientation (Toto Sec. 4.6, RPT).
 
-Neither paper publishes the poses. Ours: of 512 seeds of the evaluation range (none of them ever trained on), the places
-of the object are cut into a 4×4 grid with as many starts in each row and column, and its orientations into 16 parts of
-the turn. Each cell gets one trial; the parts go to the cells in a fixed pattern with all four quarters of the turn in
-every row and column. Of the seeds whose object lies in a cell, the one is taken that is nearest to the cell's middle
-and to the part's angle. So a trial is an ordinary episode, the 16 are the same for every policy, and they cover the
-range evenly.
+Neither paper publishes the poses. Ours come from 512 seeds of the evaluation range, which are never trained on. The
+object's positions are divided into a 4×4 grid, with equally many starts in each row and column, and its orientations
+into 16 parts of a full turn. Each cell gets one trial and one of the parts, in a fixed pattern with all four quarters
+of the turn in every row and column. Among the seeds whose object lies in the cell, the trial is the one nearest to the
+cell's middle and to the part's angle. Thus a trial is an ordinary episode, the 16 trials are the same for every policy,
+and they cover the range evenly.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,7 @@ from toto_robot.ground.errors import UserError
 TRIALS, SIDE, CANDIDATES = 16, 4, 512
 QUARTER = np.array([[0, 1, 2, 3], [1, 0, 3, 2], [2, 3, 0, 1], [3, 2, 1, 0]])
 PATTERN = 4 * QUARTER + np.array([[0, 1, 2, 3], [2, 3, 0, 1], [3, 2, 1, 0], [1, 0, 3, 2]])
-"""Which sixteenth of the turn each cell has (two orthogonal Latin squares): all four quarters in every row and
-column."""
+"""The sixteenth of the turn of each cell (two orthogonal Latin squares): all four quarters in every row and column."""
 
 
 @dataclass
@@ -40,7 +39,7 @@ def trials16(env: str, seed: int) -> list[Trial]:
 
 
 def report(scored: dict, seeds: list[int]) -> dict:
-    """The keys of a result that say how the trials `seeds` went, from what `rollout.summarise` makes of them."""
+    """The keys of a result that describe the trials `seeds`. `scored` comes from `rollout.summarise`."""
     return {
         "protocol": "trials16",
         "trials": f"{scored['successes']}/{scored['episodes']}",
@@ -64,7 +63,7 @@ def poses(env: str, seeds: list[int]) -> np.ndarray:
 
 
 def choose(poses: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """(index, pose) of the start chosen for each cell of the grid, from poses (N, 3)."""
+    """(index, pose) of the start that is chosen for each cell of the grid, from poses (N, 3)."""
     cells, middle = np.zeros((2, len(poses)), int), np.zeros((2, len(poses)))
     for axis in range(2):
         rank = poses[:, axis].argsort(kind="stable").argsort() / len(poses) * SIDE

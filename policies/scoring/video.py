@@ -17,8 +17,8 @@ RUNNING, SUCCEEDED, FAILED = (90, 90, 90), (40, 170, 70), (200, 50, 50)
 class Recorder:
     """Collects frames of episodes 0 to 7 while `rollout.evaluate` shows them; `save` writes the tiled video.
 
-    A tile is the wrist camera's frame (`obs["rgb"]`) at the left and `vec.render(slot, "side", ...)` at the right;
-    its border is grey while the episode runs, then green or red, and its last frame stays until all have ended.
+    A tile shows the wrist camera's frame (`obs["rgb"]`) at the left and `vec.render(slot, "side", ...)` at the right.
+    Its border is grey while the episode runs, then green or red. Its last frame stays until all episodes have ended.
     """
 
     def __init__(self, tiles: int = ROWS * COLUMNS):
@@ -32,8 +32,9 @@ class Recorder:
             self.frames[episode].append(_tile(_square(wrist), _square(side), colour))
 
     def video(self) -> np.ndarray:
-        """The tiled frames, uint8 (N, H, W, 3); N is the longest episode's length, held for one more second."""
-        blank = _tile(*np.zeros((2, SIZE, SIZE, 3), np.uint8), (0, 0, 0))
+        """The tiled frames, uint8 (N, H, W, 3). N is the longest episode's length plus one second."""
+        black = np.zeros((SIZE, SIZE, 3), np.uint8)
+        blank = _tile(black, black, (0, 0, 0))
         length = max((len(f) for f in self.frames), default=0)
         columns = min(COLUMNS, len(self.frames))
         padded = [f + [f[-1] if f else blank] * (length + 20 - len(f)) for f in self.frames]
@@ -44,13 +45,13 @@ class Recorder:
         )
 
     def sheet(self, episodes: int = 3, moments: int = 5) -> np.ndarray:
-        """A still picture: `moments` tiles, evenly spaced in time, of each of the first `episodes` rollouts."""
+        """A still picture: `moments` tiles, evenly spaced in time, for each of the first `episodes` rollouts."""
         shown = [f for f in self.frames if f][:episodes]
         rows = [[f[round(i * (len(f) - 1) / (moments - 1))] for i in range(moments)] for f in shown]
         return np.concatenate([np.concatenate(row, 1) for row in rows], 0)
 
     def save(self, path: str | Path, fps: float) -> None:
-        """Write the video as an MP4, and the sheet beside it as a PNG; nothing when no episode was shown."""
+        """Write the video as an MP4, and the sheet beside it as a PNG. Writes nothing if no episode was shown."""
         if any(self.frames):
             write_video(path, self.video(), fps)
             buffer = io.BytesIO()
@@ -66,7 +67,7 @@ def _tile(left: np.ndarray, right: np.ndarray, colour: tuple[int, int, int]) -> 
 
 
 def _square(frame: np.ndarray) -> np.ndarray:
-    """`frame` (H, W, 3) sampled to SIZE × SIZE by nearest neighbour; frames usually have that size already."""
+    """`frame` (H, W, 3) sampled to SIZE × SIZE by nearest neighbour. Most frames already have that size."""
     h, w, _ = frame.shape
     if (h, w) == (SIZE, SIZE):
         return frame

@@ -115,7 +115,7 @@ def test_the_published_layout_gives_joints_pictures_actions_and_tasks(tmp_path):
 
 
 def test_the_static_filter_finds_the_joints_of_the_published_layout(tmp_path):
-    from policies.cloning.demonstrations import moving
+    from policies.cloning.episodes import moving
     from toto_robot.train_bc import joints_rad
 
     q = np.cumsum(np.full((12, 7), 0.003), 0)  # two steps pass MVP's 0.004 rad

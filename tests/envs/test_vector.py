@@ -98,8 +98,8 @@ def test_saved_states_continue_bit_for_bit(vec):
 
 
 def test_mistakes_are_said_and_workers_end():
-    with pytest.raises(envs.EnvError, match="there are"):
-        envs.VectorEnv("nothing", 1)
+    with pytest.raises(envs.EnvError, match="Unknown env 'franka_pik'. Did you mean 'franka_pick'. What exists: "):
+        envs.VectorEnv("franka_pik", 1)
     v = envs.VectorEnv("franka_pick", 2, workers=2, render=False)
     processes = [worker.process for worker, _ in v._workers]
     with pytest.raises(envs.EnvError, match="one seed"):

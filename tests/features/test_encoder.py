@@ -138,8 +138,8 @@ def test_frames_of_a_wrong_shape_or_type_are_refused_with_what_to_do(folder, fra
     "arguments, told",
     [
         ({"layer": 4}, "from 1 to 3"),
-        ({"pooling": "max"}, "mean, attention, grid, none"),
-        ({"dtype": "int8"}, "float32, bfloat16"),
+        ({"pooling": "max"}, "attention, grid, mean, none"),
+        ({"dtype": "int8"}, "auto, bfloat16, float32"),
         ({"device": "abacus"}, "device=cpu"),
         ({"name_or_folder": "toto_huge"}, "dvae_codes"),
     ],

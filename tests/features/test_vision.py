@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from toto_robot import load_encoder
-from toto_robot.features.vision import VisionEncoder, squared
+from toto_robot.features.vision import VisionEncoder
 from toto_robot.features.vit import SIZES, ViT, ViTConfig, config_of_weights, read_vit, sine_cosine
 from toto_robot.ground.errors import UserError
+from toto_robot.video.frames import scaled_square
 
 TINY = ViTConfig(width=64, depth=3, heads=1, patch=16, image_size=64, mlp_width=96)
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
@@ -63,7 +64,7 @@ def test_frames_of_any_size_are_scaled_inside(tmp_path, tiny):
     for shape in ((128, 128), (48, 96), (65, 64)):
         assert encoder(np.zeros((2, *shape, 3), np.uint8)).shape == (2, 64)
     x = torch.rand(1, 3, 64, 96)
-    assert torch.equal(squared(x, 64), x[..., 16:80])
+    assert torch.equal(scaled_square(x, 64), x[..., 16:80])
     with pytest.raises(UserError, match="uint8"):
         encoder(np.zeros((2, 64, 64, 3), np.float32))
 
@@ -121,9 +122,9 @@ def test_layers_and_poolings_that_do_not_exist_are_listed(tmp_path, tiny):
     path = mae_file(tmp_path / "mae.pth", tiny)
     with pytest.raises(UserError, match="from 1 to 3"):
         load_encoder(f"vit:{path}", layer=4)
-    with pytest.raises(UserError, match="cls, mean, attention, grid, none"):
+    with pytest.raises(UserError, match="attention, cls, grid, mean, none"):
         load_encoder(f"vit:{path}", pooling="max")
-    with pytest.raises(UserError, match="mean, attention, grid, none"):
+    with pytest.raises(UserError, match="attention, grid, mean, none"):
         load_encoder("toto_tiny", pooling="cls")
 
 

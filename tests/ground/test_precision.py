@@ -24,5 +24,5 @@ def test_without_a_gpu_there_is_no_bfloat16_on_one():
 
 
 def test_another_name_lists_what_exists():
-    with pytest.raises(UserError, match="auto, float32, bfloat16"):
+    with pytest.raises(UserError, match="auto, bfloat16, float32"):
         choose_dtype("float16", "cpu")

@@ -15,6 +15,7 @@ import torch
 
 from envs.interface import ActionSpec, CameraSpec, Interface, ProprioSpec
 from policies.scoring.rollout import EnvConfig
+from toto_robot.features.contract import FrozenEncoder
 
 SIZE = 32
 HORIZON = 40
@@ -151,7 +152,7 @@ def _picture(dot):
     return np.repeat((255 * blob).astype(np.uint8)[..., None], 3, 2)
 
 
-class ToyEncoder:
+class ToyEncoder(FrozenEncoder):
     """Means of the 4×4 grid: features (B, 16, 3)."""
 
     feature_shape, fingerprint = (16, 3), "toy-encoder-1"

@@ -89,7 +89,7 @@ def test_a_checkpoint_cut_anywhere_gives_one_sentence_with_the_file_and_the_reme
     file.write_bytes(file.read_bytes()[: int(part * file.stat().st_size)])
     with pytest.raises(UserError) as caught:
         load_checkpoint(path, model, optimizer, SETTINGS)
-    assert str(path) in str(caught.value) and "delete it to go on from step-00000001" in str(caught.value)
+    assert str(path) in str(caught.value) and "Delete it to continue from step-00000001" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -99,7 +99,7 @@ def test_any_bytes_are_refused_with_the_file_and_the_remedy(tmp_path, data):
     path = tmp_path / "step-00000001"
     path.mkdir(exist_ok=True)
     (path / "run.json").write_bytes(data)
-    with pytest.raises(UserError, match="delete it to start again"):
+    with pytest.raises(UserError, match="Delete it to start again"):
         load_checkpoint(path, *trained(), SETTINGS)
 
 

@@ -363,7 +363,7 @@ def test_torn_weights_are_named(model, tmp_path):
     state = model.state_dict()
     del state["decoder.mid.attn_1.q.weight"]
     torch.save({"state_dict": state}, tmp_path / "torn.ckpt")
-    with pytest.raises(UserError, match="torn.ckpt looks like a VQGAN but is none.*decoder.mid.attn_1.q.weight"):
+    with pytest.raises(UserError, match="torn.ckpt looks like a VQGAN but is not.*decoder.mid.attn_1.q.weight"):
         load_tokenizer(tmp_path / "torn.ckpt")
 
 

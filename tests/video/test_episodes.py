@@ -93,8 +93,8 @@ def test_a_foreign_info_file_can_not_lead_elsewhere(tmp_path):
     for version, template, says in (
         ("v2.1", "../{episode_index}.mp4", "leads out"),
         ("v2.1", "/etc/{episode_index}", "leads out"),
-        ("v2.1", "{nothing}.mp4", "isn't known"),
-        ("v2.1", "{video_key.x}", "isn't known"),
+        ("v2.1", "{nothing}.mp4", "unknown field"),
+        ("v2.1", "{video_key.x}", "unknown field"),
         ("v9.0", V2, "version v9.0.*v2.1"),
         ("v2.1", None, "video_path None"),
     ):

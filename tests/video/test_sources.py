@@ -54,5 +54,5 @@ def test_nothing_to_read_says_what_is_there_and_what_exists(tmp_path):
         open_source(str(tmp_path))
     with pytest.raises(UserError, match="no such folder"):
         open_source(str(tmp_path / "none"))
-    with pytest.raises(UserError, match="no layout 'kinetcs'; what exists: imagenet, kinetics"):
+    with pytest.raises(UserError, match="Unknown layout .*'kinetcs'.*Did you mean 'kinetics'.*imagenet, kinetics"):
         open_source(f"kinetcs:{tmp_path}")

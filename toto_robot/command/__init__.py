@@ -1,4 +1,5 @@
-"""What every command shares: Hydra overrides in, one validated dataclass to the room, one JSON line out."""
+"""The parts that every command shares: read overrides, call a room with one validated dataclass, print one JSON
+line."""
 
 from toto_robot.command.compose import compose, compose_config, group_options
 from toto_robot.command.help import field_docs, help_text

@@ -1,4 +1,4 @@
-"""Hydra overrides to one validated dataclass: the way into every command.
+"""From Hydra overrides to one validated dataclass. Every command starts here.
 
 `conf/<name>.yaml` starts with `defaults: [<name>_schema, _self_]`. A field that is itself a dataclass and has a folder
 `conf/<field>/` is a group (`env=franka_pick`, then `env.key=value`). Every other field is a value.
@@ -26,11 +26,11 @@ FLAGS = "--help, --cfg job, --multirun"
 SHORT = {"backend": "env.backend"}
 """Keys that may be written without their group, in commands that have the group."""
 PLAIN = "_plain_values_"
-"""Where a value travels whose key is also the name of a group of other commands (evaluate's policy=)."""
+"""Holds values during composition whose key is also the name of a group of another command (evaluate's policy=)."""
 
 
 def compose(schema: type, name: str, argv: list[str], positional: tuple[str, ...] = ()) -> Any:
-    """The instance of `schema` that `conf/<name>.yaml` and the overrides `argv` give. Raises UserError."""
+    """The instance of `schema` composed from `conf/<name>.yaml` and the overrides `argv`. Raises UserError."""
     return to_dataclass(compose_config(schema, name, argv, positional))
 
 
@@ -40,7 +40,7 @@ def group_options(group: str) -> list[str]:
 
 
 def compose_config(schema: type, name: str, argv: list[str], positional: tuple[str, ...] = ()) -> DictConfig:
-    """The composed, still untyped-at-leaf-level config; `compose` is what a caller wants."""
+    """The composed DictConfig, whose leaves are not yet validated. Callers usually want `compose`."""
     overrides = prepare(schema, name, argv, positional)
     ConfigStore.instance().store(name=f"{name}_schema", node=schema)
     GlobalHydra.instance().clear()
@@ -54,9 +54,10 @@ def compose_config(schema: type, name: str, argv: list[str], positional: tuple[s
 def prepare(
     schema: type, name: str, argv: list[str], positional: tuple[str, ...] = (), sweep: bool = False
 ) -> list[str]:
-    """`argv` as Hydra overrides: positional arguments named, keys and group options checked, values quoted.
+    """`argv` as Hydra overrides: positional arguments get their names, keys and group options are checked, values
+    quoted.
 
-    Raises UserError naming what exists for an unknown flag, key, or group option, and for one argument too many.
+    Raises UserError naming what exists for an unknown flag, key, or group option, and for an unexpected argument.
     """
     overrides, waiting, fields = [], list(positional), {f.name for f in dataclasses.fields(schema)}
     if "env" in fields and "robot" not in fields:
@@ -85,6 +86,7 @@ def prepare(
 
 
 def _override(schema: type, key: str, value: str, sweep: bool) -> str:
+    """One override for Hydra: the choice of a group, or a value with quotes."""
     kind = _type_of_key(schema, key)
     group = dataclasses.is_dataclass(kind)
     if group and not value.startswith("{"):
@@ -107,7 +109,7 @@ def _override(schema: type, key: str, value: str, sweep: bool) -> str:
 
 
 def _type_of_key(schema: type, key: str) -> Any:
-    """The type at the dotted `key` of `schema`, or a UserError listing the keys at the level where it stops."""
+    """The type at the dotted `key` of `schema`. Raises UserError listing the keys of the level where it fails."""
     kind: Any = schema
     walked: list[str] = []
     for part in key.split("."):
@@ -136,7 +138,7 @@ def _keys(kind: Any, prefix: str) -> str:
 
 
 def settled(cfg: DictConfig) -> DictConfig:
-    """Move the values that travelled under `PLAIN` to their keys."""
+    """Move the values under `PLAIN` to their keys."""
     if PLAIN in cfg:
         with open_dict(cfg):
             values = cfg.pop(PLAIN)
@@ -146,6 +148,7 @@ def settled(cfg: DictConfig) -> DictConfig:
 
 
 def composition_error(error: Exception, overrides: list[str]) -> UserError:
+    """One sentence for an error of Hydra or OmegaConf, with the override that caused it."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, OmegaConfBaseException):
         cause = cause.__cause__
@@ -159,6 +162,7 @@ def composition_error(error: Exception, overrides: list[str]) -> UserError:
 
 
 def to_dataclass(cfg: DictConfig) -> Any:
+    """The dataclass of a composed config. Raises UserError for missing keys and for values that it refuses."""
     missing = sorted(OmegaConf.missing_keys(cfg))
     if missing:
         raise UserError(f"Missing {', '.join(missing)}: give {missing[0]}=VALUE. `--help` explains the keys.")
@@ -173,6 +177,7 @@ def to_dataclass(cfg: DictConfig) -> Any:
 
 
 def not_none(kind: Any) -> Any:
+    """T for the annotation T | None; any other annotation itself."""
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         rest = [a for a in typing.get_args(kind) if a is not type(None)]
         return rest[0] if len(rest) == 1 else kind

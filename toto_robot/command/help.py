@@ -1,4 +1,4 @@
-"""The manual page of a command (`--help`), made from its docstring and from the docstrings of its keys."""
+"""The manual page of a command (`--help`): its docstring, and the docstrings of its keys."""
 
 import ast
 import dataclasses
@@ -48,7 +48,7 @@ def _wrapped(text: str) -> list[str]:
 
 
 def field_docs(kind: type) -> dict[str, str]:
-    """The docstring written under each field of the dataclass `kind`, its bases included."""
+    """The docstring under each field of the dataclass `kind` and of its bases."""
     docs: dict[str, str] = {}
     for base in reversed(kind.__mro__):
         if not dataclasses.is_dataclass(base):

@@ -8,15 +8,14 @@ import yaml
 from toto_robot.ground.errors import UserError, unknown
 
 ALSO = {"iiwa": "kuka", "iiwa_gripper": "kuka_gripper", "panda": "franka"}
-"""Other names of robots."""
+"""Other names of the robots."""
 _NAME = re.compile(r"(?P<robot>\w+?)(?P<task>_(?:reach|cabinet|pick|move|cube)(?:_pixmc)?)")
 
 
 def with_robot(argv: list[str], conf: Path, names: list[str]) -> list[str]:
-    """`argv` with `robot=` taken into `env=`, or into the environment that the command's file `conf` names. `names`:
-    the environments there are.
+    """`argv` with `robot=` merged into `env=`, or into the environment that the command's YAML `conf` names.
 
-    Raises UserError listing the robots that do the task.
+    `names` are the environments that exist. Raises UserError listing the robots that do the task.
     """
     given = dict(a.split("=", 1) for a in argv if a.startswith(("robot=", "env=")))
     if "robot" not in given:
@@ -30,13 +29,13 @@ def with_robot(argv: list[str], conf: Path, names: list[str]) -> list[str]:
     robot, env = given["robot"], given.get("env") or defaults.get("env") or ""
     if env == "none":
         raise UserError(
-            f"robot={robot}: env=none has no robot of ours. Leave robot= out; data.robot={robot} says whose demonstrations they are."
+            f"robot={robot}: env=none has no robot of ours. Leave robot= out; data.robot={robot} names the robot of "
+            "the demonstrations."
         )
     known = _NAME.fullmatch(env)
     if known is None:
-        raise UserError(
-            f"robot={robot}: {f'env={env}' if env else 'no env='} is not ROBOT_TASK. Write env=franka_pick robot={robot}."
-        )
+        given_env = f"env={env}" if env else "no env="
+        raise UserError(f"robot={robot}: {given_env} is not ROBOT_TASK. Write env=franka_pick robot={robot}.")
     robots = [n.removesuffix(known["task"]) for n in names if n.endswith(known["task"])]
     name = ALSO.get(robot, robot)
     if name not in robots:

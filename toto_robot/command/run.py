@@ -1,4 +1,4 @@
-"""Run a command: overrides in, one validated dataclass to the room, one JSON line out.
+"""Run a command: read overrides, call a room with one validated dataclass, print one JSON line.
 
 A command is a short module with a docstring (its manual), a dataclass (its keys) and a function:
 
@@ -33,14 +33,14 @@ from toto_robot.ground.errors import UserError
 def run(fn: Callable[[Any], dict | None], schema: type, name: str, positional: tuple[str, ...] = ()) -> None:
     """Run the command `name`: compose `conf/<name>.yaml` with `sys.argv[1:]` onto `schema` and call `fn` with it.
 
-    Arguments without `=` fill the keys of `positional` in order. The dict that `fn` returns is printed as one
-    JSON line, last on stdout. Always ends the process through SystemExit, except on success and on a bug.
+    Arguments without `=` fill the keys of `positional` in order. The dict that `fn` returns is printed as one JSON
+    line, last on stdout. A user's mistake and an interruption end the process by SystemExit. A bug keeps its traceback.
     """
     argv = sys.argv[1:]
     try:
         if "--help" in argv or "-h" in argv:
             if hasattr(signal, "SIGPIPE"):
-                signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader like `head` may close the pipe early
+                signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # a reader such as `head` may close the pipe early
             print(help_text(fn, schema, name, positional))
         elif "--multirun" in argv or "-m" in argv:
             _multirun(fn, schema, name, [a for a in argv if a not in ("--multirun", "-m")], positional)
@@ -63,16 +63,16 @@ def run(fn: Callable[[Any], dict | None], schema: type, name: str, positional: t
 
 
 def print_json(result: dict | None) -> None:
-    """Print `result` as one line of strict JSON on stdout (NumPy scalars and paths allowed; nan becomes null).
+    """Print `result` as one line of strict JSON on stdout. It may hold NumPy scalars and paths; nan becomes null.
 
-    Under torchrun the first process prints for all.
+    Under torchrun only the first process prints.
     """
     if result is not None and os.environ.get("RANK", "0") == "0":
         print(json.dumps(_plain(result), allow_nan=False), flush=True)
 
 
 def _multirun(fn: Callable, schema: type, name: str, argv: list[str], positional: tuple[str, ...]) -> None:
-    """Hydra's own sweep over `key=a,b` and `key=range(...)`: one JSON line for each job, nothing else written."""
+    """Hydra's sweep over `key=a,b` and `key=range(...)`. It prints one JSON line for each job and writes no files."""
     import hydra
 
     overrides = prepare(schema, name, argv, positional, sweep=True)

@@ -1,1 +1,1 @@
-"""Probes of frozen features."""
+"""Measurements of frozen features and of predictions: probes, the looks table, completions, scaling laws."""

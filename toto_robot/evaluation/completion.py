@@ -1,4 +1,4 @@
-"""Completing a clip: the first frames are given, the rest is predicted token by token (Sec. 3.3)."""
+"""Complete a clip: the first frames are given, the rest is predicted token by token (Sec. 3.3)."""
 
 import io
 from dataclasses import dataclass
@@ -22,22 +22,23 @@ GAP = 4
 
 @dataclass
 class Completion:
-    """One clip beside its continuations; all uint8 (F, H, W, 3)."""
+    """One clip and its continuations. All are uint8 (F, H, W, 3)."""
 
     truth: np.ndarray
     """The frames of the video."""
     tokens: np.ndarray
-    """The same frames through the tokenizer and back: the best that a prediction can look."""
+    """The same frames, encoded and decoded: a prediction can't look better."""
     predicted: list[np.ndarray]
-    """For each sample the given frames, through the tokenizer, then the predicted ones."""
+    """For each sample the given frames, encoded and decoded, then the predicted ones."""
     given: int
-    """Frames that the model saw."""
+    """Number of frames that the model saw."""
     accuracy: float
-    """Share of predicted codes that are the true ones, in the mean over samples."""
+    """Share of predicted codes that are correct, on average over the samples."""
 
 
 def load_clip(path: str | Path, frames: int, size: int, start_s: float) -> np.ndarray:
-    """`frames` frames uint8 (F, size, size, 3) from `start_s` on, spaced as in training. Raises UserError."""
+    """`frames` frames uint8 (F, size, size, 3) from `start_s` on, spaced as in training. Raises UserError if the video
+    is too short."""
     pictures, times_s, last_s = [], [], 0.0
     for last_s, picture in iter_frames(path, size):
         if last_s >= start_s:
@@ -48,7 +49,7 @@ def load_clip(path: str | Path, frames: int, size: int, start_s: float) -> np.nd
     if len(times_s) < frames:
         raise UserError(
             f"{path} has {len(times_s)} frames after start_s={start_s:g} (its last one is at {last_s:.1f} s), "
-            f"but {frames} are needed; choose an earlier start or a smaller total"
+            f"but {frames} are needed: choose an earlier start or a smaller total."
         )
     return np.stack(pictures)[clip_indices(times_s, frames=frames, spacing_s=SPACING_S)[0]]
 
@@ -57,12 +58,15 @@ def load_clip(path: str | Path, frames: int, size: int, start_s: float) -> np.nd
 def complete(
     encoder, clip: np.ndarray, given: int, *, samples: int, temperature: float, top_p: float, seed: int
 ) -> Completion:
-    """Continue `clip` (F, H, W, 3) from its first `given` frames, `samples` times; temperature 0 takes the likeliest."""
+    """Continue `clip` (F, H, W, 3) from its first `given` frames, `samples` times.
+
+    Temperature 0 takes the most likely code each time.
+    """
     codes = encoder.codes(clip)
     frames, tokens = codes.shape
     if not 1 <= given < frames:
         raise UserError(
-            f"frames must be from 1 to {frames - 1}, so that something is left to predict, but it is {given}"
+            f"frames must be from 1 to {frames - 1}, so that something is left to predict, but it is {given}."
         )
     start = torch.full((samples, 1), VIDEO_START, device=codes.device)
     prompt = torch.cat((start, (codes[:given].flatten() + OFFSET).expand(samples, -1)), dim=1)
@@ -75,7 +79,7 @@ def complete(
         generator=torch.Generator(codes.device).manual_seed(seed),
     )
     made = (out[:, 1:] - OFFSET).view(samples, frames, tokens)
-    # All frames are shown at the exposure of the given ones: what comes after them is not known to a prediction.
+    # Show all frames at the exposure of the given ones, because a prediction does not know the later exposure.
     shown = np.broadcast_to(clip[:given][-1:], clip.shape)
     return Completion(
         truth=clip,
@@ -91,7 +95,7 @@ def _pixels(encoder, codes: Tensor, like: np.ndarray) -> np.ndarray:
 
 
 def save_completion(done: Completion, path: Path) -> tuple[Path, Path]:
-    """PATH.mp4 with truth, tokens and predictions side by side, and PATH.png with one of them a row."""
+    """Write PATH.mp4 with truth, tokens and predictions side by side, and PATH.png with a row for each of them."""
     rows = [done.truth, done.tokens, *done.predicted]
     video = write_video(path.with_suffix(".mp4"), np.concatenate(rows, axis=2), fps=1 / SPACING_S)
     frames, height, width, _ = done.truth.shape

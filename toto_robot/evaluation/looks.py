@@ -1,7 +1,7 @@
-"""The looks table: what another look of the same states does to codes, to features and to a probe.
+"""The looks table: how another look of the same states changes codes, features and the error of a probe.
 
-The measures stand on one set of states that is drawn under many looks. `toto_robot/looks.py` draws the set; this file
-only measures. Every number has a bootstrap interval over episodes, since two frames of one episode are not independent.
+All measures use one set of states that is drawn under many looks. `toto_robot/looks.py` draws the set; this file only
+measures. Every number has a bootstrap interval over episodes, because two frames of one episode are not independent.
 
 Shapes: N states, S tokens a frame, D feature dimensions.
 """
@@ -33,11 +33,11 @@ class States:
     frames: dict[str, np.ndarray]
     """By look: uint8 (N, H, W, 3). Row i of every look shows the same state."""
     position_m: np.ndarray
-    """float32 (N, 3): what the probe reads, the cube's centre in the hand's frame."""
+    """float32 (N, 3): the centre of the cube in the frame of the hand, which the probe predicts."""
     episode: np.ndarray
     """int (N,)."""
     step: np.ndarray
-    """int (N,): the control step at which the frame was drawn."""
+    """int (N,): the control step of the state."""
 
     def __post_init__(self) -> None:
         lengths = {len(self.position_m), len(self.episode), len(self.step), *map(len, self.frames.values())}
@@ -59,26 +59,27 @@ class Interval:
 
 @dataclass(frozen=True)
 class Looks:
-    """Everything that the looks table says."""
+    """The numbers of the looks table."""
 
     changed: dict[str, Interval]
-    """By look: share of a frame's codes that differ from those of the nominal look of the same state."""
+    """By look: share of the codes of a frame that differ from those of the nominal look of the same state."""
     between: Interval
-    """Share of the codes that differ between two states in the nominal look. It guards against a collapse of the codes."""
+    """Share of the codes that differ between two states in the nominal look. It is small if the codes have
+    collapsed."""
     codes_used: dict[str, int]
-    """Distinct codes: over the test states in the nominal look, and in all looks."""
+    """Number of distinct codes on the test states, in the nominal look and in all looks."""
     distance: dict[tuple[str, int], dict[str, Interval]]
     """By input and layer, then by look: how far the look moves a feature, in distances between two states."""
     probe: dict[tuple[str, str, int], dict[str, Interval]]
-    """By training looks, input and layer, then by look: the probe's error in millimetres, over all probe seeds."""
+    """By training looks, input and layer, then by look: error of the probe in millimetres, over all probe seeds."""
     guess_mm: float
-    """The error of always predicting the mean position."""
+    """Error of predicting the mean position for every state, in millimetres."""
     real: dict[str, Interval] = field(default_factory=dict)
     """By jitter: share of the codes that change on frames of real video."""
 
 
 def bootstrap(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> Interval:
-    """The mean of `values` (N,), resampled by whole `groups` (N,): equal numbers mark one episode."""
+    """The mean of `values` (N,) with its interval. It resamples whole episodes: equal numbers in `groups` (N,)."""
     _, group = np.unique(groups, return_inverse=True)
     sums, counts = np.bincount(group, values), np.bincount(group)
     drawn = np.random.default_rng(seed).integers(len(counts), size=(RESAMPLES, len(counts)))
@@ -87,12 +88,12 @@ def bootstrap(values: np.ndarray, groups: np.ndarray, seed: int = 0) -> Interval
 
 
 def codes_changed(codes: Tensor, other: Tensor) -> np.ndarray:
-    """Share of the codes of each frame that differ: (N, S) and (N, S) to float (N,)."""
+    """Share of the codes of each frame that differ: (N, S) and (N, S) → float (N,)."""
     return (codes != other).float().mean(1).cpu().numpy()
 
 
 def pairs_of_states(episode: np.ndarray, step: np.ndarray, seed: int = 0) -> np.ndarray:
-    """int (PAIRS, 2): rows of two states of different episodes at the same step."""
+    """int (PAIRS, 2): the rows of two states of different episodes at the same step."""
     rng = np.random.default_rng(seed)
     found: list[tuple[int, int]] = []
     while len(found) < PAIRS:
@@ -103,9 +104,9 @@ def pairs_of_states(episode: np.ndarray, step: np.ndarray, seed: int = 0) -> np.
 
 
 def moved(features: Tensor, other: Tensor, pairs: np.ndarray) -> np.ndarray:
-    """How far a look moves each state, in distances between two states: (N, D) and (N, D) to (N,).
+    """How far a look moves each state, in distances between two states: (N, D) and (N, D) → (N,).
 
-    Both are divided by the deviation of each dimension over the states of `features`, as a policy's normalisation does.
+    Both are divided by the deviation of each dimension over `features`, as a policy normalises features.
     """
     scale = features.std(0).clamp_min(0.1 * features.std(0).mean() + 1e-6)
     a, b = features / scale, other / scale
@@ -116,10 +117,10 @@ def moved(features: Tensor, other: Tensor, pairs: np.ndarray) -> np.ndarray:
 def everything(
     encoder: Encoder, random_weights: Encoder | None
 ) -> Callable[[np.ndarray], dict[tuple[str, int], Tensor]]:
-    """A function from frames to what each input gives, (N, D) by (name, layer).
+    """A function from frames to the features of each input, (N, D) by (name, layer).
 
-    mean pixels: the mean colour of each patch. hidden: what the tokenizer's last layer sees. codes: codebook vectors.
-    toto and random weights: every layer. All are pooled to the encoder's 4×4 grid.
+    mean pixels: the mean colour of each patch. hidden: the input of the tokenizer's last layer. codes: codebook
+    vectors. toto and random weights: every layer. All are pooled to the 4×4 grid of the encoder.
     """
     tokenizer, grid = encoder.tokenizer, encoder.grid
 
@@ -149,9 +150,10 @@ def everything(
 def probe_errors(
     x: Tensor, y_m: Tensor, episode: np.ndarray, tests: dict[str, tuple[Tensor, Tensor]], seed: int
 ) -> dict:
-    """Millimetres by look: ridge regression on x (N, D) and y_m (N, 3), tested on each (features, positions).
+    """Errors in millimetres by look, float (M,) each: ridge regression on x (N, D) and y_m (N, 3).
 
-    The penalty is the one that does best on a quarter of the training episodes. Returns float (M,) a look.
+    It is tested on each (features, positions) of `tests`. The penalty is the one with the smallest error on a quarter
+    of the training episodes.
     """
     inner_train, inner_test = (torch.from_numpy(m) for m in split(episode, 0.25, seed))
     solver = Ridge(x[inner_train], y_m[inner_train])
@@ -172,8 +174,11 @@ def measure(
     seeds: int,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Looks:
-    """The looks table of `encoder` over `train` and `test`, both with a look called "nominal"; `train` has "random k" for
-    each of the `seeds` probe seeds k as well."""
+    """The looks table of `encoder` over `train` and `test`.
+
+    Both have a look called "nominal". `train` also has "random k" for each of the `seeds` probe seeds k.
+    """
+    # 1. Codes and features of every look.
     tell("reading codes and features")
     read = everything(encoder, random_weights)
     codes = {
@@ -184,6 +189,7 @@ def measure(
     pairs, nominal = pairs_of_states(test.episode, test.step), codes["nominal"]
     others = [look for look in codes if look != "nominal"]
     truth, y = torch.from_numpy(test.position_m), torch.from_numpy(train.position_m)
+    # 2. Probes, trained on nominal looks, on random looks, and on half of each.
     probe: dict[tuple[str, str, int], dict[str, list]] = {}
     for seed in range(seeds):
         tell(f"probes, seed {seed + 1} of {seeds}")
@@ -195,6 +201,7 @@ def measure(
             for trained, x in (("nominal", plain), ("random", random), ("mixed", mixed)):
                 for look, errors in probe_errors(x, y, train.episode, tests, seed).items():
                     probe.setdefault((trained, *key), {}).setdefault(look, []).append(errors)
+    # 3. The numbers, with intervals over episodes.
     return Looks(
         changed={look: bootstrap(codes_changed(nominal, codes[look]), test.episode) for look in others},
         between=bootstrap(codes_changed(nominal[pairs[:, 0]], nominal[pairs[:, 1]]), test.episode[pairs[:, 0]]),
@@ -212,7 +219,7 @@ def measure(
 
 
 def measure_real(encoder: Encoder, frames: np.ndarray, video: np.ndarray) -> dict[str, Interval]:
-    """By jitter: share of the codes of real frames uint8 (N, H, W, 3) that change, with intervals over videos."""
+    """By jitter: share of the codes of real frames uint8 (N, H, W, 3) that change. Intervals are over videos."""
     plain = encoder.codes(frames)
     return {
         name: bootstrap(codes_changed(plain, encoder.codes(change(frames, np.random.default_rng(i)))), video)

@@ -10,7 +10,7 @@ from toto_robot.ground.atomic import atomic_write_bytes, atomic_write_text
 
 
 def tables(found: Looks) -> str:
-    """Markdown: codes, distances, probes; 95 % intervals in brackets."""
+    """Markdown: codes, distances and probes, with 95 % intervals in brackets."""
     looks = list(found.changed)
     parts = [
         "## Codes that change, in %\n",
@@ -39,9 +39,8 @@ def tables(found: Looks) -> str:
         )
     )
     for trained in dict.fromkeys(key[0] for key in found.probe):
-        parts.append(
-            f"\n## Probe for the cube's position, trained on {trained} looks, in mm (guessing the mean: {found.guess_mm:.0f})\n"
-        )
+        guess = f"guessing the mean: {found.guess_mm:.0f}"
+        parts.append(f"\n## Probe for the cube's position, trained on {trained} looks, in mm ({guess})\n")
         rows = {key[1:]: row for key, row in found.probe.items() if key[0] == trained}
         tested = list(next(iter(rows.values())))
         parts.append(
@@ -60,7 +59,7 @@ def tables(found: Looks) -> str:
 
 
 def write_report(out: Path, found: Looks, facts: dict) -> None:
-    """looks.json, looks.md and looks.png in `out`; `facts` says what was measured."""
+    """Write looks.json, looks.md and looks.png to `out`. `facts` describe what was measured."""
     out.mkdir(parents=True, exist_ok=True)
     plain = asdict(found) | {
         "distance": [{"input": n, "layer": layer, "looks": _plain(row)} for (n, layer), row in found.distance.items()],

@@ -1,16 +1,16 @@
-"""Pre-training runs side by side: what each cost, its held-out loss, and what a probe reads from its features."""
+"""Pre-training runs side by side: the cost of each, its held-out loss, and the error of a probe on its features."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from toto_robot.evaluation.probe import POOLINGS
+from toto_robot.features.pooling import PROBED
 from toto_robot.ground.errors import UserError
 from toto_robot.ground.strict import read_yaml
 from toto_robot.pretraining.logs import RESULT
 
 PROBE = "probe"
-"""Folder in a run that its probe's results are in."""
+"""Folder in a run with the results of its probe."""
 
 
 @dataclass(frozen=True)
@@ -18,25 +18,29 @@ class Row:
     """One run."""
 
     name: str
-    """The run's folder name."""
+    """Name of the run's folder."""
     parameters: int
-    """Of the model."""
+    """Number of parameters of the model."""
     tokens: int
-    """Predicted in training, those of the run that it started from included."""
+    """Tokens predicted in training, including the run that it started from."""
     flops: float
-    """Of training, likewise."""
+    """FLOPs of training, including the run that it started from."""
     loss: float | None
-    """Held-out loss: nats a token, or the squared error of a normalised patch. Runs of one tokenizer compare."""
+    """Held-out loss: nats a token, or the squared error of a normalised patch. Only runs with one tokenizer are
+    comparable."""
     probes: dict[str, tuple[int, float, float]]
     """For each pooling the best layer, its R² and its error in millimetres."""
 
 
 def read_row(folder: str | Path) -> Row:
-    """A finished run, and what `python -m toto_robot.probe` wrote to its folder probe/. Raises UserError."""
+    """The row of a finished run, with the results of `python -m toto_robot.probe` in its folder probe/.
+
+    Raises UserError if something is missing or damaged.
+    """
     folder = Path(folder)
     result, scores = _read(folder / RESULT, "pretrain"), _read(folder / PROBE / "probe.json", "probe")["scores"]
     probes = {}
-    for pooling in POOLINGS:
+    for pooling in PROBED:
         found = min((score for score in scores if score["pooling"] == pooling), key=lambda score: score["error_mm"])
         probes[pooling] = found["layer"], found["r2"], found["error_mm"]
     runs = [result, *(_read(path / RESULT, "pretrain") for path in _started_from(folder))]
@@ -54,12 +58,12 @@ def markdown(rows: list[Row]) -> str:
     """A table with a row for each run."""
     lines = [
         "| run | parameters | tokens | training FLOPs | held-out loss | "
-        + " | ".join(f"{p}: layer, R², mm" for p in POOLINGS)
+        + " | ".join(f"{p}: layer, R², mm" for p in PROBED)
         + " |",
-        "|---|---|---|---|---|" + "---|" * len(POOLINGS),
+        "|---|---|---|---|---|" + "---|" * len(PROBED),
     ]
     for row in rows:
-        probes = " | ".join(f"{layer}, {r2:.3f}, {mm:.1f}" for layer, r2, mm in (row.probes[p] for p in POOLINGS))
+        probes = " | ".join(f"{layer}, {r2:.3f}, {mm:.1f}" for layer, r2, mm in (row.probes[p] for p in PROBED))
         loss = "–" if row.loss is None else f"{row.loss:.3f}"
         lines.append(
             f"| {row.name} | {row.parameters / 1e6:.2f}M | {row.tokens:,} | {row.flops:.2e} | {loss} | {probes} |"
@@ -68,7 +72,7 @@ def markdown(rows: list[Row]) -> str:
 
 
 def _started_from(folder: Path) -> list[Path]:
-    """The runs that a run's weights came from, newest first."""
+    """The runs that the weights of a run came from, newest first."""
     chain = []
     while (start := read_yaml(folder / "config.yaml").get("init")) is not None:
         folder = Path(start).parent
@@ -83,5 +87,5 @@ def _read(path: Path, command: str) -> dict:
         return json.loads(path.read_text())
     except (OSError, json.JSONDecodeError) as error:
         raise UserError(
-            f"{path} is missing or damaged ({error}); make it with `python -m toto_robot.{command}`"
+            f"{path} is missing or damaged ({error}). Make it with `python -m toto_robot.{command}`."
         ) from error

@@ -1,8 +1,9 @@
-"""Has Toto learned video? Its predictions of codes, beside copying the previous frame.
+"""Toto's predictions of codes, compared with a copy of the previous frame. This shows whether Toto has learned video.
 
-Most blocks of a film do not change from one frame to the next, so the copy of the previous frame is right most of the time.
-What a video model adds shows where the code changed: there copying is never right. Everything is counted in codes, through
-one tokenizer, teacher-forced (every earlier code is true) and free-running (the model goes on from its own predictions).
+Most blocks of a film do not change from one frame to the next, so a copy of the previous frame is correct most of the
+time. A video model is better where the code changes: there a copy is never correct. Everything is counted in the codes
+of one tokenizer. In teacher-forced predictions every earlier code is true. In free-running predictions the model
+continues from its own predictions.
 
 Shapes: R rows, F frames, S tokens a frame, V codes.
 """
@@ -23,24 +24,24 @@ from toto_robot.tokens.training.scores import psnr_db
 
 @dataclass(frozen=True)
 class Prediction:
-    """How well one predictor does, with intervals over clips."""
+    """The accuracy of one predictor, with intervals over clips."""
 
     accuracy: Interval
-    """Share of all blocks whose code is the likeliest prediction."""
+    """Share of all blocks whose most likely code is the true one."""
     accuracy_changed: Interval
-    """The same over the blocks whose true code is not that of the previous frame; 0 for the copy."""
+    """The same over the blocks whose true code differs from that of the previous frame. It is 0 for the copy."""
     bits: float | None = None
-    """Mean −log₂ of the probability of the true code, a block; None where there are no probabilities."""
+    """Mean −log₂ of the probability of the true code of a block. None if there are no probabilities."""
     bits_changed: float | None = None
     """The same over changed blocks."""
     bits_changed_by_frame: tuple[float, ...] = ()
-    """The same for frame 2, 3, …: they fall where earlier frames help."""
+    """The same for frames 2, 3, …: they fall if earlier frames help."""
     psnr: float | None = None
-    """Of the decoded prediction against the decoded truth, in dB."""
+    """PSNR of the decoded prediction against the decoded truth, in dB."""
 
 
 class Table:
-    """The control between copying and a transformer: how often each code follows each other at the same place."""
+    """A control between a copy and a transformer: how often each code follows each other code at the same place."""
 
     def __init__(self, codes_RFS: np.ndarray, vocabulary: int):
         flat = np.zeros(vocabulary * vocabulary)
@@ -48,17 +49,18 @@ class Table:
             pairs = row[:-1].astype(np.int64) * vocabulary + row[1:]
             flat += np.bincount(pairs.ravel(), minlength=len(flat))
         counts = flat.reshape(vocabulary, vocabulary)
-        # A code that never followed gets what it has of all codes: one count in total is shared out that way.
+        # Divide one additional count in proportion to the frequency of all codes, so that no probability is 0.
         overall = (counts.sum(0) + 1) / (counts.sum() + vocabulary)
         self.log_p = np.log((counts + overall) / (counts.sum(1, keepdims=True) + 1)).astype(np.float32)
 
     def log_p_after(self, codes: Tensor) -> Tensor:
-        """Log probabilities (..., V) of what follows each code."""
+        """Log probabilities (..., V) of the code that follows each code."""
         return torch.from_numpy(self.log_p)[codes.long()]
 
 
 def teacher_forced(model: CausalModel, codes_RFS: Tensor, table: Table | None = None) -> dict[str, Prediction]:
-    """`toto`, `copy` and, if given, `table` on frames 2 to F of every row, each from all earlier true codes."""
+    """Predictions of `toto`, `copy` and, if given, `table` for frames 2 to F of every row, from all earlier true
+    codes."""
     truth, before = codes_RFS[:, 1:], codes_RFS[:, :-1]
     changed = truth != before
     predictors = {"toto": lambda row: _log_p(model, row)[1:]}
@@ -66,7 +68,7 @@ def teacher_forced(model: CausalModel, codes_RFS: Tensor, table: Table | None = 
         predictors["table"] = lambda row: table.log_p_after(row[:-1])
     guesses, bits = {"copy": before}, {}
     for name, log_p_of in predictors.items():
-        # One row at a time: log probabilities of a row are 4096 × V numbers.
+        # One row at a time, because the log probabilities of a row are 4096 × V numbers.
         found = [(log_p.argmax(-1), _bits(log_p, row[1:])) for row in codes_RFS for log_p in (log_p_of(row),)]
         guesses[name], bits[name] = (torch.stack(part) for part in zip(*found))
     return {name: _prediction(guess, truth, changed, bits.get(name)) for name, guess in guesses.items()}
@@ -81,8 +83,11 @@ def free_running(
     frames: int,
     tell: Callable[[int], None] = lambda done: None,
 ) -> dict[str, Prediction]:
-    """`toto`, `copy` on `frames` frames after the first `given`; the likeliest code each time. The copy repeats the last
-    given frame; changed blocks differ from it."""
+    """Predictions of `toto` and `copy` for `frames` frames after the first `given`, with the most likely code each
+    time.
+
+    The copy repeats the last given frame. Changed blocks differ from it.
+    """
     R, F, S = codes_RFS.shape
     truth, last = codes_RFS[:, given : given + frames], codes_RFS[:, given - 1 : given]
     made = []
@@ -104,7 +109,7 @@ def free_running(
 
 @torch.inference_mode()
 def _log_p(model: CausalModel, row_FS: Tensor) -> Tensor:
-    """Log probabilities (F, S, V) of the codes of one row, each from all that stand before it; special tokens left out."""
+    """Log probabilities (F, S, V) of the codes of one row, each from all codes before it, without special tokens."""
     ids = torch.cat((torch.tensor([VIDEO_START]), row_FS.flatten().long() + OFFSET))
     return model(ids[None, :-1])[0, :, OFFSET:].float().log_softmax(-1).view(*row_FS.shape, -1)
 
@@ -116,7 +121,7 @@ def _bits(log_p: Tensor, codes: Tensor) -> Tensor:
 def _prediction(
     guess: Tensor, truth: Tensor, changed: Tensor, bits: Tensor | None, psnr: float | None = None
 ) -> Prediction:
-    """Counts over (R, F, S) each."""
+    """The numbers for a guess. All tensors are (R, F, S)."""
     right, clips = guess == truth, np.arange(len(truth))
     some = changed.flatten(1).any(1).numpy()
     share = (right & changed).flatten(1).sum(1).numpy()[some] / changed.flatten(1).sum(1).numpy()[some]

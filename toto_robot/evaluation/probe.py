@@ -1,8 +1,7 @@
-"""Which layer, and which pooling: how well a small probe reads the cube's position from frozen features.
+"""Compare layers and poolings: how well a small probe predicts the position of the cube from frozen features.
 
-The probes are linear (mean and grid: ridge regression on standardised features) or a learned query and a linear
-layer (attention: the readout that a policy learns). The split is by episode, so that no held-out frame has a
-neighbour in training.
+For mean and grid the probe is a ridge regression on standardised features. For attention it is a learned query and a
+linear layer, which a policy learns too. The split is by episode, so that no held-out frame has a neighbour in training.
 """
 
 import zipfile
@@ -15,12 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from toto_robot.features.encoder import Encoder
-from toto_robot.ground.errors import UserError
+from toto_robot.features.pooling import PROBED
+from toto_robot.ground.errors import UserError, expected
 from toto_robot.video.frames import check_frames
 
-POOLINGS = ("mean", "attention", "grid")
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
-"""Penalties to choose from, as parts of the number of training frames."""
+"""Penalties to choose from, in units of the number of training frames."""
 QUERIES = 4
 STEPS, BATCH, LR = 600, 256, 1e-2
 """Training of the attention probe."""
@@ -28,24 +27,24 @@ STEPS, BATCH, LR = 600, 256, 1e-2
 
 @dataclass
 class ProbeData:
-    """Rendered frames, and where the cube was."""
+    """Rendered frames, and the positions of the cube."""
 
     frames: np.ndarray
     """uint8 (N, H, W, 3)."""
     cube_in_hand_m: np.ndarray
-    """float32 (N, 3): the cube's centre in the hand's frame."""
+    """float32 (N, 3): the centre of the cube in the frame of the hand."""
     episode: np.ndarray
-    """int (N,): frames of one episode stay on one side of the split."""
+    """int (N,): the frames of one episode stay on one side of the split."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well a probe does on held-out episodes."""
+    """The result of a probe on held-out episodes."""
 
     encoder: str
     """Name of the encoder."""
     layer: int
-    """Layer counted from 1; 0 for the codebook."""
+    """Layer, counted from 1. 0 is the codebook."""
     pooling: str
     """mean, attention or grid."""
     r2: float
@@ -55,52 +54,50 @@ class Score:
 
 
 def load_probe_data(path: str | Path) -> ProbeData:
-    """Read an .npz with frames, cube_in_hand_m and episode. Raises UserError with what is missing or wrong."""
+    """Read an .npz with frames, cube_in_hand_m and episode. Raises UserError, which says what is missing or wrong."""
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"there is no file {path}; data= takes an .npz with frames, cube_in_hand_m and episode")
+        raise UserError(f"There is no file {path}. data= takes an .npz with frames, cube_in_hand_m and episode.")
     try:
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in ("frames", "cube_in_hand_m", "episode") if name not in file]
             if missing:
-                raise UserError(f"{path} has no {', '.join(missing)}; it has {', '.join(file.files) or 'nothing'}")
+                raise UserError(f"{path} has no {', '.join(missing)}; it has {', '.join(file.files) or 'nothing'}.")
             data = ProbeData(file["frames"], file["cube_in_hand_m"].astype(np.float32), file["episode"])
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         if isinstance(error, UserError):
             raise
-        raise UserError(f"{path} is truncated or not an .npz file ({error}); make it again") from error
+        raise UserError(f"{path} is truncated or not an .npz file ({error}). Make it again.") from error
     check_frames(data.frames, what=f"frames in {path}")
     n = len(data.frames)
     if data.cube_in_hand_m.shape != (n, 3) or data.episode.shape != (n,):
-        raise UserError(
-            f"{path}: expected cube_in_hand_m ({n}, 3) and episode ({n},) for {n} frames, "
-            f"got {data.cube_in_hand_m.shape} and {data.episode.shape}"
-        )
+        got = f"{data.cube_in_hand_m.shape} and {data.episode.shape}"
+        raise expected(str(path), f"cube_in_hand_m ({n}, 3) and episode ({n},) for {n} frames", got)
     if not np.isfinite(data.cube_in_hand_m).all():
-        raise UserError(f"{path}: cube_in_hand_m has values that are not finite; make it again")
+        raise UserError(f"{path}: cube_in_hand_m has values that are not finite. Make it again.")
     if len(np.unique(data.episode)) < 4:
-        raise UserError(f"{path}: a split needs at least 4 episodes, but there are {len(np.unique(data.episode))}")
+        raise UserError(f"{path}: a split needs at least 4 episodes, but there are {len(np.unique(data.episode))}.")
     return data
 
 
 def split(episode: np.ndarray, part: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Boolean masks (N,), training and held out: about `part` of the episodes (at least one) are held out."""
+    """Boolean masks (N,), training and held out. About `part` of the episodes are held out, at least one."""
     episodes = np.random.default_rng(seed).permutation(np.unique(episode))
     held_out = np.isin(episode, episodes[: max(1, round(part * len(episodes)))])
     return ~held_out, held_out
 
 
 def codes_of(encoder: Encoder, frames: np.ndarray) -> Tensor:
-    """Token codes int64 (N, S) of frames uint8 (N, H, W, 3), some at a time."""
+    """Token codes int64 (N, S) of frames uint8 (N, H, W, 3), computed 64 frames at a time."""
     return torch.cat([encoder.codes(frames[i : i + 64]) for i in range(0, len(frames), 64)])
 
 
 def probe(
     name: str, encoder: Encoder, data: ProbeData, *, codes: Tensor | None = None, held_out: float = 0.25, seed: int = 0
 ) -> Iterator[Score]:
-    """Scores for every layer and pooling. `encoder` must pool to a grid: the mean of its cells is the mean.
+    """Scores for every layer and pooling. `encoder` must pool to a grid, because the mean of the cells is the mean.
 
-    `codes` (N, S) are the frames' token codes, for encoders that share a tokenizer; None computes them.
+    `codes` (N, S) are the token codes of the frames, for encoders that share a tokenizer. None computes them.
     """
     if encoder.pooling != "grid":
         raise ValueError(f"a probe needs an encoder with pooling grid, but this one has {encoder.pooling}")
@@ -111,7 +108,7 @@ def probe(
     target = torch.from_numpy(data.cube_in_hand_m)
     for i, grid in enumerate(grids):
         layer = i + 1 if encoder.num_layers else 0
-        for pooling in POOLINGS:
+        for pooling in PROBED:
             if pooling == "attention":
                 predicted = attention_probe(grid[train], target[train], grid[test], seed)
             else:
@@ -121,17 +118,17 @@ def probe(
 
 
 def r2(predicted: Tensor, truth: Tensor) -> float:
-    """1 − Σ squared error / Σ squared distance from the mean, over all axes of (N, 3) together."""
+    """1 − Σ squared error / Σ squared distance from the mean, over the three axes of (N, 3) together."""
     return 1 - float((predicted - truth).square().sum() / (truth - truth.mean(dim=0)).square().sum())
 
 
 def error_mm(predicted_m: Tensor, truth_m: Tensor) -> float:
-    """Mean Euclidean distance of two (N, 3) in metres, given in millimetres."""
+    """Mean Euclidean distance of two (N, 3) in metres, returned in millimetres."""
     return 1000 * float((predicted_m - truth_m).norm(dim=1).mean())
 
 
 def ridge_probe(x: Tensor, y: Tensor, x_test: Tensor, inner_train: Tensor, inner_test: Tensor) -> Tensor:
-    """Ridge regression; the penalty is the one that does best on an inner split of the training episodes."""
+    """Ridge regression. The penalty is the one with the smallest error on an inner split of the training episodes."""
     errors = {}
     solver = Ridge(x[inner_train], y[inner_train])
     for penalty in RIDGES:
@@ -142,8 +139,9 @@ def ridge_probe(x: Tensor, y: Tensor, x_test: Tensor, inner_train: Tensor, inner
 class Ridge:
     """Least squares on standardised features with an L2 penalty, in float64.
 
-    Solved in the smaller of the two spaces, features or samples. A feature that hardly varies (a cell that always
-    shows the same) is divided by no less than a tenth of the mean deviation, so its noise isn't blown up.
+    It is solved in the smaller of the two spaces, features or samples. A feature may hardly vary, for example in a cell
+    that always shows the same. It is divided by at least a tenth of the mean deviation, so that its noise isn't
+    amplified.
     """
 
     def __init__(self, x: Tensor, y: Tensor):
@@ -169,7 +167,7 @@ class Ridge:
 
 
 class AttentionReadout(nn.Module):
-    """Learned queries over the cells of a grid (B, 16, D), each cell with a learned place, then a linear layer."""
+    """Learned queries over the cells of a grid (B, 16, D) with a learned position for each, then a linear layer."""
 
     def __init__(self, cells: int, dim: int, outputs: int):
         super().__init__()
@@ -184,7 +182,7 @@ class AttentionReadout(nn.Module):
 
 
 def attention_probe(x: Tensor, y: Tensor, x_test: Tensor, seed: int) -> Tensor:
-    """Train `AttentionReadout` on standardised features and targets; predictions (N_test, 3)."""
+    """Train `AttentionReadout` on standardised features and targets. Returns predictions (N_test, 3)."""
     mean, std = x.mean(dim=(0, 1)), x.std(dim=(0, 1)) + 1e-6
     x, x_test = (x - mean) / std, (x_test - mean) / std
     offset, scale = y.mean(dim=0), y.std(dim=0) + 1e-6

@@ -1,11 +1,12 @@
-"""The probe's results as JSON, as a table and as a picture."""
+"""The results of the probe as JSON, as a table and as a picture."""
 
 import io
 import json
 from dataclasses import asdict
 from pathlib import Path
 
-from toto_robot.evaluation.probe import POOLINGS, Score
+from toto_robot.evaluation.probe import Score
+from toto_robot.features.pooling import PROBED
 from toto_robot.ground.atomic import atomic_write_bytes, atomic_write_text
 
 
@@ -16,18 +17,18 @@ def best(scores: list[Score]) -> Score:
 
 def table(scores: list[Score]) -> str:
     """Markdown: a row for each encoder and layer, R² and millimetres for each pooling."""
-    lines = ["| encoder | layer | " + " | ".join(f"{p}: R² | mm" for p in POOLINGS) + " |"]
-    lines.append("|---|---" + "|---|---" * len(POOLINGS) + "|")
+    lines = ["| encoder | layer | " + " | ".join(f"{p}: R² | mm" for p in PROBED) + " |"]
+    lines.append("|---|---" + "|---|---" * len(PROBED) + "|")
     by_place = {(s.encoder, s.layer, s.pooling): s for s in scores}
     for encoder, layer in dict.fromkeys((s.encoder, s.layer) for s in scores):
-        cells = [by_place[encoder, layer, p] for p in POOLINGS]
+        cells = [by_place[encoder, layer, p] for p in PROBED]
         shown = " | ".join(f"{s.r2:.3f} | {s.error_mm:.1f}" for s in cells)
         lines.append(f"| {encoder} | {layer or 'codes'} | {shown} |")
     return "\n".join(lines) + "\n"
 
 
 def write_report(out: Path, scores: list[Score], facts: dict) -> None:
-    """probe.json, probe.md and probe.png in `out`; `facts` says what was measured (frames, episodes, baseline)."""
+    """Write probe.json, probe.md and probe.png to `out`. `facts` describe the data (frames, episodes, baseline)."""
     out.mkdir(parents=True, exist_ok=True)
     atomic_write_text(out / "probe.json", json.dumps({**facts, "scores": [asdict(s) for s in scores]}, indent=1) + "\n")
     said = ", ".join(f"{name} {value}" for name, value in facts.items())
@@ -41,8 +42,8 @@ def draw(scores: list[Score], guess_mm: float) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 3.6), layout="constrained")
-    panels = figure.subplots(1, len(POOLINGS), sharey=True)
-    for axes, pooling in zip(panels, POOLINGS):
+    panels = figure.subplots(1, len(PROBED), sharey=True)
+    for axes, pooling in zip(panels, PROBED):
         for encoder in dict.fromkeys(s.encoder for s in scores):
             points = [(s.layer, s.error_mm) for s in scores if s.encoder == encoder and s.pooling == pooling]
             if len(points) == 1:

@@ -1,4 +1,4 @@
-"""Loss against compute: the power law through runs of several sizes (Sec. 4.8, Fig. 9)."""
+"""Loss against compute: the power law of runs of several sizes (Sec. 4.8, Fig. 9)."""
 
 import io
 import json
@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from toto_robot.ground.atomic import atomic_write_bytes
 from toto_robot.ground.errors import UserError
-from toto_robot.pretraining.logs import LOG, RESULT, read_log
+from toto_robot.ground.screen import read_log
+from toto_robot.pretraining.logs import LOG, RESULT
 
 T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 """Student's t at 97.5 % for 1 to 10 degrees of freedom."""
@@ -22,18 +23,18 @@ class ScalingRun:
     """One run's held-out losses."""
 
     name: str
-    """The run's folder name."""
+    """Name of the run's folder."""
     parameters: int
-    """Of the model."""
+    """Number of parameters of the model."""
     macs: np.ndarray
-    """(n,) multiply-adds spent by then; half the FLOPs, the paper's unit."""
+    """(n,) multiply-adds until then: half the FLOPs. This is the paper's unit."""
     loss: np.ndarray
     """(n,) held-out loss in nats a token."""
 
 
 @dataclass
 class PowerLaw:
-    """L(C) = factor · C^-exponent, C in multiply-adds, with 95 % confidence intervals."""
+    """L(C) = factor · C^-exponent, with C in multiply-adds, and 95 % confidence intervals."""
 
     factor: float
     factor95: tuple[float, float]
@@ -45,31 +46,31 @@ class PowerLaw:
 
 
 def load_run(folder: str | Path) -> ScalingRun:
-    """Read a finished run of `pretrain`. Raises UserError for one that is not, or has no held-out loss."""
+    """Read a finished run of `pretrain`. Raises UserError for another folder, or if there is no held-out loss."""
     folder = Path(folder)
     try:
         parameters = json.loads((folder / RESULT).read_text())["parameters"]
         lines = [line for line in read_log(folder / LOG) if "held_out" in line]
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
         said = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"{folder} is not a finished run of `python -m toto_robot.pretrain` ({said})") from error
+        raise UserError(f"{folder} is not a finished run of `python -m toto_robot.pretrain` ({said}).") from error
     if not lines:
-        raise UserError(f"{folder} has no held-out loss; train it with validation=[STORE]")
+        raise UserError(f"{folder} has no held-out loss. Train it with validation=[STORE].")
     if "flops" not in lines[-1]:
-        raise UserError(f"{folder / LOG} does not say what compute it took: an older version wrote it; train it again")
+        raise UserError(f"{folder / LOG} does not say what compute it took: an older version wrote it. Train it again.")
     macs = np.array([line["flops"] for line in lines]) / 2
     return ScalingRun(folder.name, parameters, macs, np.array([line["held_out"] for line in lines]))
 
 
 def fit(macs, loss) -> PowerLaw:
-    """Least squares in log-log of at least three points; intervals from Student's t. Raises UserError for fewer."""
+    """Least squares on a log-log scale, with intervals from Student's t. Raises UserError for fewer than 3 points."""
     x, y = np.log(np.asarray(macs, float)), np.log(np.asarray(loss, float))
     n = len(x)
     if n < 3:
-        raise UserError(f"a power law with an interval needs at least 3 runs, got {n}")
+        raise UserError(f"A power law with an interval needs at least 3 runs, got {n}.")
     spread = ((x - x.mean()) ** 2).sum()
     if not spread > 0:
-        raise UserError("all runs spent the same compute, so nothing can be fitted; give runs of different sizes")
+        raise UserError("All runs used the same compute, so nothing can be fitted. Give runs of different sizes.")
     slope = ((x - x.mean()) * (y - y.mean())).sum() / spread
     start = y.mean() - slope * x.mean()
     error = math.sqrt(((y - start - slope * x) ** 2).sum() / (n - 2))
@@ -85,7 +86,7 @@ def fit(macs, loss) -> PowerLaw:
 
 
 def draw(runs: list[ScalingRun], law: PowerLaw, path: Path) -> None:
-    """Each run's curve, its last point, and the law through the last points."""
+    """Draw the curve and the last point of each run, and the law through the last points."""
     figure = Figure(figsize=(6.5, 4.5), layout="constrained")
     axes = figure.subplots()
     for run in runs:

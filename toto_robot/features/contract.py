@@ -22,6 +22,9 @@ class FrozenEncoder(Protocol):
         """Features float (B, *feature_shape) of frames uint8 (B, H, W, 3), NumPy or torch."""
         ...
 
+    def codes(self, frames) -> Tensor | None:
+        """The tokenizer's codes (B, S) of frames uint8 (B, H, W, 3). None if the encoder has no tokenizer."""
+        return None
 
     def close(self) -> None:
         """Release processes and memory. Nothing works afterwards."""

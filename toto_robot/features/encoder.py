@@ -1,4 +1,4 @@
-"""The frozen encoder: frames → token ids → Toto, stopped at a middle layer → a pooled feature (Sec. 4.4).
+"""The frozen encoder: frame → token ids → Toto, stopped at a middle layer → pooled feature (Sec. 4.4).
 
 Shapes: B batch, F frames, S tokens a frame, T sequence, D width.
 """
@@ -16,7 +16,7 @@ from toto_robot.features.contract import FrozenEncoder
 from toto_robot.features.folder import TOTO, ModelFolder, check_size, load_toto, read_folder
 from toto_robot.features.pooling import check_pooling, feature_shape, pool
 from toto_robot.features.vision import FORMS, VisionEncoder, is_vision, load_vision, vision_names
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, expected, unknown
 from toto_robot.ground.precision import choose_dtype, torch_dtype, usable_device
 from toto_robot.models.causal import CausalModel
 from toto_robot.models.presets import build
@@ -30,11 +30,13 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 RANDOM_SEED = 0
 """Seed of the weights of a random encoder."""
 MICRO_TOKENS = {"cpu": 2048, "cuda": 65536}
-"""Tokens that go through the transformer at once: on a CPU the activations of a block then stay in the cache."""
+"""Tokens in one pass of the transformer. On a CPU the activations of a block then stay in the cache."""
 
 
 class Encoder(FrozenEncoder):
     """The frozen Toto, or the bare codes of its tokenizer. `load_encoder` makes one."""
+
+    image_size: int
 
     def __init__(
         self, tokenizer: Tokenizer, toto: CausalModel | None, *, layer, pooling, dtype, device, image_size, identity
@@ -52,7 +54,7 @@ class Encoder(FrozenEncoder):
         else:
             self.layer, self.num_layers, self.dim = layer, toto.config.layers, toto.config.width
             if not 1 <= layer <= self.num_layers:
-                raise UserError(f"encoder layer must be from 1 to {self.num_layers}, but it is {layer}")
+                raise expected("encoder.layer", f"a layer from 1 to {self.num_layers}", layer)
             self.toto = toto.requires_grad_(False).to(self.device, torch_dtype(dtype)).eval()
         self.feature_shape = feature_shape(pooling, self.dim, self.grid)
         parts = {**identity, "layer": self.layer, "pooling": pooling, "dtype": dtype, "dvae": tokenizer.fingerprint()}
@@ -63,30 +65,32 @@ class Encoder(FrozenEncoder):
     def __call__(self, frames) -> Tensor:
         """Features float32 of frames uint8 (B, H, W, 3), or of clips (B, F, H, W, 3), NumPy or torch.
 
-        (B, D) for mean, (B, 16, D) for grid and attention, (B, S, D) for none; a clip has F·16 and F·S, and its
-        mean runs over all its frames. The frames must have the size that the encoder was trained on (UserError).
+        (B, D) for mean, (B, 16, D) for grid and attention, (B, S, D) for none. A clip has F·16 and F·S instead, and its
+        mean is over all its frames. Raises UserError unless the frames have the size that the encoder was trained on.
         """
         return self.features(self.codes(frames))
 
     @torch.inference_mode()
     def codes(self, frames) -> Tensor:
-        """Token codes int64 (B, S), or (B, F, S) for clips: always computed in float32, so they are reproducible. Of a
-        tokenizer of patches: patches uint8 (…, S, values)."""
+        """Token codes int64 (B, S), or (B, F, S) for clips. They are always computed in float32, hence reproducible.
+
+        A tokenizer of patches gives patches uint8 (…, S, values).
+        """
         check_frames(frames, size=self.image_size)
         if len(frames.shape) not in (4, 5):
             raise UserError(
-                f"an encoder takes frames (B, H, W, 3) or clips (B, F, H, W, 3), but got {tuple(frames.shape)}; "
-                "for one frame write frame[None]"
+                f"An encoder takes frames (B, H, W, 3) or clips (B, F, H, W, 3), but got {tuple(frames.shape)}. "
+                "For one frame write frame[None]."
             )
         codes = self.tokenizer.encode(frames.reshape(-1, *frames.shape[-3:])).to(self.device)
         return codes.view(*frames.shape[:-3], *codes.shape[1:])
 
     @torch.inference_mode()
     def features(self, codes: Tensor) -> Tensor:
-        """Features, shaped as in `__call__`, of what `codes` gives."""
+        """Features of the codes that `codes` gives, with the shape of `__call__`."""
         if self.toto is None:
             return pool(self._vectors(codes), self.pooling, self.grid)
-        # the start token stands in front, and its feature is dropped
+        # The start token comes first. Its feature is dropped.
         parts = []
         for ids in self._micro_batches(codes):
             parts.append(pool(self.toto.hidden_states(ids, self.layer)[:, 1:], self.pooling, self.grid))
@@ -94,7 +98,7 @@ class Encoder(FrozenEncoder):
 
     @torch.inference_mode()
     def every_layer(self, codes: Tensor) -> Tensor:
-        """The features of `features` for all layers at once: (layers, B, ...); the codebook counts as one layer."""
+        """The features of all layers at once: (layers, B, ...). The codebook counts as one layer."""
         if self.toto is None:
             return self.features(codes)[None]
         parts = []
@@ -104,7 +108,7 @@ class Encoder(FrozenEncoder):
         return torch.cat(parts, dim=1)
 
     def _micro_batches(self, codes: Tensor) -> Iterator[Tensor]:
-        """Ids (b, 1 + T) of codes (B, S) or (B, F, S): start token first, a few rows at a time. Of patches: values."""
+        """Ids (b, 1 + T) of codes (B, S) or (B, F, S), start token first, a few rows at a time. For patches, values."""
         codes = torch.as_tensor(codes).to(self.device)
         if self.tokenizer.continuous:
             ids = F.pad(self._vectors(codes), (0, 0, 1, 0))
@@ -115,7 +119,7 @@ class Encoder(FrozenEncoder):
         yield from ids.split(max(1, at_once))
 
     def _vectors(self, codes: Tensor) -> Tensor:
-        """What each token is without a transformer (B, F·S, dim): its codebook vector, or the patch's values."""
+        """The vector of each token without a transformer (B, F·S, dim): from the codebook, or the values of a patch."""
         codes = torch.as_tensor(codes).to(self.device)
         if self._codebook is None:
             return patch_values(codes.flatten(1, -2))
@@ -133,15 +137,15 @@ def load_encoder(
     dtype: str = "float32",
     device: str = "cpu",
 ) -> Encoder | VisionEncoder:
-    """The frozen encoder called `name_or_folder`.
+    """The frozen encoder called `name_or_folder`. Raises UserError listing what exists.
 
-    Names: `toto_tiny`; `toto_tiny_random`, the same tokenizer and architecture with random weights from a fixed
-    seed; `dvae_codes`, the codebook vectors of the codes without Toto. Or a model folder made by `pretrain`;
-    FOLDER:random and FOLDER:codes are the same two controls for it. Baselines: vit:FILE, timm:MODEL:FILE and others,
-    see `vision.py`; their poolings are cls (default), mean, attention, grid and none. `layer` counts from 1 (the
-    model's default if None); the layers above are not computed. `pooling` is mean, attention, grid or none (None: the
-    model's default). `dtype` (float32, bfloat16, or auto: bfloat16 where the processor multiplies it) is the
-    transformer's; the tokenizer is always float32. Raises UserError listing what exists.
+    `name_or_folder`: `toto_tiny`; or `toto_tiny_random`, the same tokenizer and architecture with random weights from a
+    fixed seed; or `dvae_codes`, the codebook vectors of the codes without Toto; or a model folder made by `pretrain`,
+    with the same two controls FOLDER:random and FOLDER:codes; or a baseline (`vision.py`), such as vit:FILE and
+    timm:MODEL:FILE. `layer` counts from 1; the layers above it are not computed. `pooling` is mean, attention, grid or
+    none; a baseline also has cls, which is its default. If `layer` or `pooling` is None, the model's default is used.
+    `dtype` is the transformer's: float32, bfloat16, or auto, which is bfloat16 if the processor multiplies it in
+    hardware. The tokenizer is always float32.
     """
     if is_vision(str(name_or_folder)):
         return load_vision(str(name_or_folder), layer, pooling, dtype, device)
@@ -150,7 +154,7 @@ def load_encoder(
     tokenizer = load_tokenizer(folder)
     toto, identity = _transformer(found, variant)
     if toto is None and layer not in (None, 0):
-        raise UserError(f"{name_or_folder} has no transformer, so it has no layer {layer}; leave layer out")
+        raise UserError(f"{name_or_folder} has no transformer, so it has no layer {layer}. Leave layer= out.")
     return Encoder(
         tokenizer,
         toto,
@@ -181,14 +185,12 @@ def find_encoder(name_or_folder: str | Path) -> tuple[Path, str]:
     path, _, variant = name.partition(":") if not Path(name).is_dir() else (name, "", "")
     if Path(path).is_dir() and variant in ("", "random", "codes"):
         return Path(path), variant or "trained"
-    raise UserError(
-        f"there is no encoder {name!r}; the encoders are {', '.join(encoder_names())}, "
-        f"the path of a model folder made by `python -m toto_robot.pretrain`, or {FORMS}"
-    )
+    also = f"You can also give a model folder made by `python -m toto_robot.pretrain`, or {FORMS}."
+    raise unknown("encoder", name, encoder_names(), also)
 
 
 def _transformer(folder: ModelFolder, variant: str) -> tuple[CausalModel | None, dict]:
-    """The transformer of a variant, and what tells it from any other."""
+    """The transformer of a variant, and the values that identify it."""
     if variant == "codes":
         return None, {"codes": True}
     if variant == "random":

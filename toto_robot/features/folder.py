@@ -1,8 +1,8 @@
-"""A model folder: what `pretrain` exports, what is shipped, and what `load_encoder` reads.
+"""A model folder: `pretrain` exports it, the package ships some, and `load_encoder` reads it.
 
 config.yaml        fields of Toto and of its tokenizer, default layer and pooling, sha256 of both weight files
 toto.safetensors   Toto, or whichever architecture config.yaml names
-dvae.safetensors   its tokenizer, here a dVAE; vqgan.safetensors for a VQGAN
+dvae.safetensors   its tokenizer: here a dVAE, vqgan.safetensors for a VQGAN
 """
 
 import hashlib
@@ -23,27 +23,27 @@ from toto_robot.tokens.base import Tokenizer, weight_name
 from toto_robot.tokens.tokenizer import kind_in
 
 CONFIG, TOTO = "config.yaml", "toto.safetensors"
-AGAIN = "copy the folder again, or export it again with `python -m toto_robot.pretrain`"
+AGAIN = "copy the folder again, or export it again with `python -m toto_robot.pretrain`."
 
 
 @dataclass
 class ModelFolder:
-    """config.yaml of a model folder, checked."""
+    """The checked config.yaml of a model folder."""
 
     path: Path
-    """Where it is."""
+    """The folder."""
     toto: ModelConfig
-    """The shape of the sequence model, of whichever architecture."""
+    """The shape of the sequence model, of any architecture."""
     layer: int
-    """The layer that features come from unless another is asked for."""
+    """The layer that gives the features by default."""
     pooling: str
     """The default pooling."""
     image_size: int
-    """Side, in pixels, of the frames that it was trained on."""
+    """Pixels on the side of the frames that it was trained on."""
     sha256: dict[str, str] = field(default_factory=dict)
     """sha256 of each weight file."""
     notes: dict = field(default_factory=dict)
-    """What made it: steps, losses, stores. For people; nothing reads it."""
+    """How it was made: steps, losses, stores. It is information for people."""
 
 
 def save_model(
@@ -56,7 +56,7 @@ def save_model(
     image_size: int = 128,
     notes: dict | None = None,
 ) -> None:
-    """Write a model folder, atomically; weights in float32."""
+    """Write a model folder, atomically, with weights in float32."""
     config = {
         "toto": toto.config.to_dict(),
         **tokenizer.described(),
@@ -75,7 +75,7 @@ def save_model(
 
 
 def read_folder(path: Path) -> ModelFolder:
-    """Read and check config.yaml; UserError says what is missing or wrong in it, and the remedy."""
+    """Read and check config.yaml. Raises UserError, which says what is missing or wrong, and what to do."""
     tokenizer = weight_name(kind_in(path) or "dvae")
     for name in (CONFIG, TOTO, tokenizer):
         if not (path / name).is_file():
@@ -103,7 +103,7 @@ def read_folder(path: Path) -> ModelFolder:
 
 
 def check_size(folder: ModelFolder) -> None:
-    """UserError where config.yaml describes a larger network than its weights are: none is made of it then."""
+    """Raise UserError if config.yaml describes a larger network than its weights, before that network is made."""
     check_numbers(folder.toto, tensor_shapes(folder.path / TOTO), f"{folder.path / CONFIG}, toto")
 
 

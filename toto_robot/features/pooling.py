@@ -1,21 +1,25 @@
-"""From the features of every token of a frame to the feature that a policy reads."""
+"""Pooling: from the features of all tokens of a frame to the feature that a policy reads."""
 
 import torch
 from torch import Tensor
 
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import unknown
 
 CELLS = 4
 """Rows and columns of the pooled grid."""
 
 POOLINGS = ("mean", "attention", "grid", "none")
-"""mean: one vector. attention and grid: the means of 4×4 cells; the policy learns what to do with them. none: all."""
+"""mean: one vector. attention and grid: the means of 4×4 cells; the policy learns to read them. none: every token."""
+PROBED = ("mean", "attention", "grid")
+"""The poolings that a probe compares."""
+VISION_POOLINGS = ("cls", *POOLINGS)
+"""Those of a vision transformer, which also has a class token."""
 
 
-def check_pooling(name: str) -> None:
+def check_pooling(name: str, exist: tuple[str, ...] = POOLINGS) -> None:
     """Raise UserError listing the poolings unless `name` is one of them."""
-    if name not in POOLINGS:
-        raise UserError(f"there is no pooling {name!r}; the poolings are {', '.join(POOLINGS)}")
+    if name not in exist:
+        raise unknown("pooling", name, exist)
 
 
 def feature_shape(pooling: str, dim: int, grid: int) -> tuple[int, ...]:

@@ -1,12 +1,11 @@
-"""DINO, DINOv2, CLIP's image side and other networks of timm, with weights from a local file. timm is imported when
-asked for.
+"""DINO, DINOv2, the image side of CLIP, and other networks of timm, with weights from a local file.
 
     timm:vit_small_patch16_224.dino:dino_deitsmall16_pretrain.pth
     timm:vit_small_patch14_dinov2.lvd142m:dinov2_vits14_pretrain.pth
     timm:vit_base_patch16_clip_224.openai:model.safetensors
 
-timm builds the architecture and translates the names of the original files to its own; the file itself is read without
-running it, and nothing is downloaded.
+timm builds the architecture and translates the names of the original files to its own. The file is read without running
+it, and nothing is downloaded. timm is imported when it is needed.
 """
 
 import difflib
@@ -20,21 +19,23 @@ from toto_robot.ground.errors import UserError
 from toto_robot.tokens.foreign.weights import read_weights
 
 LARGEST = 224
-"""Side in pixels at which a vision transformer that is published for larger frames runs (DINOv2's 518), positions
-interpolated."""
+"""Largest side of a frame in pixels. A vision transformer for larger frames (DINOv2's 518) runs at this size, with
+interpolated positions."""
 SPARE = ("mask_token", "head", "fc_norm")
 """Weights of a model that no feature depends on, or that some files leave out."""
 
 
 class TimmModel(nn.Module):
-    """A network of timm as `VisionEncoder` wants it: tokens after a layer, the class token first where there is one."""
+    """A network of timm in the form that `VisionEncoder` needs: tokens after a layer, the class token first, if any."""
 
     def __init__(self, name: str):
         super().__init__()
         timm = _timm()
         if not timm.is_model(name):
             near = difflib.get_close_matches(name, timm.list_models(pretrained=True), n=5, cutoff=0.3)
-            raise UserError(f"timm {timm.__version__} has no model {name!r}; near it are {', '.join(near) or 'none'}.")
+            raise UserError(
+                f"timm {timm.__version__} has no model {name!r}. Similar names: {', '.join(near) or 'none'}."
+            )
         options: dict = {"pretrained": False, "num_classes": 0}
         found = timm.get_pretrained_cfg(name)
         if name.startswith("vit_") and found.input_size[1] > LARGEST:
@@ -47,8 +48,7 @@ class TimmModel(nn.Module):
         self.width = self.model.num_features
 
     def forward(self, x: Tensor, layer: int) -> Tensor:
-        """Normalised frames (B, 3, H, W) → tokens (B, [1 +] S, D) after `layer`; the network's final norm after the
-        last."""
+        """Normalised frames (B, 3, H, W) → tokens (B, [1 +] S, D) after `layer`; the last layer with the final norm."""
         if self.transformer and layer < self.depth:
             options = dict(indices=[layer - 1], intermediates_only=True, norm=False, output_fmt="NLC")
             ((x, prefix),) = self.model.forward_intermediates(x, return_prefix_tokens=True, **options)
@@ -60,8 +60,10 @@ class TimmModel(nn.Module):
         return torch.cat([x[:, :1], x[:, self.prefix :]], dim=1) if self.prefix else x
 
     def read(self, path: Path) -> None:
-        """The weights of `path`, in timm's names or in those of the original release. UserError lists what is
-        missing."""
+        """Read the weights of `path`, in timm's names or in those of the original release.
+
+        Raises UserError listing what is missing.
+        """
         state = read_weights(path)
         translate = getattr(importlib.import_module(type(self.model).__module__), "checkpoint_filter_fn", None)
         try:
@@ -75,8 +77,8 @@ class TimmModel(nn.Module):
         missing = [name for name in missing if not name.startswith(SPARE)]
         if missing:
             raise UserError(
-                f"{path} lacks {len(missing)} weights of {self.name}, {', '.join(missing[:3])} among them; name the model "
-                "that it belongs to."
+                f"{path} lacks {len(missing)} weights of {self.name}, for example {', '.join(missing[:3])}; name the "
+                "model that it belongs to."
             )
 
 

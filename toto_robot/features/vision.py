@@ -1,5 +1,4 @@
-"""Baseline encoders behind the encoder's contract: MVP's and MAE's vision transformers, and timm's DINO, DINOv2 and
-CLIP.
+"""Baseline encoders with the encoder's contract: the vision transformers of MVP and MAE, and timm's DINO, DINOv2, CLIP.
 
     vit:FILE              a checkpoint of MVP's or MAE's layout
     vit:FILE:random       the same sizes with random weights from a fixed seed
@@ -7,8 +6,8 @@ CLIP.
     timm:MODEL:FILE       a model of timm with weights from a local file
     timm:MODEL:random     the same with random weights
 
-Frames of any size are scaled to the encoder's own (bilinear, antialiased), cut to a square in the middle, and
-normalised.
+Frames of any size are scaled to the encoder's own size (bilinear, antialiased), cropped to the square in the middle,
+and normalised.
 """
 
 import hashlib
@@ -20,16 +19,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from toto_robot.features.contract import FrozenEncoder
-from toto_robot.features.pooling import CELLS
+from toto_robot.features.pooling import CELLS, VISION_POOLINGS, check_pooling
 from toto_robot.features.vit import SIZES, ViT, read_vit
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, expected
 from toto_robot.ground.precision import choose_dtype, torch_dtype, usable_device
-from toto_robot.video.frames import to_float01
+from toto_robot.video.frames import scaled_square, to_float01
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""ImageNet's, which MVP and MAE use."""
-POOLINGS = ("cls", "mean", "attention", "grid", "none")
-"""cls: the class token (MVP). mean: the average patch (RPT). attention and grid: 4×4 averages. none: every patch."""
+"""Mean and deviation of ImageNet's channels, which MVP and MAE use."""
+
 RANDOM_SEED = 0
 AT_ONCE = {"cpu": 8, "cuda": 256}
 """Frames that go through the network together."""
@@ -37,18 +35,23 @@ FORMS = "vit:FILE, vit:FILE:random, timm:MODEL:FILE, timm:MODEL:random"
 
 
 class VisionEncoder(FrozenEncoder):
-    """A frozen vision transformer, or another network of timm. It has no tokenizer and no `codes`."""
+    """A frozen vision transformer, or another network of timm. It has no tokenizer, so `codes` gives None."""
+
+    image_size: int
 
     def __init__(self, model: nn.Module, *, layer, pooling, dtype, device, identity: dict, facts: dict):
-        """`model(x, layer)` gives tokens; `facts` its depth, width, image_size, mean, std and prefix (class tokens)."""
-        if pooling not in POOLINGS:
-            raise UserError(f"there is no pooling {pooling!r}; the poolings are {', '.join(POOLINGS)}")
+        """`model(x, layer)` gives tokens. `facts` holds depth, width, image_size, mean, std and prefix (class tokens).
+
+        Poolings: cls is the class token (MVP), mean the average patch (RPT), attention and grid are 4×4 averages, none
+        gives every patch.
+        """
+        check_pooling(pooling, VISION_POOLINGS)
         if pooling == "cls" and not facts["prefix"]:
-            raise UserError("pooling=cls: this network has no class token; use mean or grid")
+            raise UserError("pooling=cls: this network has no class token. Use mean or grid.")
         self.num_layers, self.dim, self.image_size = facts["depth"], facts["width"], facts["image_size"]
         self.layer = self.num_layers if layer is None else layer
         if not 1 <= self.layer <= self.num_layers:
-            raise UserError(f"encoder layer must be from 1 to {self.num_layers}, but it is {layer}")
+            raise expected("encoder.layer", f"a layer from 1 to {self.num_layers}", layer)
         self.device, self.pooling, self.dtype = usable_device(device), pooling, choose_dtype(dtype, device)
         self.prefix = 1 if facts["prefix"] else 0
         self.model = model.requires_grad_(False).to(self.device, torch_dtype(self.dtype)).eval()
@@ -68,17 +71,17 @@ class VisionEncoder(FrozenEncoder):
 
     @torch.inference_mode()
     def __call__(self, frames) -> Tensor:
-        """Features float32 of frames uint8 (B, H, W, 3), NumPy or torch: (B, D) for cls and mean, (B, 16, D) for grid
-        and attention, (B, S, D) for none."""
+        """Features float32 of frames uint8 (B, H, W, 3), NumPy or torch.
+
+        (B, D) for cls and mean, (B, 16, D) for grid and attention, (B, S, D) for none.
+        """
         if len(frames.shape) != 4:
-            raise UserError(
-                f"this encoder takes frames (B, H, W, 3), but got {tuple(frames.shape)}; clips are for Toto"
-            )
+            raise expected("This encoder", "frames (B, H, W, 3)", tuple(frames.shape), "Only Toto takes clips.")
         x = torch.as_tensor(frames)
         return torch.cat([self._features(part) for part in x.split(AT_ONCE.get(self.device.type, AT_ONCE["cuda"]))])
 
     def _features(self, frames: Tensor) -> Tensor:
-        x = (squared(to_float01(frames).to(self.device), self.image_size) - self.mean) / self.std
+        x = (scaled_square(to_float01(frames).to(self.device), self.image_size) - self.mean) / self.std
         tokens = self.model(x.to(torch_dtype(self.dtype)), self.layer).float()
         if self.pooling == "cls":
             return tokens[:, 0]
@@ -96,18 +99,6 @@ class VisionEncoder(FrozenEncoder):
         return f"VisionEncoder({what}, {self.fingerprint[:12]})"
 
 
-def squared(x: Tensor, size: int) -> Tensor:
-    """(B, 3, H, W) scaled until its shorter side is `size`, then the square in its middle."""
-    height, width = x.shape[-2:]
-    if (height, width) == (size, size):
-        return x
-    scale = size / min(height, width)
-    shape = (max(size, round(height * scale)), max(size, round(width * scale)))
-    x = F.interpolate(x, shape, mode="bilinear", antialias=True)
-    top, left = (shape[0] - size) // 2, (shape[1] - size) // 2
-    return x[..., top : top + size, left : left + size]
-
-
 def is_vision(name: str) -> bool:
     """Whether `name` is one of this module's encoders, by its form."""
     return name.startswith(("vit:", "timm:")) or name in vision_names()
@@ -119,7 +110,7 @@ def vision_names() -> list[str]:
 
 
 def load_vision(name: str, layer=None, pooling=None, dtype="float32", device="cpu") -> VisionEncoder:
-    """The encoder called `name`, see the module's docstring; `pooling` is cls unless another is given."""
+    """The encoder called `name`, as the module's docstring lists them. By default `pooling` is cls, if there is one."""
     if name.startswith("timm:"):
         model, identity, facts = _timm_model(name)
     else:
@@ -140,7 +131,7 @@ def _vit(name: str) -> tuple[ViT, dict]:
         path = Path(given.removesuffix(":random"))
         if not path.is_file():
             names = ", ".join(vision_names())
-            raise UserError(f"encoder={name}: there is no file {str(path)!r}; expected {FORMS}, or {names}")
+            raise UserError(f"encoder={name}: there is no file {str(path)!r}. Expected {FORMS}, or {names}.")
         model = read_vit(path)
         if not given.endswith(":random"):
             return model, {"vit": sha256(path)}
@@ -157,12 +148,13 @@ def _timm_model(name: str):
     _, architecture, *rest = name.split(":", 2)
     if not rest or not rest[0]:
         raise UserError(
-            f"encoder={name}: expected timm:MODEL:FILE or timm:MODEL:random, as timm:vit_small_patch16_224.dino:dino.pth"
+            f"encoder={name}: expected timm:MODEL:FILE or timm:MODEL:random, for example "
+            "timm:vit_small_patch16_224.dino:dino.pth."
         )
     path = Path(rest[0])
     if rest[0] != "random" and not path.is_file():
         raise UserError(
-            f"encoder={name}: there is no file {rest[0]!r}; weights are not downloaded, give a local file or random"
+            f"encoder={name}: there is no file {rest[0]!r}. Weights are not downloaded: give a local file, or random."
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
@@ -176,6 +168,6 @@ def _timm_model(name: str):
 
 
 def sha256(path: Path) -> str:
-    """Of a file's bytes."""
+    """The sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,8 +1,9 @@
 """The vision transformer of MAE and MVP (timm's layout and names), read from their checkpoints without timm.
 
-MVP (Radosavovic et al. 2022, ir413/mvp mvp/backbones/vit.py): S 384×12, B 768×12, L 1024×24, patch 16, LayerNorm ε
-1e-6, biased qkv; files {"model": state_dict}, as MAE's are, of which the decoder is left out. Shapes: B batch, S
-patches (raster order), D width, H heads.
+MVP (Radosavovic et al. 2022, ir413/mvp mvp/backbones/vit.py) has S 384×12, B 768×12, L 1024×24, patch 16, LayerNorm ε
+1e-6, and qkv with bias. Its files are {"model": state_dict}, like MAE's, whose decoder is left out.
+
+Shapes: B batch, S patches (raster order), D width, H heads.
 """
 
 from dataclasses import asdict, dataclass
@@ -16,9 +17,10 @@ from toto_robot.ground.errors import UserError
 from toto_robot.tokens.foreign.weights import read_weights, reason
 
 PARTS = ("cls_token", "pos_embed", "patch_embed.", "blocks.", "norm.")
-"""What a checkpoint must hold; mask_token, decoder_*, head and the rest stay in the file."""
+"""Weights that a checkpoint must hold. mask_token, decoder_*, head and the others stay in the file."""
 HEADS = {384: 12, 768: 12, 1024: 16, 1280: 16}
-"""Attention heads by width, which weights don't tell (MVP's S has 12, where timm's has 6); else one for 64 channels."""
+"""Attention heads by width, because the weights don't show them (MVP's S has 12, timm's has 6). For other widths there
+is one for 64 channels."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ SIZES = {
     "base": ViTConfig(768, 12, 12),
     "large": ViTConfig(1024, 24, 16),
 }
-"""MVP's."""
+"""The sizes of MVP."""
 
 
 class Attention(nn.Module):
@@ -91,7 +93,7 @@ class ViT(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
 
     def forward(self, x: Tensor, layer: int) -> Tensor:
-        """After block `layer`, counted from 1; after the last one the final norm, which MVP trains on and we freeze."""
+        """The tokens after block `layer`, counted from 1. The last block is followed by the final norm."""
         x = self.patch_embed["proj"](x).flatten(2).transpose(1, 2)
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1) + self.pos_embed
         for block in self.blocks[:layer]:
@@ -119,30 +121,30 @@ def sine_cosine(width: int, side: int) -> Tensor:
 
 
 def read_vit(path: str | Path) -> ViT:
-    """The encoder in a checkpoint of MVP's or MAE's layout. UserError says what else the file is."""
+    """The encoder in a checkpoint with the layout of MVP or MAE. Raises UserError, which says what else the file is."""
     state = read_weights(Path(path), wanted=lambda name: name.startswith(PARTS))
     try:
         config = config_of_weights(state)
         with torch.device("meta"):
             model = ViT(config)
-        if "norm.weight" not in state:  # fine-tuned with global pooling: features of the last layer stay without a norm
+        if "norm.weight" not in state:  # fine-tuned with global pooling, so the last layer has no norm
             model.norm = nn.Identity()
         model.load_state_dict(state, assign=True)
         return model
     except (KeyError, IndexError, ValueError, ZeroDivisionError, RuntimeError) as error:
         raise UserError(
-            f"{path} is no vision transformer in MAE's layout ({reason(error)}); expected cls_token, pos_embed, "
+            f"{path} is not a vision transformer in MAE's layout ({reason(error)}). Expected cls_token, pos_embed, "
             "patch_embed.proj and blocks.N. For DINO, DINOv2 or CLIP write timm:MODEL:FILE."
         ) from error
 
 
 def config_of_weights(state: dict[str, Tensor]) -> ViTConfig:
-    """The sizes, read from names and shapes. KeyError where something is missing."""
+    """The sizes, read from names and shapes. Raises KeyError if something is missing."""
     width, _, patch, _ = state["patch_embed.proj.weight"].shape
     patches = state["pos_embed"].shape[1] - 1
     side = round(patches**0.5)
     if side * side != patches:
-        raise ValueError(f"{patches} positions are no square")
+        raise ValueError(f"{patches} positions do not form a square")
     depth = next(i for i in range(len(state) + 1) if f"blocks.{i}.norm1.weight" not in state)
     heads = HEADS.get(width) or max(1, width // 64)
     return ViTConfig(width, depth, heads, patch, side * patch, len(state["blocks.0.mlp.fc1.bias"]))

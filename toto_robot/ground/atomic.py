@@ -1,4 +1,4 @@
-"""Writes that either happen completely or not at all, even when the process is killed half-way.
+"""Writes that happen completely or not at all, even if the process is killed or the power fails half-way.
 
 Everything is written under a temporary name beside its destination, forced to disk, and renamed.
 """
@@ -6,28 +6,21 @@ Everything is written under a temporary name beside its destination, forced to d
 import contextlib
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+HIDDEN = "."
+"""How temporary names begin."""
 
-def atomic_write_bytes(path: str | Path, data: bytes) -> None:
-    """Write `data` to `path`; a reader sees the old file or the new one, never a part. Makes parent folders."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            os.fchmod(file.fileno(), 0o666 & ~_umask())
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(path.parent)
+
+def atomic_write_bytes(path: str | Path, data: bytes | memoryview, prefix: str = HIDDEN) -> None:
+    """Write `data` to `path`. A reader sees the old file or the new one, never a part. Makes parent folders.
+
+    The file is on disk when the function returns. The temporary name begins with `prefix`.
+    """
+    with atomic_file(path, prefix) as temporary, open(temporary, "xb") as file:
+        file.write(data)
 
 
 def atomic_write_text(path: str | Path, text: str) -> None:
@@ -36,17 +29,36 @@ def atomic_write_text(path: str | Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Yield an empty temporary folder that becomes `path` when the block ends, and vanishes if it raises.
+def atomic_file(path: str | Path, prefix: str = HIDDEN) -> Iterator[Path]:
+    """Yield the name of a temporary file, to be written by the block. It becomes `path` when the block ends.
 
-    A folder already at `path` is replaced: it is renamed aside, the new one takes its name, then the old one is
-    deleted. (A kill between the two renames leaves the old folder beside it as `.NAME.*.old`: nothing is lost.)
+    If the block raises, the temporary file is deleted and `path` stays as it was.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+    _make_folder(path.parent)
+    temporary = _beside(path, prefix)
     try:
-        temporary.chmod(0o777 & ~_umask())
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield an empty temporary folder. It becomes `path` when the block ends, and is deleted if the block raises.
+
+    A folder that exists at `path` is replaced: it is renamed, the new one takes its name, and the old one is deleted.
+    A kill between the two renames leaves the old folder beside it as `.NAME.*.old`, so nothing is lost.
+    """
+    path = Path(path)
+    _make_folder(path.parent)
+    temporary = _beside(path, HIDDEN)
+    temporary.mkdir()
+    try:
         yield temporary
         put_in_place(temporary, path)
     except BaseException:
@@ -55,36 +67,42 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
-    """Force a finished folder to disk and give it the name `path`, as `atomic_folder` does; both have one parent."""
+    """Force a finished folder to disk and rename it to `path`, as `atomic_folder` does. Both have the same parent."""
     for folder, _, names in os.walk(temporary):
         for name in names:
-            _sync_file(Path(folder) / name)
-        _sync_folder(Path(folder))
+            _sync(Path(folder) / name)
+        sync_folder(Path(folder))
     old = temporary.with_suffix(".old")
     replaced = path.exists()
     if replaced:
         os.rename(path, old)
     os.rename(temporary, path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     if replaced:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def sync_folder(path: Path) -> None:
+    """Make the names in `path` survive a power cut. Some file systems refuse to sync a folder, which is harmless."""
+    with contextlib.suppress(OSError):
+        _sync(path)
 
 
-def _sync_file(path: Path) -> None:
+def _beside(path: Path, prefix: str) -> Path:
+    return path.with_name(f"{prefix}{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+def _make_folder(path: Path) -> None:
+    """Make `path` and its parents, each of them synced."""
+    if not path.is_dir():
+        _make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync_folder(path.parent)
+
+
+def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _sync_folder(path: Path) -> None:
-    """Make a rename in `path` survive a power cut (some file systems refuse to sync a folder; that is harmless)."""
-    with contextlib.suppress(OSError):
-        _sync_file(path)

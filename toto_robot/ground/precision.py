@@ -1,9 +1,9 @@
-"""Where a transformer runs, and in which arithmetic where the user leaves the choice to the machine."""
+"""The device that a model runs on, and its number format: given by the user, or chosen for the machine."""
 
 from typing import TYPE_CHECKING
 
 from toto_robot.ground import amx
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 
 if TYPE_CHECKING:
     import torch
@@ -12,7 +12,7 @@ DTYPES = ("float32", "bfloat16")
 
 
 def torch_dtype(name: str) -> "torch.dtype":
-    """The dtype of torch that is called `name`, one of `DTYPES`."""
+    """Torch's dtype called `name`, one of `DTYPES`."""
     import torch
 
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
@@ -27,7 +27,7 @@ def choose_dtype(name: str, device: str) -> str:
     if name == "auto":
         return "bfloat16" if has_bfloat16(device) else "float32"
     if name not in DTYPES:
-        raise UserError(f"there is no dtype {name!r}; the dtypes are auto, {', '.join(DTYPES)}")
+        raise unknown("dtype", name, ("auto", *DTYPES))
     return name
 
 
@@ -38,13 +38,13 @@ def has_bfloat16(device: str) -> bool:
 
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     flags = amx.processor_flags()
-    # An Intel core multiplies bfloat16 in AVX-512 no faster than float32 (85 against 160 GFLOP/s, Emerald Rapids): where
-    # AMX is claimed, it decides alone.
+    # With AVX-512 an Intel core multiplies bfloat16 no faster than float32 (85 against 160 GFLOP/s, Emerald Rapids).
+    # Therefore AMX alone decides where it is claimed.
     return amx.usable(flags) if "amx_tile" in flags else "avx512_bf16" in flags
 
 
 def usable_device(name: "str | torch.device") -> "torch.device":
-    """The device called `name`, or a UserError if it isn't there."""
+    """The device called `name`. Raises UserError if it can't be used here."""
     import torch
 
     try:
@@ -53,5 +53,5 @@ def usable_device(name: "str | torch.device") -> "torch.device":
         return device
     except (RuntimeError, AssertionError) as error:
         raise UserError(
-            f"the device {str(name)!r} can't be used here ({str(error).splitlines()[0]}); try device=cpu"
+            f"The device {str(name)!r} can't be used here ({str(error).splitlines()[0]}). Try device=cpu."
         ) from error

@@ -1,7 +1,8 @@
-"""Reading descriptions from foreign folders: YAML that can't run, hang or flood anything, and dataclasses with exact types.
+"""Descriptions from foreign folders: YAML that can't run, hang or flood anything, and dataclasses with exact types.
 
-`read_yaml` takes a regular file of bounded size without anchors, aliases, tags or deep nesting. `build` makes a dataclass of
-what it gives and refuses an unknown key, a missing one and another type. Both raise UserError that names the place.
+`read_yaml` takes a regular file of bounded size without anchors, aliases, tags or deep nesting. `build` makes a
+dataclass from its values, and refuses an unknown key, a missing key and a value of another type. Both raise UserError,
+which names the place.
 """
 
 import dataclasses
@@ -15,25 +16,26 @@ from typing import Any
 
 import yaml
 
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, expected
 
 MOST_BYTES = 1 << 18
-"""Of a description: 256 KiB. Ours have 2 to 20."""
+"""Largest size of a description: 256 KiB. Ours have 2 to 20 KiB."""
 DEEPEST = 24
-"""Levels of lists and mappings inside each other."""
+"""Most levels of lists and mappings inside each other."""
 MOST_ITEMS = 1 << 12
-"""Entries of a list in a description."""
+"""Most entries of a list in a description."""
 LONGEST_TEXT = 1 << 14
+"""Most characters of a text in a description."""
 
 
 def check_regular(path: str | Path) -> int:
-    """The size in bytes of a regular file. UserError for a device, a FIFO, a folder, and where there is none."""
+    """The size in bytes of a regular file. Raises UserError for a device, a FIFO, a folder, and a missing file."""
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}.") from error
     if not stat.S_ISREG(status.st_mode):
-        raise UserError(f"{path} is not a regular file, but {_kind(status.st_mode)}: nothing is read from it.")
+        raise UserError(f"{path} is not a regular file, but {_kind(status.st_mode)}. Nothing is read from it.")
     return status.st_size
 
 
@@ -53,12 +55,12 @@ def read_bytes(path: str | Path, most: int = MOST_BYTES) -> bytes:
 
 
 def read_yaml(path: str | Path, most: int = MOST_BYTES) -> Any:
-    """The plain values of a YAML file. UserError for one that is too large, too deep, or more than plain values."""
+    """The plain values of a YAML file. Raises UserError if it is too large, too deep, or more than plain values."""
     return parse_yaml(read_bytes(path, most), path)
 
 
 def parse_yaml(data: bytes, where) -> Any:
-    """The plain values of YAML text in UTF-8, as `read_yaml` takes them; `where` names it in the error."""
+    """The plain values of YAML text in UTF-8, with the limits of `read_yaml`. `where` names the text in the error."""
     try:
         return yaml.load(data.decode("utf-8"), Loader=_Plain)
     except UnicodeDecodeError as error:
@@ -69,12 +71,12 @@ def parse_yaml(data: bytes, where) -> Any:
 
 
 def dump_yaml(values: Any) -> str:
-    """`values` as text that `parse_yaml` takes: without anchors, in the order of the keys."""
+    """`values` as text that `parse_yaml` reads: without anchors, in the order of the keys."""
     return yaml.dump(values, Dumper=_WithoutAliases, sort_keys=False)
 
 
 class _Plain(yaml.SafeLoader):
-    """PyYAML's safe loader without references, whose few bytes can stand for billions of values."""
+    """PyYAML's safe loader without references: with them, a few bytes can stand for billions of values."""
 
     depth = 0
 
@@ -94,7 +96,7 @@ class _Plain(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         if len(keys) != len(node.value) or len(set(keys)) != len(keys):
-            twice = next((key for key in keys if keys.count(key) > 1), "a key that is no text")
+            twice = next((key for key in keys if keys.count(key) > 1), "a key that is not text")
             raise yaml.YAMLError(f"expected each key once, got {twice!r} again (line {node.start_mark.line + 1})")
         return super().construct_mapping(node, deep)
 
@@ -105,9 +107,12 @@ class _WithoutAliases(yaml.SafeDumper):
 
 
 def build(kind: type, values: Any, where: str) -> Any:
-    """The dataclass `kind` of plain values: exact types, no unknown key. What its `__post_init__` says gets `where` in front."""
+    """The dataclass `kind` made from plain values: exact types, no unknown key.
+
+    An error of its `__post_init__` becomes a UserError with `where` in front.
+    """
     if not isinstance(values, dict):
-        raise UserError(f"{where}: expected the keys of a mapping, got {_short(values)}.")
+        raise expected(where, "the keys of a mapping", _short(values))
     fields = {f.name: f for f in dataclasses.fields(kind) if f.init}
     if unknown := [key for key in values if key not in fields]:
         raise UserError(f"{where}: unknown key {_short(unknown[0])}; there are: {', '.join(fields)}.")
@@ -123,7 +128,10 @@ def build(kind: type, values: Any, where: str) -> Any:
 
 
 def check(kind: Any, value: Any, where: str) -> Any:
-    """`value` as the annotation `kind` says; UserError for another type, a number that is not finite, a list that is too long."""
+    """`value`, checked against the annotation `kind`.
+
+    Raises UserError for another type, a number that is not finite, a list or a text that is too long.
+    """
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in inner:
@@ -136,11 +144,11 @@ def check(kind: Any, value: Any, where: str) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 53:
         value = float(value)
     if type(value) is not kind:
-        raise UserError(f"{where}: expected {_NAMES.get(kind, kind)}, got {_short(value)}.")
+        raise expected(where, _NAMES.get(kind, str(kind)), _short(value))
     if kind is float and not math.isfinite(value):
-        raise UserError(f"{where}: expected a finite number, got {value}.")
+        raise expected(where, "a finite number", value)
     if kind is str and len(value) > LONGEST_TEXT:
-        raise UserError(f"{where}: expected at most {LONGEST_TEXT} letters, got {len(value)}.")
+        raise expected(where, f"at most {LONGEST_TEXT} letters", len(value))
     return value
 
 
@@ -150,10 +158,10 @@ _NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or 
 def _items(origin: type, inner: tuple, value: Any, where: str) -> Any:
     if not isinstance(value, (list, tuple)) or len(value) > MOST_ITEMS:
         what = f"{len(value)} entries" if isinstance(value, (list, tuple)) else _short(value)
-        raise UserError(f"{where}: expected a list of at most {MOST_ITEMS} entries, got {what}.")
+        raise expected(where, f"a list of at most {MOST_ITEMS} entries", what)
     fixed = origin is tuple and inner[-1] is not Ellipsis
     if fixed and len(value) != len(inner):
-        raise UserError(f"{where}: expected {len(inner)} entries, got {len(value)}.")
+        raise expected(where, f"{len(inner)} entries", len(value))
     kinds = inner if fixed else (inner[0],) * len(value)
     return origin(check(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value)))
 

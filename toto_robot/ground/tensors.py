@@ -1,4 +1,4 @@
-"""The header of a safetensors file: what it holds, known before memory is taken for it, and compared with what is said of it."""
+"""The header of a safetensors file: its tensors' shapes, known and checked before any memory is taken for them."""
 
 import dataclasses
 import json
@@ -10,14 +10,16 @@ from toto_robot.ground.errors import UserError
 from toto_robot.ground.strict import check_regular
 
 MOST_HEADER = 1 << 22
-"""Bytes of a header; ours have 10 kB."""
+"""Most bytes of a header. Ours have 10 kB."""
 COUNTS = ("layers", "blocks", "num_res_blocks", "num_blocks", "depth")
-"""Fields of a network's description that say how many parts with tensors of their own it has."""
+"""Fields of a network's description that count parts with tensors of their own."""
 
 
 def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes in a safetensors file by name, from its header alone, which must account for every byte of the file. UserError
-    for another file."""
+    """The shapes in a safetensors file by name, read from its header alone.
+
+    The header must account for every byte of the file. Raises UserError for any other file.
+    """
     size = check_regular(path)
     try:
         with open(path, "rb") as file:
@@ -37,8 +39,10 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def check_numbers(config, shapes: dict[str, tuple[int, ...]], where: str) -> None:
-    """UserError where a whole number in the dataclass `config` is more than the tensors hold: no network is made of it then. What has
-    no tensors at all makes no network."""
+    """Raise UserError if a whole number in the dataclass `config` is larger than the tensors allow.
+
+    This way a wrong description can't make a huge network. A file without any tensor is not checked.
+    """
     if not shapes:
         return
     values, found = sum(map(math.prod, shapes.values())), dataclasses.asdict(config)
@@ -46,13 +50,12 @@ def check_numbers(config, shapes: dict[str, tuple[int, ...]], where: str) -> Non
         most = len(shapes) if name in COUNTS else values
         for number in value if isinstance(value, (list, tuple)) else [value]:
             if isinstance(number, int) and not isinstance(number, bool) and number > most:
-                raise UserError(
-                    f"{where}: {name}={number:,} is more than its weights hold ({values:,} numbers in {len(shapes)} tensors)."
-                )
+                held = f"{values:,} numbers in {len(shapes)} tensors"
+                raise UserError(f"{where}: {name}={number:,} is more than its weights hold ({held}).")
 
 
 def _span(entry: dict) -> tuple[int, int]:
-    """The bytes of one tensor; ValueError where they are not those of its shape."""
+    """First and last byte of one tensor. Raises ValueError if their number does not fit its shape."""
     begin, end = entry["data_offsets"]
     bits = re.fullmatch(r"[A-Z]+?(\d+)(_E\d+M\d+\w*)?|BOOL", entry["dtype"])
     if bits is None or not all(type(n) is int and 0 <= n < 1 << 48 for n in (begin, end, *entry["shape"])):

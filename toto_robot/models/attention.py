@@ -12,9 +12,9 @@ SHORT = 512
 
 
 class KVCache:
-    """Keys and values (layers, B, H, capacity, K) of what a model has read so far, for generation.
+    """Keys and values (layers, B, H, capacity, K) of the tokens that a model has read, for generation.
 
-    `config` is any configuration with layers, heads and head_width; `like` gives the dtype and the device.
+    `config` is any configuration with layers, heads and head_width. `like` gives the dtype and the device.
     """
 
     def __init__(self, config, batch: int, capacity: int, like: Tensor):
@@ -24,7 +24,7 @@ class KVCache:
         self.length = 0
 
     def append(self, layer: int, k_BHTK: Tensor, v_BHTK: Tensor) -> tuple[Tensor, Tensor]:
-        """Store new keys and values of one layer; returns all of them so far. `length` moves after the last layer."""
+        """Store new keys and values of one layer. Returns all of them so far. The model moves `length` after a pass."""
         end = self.length + k_BHTK.shape[2]
         if end > self.keys.shape[3]:
             raise ValueError(f"the cache holds {self.keys.shape[3]} positions, but {end} are needed")
@@ -34,7 +34,7 @@ class KVCache:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
-    """Causal attention of q (B, H, T, K) over k, v (B, H, T_all, K); q holds the last T of T_all positions.
+    """Causal attention of q (B, H, T, K) over k, v (B, H, T_all, K). q holds the last T of the T_all positions.
 
     The scores are multiplied by `scale`, by default 1/√K.
     """
@@ -50,11 +50,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tenso
 
 
 def attend_in_halves(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
-    """Causal attention from plain products, the early half of the queries on the early half of the keys only.
+    """Causal attention from plain products. The early half of the queries uses only the early half of the keys.
 
-    For a frame (257 tokens) in bfloat16 on a CPU this takes about half the time of PyTorch's fused attention, and a
-    third with gradients (8 frames, 3 heads of 64: 4.0 against 7.4 ms of one core, and with the backward pass 10.8
-    against 30.8 ms; at 4,098 tokens there is no gain). The scores are rounded to bfloat16.
+    For a frame (257 tokens) in bfloat16 on a CPU it takes about half the time of PyTorch's fused attention, and a third
+    with gradients. Measured with 8 frames and 3 heads of 64 on one core: 4.0 against 7.4 ms, and 10.8 against 30.8 ms
+    with the backward pass. At 4,098 tokens there is no gain. The scores are rounded to bfloat16.
     """
     B, H, T, K = q.shape
     q, k, v = (x.reshape(B * H, T, K) for x in (q, k, v))

@@ -1,4 +1,4 @@
-"""What Toto, GPT-2 and Mamba share: reading ids, stopping at a layer, the loss, generation.
+"""The parts that Toto, GPT-2 and Mamba share: reading ids, stopping at a layer, the loss, generation.
 
 Shapes: B batch, T sequence, D width, V vocabulary.
 """
@@ -11,27 +11,27 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, expected
 from toto_robot.models.mup import init_scale, width_ratio
 
 
 class CausalModel(nn.Module):
-    """Ids in, logits or the hidden state of any layer out.
+    """From ids to logits, or to the hidden state of any layer.
 
-    A model gives `config`, `embed`, `blocks` (called with x (B, T, D), what `begin` returned besides x, and the
-    cache), `norm`, `head` (None: the embedding matrix), `begin` and `new_cache`; its parameters whose names end in
-    `residual_writes` write to the residual stream.
+    A model provides `config`, `embed`, `blocks`, `norm`, `head` (None: the embedding matrix), `begin` and `new_cache`.
+    A block is called with x (B, T, D), with the other values that `begin` returned, and with the cache. Parameters
+    whose names end in one of `residual_writes` write to the residual stream.
     """
 
     residual_writes: tuple[str, ...]
     recompute = False
 
     def begin(self, ids_BT: Tensor, position: int) -> tuple[Tensor, tuple]:
-        """x (B, T, D) in front of the first block, and what every block gets besides; the ids start at `position`."""
+        """x (B, T, D) before the first block, and the other inputs of every block. The ids start at `position`."""
         return self.embed(ids_BT), ()
 
     def init_weights(self, generator: torch.Generator | None = None) -> None:
-        """Draw fresh weights; the same generator state gives the same weights."""
+        """Draw new weights. The same generator state gives the same weights."""
         std, residual_std = self.config.init_std, self.config.init_std / math.sqrt(2 * self.config.layers)
         for name, parameter in self.named_parameters():
             if parameter.ndim < 2:
@@ -46,31 +46,32 @@ class CausalModel(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
     def checkpoint_blocks(self, on: bool = True) -> None:
-        """Keep only each block's input for the backward pass, and run the block again there.
+        """Keep only the input of each block for the backward pass, and run the block again there.
 
-        Same gradients bit for bit, about a third more compute, and the activations of one block instead of all.
+        The gradients are the same bit for bit. It takes about a third more compute, and the memory of one block's
+        activations instead of all.
         """
         self.recompute = on
 
     def forward(self, ids_BT: Tensor, cache=None) -> Tensor:
-        """Logits (B, T, V) for the token after each position; a cache is read and extended."""
+        """Logits (B, T, V) for the token after each position. A cache is read and extended."""
         return self.logits(self._run(ids_BT, self.config.layers, cache))
 
     def logits(self, x_BTD: Tensor) -> Tensor:
-        """Final norm and output head on the last block's output."""
+        """Final norm and output head, applied to the output of the last block."""
         x_BTD, ratio = self.norm(x_BTD), width_ratio(self.config)
         if ratio != 1:
             x_BTD = x_BTD / ratio
         return F.linear(x_BTD, self.embed.weight if self.head is None else self.head.weight)
 
     def hidden_states(self, ids_BT: Tensor, layer: int) -> Tensor:
-        """The residual stream (B, T, D) after block `layer` (1 … layers); the blocks above are not run.
+        """The residual stream (B, T, D) after block `layer` (1 … layers). The blocks above are not run.
 
         As in Hugging Face's `LlamaModel(output_hidden_states=True).hidden_states[layer]`, a middle layer is not
-        normalised, and the last one has passed the final norm.
+        normalised, and the last layer includes the final norm.
         """
         if not 1 <= layer <= self.config.layers:
-            raise UserError(f"layer must be from 1 to {self.config.layers} for this model, but it is {layer}")
+            raise expected("layer", f"a layer from 1 to {self.config.layers}", layer)
         x_BTD = self._run(ids_BT, layer)
         return self.norm(x_BTD) if layer == self.config.layers else x_BTD
 
@@ -82,9 +83,9 @@ class CausalModel(nn.Module):
             yield self.norm(x_BTD) if i == self.config.layers else x_BTD
 
     def loss(self, ids_BT: Tensor, ignore: int = 0, reduction: str = "mean") -> Tensor:
-        """Cross-entropy (nats a token) of each next token; targets equal to `ignore` (the pad id) don't count.
+        """Cross-entropy (nats a token) of each next token. Targets equal to `ignore` (the pad id) don't count.
 
-        Of patches float (B, T, V): see `patch_loss`.
+        For patches float (B, T, V), see `patch_loss`.
         """
         logits = self(ids_BT[:, :-1])
         if ids_BT.ndim == 3:
@@ -94,7 +95,7 @@ class CausalModel(nn.Module):
         )
 
     def _run(self, ids_BT: Tensor, layers: int, cache=None) -> Tensor:
-        """The first `layers` blocks on the embedded ids."""
+        """Run the first `layers` blocks on the embedded ids."""
         x_BTD, shared = self.begin(ids_BT, cache.length if cache is not None else 0)
         again = self.recompute and cache is None and torch.is_grad_enabled()
         for block in self.blocks[:layers]:
@@ -118,9 +119,9 @@ class CausalModel(nn.Module):
         lowest: int = 0,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Append `steps` tokens to ids (B, T) → (B, T + steps); temperature 0 takes the likeliest token each time.
+        """Append `steps` tokens to ids (B, T) → (B, T + steps). Temperature 0 takes the most likely token each time.
 
-        Ids below `lowest` are never drawn: 4 leaves the special tokens out.
+        Ids below `lowest` are never drawn. 4 leaves the special tokens out.
         """
         B, T = ids_BT.shape[:2]
         cache = self.new_cache(B, T + steps)
@@ -135,7 +136,7 @@ class CausalModel(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """x / sqrt(mean(x²) + eps) · weight, with the mean taken in float32."""
+    """x / sqrt(mean(x²) + eps) · weight. The mean is computed in float32."""
 
     def __init__(self, width: int, eps: float):
         super().__init__()
@@ -147,8 +148,11 @@ class RMSNorm(nn.Module):
 
 
 def patch_loss(predicted_BTV: Tensor, patches_BTV: Tensor, reduction: str = "mean") -> Tensor:
-    """Squared error, the mean over its values, of each predicted patch from the true one, normalised; patches of zeros
-    (padding, the start of a row) don't count. `reduction`: mean, sum, or none for (B · T,) with 0 where it is none."""
+    """Mean squared error of each predicted patch against the true one, normalised.
+
+    Patches of zeros (padding, the start of a row) don't count. `reduction` is mean, sum, or none; none gives (B · T,),
+    with 0 for a patch that doesn't count.
+    """
     squares = (predicted_BTV.float() - normalise_patches(patches_BTV)).square().mean(dim=-1)
     counts = (patches_BTV != 0).any(dim=-1)
     squares = squares * counts
@@ -158,7 +162,8 @@ def patch_loss(predicted_BTV: Tensor, patches_BTV: Tensor, reduction: str = "mea
 
 
 def normalise_patches(patches: Tensor) -> Tensor:
-    """Patches (..., V) minus their mean over their standard deviation, the targets of MAE and AIM, in float32."""
+    """Patches (..., V) minus their mean, divided by their standard deviation, in float32: the targets of MAE and
+    AIM."""
     patches = patches.float()
     variance, mean = torch.var_mean(patches, dim=-1, keepdim=True)
     return (patches - mean) * (variance + 1e-6).rsqrt()
@@ -173,12 +178,12 @@ def sample(
 ) -> Tensor:
     """Draw ids (B,) from logits (B, V).
 
-    `top_k` keeps the k likeliest tokens; `top_p` the fewest likeliest ones whose probabilities reach p.
+    `top_k` keeps the k most likely tokens. `top_p` keeps the fewest most likely ones whose probabilities add up to p.
     """
     if temperature < 0 or (top_k is not None and top_k < 1) or (top_p is not None and not 0 < top_p <= 1):
         raise UserError(
-            "sampling needs temperature ≥ 0, top_k ≥ 1 and 0 < top_p ≤ 1, but got "
-            f"temperature={temperature}, top_k={top_k}, top_p={top_p}"
+            "Expected temperature ≥ 0, top_k ≥ 1 and 0 < top_p ≤ 1, got "
+            f"temperature={temperature}, top_k={top_k}, top_p={top_p}."
         )
     if temperature == 0:
         return logits_BV.argmax(dim=-1)
@@ -193,20 +198,19 @@ def sample(
 
 
 def check_fields(model: str, config, whole: tuple[str, ...], positive: tuple[str, ...]) -> None:
-    """UserError unless the fields `whole` are whole numbers ≥ 1 and the fields `positive` numbers above 0."""
+    """Raise UserError unless the fields `whole` are whole numbers ≥ 1 and the fields `positive` numbers above 0."""
     for name in whole:
         value = getattr(config, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise UserError(f"{model}'s {name} must be a whole number ≥ 1, but it is {value!r}")
+            raise expected(f"{model}'s {name}", "a whole number ≥ 1", repr(value))
     for name in positive:
         value = getattr(config, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-            raise UserError(f"{model}'s {name} must be a number above 0, but it is {value!r}")
+            raise expected(f"{model}'s {name}", "a number above 0", repr(value))
 
 
 def check_heads(model: str, config) -> None:
-    """UserError unless the width divides into heads of even width."""
+    """Raise UserError unless the width divides into heads of even width."""
     if config.width % config.heads or (config.width // config.heads) % 2:
-        raise UserError(
-            f"{model}'s width must divide into heads of even width, but it is {config.width} over {config.heads} heads"
-        )
+        got = f"{config.width} for {config.heads} heads"
+        raise expected(f"{model}'s width", "a number that divides into heads of even width", got)

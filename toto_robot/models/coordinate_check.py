@@ -1,10 +1,10 @@
-"""muP's coordinate check: does what a few steps change keep its size as the width grows? (Yang et al. 2022, App. D)
+"""muP's coordinate check: the changes of a few steps should keep their size at all widths (Yang et al. 2022, App. D).
 
     check = coordinate_check(TotoConfig(1028, width=64, layers=2, heads=4, intermediate=256), (64, 128, 256, 512))
     draw_coordinate_check(check, "coordinate_check.png")
 
-Without muP the lines of the picture climb with the width; with it they lie flat, or sink where the random initial
-head still has a share in the logits.
+Without muP the lines of the picture rise with the width. With muP they are flat, or fall where the random initial head
+still contributes to the logits.
 """
 
 import io
@@ -28,10 +28,10 @@ Check = dict[str, dict[str, dict[int, list[float]]]]
 def coordinate_check(
     config: Transformer, widths: tuple[int, ...], *, steps: int = 4, lr: float = 1e-2, seeds: int = 2, tokens: int = 64
 ) -> Check:
-    """Mean absolute change, since the start, of the stream after each block and of the logits, with muP and without.
+    """Mean absolute change of the stream after each block and of the logits since the start, with muP and without.
 
-    `config` is the model at its base width; the wider ones have its heads, its depth and its intermediate / width.
-    Every model takes `steps` AdamW steps on one random batch of 4 rows; sizes are averaged over `seeds` models.
+    `config` is the model at its base width. The wider models have the same heads, depth and intermediate / width. Every
+    model takes `steps` AdamW steps on one random batch of 4 rows. Sizes are averaged over `seeds` models.
     """
     check: Check = {}
     for name, base in (("without muP", None), ("with muP", config.width)):
@@ -44,7 +44,7 @@ def coordinate_check(
 
 
 def exponents(check: dict[str, dict[int, list[float]]]) -> dict[str, float]:
-    """p of size ~ width^p after the last step, by least squares, of each thing that was measured: 0 is flat."""
+    """The exponent p of size ~ width^p after the last step, by least squares, for each measured thing. 0 is flat."""
     found = {}
     for what, sizes in check.items():
         x = torch.tensor([math.log(width) for width in sizes])
@@ -54,7 +54,7 @@ def exponents(check: dict[str, dict[int, list[float]]]) -> dict[str, float]:
 
 
 def draw_coordinate_check(check: Check, path: str | Path) -> None:
-    """One row of panels without muP and one with it; a panel for each thing measured, a line for each step."""
+    """Draw a row of panels without muP and one with it: a panel for each measured thing, a line for each step."""
     from matplotlib.figure import Figure
 
     columns = list(check["with muP"])

@@ -1,4 +1,4 @@
-"""How many floating-point operations a sequence needs: the one count behind every printed share of a machine's rate."""
+"""The number of floating-point operations for a sequence. Every printed share of a machine's rate uses this count."""
 
 import copy
 
@@ -15,8 +15,8 @@ def forward_flops(
 ) -> int:
     """Multiply-adds × 2 of one forward pass over a sequence of `tokens`, up to block `layer` (default: all).
 
-    Counts the products with weights, and what mixes positions (`mixing_flops`). Norms, biases, rotations, gates,
-    softmax and the look-up of embeddings are not counted. `head` adds the output head.
+    It counts the products with weights, and the operations between positions (`mixing_flops`). It does not count norms,
+    biases, rotations, gates, softmax, and the look-up of embeddings. `head` adds the output head.
     """
     layers = config.layers if layer is None else layer
     block = 2 * tokens * block_weights(config) + mixing_flops(config, tokens, causal)
@@ -25,16 +25,16 @@ def forward_flops(
 
 
 def training_flops_per_token(config: ModelConfig, tokens: int, *, causal: bool) -> float:
-    """Three forward passes' worth, the usual 6·N + 12·layers·D·T for `causal=False`, N without the embeddings.
+    """Three forward passes: the usual 6·N + 12·layers·D·T for `causal=False`, with N without the embeddings.
 
-    That convention (PaLM's) counts the full square of attention scores; `causal=True` counts the half that is used,
-    which is what a fused kernel computes. A Mamba has no attention, and both are the same.
+    This convention (PaLM's) counts the full square of attention scores. `causal=True` counts the half that is used,
+    which a fused kernel computes. A Mamba has no attention, so both are the same.
     """
     return 3 * forward_flops(config, tokens, head=True, causal=causal) / tokens
 
 
 def block_weights(config: ModelConfig) -> int:
-    """Weights of one block that multiply each token."""
+    """Number of weights of one block that multiply each token."""
     if isinstance(config, MambaConfig):
         E, N, R = config.inner, config.state, config.rank
         return E * (3 * config.width + config.conv + 2 * R + 2 * N)
@@ -42,10 +42,10 @@ def block_weights(config: ModelConfig) -> int:
 
 
 def mixing_flops(config: ModelConfig, tokens: int, causal: bool = True) -> int:
-    """What one block does between positions.
+    """Operations of one block between positions.
 
-    Attention: the query-key and the weight-value products, at their causal half T·(T+1)/2 or at all T². Mamba, for
-    each of E·N states and position: Δ·A, Δx·B, the product and sum of the recurrence, and the product and sum of h·C.
+    Attention: the query-key and the weight-value products, for the causal half T·(T+1)/2 or for all T². Mamba, for each
+    of the E·N states at each position: Δ·A, Δx·B, product and sum of the recurrence, product and sum of h·C.
     """
     if isinstance(config, MambaConfig):
         return 6 * tokens * config.inner * config.state

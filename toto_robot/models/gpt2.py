@@ -1,7 +1,7 @@
 """GPT-2 over visual tokens, the older transformer of the architecture comparison (Table 6).
 
-LayerNorm, absolute positions, a GELU MLP of four widths, biases everywhere. The positions are learned, as in GPT-2,
-or the fixed sines and cosines of "Attention is all you need", which the paper says it compared with (Sec. 4.1).
+It has LayerNorm, absolute positions, a GELU MLP of four widths, and biases everywhere. The positions are learned, as in
+GPT-2, or the fixed sines and cosines of "Attention is all you need", which the paper compared with (Sec. 4.1).
 
 Shapes: B batch, T sequence, D width, H heads, K head width, V vocabulary.
 """
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 from toto_robot.models.attention import KVCache, attend
 from toto_robot.models.causal import CausalModel, check_fields, check_heads
 from toto_robot.models.mup import attention_scale
@@ -33,20 +33,21 @@ class GPT2Config:
     heads: int = 3
     """H: attention heads; the width must divide into heads of even width."""
     intermediate: int = 768
-    """Inner width of the MLP; in GPT-2 four times the width."""
+    """Inner width of the MLP. In GPT-2 it is four times the width."""
     positions: str = "learned"
-    """learned, or sincos: fixed, without parameters, and for sequences of any length."""
+    """learned; or sincos: fixed, without parameters, for sequences of any length."""
     context: int = 4098
-    """Number of learned positions, the longest sequence that it reads with them: 16 frames of 256 and 2 specials."""
+    """Number of learned positions, and so the longest sequence: 16 frames of 256 tokens and 2 special tokens."""
     norm_eps: float = 1e-5
     """Added to the variance in LayerNorm."""
     tied: bool = False
     """Whether the output head is the embedding matrix."""
     init_std: float = 0.02
-    """Standard deviation of the initial weights; what writes to the residual stream gets it / sqrt(2·layers)."""
+    """Standard deviation of the initial weights. For weights that write to the residual stream it is divided by
+    sqrt(2·layers)."""
     mup_base_width: int | None = None
-    """Width whose learning rate, decay and initial weights these are, scaled to this one by muP (`mup.py`);
-    None: used as they are."""
+    """Width at which learning rate, decay and initial weights were chosen; muP scales them to this width (`mup.py`).
+    None: no scaling."""
 
     def __post_init__(self):
         whole = ("vocab_size", "width", "layers", "heads", "intermediate", "context")
@@ -54,7 +55,7 @@ class GPT2Config:
         check_fields("GPT-2", self, whole, ("norm_eps", "init_std"))
         check_heads("GPT-2", self)
         if self.positions not in POSITIONS:
-            raise UserError(f"GPT-2's positions must be {' or '.join(POSITIONS)}, but they are {self.positions!r}")
+            raise unknown("GPT-2's positions", self.positions, POSITIONS)
 
     @property
     def head_width(self) -> int:
@@ -66,7 +67,8 @@ class GPT2Config:
 
 
 def sincos_table(start: int, length: int, width: int, device=None) -> Tensor:
-    """Fixed vectors (length, D) of positions start …: sines of geometric frequencies, then their cosines."""
+    """Fixed vectors (length, D) of the positions from `start` on: sines of geometric frequencies, then their
+    cosines."""
     pairs = torch.arange(0, width, 2, dtype=torch.float32, device=device)
     positions = torch.arange(start, start + length, dtype=torch.float32, device=device)
     angle = torch.outer(positions, 10_000.0 ** (-pairs / width))
@@ -121,7 +123,7 @@ class Block(nn.Module):
 
 
 class GPT2(CausalModel):
-    """The model: ids in, logits or the hidden state of any layer out."""
+    """The model: from ids to logits, or to the hidden state of any layer."""
 
     residual_writes = ("attention.out.weight", "mlp.down.weight")
 
@@ -141,7 +143,7 @@ class GPT2(CausalModel):
             where_TD = sincos_table(position, ids_BT.shape[1], self.config.width, x_BTD.device)
             return x_BTD + where_TD.to(x_BTD.dtype), ()
         if end > self.config.context:
-            raise UserError(f"this GPT-2 has {self.config.context} learned positions, but the sequence has {end}")
+            raise UserError(f"This GPT-2 has {self.config.context} learned positions, but the sequence has {end}.")
         return x_BTD + self.positions.weight[position:end], ()
 
     def new_cache(self, batch: int, capacity: int) -> KVCache:

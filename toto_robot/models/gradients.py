@@ -1,8 +1,8 @@
-"""Rotary positions and the SwiGLU product with gradients written out, for a CPU.
+"""Rotary positions and the SwiGLU product with explicit gradients, for a CPU.
 
-Autograd's own backward of `chunk` and `cat` copies whole activations, and a CPU waits for memory: with these a training
-step of base width takes 0.90 of the time (`python -m benchmarks.pretraining`). On a GPU torch.compile fuses the plain
-formulae, which are what runs there.
+Autograd's backward pass of `chunk` and `cat` copies whole activations, and a CPU waits for memory. With these functions
+a training step of base width takes 0.90 of the time (`python -m benchmarks.pretraining`). A GPU runs the plain
+formulas, which torch.compile fuses.
 """
 
 import torch
@@ -12,7 +12,7 @@ from torch.autograd import Function
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn each pair (i, i + K/2) of x (B, T, H, K) by its position's angle: the rotate-half convention."""
+    """Rotate each pair (i, i + K/2) of x (B, T, H, K) by the angle of its position: the rotate-half convention."""
     cos, sin = cos.to(x.dtype), sin.to(x.dtype)
     if x.device.type == "cpu":
         return _Rotate.apply(x, cos, sin)
@@ -21,7 +21,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def swiglu(gate_up: Tensor) -> Tensor:
-    """silu(gate) · up (…, I) of both in one tensor (…, 2 I), gate first."""
+    """silu(gate) · up (…, I). Both come in one tensor (…, 2 I), gate first."""
     if gate_up.device.type == "cpu":
         return _SwiGLU.apply(gate_up)
     gate, up = gate_up.chunk(2, dim=-1)
@@ -52,7 +52,7 @@ class _Rotate(Function):
 
 
 class _SwiGLU(Function):
-    """Keeps its input only, and writes both gradients into one tensor."""
+    """It keeps only its input, and writes both gradients into one tensor."""
 
     @staticmethod
     def forward(ctx, gate_up):

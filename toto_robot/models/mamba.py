@@ -1,7 +1,8 @@
 """Mamba-1 over visual tokens, the state-space model of the architecture comparison (Table 6).
 
-Each block is a gated causal convolution and a selective state-space recurrence (Gu & Dao 2023); there is no attention,
-so time grows with the sequence and generation keeps a state of constant size. Module names are the original ones.
+Each block is a gated causal convolution and a selective state-space recurrence (Gu & Dao 2023). There is no attention,
+so time is linear in the length of the sequence, and generation keeps a state of constant size. The names of the modules
+are the original ones.
 
 Shapes: B batch, T sequence, D width, E = expand·D inner width, N state, R rank of the step sizes, V vocabulary.
 """
@@ -13,12 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import expected
 from toto_robot.models.causal import CausalModel, RMSNorm, check_fields
 from toto_robot.models.selective_scan import selective_scan
 
 STEPS = (1e-3, 1e-1)
-"""Range of the initial step sizes Δ, log-uniform over the channels."""
+"""Range of the initial step sizes Δ. They are log-uniform over the channels."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +31,9 @@ class MambaConfig:
     width: int = 192
     """D: the width of the residual stream."""
     layers: int = 11
-    """Number of blocks; two of Mamba's have about the parameters of one of a transformer's."""
+    """Number of blocks. Two blocks of Mamba have about as many parameters as one block of a transformer."""
     expand: int = 2
-    """E / D: how much wider the inner channels are."""
+    """E / D: inner channels for each channel of the stream."""
     state: int = 16
     """N: numbers that each inner channel remembers."""
     conv: int = 4
@@ -42,13 +43,14 @@ class MambaConfig:
     tied: bool = False
     """Whether the output head is the embedding matrix."""
     init_std: float = 0.02
-    """Standard deviation of the initial matrices; what writes to the residual stream gets it / sqrt(2·layers)."""
+    """Standard deviation of the initial matrices. For matrices that write to the residual stream it is divided by
+    sqrt(2·layers)."""
 
     def __post_init__(self):
         whole = ("vocab_size", "width", "layers", "expand", "state", "conv")
         check_fields("Mamba", self, whole, ("norm_eps", "init_std"))
         if self.conv < 2:
-            raise UserError(f"Mamba's conv must see at least 2 positions, but it is {self.conv}")
+            raise expected("Mamba's conv", "at least 2 positions", self.conv)
 
     @property
     def inner(self) -> int:
@@ -65,7 +67,7 @@ class MambaConfig:
 
 
 class MambaCache:
-    """What each layer remembers: the convolution's last inputs (B, conv - 1, E) and the state (B, E, N)."""
+    """The memory of each layer: the last inputs of the convolution (B, conv - 1, E) and the state (B, E, N)."""
 
     def __init__(self, config: MambaConfig, batch: int, like: Tensor):
         self.conv = like.new_zeros(config.layers, batch, config.conv - 1, config.inner)
@@ -74,7 +76,7 @@ class MambaCache:
 
 
 class Mixer(nn.Module):
-    """out(silu(z) · ssm(silu(conv(x)))), x and z being two projections of the input."""
+    """out(silu(z) · ssm(silu(conv(x)))). x and z are two projections of the input."""
 
     def __init__(self, config: MambaConfig, layer: int):
         super().__init__()
@@ -91,15 +93,17 @@ class Mixer(nn.Module):
     def forward(self, x_BTD: Tensor, cache: MambaCache | None = None) -> Tensor:
         N, R, past = self.config.state, self.config.rank, self.config.conv - 1
         x, z = self.in_proj(x_BTD).chunk(2, dim=-1)  # (B, T, E) each
+        # The convolution sees the last inputs of the cache, or zeros, before x.
         if cache is None:
             x = F.pad(x, (0, 0, past, 0))
         else:
             x = torch.cat((cache.conv[self.layer].to(x.dtype), x), dim=1)
             cache.conv[self.layer] = x[:, -past:]
         x_BTE = F.silu(self.conv1d(x.transpose(1, 2))).transpose(1, 2)
+        # The step sizes Δ, B and C depend on x. The recurrence runs over the positions.
         step, B_BTN, C_BTN = self.x_proj(x_BTE).split((R, N, N), dim=-1)
-        step = F.linear(step, self.dt_proj.weight).float()  # its bias is added in float32: Δ is e to the power of it
-        step_BTE = F.softplus(step + self.dt_proj.bias.float())
+        step = F.linear(step, self.dt_proj.weight).float()
+        step_BTE = F.softplus(step + self.dt_proj.bias.float())  # in float32: Δ depends on the bias exponentially
         start = None if cache is None or cache.length == 0 else cache.state[self.layer]
         y_BTE, end = selective_scan(x_BTE, step_BTE, -self.A_log.float().exp(), B_BTN, C_BTN, start)
         if cache is not None:
@@ -121,7 +125,7 @@ class Block(nn.Module):
 
 
 class Mamba(CausalModel):
-    """The model: ids in, logits or the hidden state of any layer out."""
+    """The model: from ids to logits, or to the hidden state of any layer."""
 
     residual_writes = ("mixer.out_proj.weight",)
 
@@ -136,7 +140,7 @@ class Mamba(CausalModel):
 
     @torch.no_grad()
     def init_weights(self, generator: torch.Generator | None = None) -> None:
-        """As in `CausalModel`, then the original initial decays, step sizes and convolutions."""
+        """Draw weights as in `CausalModel`, then the original initial decays, step sizes and convolutions."""
         super().init_weights(generator)
         for block in self.blocks:
             mixer, N = block.mixer, self.config.state
@@ -151,5 +155,5 @@ class Mamba(CausalModel):
             nn.init.uniform_(mixer.conv1d.bias, -bound, bound, generator)
 
     def new_cache(self, batch: int, capacity: int) -> MambaCache:
-        """An empty cache; its size doesn't depend on `capacity`."""
+        """An empty cache. Its size doesn't depend on `capacity`."""
         return MambaCache(self.config, batch, self.embed.weight)

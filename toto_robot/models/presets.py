@@ -1,25 +1,25 @@
 """The architectures, and their named sizes.
 
-Toto's base, large and 1b have the paper's widths, heads and depths (Table 1). It doesn't give the MLP's width; these
-are the ones that match its parameter counts when the V·D matrix is counted once (tied): 119.6M, 276.9M and 1,147M,
-which it rounds to 120M, 280M and 1.1B. (The compute of its Table 4 is 276.9M times the images of 400 epochs, too.)
-tiny is ours, small enough to train and to run on two CPU cores.
+Toto's base, large and 1b have the paper's widths, heads and depths (Table 1). The paper doesn't give the width of the
+MLP. Ours match its parameter counts if the V·D matrix is counted once (tied): 119.6M, 276.9M and 1,147M, which it
+rounds to 120M, 280M and 1.1B. (The compute of its Table 4 is also 276.9M times the images of 400 epochs.) tiny is ours.
+It is small enough to train and run on two CPU cores.
 
-a1 to a6 are the sizes of the scaling law (Sec. 4.8, tuned with muP at the width of a1). The paper's own table isn't
-public; ours grow linearly in width and depth with the same heads, as its text says, by the steps that fit the compute
-of the first point of each of its curves (2.6e13, 1.1e14, 2.8e14, 5.8e14 and, for a6, 2.3e15 MACs, in ratios of 4.2,
-10.8, 22 and 88 to a1's): with VQGAN's 16,384 codes ours are 4.0, 11, 24 and 76.
+a1 to a6 are the sizes of the scaling law (Sec. 4.8, tuned with muP at the width of a1). The paper's table isn't public.
+Its text says that width and depth grow linearly with the same number of heads. We chose the steps that fit the compute
+of the first point of each of its curves: 2.6e13, 1.1e14, 2.8e14, 5.8e14 and, for a6, 2.3e15 MACs, which are 4.2, 10.8,
+22 and 88 times a1's. With the 16,384 codes of the VQGAN ours are 4.0, 11, 24 and 76 times a1's.
 
-GPT-2 and Mamba have Toto's widths and heads, and as many blocks as match its parameters of the same name within 2 %
-(at any vocabulary, since the V·D matrices are equal). GPT-2 is compared with fixed positions, as in the paper; tiny
-Mamba has half the usual state, because ten usual blocks are too few and eleven too many.
+GPT-2 and Mamba have Toto's widths and heads. Their number of blocks matches Toto's parameter count within 2 %, for any
+vocabulary, because the V·D matrices are equal. GPT-2 is compared with fixed positions, as in the paper. tiny Mamba has
+half the usual state, because ten usual blocks are too few and eleven are too many.
 """
 
 from dataclasses import fields
 from typing import Any
 
 from toto_robot.ground import strict
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 from toto_robot.models.causal import CausalModel
 from toto_robot.models.gpt2 import GPT2, GPT2Config
 from toto_robot.models.mamba import Mamba, MambaConfig
@@ -63,25 +63,25 @@ def preset(name: str, vocab_size: int, architecture: str = "toto", **changes) ->
     config_class, _ = _known(architecture)
     sizes, known = PRESETS[architecture], [field.name for field in fields(config_class)]
     if name not in sizes:
-        raise UserError(f"there is no {architecture} size {name!r}; the sizes are {', '.join(sizes)}")
-    if unknown := [field for field in changes if field not in known]:
-        raise UserError(f"{architecture} has no {unknown[0]}; its settings are {', '.join(known)}")
+        raise unknown(f"{architecture} size", name, sizes)
+    if wrong := [field for field in changes if field not in known]:
+        raise UserError(f"{architecture} has no {wrong[0]}; its settings are {', '.join(known)}.")
     return config_class(vocab_size=vocab_size, **{**sizes[name], **changes})
 
 
 def read_config(values: dict) -> ModelConfig:
-    """The configuration that `to_dict` turned into plain values; without an architecture it is Toto's."""
+    """The configuration of the plain values that `to_dict` gave. Without an architecture it is Toto's."""
     values = dict(values)
     return strict.build(_known(values.pop("architecture", "toto"))[0], values, "the network's description")
 
 
 def build(config: dict | ModelConfig) -> CausalModel:
-    """A fresh model of the configuration's architecture."""
+    """A new model of the configuration's architecture."""
     config = read_config(config) if isinstance(config, dict) else config
     return next(model for config_class, model in ARCHITECTURES.values() if isinstance(config, config_class))(config)
 
 
 def _known(architecture: str) -> tuple[type, type[CausalModel]]:
     if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
-        raise UserError(f"there is no architecture {architecture!r}; the architectures are {', '.join(ARCHITECTURES)}")
+        raise unknown("architecture", architecture, ARCHITECTURES)
     return ARCHITECTURES[architecture]

@@ -4,10 +4,11 @@
 
 Shapes: B batch, T sequence, E inner channels, N state.
 
-The states (B, T, E, N) are N times the activations, so they exist for one block of the sequence at a time, and are
-computed again in the backward pass from the state at the block's start. Within a block the recurrence is a product
-and a sum in place; on a GPU, where a small operation costs as much as a large one, a block is cut into stretches that
-run side by side and are then joined by the product of each one's decays (never by dividing by one, which underflows).
+The states (B, T, E, N) are N times as large as the activations. Therefore they exist for one block of the sequence at a
+time, and the backward pass computes them again from the state at the start of the block. Within a block the recurrence
+is a product and a sum in place. On a GPU a small operation costs as much as a large one. There a block is cut into
+stretches that run side by side. They are then joined by the product of each stretch's decays. (Dividing by a decay
+would underflow.)
 """
 
 from contextlib import nullcontext
@@ -18,19 +19,19 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 BLOCKS = {"cuda": (256, 16), "cpu": (64, 64)}
-"""Positions in a block, and in a stretch of it."""
+"""Number of positions in a block, and in a stretch of it."""
 
 
 @torch.compiler.disable
 def selective_scan(
     x_BTE: Tensor, step_BTE: Tensor, A_EN: Tensor, B_BTN: Tensor, C_BTN: Tensor, start_BEN: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Outputs y (B, T, E) and the last state (B, E, N), in float32. `step_BTE` is Δ; A must be negative.
+    """Outputs y (B, T, E) and the last state (B, E, N), in float32. `step_BTE` is Δ. A must be negative.
 
-    Forward and backward together in float32 on one core, against the recurrence as a loop over positions for autograd:
-    0.15 against 0.9 s and 80 against 110 MB at B, T, E, N = 8, 257, 384, 8; 0.37 against 34 s and 70 against 240 MB
-    at 1, 4098, 384, 8. In stretches these take 0.22 and 0.35 s (and 0.60 instead of 0.42 s at 1, 1024, 1536, 16), so
-    a CPU runs without; a GPU starts 770 operations one after the other instead of 4,098.
+    Measured in float32 on one core, forward and backward together, against a loop over positions with autograd: 0.15
+    against 0.9 s and 80 against 110 MB at B, T, E, N = 8, 257, 384, 8; 0.37 against 34 s and 70 against 240 MB at 1,
+    4098, 384, 8. With stretches these take 0.22 and 0.35 s, and 0.60 instead of 0.42 s at 1, 1024, 1536, 16. Therefore
+    a CPU uses no stretches. A GPU starts 770 operations one after the other instead of 4,098.
     """
     device = x_BTE.device.type
     with nullcontext() if device == "meta" else torch.autocast(device, enabled=False):  # meta knows no autocast
@@ -49,7 +50,7 @@ def selective_scan(
 
 @cache
 def cuda_kernel():
-    """mamba_ssm's `selective_scan_fn`, or None where it, or its compiled part, isn't installed."""
+    """mamba_ssm's `selective_scan_fn`, or None if it or its compiled part isn't installed."""
     try:
         import selective_scan_cuda  # noqa: F401  (mamba_ssm also comes without it)
         from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
@@ -59,7 +60,7 @@ def cuda_kernel():
 
 
 class SelectiveScan(torch.autograd.Function):
-    """The recurrence in blocks; keeps its inputs and the state in front of each block."""
+    """The recurrence in blocks. It keeps its inputs and the state before each block."""
 
     @staticmethod
     def forward(ctx, x, step, A, B, C, start, block, stretch):
@@ -83,6 +84,7 @@ class SelectiveScan(torch.autograd.Function):
         for i in reversed(range(len(starts))):
             t, start = slice(i * ctx.block, (i + 1) * ctx.block), starts[i]
             u = step[:, t] * x[:, t]
+            # The states of the block again, then g: the gradient of each state, by the recurrence in reverse order.
             decay, h = states(step[:, t], u, A, B[:, t], start, ctx.stretch)
             dC[:, t] = (dy[:, t, None] @ h).squeeze(2)
             g = dy[:, t, :, None] * C[:, t, None]
@@ -92,7 +94,7 @@ class SelectiveScan(torch.autograd.Function):
             dB[:, t] = (u[:, :, None] @ g).squeeze(2)
             du = (g @ B[:, t, :, None]).squeeze(-1)
             dx[:, t] = du * step[:, t]
-            g.mul_(decay)  # from here on the gradient of Δ A, which is g · decay · the state before
+            g.mul_(decay)  # from here on g is the gradient of Δ A: g · decay · the state before
             g[:, 1:] *= h[:, :-1]
             g[:, 0] *= start
             dA += torch.einsum("bten,bte->en", g, step[:, t])
@@ -101,7 +103,7 @@ class SelectiveScan(torch.autograd.Function):
 
 
 def states(step: Tensor, u: Tensor, A: Tensor, B: Tensor, start: Tensor, stretch: int) -> tuple[Tensor, Tensor]:
-    """exp(Δ A) and the states h, (B, t, E, N) each, of one block; u (B, t, E) is Δ x."""
+    """exp(Δ A) and the states h, (B, t, E, N) each, of one block. u (B, t, E) is Δ x."""
     decay = torch.exp_(step[..., None] * A)
     h = u[..., None] * B[:, :, None]
     h[:, 0].addcmul_(decay[:, 0], start)
@@ -110,9 +112,9 @@ def states(step: Tensor, u: Tensor, A: Tensor, B: Tensor, start: Tensor, stretch
 
 
 def recurrence_(a: Tensor, h: Tensor, stretch: int, order: int = 1) -> None:
-    """In place along dimension 1: h_t += a_t · h_{t-1}, or with order -1, h_t += a_t · h_{t+1}.
+    """In place along dimension 1: h_t += a_t · h_{t-1}. With order -1 it is h_t += a_t · h_{t+1}.
 
-    Stretches of `stretch` positions run side by side where they fill the sequence.
+    Stretches of `stretch` positions run side by side, if the sequence is a multiple of them.
     """
     if h.shape[1] <= stretch or h.shape[1] % stretch:
         decays, states_t = a.unbind(1)[::order], h.unbind(1)[::order]

@@ -1,7 +1,7 @@
 """Toto: a causal LLaMA-style transformer over the visual tokens of video (Sec. 3.2 of the paper).
 
-Pre-norm RMSNorm, rotary positions, SwiGLU, no biases. Query, key and value share one matrix, and so do gate and
-up: on a CPU two large products are faster than five small ones.
+It has pre-norm RMSNorm, rotary positions, SwiGLU, and no biases. Query, key and value share one matrix, and so do gate
+and up, because on a CPU two large products are faster than five small ones.
 
 Shapes: B batch, T sequence, D width, H heads, K head width, V vocabulary.
 """
@@ -23,29 +23,29 @@ class TotoConfig:
     """The shape of a Toto model. The named sizes are in `presets.py`."""
 
     vocab_size: int
-    """V: the codes of the tokenizer plus the special tokens; with `patches`, the values of one (16·16·3 = 768)."""
+    """V: the codes of the tokenizer plus the special tokens; with `patches`, the values of a patch (16·16·3 = 768)."""
     width: int = 192
     """D: the width of the residual stream."""
     layers: int = 6
     """Number of blocks."""
     heads: int = 3
-    """H: attention heads; the head width K = width / heads must be even, for the rotary pairs."""
+    """H: attention heads. The head width K = width / heads must be even, for the rotary pairs."""
     intermediate: int = 512
-    """Inner width of the SwiGLU MLP; the paper doesn't state it, so it is a field (see `presets.py`)."""
+    """Inner width of the SwiGLU MLP. The paper doesn't give it (see `presets.py`)."""
     rope_theta: float = 10_000.0
-    """Base of the rotary frequencies; the paper raises it to 50,000 for finer token grids (Sec. 4.1)."""
+    """Base of the rotary frequencies. The paper raises it to 50,000 for finer token grids (Sec. 4.1)."""
     norm_eps: float = 1e-6
     """Added to the mean square in RMSNorm."""
     tied: bool = False
     """Whether the output head is the embedding matrix."""
     init_std: float = 0.02
-    """Standard deviation of the initial weights; what writes to the residual stream gets it / sqrt(2·layers)."""
-
+    """Standard deviation of the initial weights. For weights that write to the residual stream it is divided by
+    sqrt(2·layers)."""
     mup_base_width: int | None = None
-    """Width whose learning rate, decay and initial weights these are, scaled to this one by muP (`mup.py`);
-    None: used as they are."""
+    """Width at which learning rate, decay and initial weights were chosen; muP scales them to this width (`mup.py`).
+    None: no scaling."""
     patches: bool = False
-    """Whether it reads and predicts patches, vectors of `vocab_size` values, in place of ids (Table 3)."""
+    """Whether it reads and predicts patches, which are vectors of `vocab_size` values, instead of ids (Table 3)."""
 
     def __post_init__(self):
         whole = ("vocab_size", "width", "layers", "heads", "intermediate")
@@ -53,7 +53,7 @@ class TotoConfig:
         check_fields("Toto", self, whole, ("rope_theta", "norm_eps", "init_std"))
         check_heads("Toto", self)
         if self.patches and self.tied:
-            raise UserError("Toto's head can't be its embedding matrix when it reads patches; set tied to false")
+            raise UserError("Toto's head can't be its embedding matrix if it reads patches. Set tied to false.")
 
     @property
     def head_width(self) -> int:
@@ -62,16 +62,16 @@ class TotoConfig:
     def to_dict(self) -> dict:
         """Plain values for YAML; `presets.read_config` reads them back.
 
-        What wasn't there in the first models is left out where it is off, so that their fingerprints stay.
+        Fields of later versions are left out if they are off, so that the fingerprints of the first models stay.
         """
         later = ("mup_base_width", "patches")
         return {name: value for name, value in asdict(self).items() if value or name not in later}
 
 
 def rope_table(start: int, length: int, head_width: int, theta: float, device=None) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (length, 1, K/2) of the rotary angles at positions start … start + length - 1.
+    """Cosines and sines (length, 1, K/2) of the rotary angles at the positions start … start + length - 1.
 
-    In float32 whatever the model's dtype: bfloat16 can't tell position 4,000 from 4,001.
+    They are float32 for every dtype of the model, because bfloat16 can't tell position 4,000 from 4,001.
     """
     pairs = torch.arange(0, head_width, 2, dtype=torch.float32, device=device)
     positions = torch.arange(start, start + length, dtype=torch.float32, device=device)
@@ -129,7 +129,7 @@ class Block(nn.Module):
 
 
 class Toto(CausalModel):
-    """The model: ids, or patches, in; logits, the next patch, or the hidden state of any layer out."""
+    """The model: from ids to logits, from patches to the next patch, or to the hidden state of any layer."""
 
     residual_writes = ("attention.out.weight", "mlp.down.weight")
 
@@ -153,5 +153,5 @@ class Toto(CausalModel):
     def new_cache(self, batch: int, capacity: int) -> KVCache:
         """An empty cache for `capacity` positions."""
         if self.config.patches:
-            raise UserError("Toto can't generate patches: it predicts them without their mean and contrast; use ids")
+            raise UserError("Toto can't generate patches: it predicts them without their mean and contrast. Use ids.")
         return KVCache(self.config, batch, capacity, self.embed.weight)

@@ -1,10 +1,10 @@
-"""Checkpoints to resume from: one folder a step, written whole or not at all, the last two kept.
+"""Checkpoints to resume from: one folder a step, written whole or not at all. The last two are kept.
 
     step-00000100/run.json            format, step, tokens, flops, settings, the files and their sizes
     step-00000100/shard-*.safetensors weights and AdamW's two averages, by torch.distributed.checkpoint
 
 Any number of processes can read what any number wrote. The order of the data and the learning rate are functions of
-the step, so nothing else is needed for a continuation: bit for bit at an equal number of processes and cores.
+the step. Therefore a resumed run needs nothing else. It gives the same bits at an equal number of processes and cores.
 """
 
 import json
@@ -20,6 +20,7 @@ from torch import nn
 
 from toto_robot.ground.atomic import put_in_place
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.resume import check_resumable, differences
 from toto_robot.pretraining.distributed import Group
 
 KEEP = 2
@@ -27,7 +28,7 @@ FORMAT = "toto_robot.resume/3"
 RUN = "run.json"
 MOMENTS = ("exp_avg", "exp_avg_sq")
 HOW_MANY = ("threads", "world")
-"""Settings that a resumed run may change: its result then differs by rounding."""
+"""Settings that a resumed run may change. Its result then differs by rounding."""
 
 
 def save_checkpoint(
@@ -40,7 +41,7 @@ def save_checkpoint(
     tokens: int = 0,
     flops: float = 0.0,
 ) -> Path:
-    """Write the state after `step` steps, `tokens` tokens and `flops` operations; delete all but the last two of `folder`.
+    """Write the state after `step` steps, `tokens` tokens and `flops` operations, and keep the last two in `folder`.
 
     Every process must call it.
     """
@@ -79,9 +80,9 @@ def checkpoints(folder: Path) -> list[Path]:
 def load_checkpoint(
     path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, settings: dict, group: Group
 ) -> tuple[int, int, float]:
-    """Put a checkpoint into `model` and `optimizer`; returns its step, tokens and flops. Runs no code from the files.
+    """Put a checkpoint into `model` and `optimizer`. Returns its step, tokens and flops. Runs no code from the files.
 
-    Raises UserError for files that are truncated, missing or foreign, or that were written under other settings.
+    Raises UserError for files that are truncated, missing or foreign, or that were written with other settings.
     """
     header = _header(path)
     check_settings(path, header["settings"], settings)
@@ -95,38 +96,29 @@ def load_checkpoint(
     found = _check_files(path, header["files"])
     if wrong := sorted(found ^ tensors.keys()):
         raise UserError(
-            f"{path} does not fit the model: {wrong[0]} and {len(wrong) - 1} others differ; {_remedy(path)}"
+            f"{path} does not fit the model: {wrong[0]} and {len(wrong) - 1} others differ. {_remedy(path)}"
         )
     try:
         with _quiet():
             dcp.load(tensors, storage_reader=dcp.HuggingFaceStorageReader(str(path)), no_dist=group.world == 1)
     except dcp.CheckpointException as error:  # not an Exception; its text is a traceback
         reason = " ".join(str(next(iter(error.failures.values()))[0]).split())
-        raise UserError(f"{path} does not fit the model ({reason}); {_remedy(path)}") from error
+        raise UserError(f"{path} does not fit the model ({reason}). {_remedy(path)}") from error
     return header["step"], header["tokens"], header["flops"]
 
 
 def check_settings(path: Path, then: dict, now: dict) -> None:
-    """Raise UserError naming what differs between a checkpoint's settings and this run's."""
-    differ = [f"{name} was {then.get(name)!r} and is {now.get(name)!r}" for name in _different(then, now)]
-    if differ:
-        raise UserError(
-            f"{path} was written under other settings ({'; '.join(differ)}); "
-            "resume with the same settings, or leave resume out and choose another out="
-        )
+    """Raise UserError naming the settings that differ between a checkpoint and this run."""
+    check_resumable(str(path), then, now, ignored=HOW_MANY)
 
 
 def same_run(then: dict, now: dict) -> bool:
-    """Whether a run under the settings `now` may go on with one under `then`."""
-    return not _different(then, now)
-
-
-def _different(then: dict, now: dict) -> list[str]:
-    return [name for name in sorted({*then, *now} - set(HOW_MANY)) if then.get(name) != now.get(name)]
+    """Whether a run with the settings `now` may continue one with the settings `then`."""
+    return not differences(then, now, ignored=HOW_MANY)
 
 
 def read_settings(path: Path) -> dict:
-    """The settings that a checkpoint was written under."""
+    """The settings that a checkpoint was written with."""
     return _header(path)["settings"]
 
 
@@ -149,29 +141,29 @@ def _header(path: Path) -> dict:
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"{path} is not a checkpoint of a pre-training run, or a damaged one ({reason}); {_remedy(path)}"
+            f"{path} is not a checkpoint of a pre-training run, or it is damaged ({reason}). {_remedy(path)}"
         ) from error
 
 
 def _check_files(path: Path, files: dict) -> set[str]:
-    """Names in the shards; UserError for a file that is missing or isn't what was written."""
+    """The names of the tensors in the shards. Raises UserError for a file that is missing or isn't what was written."""
     names: set[str] = set()
     for file, size in files.items():
         found = (path / file).stat().st_size if (path / file).is_file() else 0
         if found != size:
-            raise UserError(f"{path / file} is truncated: expected {size} bytes, found {found}; {_remedy(path)}")
+            raise UserError(f"{path / file} is truncated: expected {size} bytes, found {found}. {_remedy(path)}")
         try:
             with safe_open(path / file, framework="pt") as shard:
                 names |= set(shard.keys())
         except (SafetensorError, OSError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{path / file} is damaged ({reason}); {_remedy(path)}") from error
+            raise UserError(f"{path / file} is damaged ({reason}). {_remedy(path)}") from error
     return names
 
 
 @contextmanager
 def _quiet():
-    """Without the warning that a run of one process is a run of one process."""
+    """Hide the warning that torch.distributed is not in use, which is so in every run of one process."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         yield
@@ -179,4 +171,4 @@ def _quiet():
 
 def _remedy(path: Path) -> str:
     others = [other for other in checkpoints(path.parent) if other != path]
-    return f"delete it to go on from {others[-1].name}" if others else "delete it to start again"
+    return f"Delete it to continue from {others[-1].name}." if others else "Delete it to start again."

@@ -1,4 +1,7 @@
-"""What a run reads: the mixture of its stores, the held-out rows, and the tokenizer that they share."""
+"""What a run reads: the mixture of its stores, the held-out rows, and the tokenizer that they share.
+
+On the arrow: token store → rows.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, expected
 from toto_robot.pretraining.config import PretrainConfig
 from toto_robot.tokens.base import Tokenizer
 from toto_robot.tokens.special import vocab_with_special
@@ -28,7 +31,7 @@ class PretrainData:
     tokenizer: Tokenizer
     """The tokenizer that made the codes."""
     vocab_size: int
-    """V: codes and special tokens; of patches, the values of one."""
+    """V: codes and special tokens; with patches, the values of one patch."""
     frames: int
     """F: frames of a row."""
     tokens: int
@@ -44,7 +47,7 @@ class PretrainData:
 def open_data(cfg: PretrainConfig) -> PretrainData:
     """Open the stores, check that one tokenizer made them all, and read the held-out rows. Raises UserError."""
     if not cfg.stores:
-        raise UserError("stores is empty; give at least one, for example stores=[data/tokens]")
+        raise UserError("stores is empty. Give at least one, for example stores=[data/tokens].")
     training, held_out = [TokenStore(Path(p)) for p in cfg.stores], [TokenStore(Path(p)) for p in cfg.validation]
     tokenizer = load_tokenizer(cfg.tokenizer)
     made_by = tokenizer.fingerprint()
@@ -52,12 +55,12 @@ def open_data(cfg: PretrainConfig) -> PretrainData:
         if store.tokenizer != made_by:
             raise UserError(
                 f"{path} was made by another tokenizer ({store.tokenizer[:12]}…) than {cfg.tokenizer} "
-                f"({made_by[:12]}…); tokenize its videos again with this one, or give the other one as tokenizer="
+                f"({made_by[:12]}…). Tokenize its videos again with this one, or give the other one as tokenizer=."
             )
         if not len(store):
-            raise UserError(f"{path} holds no rows; leave it out")
+            raise UserError(f"{path} holds no rows. Leave it out.")
         if cfg.short_frames > store.frames:
-            raise UserError(f"short_frames must be at most {store.frames}, the frames of a row in {path}")
+            raise expected("short_frames", f"at most {store.frames}, the frames of a row in {path}", cfg.short_frames)
     rows = sum(len(store) for store in training)
     return PretrainData(
         mixture=Mixture(training, cfg.weights, cfg.seed),
@@ -77,7 +80,7 @@ def open_data(cfg: PretrainConfig) -> PretrainData:
 
 
 def named_rows(stores: list[TokenStore], count: int) -> dict[str, tuple[Tensor, Tensor]]:
-    """About `count` rows in all, evenly spread over each store, by the stores' folder names (numbered if equal)."""
+    """About `count` rows, spread evenly over each store, by the names of the stores' folders (numbered if equal)."""
     rows: dict[str, tuple[Tensor, Tensor]] = {}
     for store in stores:
         name, number = store.path.resolve().name, 2

@@ -2,8 +2,8 @@
 
     torchrun --nproc-per-node 8 -m toto_robot.pretrain ... parallel=fsdp
 
-Each process reads its slice of every batch. `ddp` keeps whole weights in each process and averages gradients; `fsdp`
-(FSDP2) also splits weights, gradients and AdamW's averages between the processes, block by block.
+Each process reads its slice of every batch. With `ddp` each process holds all weights, and gradients are averaged. With
+`fsdp` (FSDP2) weights, gradients and AdamW's averages are split between the processes, block by block.
 """
 
 import os
@@ -21,7 +21,7 @@ STRATEGIES = ("auto", "none", "ddp", "fsdp")
 
 
 class Group:
-    """This process among those of the run. A run of one process is a group of one, and asks nobody anything."""
+    """This process among those of the run. A run of one process is a group of one, which communicates with nobody."""
 
     def __init__(self, device: str, strategy: str):
         self.world, self.rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
@@ -30,8 +30,8 @@ class Group:
         self.strategy = ("ddp" if self.world > 1 else "none") if strategy == "auto" else strategy
         if (self.world > 1) == (self.strategy == "none"):
             raise UserError(
-                f"parallel={strategy} with {self.world} process{'es' * (self.world > 1)}: expected ddp or fsdp under torchrun "
-                "(torchrun --nproc-per-node N -m toto_robot.pretrain ...), and none or auto without it"
+                f"parallel={strategy} with {self.world} process{'es' * (self.world > 1)}: expected ddp or fsdp under "
+                "torchrun (torchrun --nproc-per-node N -m toto_robot.pretrain ...), and none or auto without it."
             )
         if self.world > 1:
             if self.device != device:
@@ -44,7 +44,7 @@ class Group:
         return self.rank == 0
 
     def total(self, *values: float) -> list[float]:
-        """Sums of `values` over all processes, in float64 where the device has it."""
+        """Sums of `values` over all processes, in float64."""
         if self.world == 1:
             return list(values)
         sums = torch.tensor(values, dtype=torch.float64, device=self.device)
@@ -52,12 +52,12 @@ class Group:
         return sums.tolist()
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait until every process has called it."""
         if self.world > 1:
             dist.barrier()
 
     def tell(self, value):
-        """The first process's `value`, for everyone."""
+        """The `value` of the first process, returned in every process."""
         if self.world == 1:
             return value
         box = [value]
@@ -65,7 +65,8 @@ class Group:
         return box[0]
 
     def wrap(self, model: nn.Module, dtype: str) -> nn.Module:
-        """What to call instead of `model`; its parameters stay `model.parameters()`, split in place under fsdp."""
+        """The module to call instead of `model`. Its parameters stay `model.parameters()`; fsdp splits them in
+        place."""
         if self.strategy == "fsdp":
             return self._shard(model, dtype)
         if self.strategy == "ddp":
@@ -81,11 +82,12 @@ class Group:
         policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32 if low else None)
         for block in model.blocks:
             fully_shard(block, mesh=mesh, mp_policy=policy)
-        # split again after a forward pass without a backward one too, or the held-out loss would leave it whole
+        # Split again after every forward pass: the held-out loss has no backward pass and would leave the weights
+        # whole.
         return fully_shard(model, mesh=mesh, mp_policy=policy, reshard_after_forward=True)
 
     def accumulating(self, called: nn.Module, last: bool):
-        """A context for one of several backward passes of a step: gradients travel in the last one only."""
+        """A context for one of several backward passes of a step: gradients are exchanged in the last one only."""
         if self.strategy == "fsdp":
             called.set_requires_gradient_sync(last)
         elif self.strategy == "ddp" and not last:
@@ -93,7 +95,7 @@ class Group:
         return nullcontext()
 
     def close(self) -> None:
-        """Leaves the group; safe to call twice."""
+        """Leave the group. It is safe to call it twice."""
         if self.world > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
@@ -104,11 +106,11 @@ def process_group(device: str, strategy: str) -> Iterator[Group]:
     group = Group(device, strategy)
     try:
         yield group
-        group.wait()  # a process that leaves while others still talk to it would end them with an error
+        group.wait()  # if a process left while others still wait for it, they would end with an error
     finally:
         group.close()
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """`tensor` itself, or all of one that is split between processes (every process must ask)."""
+    """`tensor` itself, or all parts of a tensor that is split between processes. Every process must call it."""
     return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor

@@ -12,8 +12,11 @@ from toto_robot.tokens.special import PAD, VIDEO
 
 @torch.no_grad()
 def held_out(trainer: Trainer, data: PretrainData) -> dict[str, float]:
-    """Mean losses (nats a token): `held_out` over all validation rows, `held_out_frames` over single frames of
-    them, as the encoder sees them, and `held_out/NAME` for each store where there are several."""
+    """Mean losses in nats a token.
+
+    `held_out` is over all validation rows. `held_out_frames` is over single frames of them, as the encoder sees frames.
+    `held_out/NAME` is over each store, if there are several.
+    """
     if not data.held_out:
         return {}
     sums, counts, frames = {}, {}, [0.0, 0]
@@ -30,7 +33,7 @@ def held_out(trainer: Trainer, data: PretrainData) -> dict[str, float]:
 
 @torch.no_grad()
 def loss_by_frame(trainer: Trainer, data: PretrainData) -> list[float]:
-    """Mean loss of the tokens of the first frame, the second, …: later frames of a video are easier (Fig. 10)."""
+    """Mean loss over the tokens of the first frame, the second, and so on. Later frames are easier (Fig. 10)."""
     total, count = torch.zeros(data.frames, dtype=torch.float64), 0
     for codes, kinds in data.held_out.values():
         codes, kinds = codes[kinds == VIDEO], kinds[kinds == VIDEO]
@@ -45,19 +48,19 @@ def loss_by_frame(trainer: Trainer, data: PretrainData) -> list[float]:
 
 
 def _sum(trainer: Trainer, rows: list[Tensor], length: int) -> float:
-    """Sum of the losses of all rows, which the processes share among them."""
+    """Sum of the losses of all rows. Each process computes its share of the rows."""
     return trainer.group.total(sum(_losses(trainer, ids).sum().item() for ids in _mine(trainer, rows, length)))[0]
 
 
 def _mine(trainer: Trainer, rows: list[Tensor], length: int) -> list[Tensor]:
-    """This process's share in micro-batches; rows of pads make the shares equal, as split weights need it."""
+    """This process's share in micro-batches. Rows of pads make all shares equal, which split weights require."""
     group = trainer.group
     rows = rows + [torch.full_like(rows[0], PAD)] * (-len(rows) % group.world)
     return micro_batches(rows[group.rank :: group.world], trainer.cfg.micro_tokens, length)
 
 
 def _losses(trainer: Trainer, ids: Tensor) -> Tensor:
-    """Loss of each token (b, T - 1), 0 where it is a pad."""
+    """Loss of each token (b, T - 1). It is 0 for a pad."""
     ids = ids.to(trainer.group.device)
     with trainer.autocast():
         return CausalModel.loss(trainer.called, ids, reduction="none").view(len(ids), -1)

@@ -1,64 +1,45 @@
 """What a run writes while it trains: progress on stderr, log.jsonl, TensorBoard, Weights & Biases, and pictures."""
 
 import io
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from toto_robot.ground.atomic import atomic_write_bytes, atomic_write_text
+from toto_robot.ground.atomic import atomic_write_bytes
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.screen import Bar, Record, cut_log, read_log
 from toto_robot.pretraining.config import PretrainConfig
 
 LOG, RESULT = "log.jsonl", "result.json"
 
 
 class RunLog:
-    """A context manager around the training loop. `step` counts the optimizer steps that are done."""
+    """The log of a run, as a context manager around the training loop. `step` counts the finished optimizer steps."""
 
     def __init__(self, out: Path, cfg: PretrainConfig, start: int, tokens: int = 0, flops: float = 0.0):
-        from torch.utils.tensorboard import SummaryWriter
-
-        self.out, steps = out, cfg.steps
         self.wandb = start_wandb(out, cfg) if cfg.wandb else None
-        keep_lines(out / LOG, start)
-        self.file = open(out / LOG, "a", encoding="utf-8")  # noqa: SIM115 (closed by __exit__)
-        self.board = SummaryWriter(out / "tensorboard", purge_step=start + 1)
-        self.console = Console(stderr=True)
-        self.progress = Progress(
-            TextColumn("pretrain"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}  {task.fields[rate]:,.0f} tokens/s"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(elapsed_when_finished=False, compact=True),
-            console=self.console,
-            disable=not self.console.is_terminal,
-        )
-        self.task = self.progress.add_task("", total=steps, completed=start, loss=float("nan"), rate=0.0)
-        self.steps, self.start, self.began = steps, start, time.monotonic()
+        cut_log(out / LOG, lambda line: line["step"] <= start)
+        self.record = Record(out / LOG, out / "tensorboard", axis="step", purge_step=start + 1)
+        self.bar = Bar("pretrain", cfg.steps, done=start)
+        self.steps, self.start, self.began = cfg.steps, start, time.monotonic()
         self.tokens, self.tokens_before, self.flops, self.flops_before = tokens, tokens, flops, flops
 
     def __enter__(self) -> "RunLog":
-        self.progress.start()
+        self.bar.__enter__()
         return self
 
     def __exit__(self, *_) -> None:
-        self.progress.stop()
-        self.file.close()
-        self.board.close()
+        self.bar.__exit__()
+        self.record.close()
         if self.wandb:
             self.wandb.finish()
 
     def advance(self, step: int, loss: float, tokens: int, flops: float) -> None:
-        """Show one more step in the progress bar; by now the run has read so many tokens and done so many operations."""
+        """Show that `step` steps are done. Since its start the run has read `tokens` and done `flops` operations."""
         self.tokens, self.flops = tokens, flops
-        self.progress.update(self.task, completed=step, loss=loss, rate=self.rate)
+        self.bar.at(step, f"loss {loss:.3f}  {self.rate:,.0f} tokens/s")
 
     @property
     def rate(self) -> float:
@@ -71,27 +52,22 @@ class RunLog:
         return (self.flops - self.flops_before) / max(1e-9, time.monotonic() - self.began)
 
     def write(self, step: int, values: dict) -> None:
-        """One line in the log and one point in each TensorBoard curve; on a pipe, one line on stderr."""
-        self.file.write(json.dumps({"step": step, **values}) + "\n")
-        self.file.flush()
-        for name, value in values.items():
-            self.board.add_scalar(name, value, step)
+        """Write one line in the log and one point in each curve; without a terminal, one line on stderr too."""
+        self.record.write({"step": step, **values})
         if self.wandb:
             self.wandb.log(values, step=step)
-        if not self.console.is_terminal:
+        if not self.bar.terminal:
             left_s = (self.steps - step) * (time.monotonic() - self.began) / max(1, step - self.start)
             shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-            self.console.print(
-                f"step {step}/{self.steps}  {shown}  left {left_s / 60:.1f} min", highlight=False, soft_wrap=True
-            )
+            self.say(f"step {step}/{self.steps}  {shown}  left {left_s / 60:.1f} min")
 
     def say(self, text: str) -> None:
-        """A line for the person who watches."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        """Print a line for the person who watches."""
+        self.bar.say(text)
 
 
 class NoLog:
-    """The log of a process that is not the first."""
+    """The log of every process but the first: it writes nothing."""
 
     rate = flop_rate = 0.0
 
@@ -105,30 +81,12 @@ class NoLog:
 
 
 def start_wandb(out: Path, cfg: PretrainConfig):
-    """A run of the project `cfg.wandb`, the same one when `out` is resumed."""
+    """A run of the project `cfg.wandb`. A resumed `out` goes on with the same one."""
     try:
         import wandb
     except ImportError as error:
-        raise UserError("wandb= needs Weights & Biases: pip install wandb, or leave wandb out") from error
+        raise UserError("wandb= needs Weights & Biases: pip install wandb, or leave wandb= out.") from error
     return wandb.init(project=cfg.wandb, name=out.name, id=out.name, resume="allow", dir=str(out), config=asdict(cfg))
-
-
-def keep_lines(path: Path, step: int) -> None:
-    """Drop the lines after `step`, which a killed run wrote after the checkpoint that it goes on from."""
-    if path.exists():
-        kept = [line for line in read_log(path) if line["step"] <= step]
-        atomic_write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
-
-
-def read_log(path: Path) -> list[dict]:
-    """The lines of a log; a last line that a kill cut short is left out."""
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            break
-    return lines
 
 
 def draw_loss(out: Path, uniform: float, short_steps: int) -> Path:

@@ -1,4 +1,7 @@
-"""Pre-training from start to end: open, train, checkpoint, resume, export."""
+"""Pre-training from start to end: open, train, checkpoint, resume, export.
+
+On the arrow: token store → rows → Toto → checkpoint. `toto_robot/pretrain.py` is its command.
+"""
 
 import json
 import math
@@ -40,10 +43,10 @@ RUNS = Path("runs")
 
 
 def pretrain(cfg: PretrainConfig) -> dict:
-    """Train, checkpoint, and export a model folder to out/model. Returns the run's numbers.
+    """Train, checkpoint, and export a model folder to out/model. Returns the numbers of the run.
 
-    Under torchrun every process calls it, and each gets the same result. Raises UserError for settings, stores or
-    checkpoints that don't fit, and KeyboardInterrupt, after saving, when the user stops it.
+    Under torchrun every process calls it and gets the same result. Raises UserError for settings, stores or checkpoints
+    that don't fit. If the user stops it, it saves and raises KeyboardInterrupt.
     """
     usable_device(cfg.device)
     with process_group(cfg.device, cfg.parallel) as group:
@@ -60,7 +63,7 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
         cfg = replace(cfg, flops=None, short_share=0.0, short_steps=short, steps=steps)
     settings = {**cfg.what_decides_the_weights(), **data.identity, "toto": config.to_dict()}
     settings |= {"threads": cores if group.world == 1 else 1, "world": group.world}
-    settings = yaml.safe_load(yaml.safe_dump(settings))  # tuples and numbers as they will be read back
+    settings = yaml.safe_load(yaml.safe_dump(settings))  # tuples and numbers in the form that a checkpoint gives back
     out = Path(group.tell(str(run_folder(cfg, settings)) if group.first else None))
     trainer = Trainer(cfg, config, group)
     start, tokens, flops = 0, 0, 0.0
@@ -78,6 +81,7 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
             + (f", from step {start}" if start else "")
         )
         for step in range(start, cfg.steps):
+            # Train a step, validate now and then, log, and save.
             values, read = trainer.step(step, data)
             done, tokens, flops = step + 1, tokens + read, flops + read * flops_per_token(trainer, data, step)
             log.advance(done, values["loss"], tokens, flops)
@@ -93,22 +97,23 @@ def _run(cfg: PretrainConfig, group: Group) -> dict:
             if done % cfg.checkpoint_every == 0 or done == cfg.steps or stop:
                 save_checkpoint(out / "resume", done, trainer.model, trainer.optimizer, settings, group, tokens, flops)
             if stop:
-                log.say(f"stopped at step {done}; the same command with out={out} resume=true goes on")
+                log.say(f"Stopped at step {done}. The same command with out={out} resume=true continues.")
                 raise KeyboardInterrupt
     seconds = time.monotonic() - began
     return export(trainer, out, data, tokens, flops, seconds, losses or held_out(trainer, data))
 
 
 def model_config(cfg: PretrainConfig, data: PretrainData) -> ModelConfig:
-    """The model's shape: a named size with changes, or that of `init`. Raises UserError where init has other codes."""
+    """The shape of the model: a named size with changes, or that of `init`. Raises UserError if init has other
+    codes."""
     patches = {"patches": True} if data.tokenizer.continuous else {}
     if cfg.init is None:
         return preset(cfg.model, data.vocab_size, cfg.architecture, **patches, **cfg.changes())
     config = replace(read_init(cfg.init).toto, **cfg.changes())
     if config.vocab_size != data.vocab_size or getattr(config, "patches", False) != bool(patches):
         raise UserError(
-            f"init={cfg.init} knows {config.vocab_size} ids, but the tokenizer of the stores needs {data.vocab_size}; "
-            "tokenize with the tokenizer in that folder"
+            f"init={cfg.init} knows {config.vocab_size} ids, but the tokenizer of the stores needs {data.vocab_size}. "
+            "Tokenize with the tokenizer in that folder."
         )
     return config
 
@@ -126,7 +131,7 @@ def steps_of(cfg: PretrainConfig, config: ModelConfig, data: PretrainData, flops
 
 
 def flops_per_token(trainer: Trainer, data: PretrainData, step: int) -> float:
-    """Of training on the rows of a step, with the half of the attention scores that causality leaves."""
+    """FLOPs a token of training on the rows of a step, with the causal half of the attention scores."""
     short = trainer.cfg.short_frames * (data.tokens + 1)
     length = short if step < trainer.cfg.short_steps else longest(data.frames, data.tokens)
     return training_flops_per_token(trainer.model.config, length, causal=True)
@@ -135,7 +140,7 @@ def flops_per_token(trainer: Trainer, data: PretrainData, step: int) -> float:
 def export(
     trainer: Trainer, out: Path, data: PretrainData, tokens: int, flops: float, seconds: float, losses: dict
 ) -> dict:
-    """Write out/model, out/loss.png and out/loss_by_frame.png; returns the numbers of the run, `losses` among them."""
+    """Write out/model, out/loss.png and out/loss_by_frame.png. Returns the numbers of the run, `losses` included."""
     cfg, by_frame = trainer.cfg, loss_by_frame(trainer, data)
     model = trainer.whole_model()
     result = {
@@ -170,15 +175,15 @@ def export(
 
 
 def run_folder(cfg: PretrainConfig, settings: dict) -> Path:
-    """The folder of this run: `out`, a new one under runs/, or, to resume, the newest unfinished one that fits."""
+    """The folder of this run: `out`, or a new one under runs/. To resume, the newest unfinished one that fits."""
     if cfg.out is not None:
         out = Path(cfg.out)
         found = checkpoints(out / "resume")
         if cfg.resume and not found:
-            raise UserError(f"there is nothing to resume in {out}: it has no checkpoint; leave resume out to start")
+            raise UserError(f"There is nothing to resume in {out}: it has no checkpoint. Leave resume= out to start.")
         if found and not cfg.resume:
             raise UserError(
-                f"{out} already holds a run (up to {found[-1].name}); add resume=true, or choose another out="
+                f"{out} already holds a run (up to {found[-1].name}). Add resume=true, or choose another out=."
             )
         return out
     if not cfg.resume:
@@ -191,12 +196,12 @@ def run_folder(cfg: PretrainConfig, settings: dict) -> Path:
     if unfinished:
         newest = checkpoints(unfinished[0] / "resume")[-1]
         check_settings(newest, read_settings(newest), settings)
-    raise UserError(f"there is no unfinished run under {RUNS}/ to resume; leave resume out to start one")
+    raise UserError(f"There is no unfinished run under {RUNS}/ to resume. Leave resume= out to start one.")
 
 
 @contextmanager
 def stop_requests() -> Iterator:
-    """Turn the first Ctrl-C (or SIGTERM) into a request to stop after the current step; the second one interrupts."""
+    """Turn the first Ctrl-C (or SIGTERM) into a request to stop after the current step. The second one interrupts."""
     asked: list[int] = []
 
     def ask(number, frame):

@@ -1,4 +1,4 @@
-"""The rate that a device's matrix products can reach, which a run's own rate is a share of (MFU)."""
+"""The rate that the matrix products of a device can reach. A run's rate is given as a share of it (MFU)."""
 
 import time
 
@@ -17,13 +17,16 @@ DENSE_BFLOAT16 = {
     "RTX 4090": 165e12,
     "RTX 3090": 71e12,
 }
-"""FLOP/s without sparsity, by a part of the device's name: the vendors' figures. The longest part that fits counts."""
+"""FLOP/s without sparsity, by a part of the device's name: the vendors' figures. The longest matching part counts."""
 MATRIX = 1024
 
 
 def peak_flops(device: str, dtype: str, threads: int = 1) -> float:
-    """FLOP/s of one device in `dtype`: the vendor's figure for a known GPU in bfloat16, else what a matrix product reaches,
-    on a CPU with `threads` cores."""
+    """FLOP/s of one device in `dtype`.
+
+    For a known GPU in bfloat16 it is the vendor's figure; otherwise it is measured with matrix products, on a CPU with
+    `threads` cores.
+    """
     if device.startswith("cuda") and dtype == "bfloat16":
         known = known_peak(torch.cuda.get_device_name(device))
         if known:
@@ -37,13 +40,13 @@ def peak_flops(device: str, dtype: str, threads: int = 1) -> float:
 
 
 def known_peak(name: str) -> float | None:
-    """The figure for a GPU called `name`; None for one that isn't listed."""
+    """The figure for a GPU called `name`. None if it isn't listed."""
     parts = [part for part in DENSE_BFLOAT16 if part in name]
     return DENSE_BFLOAT16[max(parts, key=len)] if parts else None
 
 
 def measured_peak(device: str, dtype: str, budget_s: float = 0.3) -> float:
-    """Best FLOP/s of square matrix products within about `budget_s` seconds, with all the threads that torch has."""
+    """The best FLOP/s of square matrix products within about `budget_s` seconds, with all threads of torch."""
     size = 8 * MATRIX if device.startswith("cuda") else MATRIX
     a, b = (torch.randn(size, size, device=device).to(getattr(torch, dtype)) for _ in range(2))
     best, end = 0.0, time.perf_counter() + budget_s

@@ -1,4 +1,7 @@
-"""One optimizer step: the rows of a step, their loss over all processes and cores, AdamW."""
+"""One optimizer step: the rows of a step, their loss over all processes and cores, AdamW.
+
+On the arrow: rows → Toto → checkpoint.
+"""
 
 import math
 import os
@@ -22,10 +25,10 @@ from toto_robot.pretraining.rows import full_rows, longest, micro_batches, short
 
 
 def read_init(name: str) -> ModelFolder:
-    """The trained model that a run begins with: the name of an embedded one, or a folder."""
+    """The trained model that a run starts from: the name of an embedded one, or a folder."""
     folder, variant = find_encoder(name)
     if variant != "trained":
-        raise UserError(f"init={name} has no trained weights; leave init out to begin with random ones")
+        raise UserError(f"init={name} has no trained weights. Leave init= out to start from random ones.")
     return read_folder(folder)
 
 
@@ -52,19 +55,23 @@ class Trainer:
         self.replicas = Replicas(self.model, 1 if one_core else cfg.threads or os.cpu_count() or 1)
 
     def step(self, step: int, data: PretrainData) -> tuple[dict, int]:
-        """One optimizer step; returns loss, gradient norm and learning rate, and the tokens that it read.
+        """Do one optimizer step. Returns loss, gradient norm and learning rate, and the number of tokens that it read.
 
-        Raises UserError, and leaves the weights as they were, when the loss or the gradient is not finite.
+        If the loss or the gradient is not finite, it raises UserError and leaves the weights unchanged.
         """
+        # 1. The micro-batches of this process, and the number of targets over all processes.
         batches, mine = batches_of_step(self.cfg, step, data, self.group)
         (count,) = self.group.total(mine)
+        # 2. Gradients, their norm, and a check that training has not diverged.
         (loss,) = self.group.total(self._backward(batches, count))
         norm = whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.cfg.grad_clip)).item()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise UserError(
-                f"the loss of step {step + 1} is {loss} and its gradient norm {norm}: training has diverged; the last "
-                f"checkpoint is from before it. Start again with a smaller lr (now {self.cfg.lr:g}) or a longer warmup_steps"
+                f"The loss of step {step + 1} is {loss} and its gradient norm is {norm}: training has diverged. The "
+                f"last checkpoint is from before it. Start again with a smaller lr (now {self.cfg.lr:g}) or with a "
+                "larger warmup_steps."
             )
+        # 3. AdamW with the learning rate of this step.
         cfg = self.cfg
         rate = learning_rate(step, peak=cfg.lr, warmup_steps=cfg.warmup_steps, steps=cfg.steps, final=cfg.final_lr)
         for param_group in self.optimizer.param_groups:
@@ -74,11 +81,11 @@ class Trainer:
         return {"loss": loss, "grad_norm": norm, "lr": rate}, int(count)
 
     def _backward(self, batches: list[Tensor], count: float) -> float:
-        """Gradients of the mean loss over `count` targets; returns this process's part of that mean."""
+        """Compute the gradients of the mean loss over `count` targets. Returns this process's part of that mean."""
 
         def work(model: nn.Module, ids: Tensor, processes: int = 1) -> float:
             with self.autocast():
-                # the loss only calls its model, so it works on one that is wrapped; DDP and FSDP average gradients
+                # The loss only calls its model, so a wrapped one works too. DDP and FSDP average over the processes.
                 part = CausalModel.loss(model, ids.to(self.group.device), reduction="sum") * (processes / count)
             part.backward()
             return part.item() / processes
@@ -92,13 +99,13 @@ class Trainer:
         return total
 
     def autocast(self):
-        """bfloat16 where the settings ask for it."""
+        """A context with bfloat16 if the settings ask for it."""
         if self.cfg.dtype != "bfloat16":
             return nullcontext()
         return torch.autocast(torch.device(self.group.device).type, torch.bfloat16)
 
     def whole_model(self) -> CausalModel:
-        """The model on the CPU with all its weights, whatever the processes hold. Every process must ask."""
+        """The model on the CPU with all its weights, even if they are split. Every process must call it."""
         copy = build(self.model.config)
         with torch.no_grad():
             for mine, parameter in zip(copy.parameters(), self.model.parameters()):
@@ -106,19 +113,21 @@ class Trainer:
         return copy
 
     def close(self) -> None:
-        """Ends the replicas' threads."""
+        """End the threads of the replicas."""
         self.replicas.close()
 
 
 def batches_of_step(cfg: PretrainConfig, step: int, data: PretrainData, group: Group) -> tuple[list[Tensor], int]:
-    """This process's micro-batches of ids in a step, and the tokens that they predict."""
+    """This process's micro-batches of ids in a step, and the number of tokens that they predict."""
     size = cfg.short_batch if step < cfg.short_steps else cfg.batch_rows
     codes, kinds = data.mixture.batch(step, size, group.rank, group.world)
     frames, tokens = codes.shape[1:3]
     families = []
     if step >= cfg.short_steps:
         families.append((full_rows(codes, kinds), longest(frames, tokens)))
-    if cfg.short_steps:  # one frame of each row stays beside the full rows, so that single frames aren't forgotten
+    if (
+        cfg.short_steps
+    ):  # one frame of each row stays beside the full rows, so that the model doesn't forget single frames
         first = group.rank * len(codes)
         families.append((short_rows(codes, kinds, cfg.short_frames, step, first), cfg.short_frames * (tokens + 1)))
     batches = [ids for rows, length in families for ids in micro_batches(rows, cfg.micro_tokens, length)]

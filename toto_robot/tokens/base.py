@@ -1,7 +1,7 @@
-"""What every tokenizer of frames does: uint8 frames to integer codes and back, always the same.
+"""What every tokenizer of frames does: uint8 frames to integer codes and back, reproducibly.
 
-Here is what all kinds share: the checks, exact float32, the fingerprint, the files. A kind adds a frozen config and
-three functions: `to_codes` and `to_pixels` between pixels in [0, 1] and a grid of codes, and `codebook`.
+On the arrow: frame → token ids. This file holds what all kinds share: the checks, exact float32, the fingerprint, the
+files. A kind adds a frozen config and the functions `patch_of`, `to_codes`, `to_pixels` and `codebook`.
 """
 
 import dataclasses
@@ -33,15 +33,15 @@ class Tokenizer(nn.Module, ABC):
     """Frames to codes and back. `vocab_size` codes; a token covers `patch` × `patch` pixels."""
 
     kind: ClassVar[str]
-    """Names the weight file, KIND.safetensors, and the section of config.yaml."""
+    """Name of the weight file, KIND.safetensors, and of the section of config.yaml."""
     config_type: ClassVar[type]
     """Frozen dataclass of everything that shapes the network."""
     pixel_range: ClassVar[tuple[float, float]]
-    """What the network sees for black and for white."""
+    """The numbers that the network sees for black and for white."""
     at_once: ClassVar[tuple[int, int]]
-    """Frames that go through together on a CPU (their activations stay in cache) and on a GPU."""
+    """Frames in one pass on a CPU, where their activations stay in the cache, and on a GPU."""
     remedy: ClassVar[str]
-    """How to get one, for errors."""
+    """How to get one, for error messages."""
     continuous: ClassVar[bool] = False
     """Whether a token is a vector of `vocab_size` uint8 values in place of one of `vocab_size` codes."""
 
@@ -49,7 +49,8 @@ class Tokenizer(nn.Module, ABC):
         super().__init__()
         self.config, self.vocab_size, self.patch = config, config.vocab_size, self.patch_of(config)
         self.source: dict = {}
-        """Foreign files that the weights came from: name and sha256. For people; no part of the fingerprint."""
+        """Foreign files that the weights came from: name and sha256. It is information for people, and not part of the
+        fingerprint."""
 
     @staticmethod
     @abstractmethod
@@ -69,8 +70,10 @@ class Tokenizer(nn.Module, ABC):
         """Embedding of each code, float (V, D)."""
 
     def gains(self, x: Tensor) -> Tensor:
-        """Factor of each channel (B, 3) from frames float [0, 1] (B, 3, H, W) to the pixels that their codes stand for: ones,
-        unless the tokenizer brings every frame to one exposure first."""
+        """Gains (B, 3) from frames float [0, 1] (B, 3, H, W) to the pixels that their codes stand for.
+
+        They are ones, unless the tokenizer brings every frame to one exposure first.
+        """
         return torch.ones(len(x), 3, device=x.device)
 
     def grid(self, image_size: int) -> tuple[int, int]:
@@ -79,12 +82,12 @@ class Tokenizer(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device that holds the weights."""
         return next(self.parameters()).device
 
     @torch.no_grad()
     def encode(self, frames) -> Tensor:
-        """uint8 (B, H, W, 3), NumPy or torch, to codes int64 (B, S) in raster order, always in float32.
+        """uint8 (B, H, W, 3), NumPy or torch, to codes int64 (B, S) in raster order. It always computes in float32.
 
         A continuous tokenizer gives uint8 (B, S, vocab_size).
         """
@@ -105,12 +108,12 @@ class Tokenizer(nn.Module, ABC):
 
     @torch.no_grad()
     def decode(self, codes: Tensor, height: int | None = None) -> Tensor:
-        """codes (B, S) to uint8 (B, H, W, 3); a square frame unless `height` in pixels is given."""
+        """codes (B, S) to uint8 (B, H, W, 3): square frames, unless `height` in pixels is given."""
         one = (self.vocab_size,) * self.continuous
         rows = height // self.patch if height else round(codes.shape[1] ** 0.5) if codes.ndim > 1 else 0
         if codes.ndim != 2 + len(one) or codes.shape[2:] != one or rows < 1 or codes.shape[1] % rows:
             wanted = ", ".join(["B", f"{rows} rows × columns", *map(str, one)])
-            raise UserError(f"expected codes ({wanted}), got shape {tuple(codes.shape)}; give height=")
+            raise UserError(f"expected codes ({wanted}), got shape {tuple(codes.shape)}. Give height=.")
         if not self.continuous and codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < self.vocab_size:
             raise UserError(f"expected codes in 0..{self.vocab_size - 1}, got {int(codes.min())}..{int(codes.max())}")
         parts = [
@@ -122,7 +125,7 @@ class Tokenizer(nn.Module, ABC):
         return to_uint8(torch.cat(parts))
 
     def fingerprint(self) -> str:
-        """sha256 of the configuration and every weight: equal fingerprints give equal codes."""
+        """sha256 of the configuration and of every weight. Equal fingerprints give equal codes."""
         digest = hashlib.sha256(json.dumps(self.fields(), sort_keys=True).encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode())
@@ -130,13 +133,15 @@ class Tokenizer(nn.Module, ABC):
         return digest.hexdigest()
 
     def fields(self) -> dict:
-        """The fields of the config; those that came later are left out at their default, so that what was made before keeps
-        its fingerprint."""
+        """The fields of the config. Fields of later versions are left out if they have their default.
+
+        This way an older tokenizer keeps its fingerprint.
+        """
         later = {f.name: f.default for f in dataclasses.fields(self.config) if f.metadata.get("later")}
         return {k: v for k, v in asdict(self.config).items() if k not in later or v != later[k]}
 
     def described(self) -> dict:
-        """What a config.yaml says of this tokenizer."""
+        """The part of a config.yaml that describes this tokenizer."""
         return {self.kind: self.fields()} | ({"source": self.source} if self.source else {})
 
     def save(self, folder) -> None:
@@ -151,25 +156,26 @@ class Tokenizer(nn.Module, ABC):
 
     @classmethod
     def load(cls, folder) -> "Tokenizer":
-        """Read what `save` wrote, or this kind from a model folder. Checks sha256 and shapes; runs no foreign code."""
+        """Read what `save` wrote, or the tokenizer of a model folder. Checks sha256 and shapes. Runs no foreign
+        code."""
         folder, weights = Path(folder), weight_name(cls.kind)
         for name in (CONFIG, weights):
             if not (folder / name).is_file():
-                raise UserError(f"no {cls.__name__} in {folder}: {name} is missing; {cls.remedy}")
+                raise UserError(f"There is no {cls.__name__} in {folder}: {name} is missing. {cls.remedy}")
         try:
             described = read_yaml(folder / CONFIG)
             config, wanted = build(cls.config_type, described[cls.kind], cls.kind), described["sha256"][weights]
         except (KeyError, TypeError, UserError) as error:
             raise UserError(
-                f"{folder / CONFIG} does not describe a {cls.__name__} ({type(error).__name__}: {error}); "
-                "copy the folder again"
+                f"{folder / CONFIG} does not describe a {cls.__name__} ({type(error).__name__}: {error}). "
+                "Copy the folder again."
             ) from error
         data = (folder / weights).read_bytes()
         found = hashlib.sha256(data).hexdigest()
         if found != wanted:
             raise UserError(
                 f"{folder / weights} is damaged or not the file that {CONFIG} describes "
-                f"(sha256 {found[:12]}…, expected {str(wanted)[:12]}…); copy the folder again"
+                f"(sha256 {found[:12]}…, expected {str(wanted)[:12]}…). Copy the folder again."
             )
         try:
             check_numbers(config, tensor_shapes(folder / weights), cls.kind)
@@ -183,7 +189,7 @@ class Tokenizer(nn.Module, ABC):
 
     @classmethod
     def of(cls, config, state: dict[str, Tensor]) -> "Tokenizer":
-        """The tokenizer with these weights, in float32. Raises RuntimeError where names or shapes don't fit."""
+        """The tokenizer with these weights, in float32. Raises RuntimeError if names or shapes don't fit."""
         with torch.device("meta"):
             model = cls(config)
         model.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
@@ -204,7 +210,7 @@ def token_grid(image_size: int, patch: int) -> tuple[int, int]:
 
 @contextmanager
 def exact_float32(device: torch.device) -> Iterator[None]:
-    """Neither autocast nor TF32 inside, whatever the caller has set: near-ties between codes would flip."""
+    """Switch autocast and TF32 off, whatever the caller has set. With them, near-ties between codes would flip."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:

@@ -1,7 +1,7 @@
 """The discrete VAE of DALL·E (Ramesh et al. 2021, App. A) as a frame tokenizer: 8×8 pixels to a code.
 
-Layout, initialisation and state-dict names follow github.com/openai/DALL-E, with `.w`/`.b` called
-`.weight`/`.bias`. Codes are the argmax of the encoder's logits, in raster order; no noise at use.
+Layout, initialisation and state-dict names follow github.com/openai/DALL-E, with `.w`/`.b` called `.weight`/`.bias`.
+Codes are the argmax of the encoder's logits, in raster order, without noise.
 """
 
 from collections import OrderedDict
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, expected, unknown
 from toto_robot.tokens.base import Tokenizer
 from toto_robot.video.frames import exposure_gains, with_gains
 
@@ -23,34 +23,32 @@ GROUPS = 4
 @dataclass(frozen=True)
 class DVAEConfig:
     vocab_size: int = 8192
-    """Codes. 8192 in DALL·E and Toto."""
+    """Number of codes. 8192 in DALL·E and Toto."""
     n_hid: int = 256
-    """Encoder channels at full resolution; 2, 4 and 8 times as many at 1/2, 1/4 and 1/8."""
+    """Encoder channels at full resolution. There are 2, 4 and 8 times as many at 1/2, 1/4 and 1/8."""
     decoder_hid: int = 256
-    """Decoder channels at full resolution, widened likewise. 0: no decoder (a file that holds an encoder only)."""
+    """Decoder channels at full resolution, widened in the same way. 0: no decoder, for a file with an encoder only."""
     n_init: int = 128
     """Width of a code's embedding: output channels of the decoder's input convolution."""
     n_blk_per_group: int = 2
     """Residual blocks in each of the four groups."""
     canonical_exposure: bool = field(default=False, metadata={"later": True})
-    """Whether a frame is brought to one exposure and white balance before it is encoded (ours; `exposure_gains`). Codes
-    then stand for pixels at that exposure, and a brighter lamp or a warmer one changes few of them."""
+    """Whether a frame is brought to one exposure and white balance before it is encoded (`exposure_gains`). This option
+    is ours. Codes then stand for pixels at that exposure, and a brighter or a warmer lamp changes few of them."""
 
     def __post_init__(self):
         if not isinstance(self.canonical_exposure, bool):
-            raise UserError(f"dvae.canonical_exposure: expected true or false, got {self.canonical_exposure!r}")
+            raise expected("dvae.canonical_exposure", "true or false", repr(self.canonical_exposure))
         for name in ("vocab_size", "n_hid", "decoder_hid", "n_init", "n_blk_per_group"):
             value = getattr(self, name)
             least = 0 if name == "decoder_hid" else 1
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise UserError(f"dvae.{name}: expected a whole number of at least {least}, got {value!r}")
+                raise expected(f"dvae.{name}", f"a whole number of at least {least}", repr(value))
         for name in ("n_hid", "decoder_hid"):
             if getattr(self, name) % 4:
-                raise UserError(f"dvae.{name}: expected a multiple of 4, got {getattr(self, name)}")
+                raise expected(f"dvae.{name}", "a multiple of 4", getattr(self, name))
         if self.vocab_size > 65536:
-            raise UserError(
-                f"dvae.vocab_size: expected at most 65536 (codes are stored in 16 bits), got {self.vocab_size}"
-            )
+            raise expected("dvae.vocab_size", "at most 65536, as codes are stored in 16 bits", self.vocab_size)
 
 
 PRESETS = {
@@ -60,9 +58,9 @@ PRESETS = {
 
 
 def preset(name: str) -> DVAEConfig:
-    """A named size; UserError lists what exists."""
+    """The size called `name`. Raises UserError listing what exists."""
     if name not in PRESETS:
-        raise UserError(f"no dVAE preset {name!r}; there are: {', '.join(PRESETS)}")
+        raise unknown("dVAE preset", name, PRESETS)
     return PRESETS[name]
 
 
@@ -85,7 +83,7 @@ def conv(n_in: int, n_out: int, size: int) -> nn.Conv2d:
 
 
 class Block(nn.Module):
-    """id_path(x) + post_gain · res_path(x); kernel sizes 3, 3, 3, 1 (encoder) or 1, 3, 3, 3 (decoder)."""
+    """id_path(x) + post_gain · res_path(x). Kernel sizes are 3, 3, 3, 1 (encoder) or 1, 3, 3, 3 (decoder)."""
 
     def __init__(self, n_in: int, n_out: int, n_layers: int, kernels: tuple[int, ...]):
         super().__init__()
@@ -102,13 +100,13 @@ class Block(nn.Module):
         same, change = self.id_path(x), self.res_path(x)
         if torch.is_grad_enabled():
             return torch.add(same, change, alpha=self.post_gain)
-        return torch.add(same, change, alpha=self.post_gain, out=change)  # fresh pages cost more than the sum
+        return torch.add(same, change, alpha=self.post_gain, out=change)  # new memory pages cost more than the sum
 
 
 def group(
     widths: list[int], n_layers: int, kernels: tuple[int, ...], change: tuple[str, nn.Module] | None
 ) -> nn.Sequential:
-    """Blocks from widths[i] to widths[i+1], then a pooling or upsampling layer where there is one."""
+    """Blocks from widths[i] to widths[i+1], then the pooling or upsampling layer, if there is one."""
     layers = OrderedDict(
         (f"block_{i + 1}", Block(widths[i], widths[i + 1], n_layers, kernels)) for i in range(len(widths) - 1)
     )
@@ -118,7 +116,7 @@ def group(
 
 
 def stack(entry: nn.Module, widths: list[int], blocks: int, kernels, change, output: nn.Module) -> nn.Sequential:
-    """entry, four groups (`change` after the first three), output: the shape both halves share."""
+    """Entry, four groups (`change` after the first three), output: the structure of encoder and decoder."""
     groups = OrderedDict(input=entry)
     for g in range(1, GROUPS + 1):
         groups[f"group_{g}"] = group(
@@ -144,7 +142,7 @@ class Encoder(nn.Module):
         )
 
     def features(self, x: Tensor) -> Tensor:
-        """What the output convolution sees: (B, 8·n_hid, H/8, W/8), not negative."""
+        """The input of the output convolution: (B, 8·n_hid, H/8, W/8), not negative."""
         h = map_pixels(x)
         for name, block in self.blocks.named_children():
             h = block.relu(h) if name == "output" else block(h)
@@ -190,7 +188,7 @@ class DVAE(Tokenizer):
 
     kind, config_type, pixel_range = "dvae", DVAEConfig, (PIXEL_EPS, 1 - PIXEL_EPS)
     at_once = (4, 256)  # on a CPU 3x faster than 32 at a time
-    remedy = "make one with `python -m toto_robot.train_dvae VIDEOS OUT`"
+    remedy = "Make one with `python -m toto_robot.train_dvae VIDEOS OUT`."
 
     def __init__(self, config: DVAEConfig):
         super().__init__(config)
@@ -206,7 +204,7 @@ class DVAE(Tokenizer):
         return exposure_gains(x) if self.config.canonical_exposure else super().gains(x)
 
     def prepared(self, x: Tensor) -> Tensor:
-        """What the encoder sees of float [0, 1] (B, 3, H, W): the same frames, at the canonical exposure where that is on."""
+        """float [0, 1] (B, 3, H, W) as the encoder sees it: at the canonical exposure, if that is on."""
         x = with_gains(x, self.gains(x)) if self.config.canonical_exposure else x
         return x.contiguous(memory_format=torch.channels_last)
 
@@ -215,7 +213,7 @@ class DVAE(Tokenizer):
         return self.encoder(self.prepared(x))
 
     def hidden(self, x: Tensor) -> Tensor:
-        """float [0, 1] (B, 3, H, W) to what the codes are read from: (B, 8·n_hid, H/8, W/8), not negative."""
+        """float [0, 1] (B, 3, H, W) to the features that give the codes: (B, 8·n_hid, H/8, W/8), not negative."""
         return self.encoder.features(self.prepared(x))
 
     def to_codes(self, x: Tensor) -> Tensor:
@@ -233,8 +231,8 @@ class DVAE(Tokenizer):
         """The decoder. Raises UserError for a dVAE that was loaded from an encoder's file alone."""
         if self.decoder is None:
             raise UserError(
-                "this dVAE has an encoder only, so it can't decode and has no code vectors; put its decoder "
-                "(OpenAI's decoder.pkl, say) beside the encoder's file and load it again"
+                "This dVAE has an encoder only, so it can't decode and has no code vectors. Put its decoder "
+                "(for example OpenAI's decoder.pkl) beside the encoder's file and load it again."
             )
         return self.decoder
 

@@ -1,6 +1,6 @@
 """Token ids: 0 pad, 1 video start, 2 end, 3 image start; code c is id c + 4.
 
-The paper does not fix this mapping (its ids 1, 2 and 3 have these meanings); the offset is ours.
+In the paper the ids 1, 2 and 3 have these meanings. It does not fix the mapping of the codes; the offset is ours.
 """
 
 PAD, VIDEO_START, END, IMAGE_START, OFFSET = 0, 1, 2, 3, 4

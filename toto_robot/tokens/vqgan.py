@@ -1,8 +1,9 @@
 """The VQGAN of Esser et al. 2021 (arXiv 2012.09841) as a frame tokenizer: 16×16 or 8×8 pixels to a code.
 
-Layout and state-dict names follow github.com/CompVis/taming-transformers and latent-diffusion, without what only
-training needs (perceptual loss, discriminator). Two kinds of codes: the nearest of a codebook, and, in the Gumbel
-models, the largest logit, without the noise that the original adds even at use (its codes differ from call to call).
+Layout and state-dict names follow github.com/CompVis/taming-transformers and latent-diffusion, without the parts that
+only training needs (perceptual loss, discriminator). There are two kinds of codes: the nearest vector of a codebook,
+and in the Gumbel models the largest logit. The original adds noise to the logits even after training, so its codes
+differ from call to call; ours have no noise.
 """
 
 from collections import OrderedDict
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import expected
 from toto_robot.tokens.base import Tokenizer
 from toto_robot.tokens.training.kmeans import nearest_centroid
 
@@ -23,7 +24,7 @@ SEARCH_CHUNK = 2048  # tokens whose distances to all codes are held at once: 134
 @dataclass(frozen=True)
 class VQGANConfig:
     vocab_size: int = 1024
-    """Codes (`n_embed`)."""
+    """Number of codes (`n_embed`)."""
     embed_dim: int = 256
     """Dimensions of a code's vector."""
     z_channels: int = 256
@@ -35,7 +36,7 @@ class VQGANConfig:
     num_res_blocks: int = 2
     """Residual blocks of a level (one more in the decoder)."""
     attention: tuple[int, ...] = (4,)
-    """Levels whose blocks are followed by attention, counted from 0. Always in the middle, too."""
+    """Levels whose blocks are followed by attention, counted from 0. The middle always has attention too."""
     gumbel: bool = False
     """Whether a code is the largest logit rather than the nearest vector."""
 
@@ -47,15 +48,13 @@ class VQGANConfig:
             for number in value if isinstance(value, tuple) else () if field.name == "gumbel" else (value,):
                 least = 0 if field.name == "attention" else 1
                 if not isinstance(number, int) or isinstance(number, bool) or number < least:
-                    raise UserError(f"vqgan.{field.name}: expected whole numbers of at least {least}, got {value!r}")
+                    raise expected(f"vqgan.{field.name}", f"whole numbers of at least {least}", repr(value))
         if self.ch % NORM_GROUPS:
-            raise UserError(f"vqgan.ch: expected a multiple of {NORM_GROUPS}, got {self.ch}")
+            raise expected("vqgan.ch", f"a multiple of {NORM_GROUPS}", self.ch)
         if not self.ch_mult or max(self.attention, default=0) >= len(self.ch_mult):
-            raise UserError(f"vqgan.attention: expected levels below {len(self.ch_mult)}, got {self.attention}")
+            raise expected("vqgan.attention", f"levels below {len(self.ch_mult)}", self.attention)
         if self.vocab_size > 65536:
-            raise UserError(
-                f"vqgan.vocab_size: expected at most 65536 (codes are stored in 16 bits), got {self.vocab_size}"
-            )
+            raise expected("vqgan.vocab_size", "at most 65536, as codes are stored in 16 bits", self.vocab_size)
 
 
 def norm(channels: int) -> nn.GroupNorm:
@@ -67,7 +66,7 @@ def conv3(n_in: int, n_out: int, **settings) -> nn.Conv2d:
 
 
 class ResBlock(nn.Module):
-    """x + two convolutions of it, each after a norm and a swish; a 1×1 convolution where the width changes."""
+    """x + two convolutions of it, each after a norm and a swish. If the width changes, x passes a 1×1 convolution."""
 
     def __init__(self, n_in: int, n_out: int):
         super().__init__()
@@ -98,7 +97,7 @@ class Attention(nn.Module):
 
 
 class Downsample(nn.Module):
-    """To half the resolution; padded below and on the right only."""
+    """To half the resolution. Padding is below and on the right only."""
 
     def __init__(self, n: int):
         super().__init__()
@@ -232,7 +231,7 @@ class VQGAN(Tokenizer):
 
     kind, config_type, pixel_range = "vqgan", VQGANConfig, (-1.0, 1.0)
     at_once = (1, 16)  # a frame of 256 px takes 33 MB in each activation at full resolution
-    remedy = "load the authors' .ckpt with `load_tokenizer` and save it there"
+    remedy = "Load the authors' .ckpt with `load_tokenizer` and save it there."
 
     def __init__(self, config: VQGANConfig):
         super().__init__(config)

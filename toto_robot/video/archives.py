@@ -1,4 +1,4 @@
-"""Videos and pictures inside WebDataset tars, read where they lie: nothing is extracted and nothing unpickled."""
+"""Videos and pictures inside WebDataset tars, read in place: nothing is extracted, and nothing is unpickled."""
 
 import tarfile
 from pathlib import Path
@@ -22,10 +22,10 @@ def looks(root: Path, names: list[str]) -> str | None:
 
 
 def webdataset(root: Path, **_) -> tuple[list[Item], list[dict]]:
-    """The media members of a .tar, or of every .tar in a folder; a tar that breaks off gives what comes before.
+    """The media members of a .tar, or of every .tar in a folder. A tar that is cut short gives the members before.
 
-    Members of other suffixes (.json, .cls, .pkl, .pyd, ...) are skipped unread, and so are links and sparse files.
-    Of members with one name the last counts, as in tar itself.
+    Members with other suffixes (.json, .cls, .pkl, .pyd, ...), links and sparse files are skipped unread. If several
+    members have the same name, the last one counts, as in tar itself.
     """
     tars = [root] if root.is_file() else sorted(root.glob(TAR))
     base = root.parent if root.is_file() else root
@@ -35,7 +35,7 @@ def webdataset(root: Path, **_) -> tuple[list[Item], list[dict]]:
         try:
             items.update(_members(path, path.relative_to(base).as_posix(), broken))
         except OSError as error:
-            raise UserError(f"{path} can't be read ({error}); check the file") from error
+            raise UserError(f"{path} can't be read ({error}). Check the file.") from error
     return [items[name] for name in sorted(items)], broken
 
 
@@ -56,7 +56,7 @@ def _members(path: Path, label: str, broken: list[dict]) -> dict[str, Item]:
                 raise tarfile.ReadError(f"byte {tar.offset} is not a header")
     except tarfile.TarError as error:
         why = "compressed tars can't be read in place, unpack it with gunzip" if _packed(path) else "download it again"
-        broken.append({"source": label, "reason": f"the tar breaks off or is none ({error}); {why}"})
+        broken.append({"source": label, "reason": f"the tar is cut short or is not a tar ({error}); {why}"})
     return found
 
 

@@ -1,7 +1,7 @@
-"""The data sets of the paper's mixture (Sec. 3.3) and EPIC-Kitchens, each in the layouts that its download leaves.
+"""The data sets of the paper's mixture (Sec. 3.3) and EPIC-Kitchens, each in the layouts of its downloads.
 
-For each: `looks_*`, what in a folder speaks for it, and a reader. A file that a data set's own list names and the
-folder does not hold is returned as missing, never passed over.
+Each has two functions: `looks_*` finds evidence for it in a folder, and another one reads it. If the list of a data set
+names a file that the folder does not hold, the file is returned as missing.
 """
 
 import csv
@@ -51,7 +51,7 @@ def looks_kinetics(root: Path, names: list[str]) -> str | None:
 def kinetics(root: Path, *, split: str, **_) -> Read:
     """Kinetics-400/600/700: class folders (in train/, val/, test/ or not), or CVDF's csv beside clips at any depth.
 
-    With a csv, its rows of the split are the data set. A clip is ID_start_end.mp4 (six digits) or ID.mp4.
+    With a csv, the rows of the split are the data set. A clip is called ID_start_end.mp4 (six digits) or ID.mp4.
     """
     lists = _lists(root, "youtube_id")
     if not lists:
@@ -79,8 +79,8 @@ def howto100m(root: Path, **_) -> Read:
     lists = _lists(root, "video_id")
     if not lists:
         raise UserError(
-            f"no list of HowTo100M in {root}: expected a .csv with a column video_id, such as "
-            f"HowTo100M_v1.csv; without one, use source=folder:{root}"
+            f"There is no list of HowTo100M in {root}: expected a .csv with a column video_id, such as "
+            f"HowTo100M_v1.csv. Without one, use source=folder:{root}."
         )
     return _listed(media(root, ("video",)), _video_ids(lists), root)
 
@@ -95,9 +95,9 @@ def looks_epic(root: Path, names: list[str]) -> str | None:
 
 
 def epic(root: Path, **_) -> Read:
-    """EPIC-Kitchens-55 and -100: P01/videos/P01_01.MP4 or P01/P01_01.MP4 at any depth; extracted frames are left.
+    """EPIC-Kitchens-55 and -100: P01/videos/P01_01.MP4 or P01/P01_01.MP4 at any depth. Extracted frames are ignored.
 
-    Where EPIC_*_video_info.csv is beside them, the videos that it names and the folder lacks are missing.
+    If EPIC_*_video_info.csv is beside them, the videos that it names and the folder lacks are returned as missing.
     """
     found = [item for item in media(root, ("video",)) if EPIC_VIDEO.fullmatch(PurePosixPath(item.name).stem)]
     wanted = _video_ids(_lists(root, "video_id"))
@@ -113,10 +113,10 @@ def looks_ego4d(root: Path, names: list[str]) -> str | None:
 
 
 def ego4d(root: Path, **_) -> Read:
-    """Ego4D: the videos (or clips) of one of its folders, those that ego4d.json lists where it is there.
+    """Ego4D: the videos (or clips) in one of its folders. If ego4d.json is there, only those that it lists.
 
-    `root` is the download's output folder, its v1 or v2, or one of full_scale, video_540ss, clips. Those show the
-    same seconds, so with more than one of them below `root` the choice is the user's.
+    `root` is the output folder of the download, its v1 or v2, or one of full_scale, video_540ss, clips. These three
+    show the same seconds, so the user must choose if there is more than one of them below `root`.
     """
     folders = _ego4d_folders(root)
     if len(folders) != 1:
@@ -124,7 +124,7 @@ def ego4d(root: Path, **_) -> Read:
         example = folders[0] if folders else root / "v2/full_scale"
         raise UserError(
             f"{root} as Ego4D: expected one of {', '.join(EGO4D_FOLDERS)} (in it, in v1/ or in v2/), "
-            f"found {said}; give the one to read, for example source=ego4d:{example}"
+            f"found {said}; give the one to read, for example source=ego4d:{example}."
         )
     found = [item for item in media(root, ("video",), folders[0]) if UUID.fullmatch(PurePosixPath(item.name).stem)]
     metadata = _ego4d_json(root)
@@ -139,8 +139,8 @@ def ego4d(root: Path, **_) -> Read:
         )
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{metadata} is not Ego4D's metadata ({type(error).__name__}: {error}); download it again, or "
-            "move it away to read every file named by a uid"
+            f"{metadata} is not Ego4D's metadata ({type(error).__name__}: {error}). Download it again, or "
+            "move it away to read every file that is named by a uid."
         ) from error
     return _listed(found, {uid: (metadata.name, (uid,)) for uid in uids if uid}, root)
 
@@ -158,17 +158,17 @@ def _ego4d_json(root: Path) -> Path | None:
 
 
 def _split_folders(base: Path, split: str) -> list[Path]:
-    """The folder of the split, or `base` itself where the layout has none (or all are wanted)."""
+    """The folder of the split, or all of them. `base` itself if the layout has no folders for splits."""
     exist = {name: base / alias for name, aliases in SPLITS.items() for alias in aliases if (base / alias).is_dir()}
     if split == "all" or not exist:
         return list(exist.values()) or [base]
     if split not in exist:
-        raise UserError(f"split={split}: {base} has {', '.join(exist)}; give one of them, or all")
+        raise UserError(f"split={split}: {base} has {', '.join(exist)}. Give one of them, or all.")
     return [exist[split]]
 
 
 def _lists(root: Path, column: str) -> list[Path]:
-    """The csv files of a data set that have this column, in the folder or in its annotations/."""
+    """The csv files with this column, in the folder of the data set or in its annotations/."""
     return [p for p in sorted([*root.glob("*.csv"), *root.glob("annotations/*.csv")]) if column in _header(p)]
 
 

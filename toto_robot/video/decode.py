@@ -1,15 +1,13 @@
 """Video files to frames with timestamps, and back.
 
-PyAV (FFmpeg) decodes mp4, webm, mov, gif and what else FFmpeg knows. A video is read once from start
-to end, on one thread (run one process a core instead), and resized inside swscale. Frames carry
-their own timestamps, so variable frame rates need no special case; rotated video comes upright. A file
-that breaks off, or breaks the decoder, is a VideoError with its name and the reason, never fewer frames.
+PyAV decodes mp4, webm, mov, gif and every other format of FFmpeg. A video is read once from start to end on one thread
+(run one process a core instead), and resized inside swscale. Frames carry their own timestamps, so variable frame rates
+need no special case. Rotated video is turned upright. A file that is cut short, or that the decoder can't read, raises
+VideoError with its name and the reason; it never gives fewer frames silently.
 """
 
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path, PurePath
@@ -19,12 +17,13 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from toto_robot.ground.atomic import atomic_file
 from toto_robot.ground.errors import UserError
 from toto_robot.video.frames import check_frames, crop_picture
 from toto_robot.video.items import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Item, media
 
 SLACK_S = 1e-3  # a frame belongs to a span when it starts within this much of its ends
-ALONE = {"protocol_whitelist": "none"}  # a playlist in a video's clothes must not reach for other files or hosts
+ALONE = {"protocol_whitelist": "none"}  # a playlist that is named like a video must not open other files or hosts
 
 
 AnyPath = TypeVar("AnyPath", bound=PurePath)
@@ -35,7 +34,7 @@ class VideoError(UserError):
 
 
 def find_videos(folder, images: bool = False) -> list[Path]:
-    """Every video file (and picture, with `images`) under `folder`, sorted by its path; UserError for none."""
+    """Every video file (and picture, with `images`) under `folder`, sorted by path. Raises UserError for none."""
     root, suffixes = Path(folder), VIDEO_SUFFIXES + (IMAGE_SUFFIXES if images else ())
     if root.is_file():
         return [root]
@@ -48,9 +47,9 @@ def find_videos(folder, images: bool = False) -> list[Path]:
 
 
 def split_held_out(videos: Sequence[AnyPath], share: float) -> tuple[list[AnyPath], list[AnyPath]]:
-    """(training, held out): whole videos, chosen by a hash of the file name, so that every command agrees.
+    """(training, held out): whole videos, chosen by a hash of the file name, so that all commands agree.
 
-    At least one video is held out when share > 0 and there are two or more; none when share is 0.
+    If `share` is above 0 and there are two or more videos, at least one is held out. If it is 0, none is.
     """
     if not 0 <= share < 1:
         raise UserError(f"held_out: expected a share from 0 to below 1, got {share}")
@@ -61,9 +60,9 @@ def split_held_out(videos: Sequence[AnyPath], share: float) -> tuple[list[AnyPat
 
 
 def iter_frames(path, size: int = 128) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield (time_s, uint8 (size, size, 3)) of a file or an Item in order of time. Times start at 0 and never go back.
+    """Yield (time_s, uint8 (size, size, 3)) of a file or an Item in order of time. Times start at 0 and increase.
 
-    Raises VideoError for whatever keeps the video from being read from its start to its declared end.
+    Raises VideoError if the video can't be read from its start to its declared end.
     """
     item = path if isinstance(path, Item) else Item(str(path), "video", 0, 0, str(path))
     last_s, reformatter = None, VideoReformatter()
@@ -77,6 +76,7 @@ def iter_frames(path, size: int = 128) -> Iterator[tuple[float, np.ndarray]]:
                 stream.codec_context.options = {"err_detect": "explode"}
             frame_s = float(1 / stream.average_rate) if stream.average_rate else 1 / 30
             for time_s, picture in _pictures(container, stream, item.span_s):
+                # The frame's time, counted from the first one.
                 if last_s is None:
                     first_s, last_s = time_s or 0.0, 0.0
                 else:  # a repeated or missing timestamp: one frame later
@@ -85,6 +85,7 @@ def iter_frames(path, size: int = 128) -> Iterator[tuple[float, np.ndarray]]:
                 base = picture.time_base
                 shown_s = float(picture.duration * base) if picture.duration and base else frame_s
                 yield last_s, crop_picture(picture, size, reformatter)
+            # A decoder takes a missing end for the end, so compare with the declared length.
             wanted_s = item.span_s[1] - item.span_s[0] if item.span_s else _declared_s(container, stream)
             if last_s is not None and wanted_s - last_s - shown_s > max(1.0, 0.05 * wanted_s):
                 raise VideoError(
@@ -103,7 +104,7 @@ def iter_frames(path, size: int = 128) -> Iterator[tuple[float, np.ndarray]]:
 
 
 def _pictures(container, stream, span_s: tuple[float, float] | None) -> Iterator[tuple[float | None, av.VideoFrame]]:
-    """The decoded pictures of a stream (or of a span of it) with their own times, which may be missing."""
+    """The decoded pictures of a stream, or of a span of it, with their own times. A time may be missing."""
     if span_s and span_s[0] > 0:
         container.seek(int(span_s[0] / stream.time_base), stream=stream)  # the keyframe before it
     for picture in container.decode(stream):
@@ -116,7 +117,10 @@ def _pictures(container, stream, span_s: tuple[float, float] | None) -> Iterator
 
 
 def _declared_s(container, stream) -> float:
-    """How long the video says that it is; 0 where it doesn't. Matroska cut short reads without any other sign."""
+    """The length that the video declares, in seconds; 0 if it declares none.
+
+    Nothing else tells that a Matroska file is cut short.
+    """
     if stream.duration:
         return float(stream.duration * stream.time_base)
     tag = re.match(r"(\d+):(\d+):(\d+(\.\d*)?)", stream.metadata.get("DURATION", ""))
@@ -153,16 +157,9 @@ def write_video(path, frames, fps: float, crf: int = 18) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".mp4":
         raise VideoError(f"can't write {path}: expected a name that ends in .mp4")
-    path.parent.mkdir(parents=True, exist_ok=True)
     frames = np.pad(frames, ((0, 0), (0, frames.shape[1] % 2), (0, frames.shape[2] % 2), (0, 0)), mode="edge")
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".mp4")
-    os.close(handle)
-    try:
-        _encode(temporary, frames, Fraction(fps).limit_denominator(1000), crf)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with atomic_file(path) as temporary:
+        _encode(str(temporary), frames, Fraction(fps).limit_denominator(1000), crf)
     return path
 
 

@@ -1,7 +1,7 @@
-"""The camera videos of a LeRobot data set: one file an episode (2.0, 2.1), or spans of shared files (3.0).
+"""The camera videos of a LeRobot data set: a file for each episode (2.0, 2.1), or spans of shared files (3.0).
 
-Only meta/info.json and, for 3.0, meta/episodes/**.parquet are read. An episode is one item, so a row of the token
-store never runs from one episode into the next.
+It reads only meta/info.json, and for 3.0 meta/episodes/**.parquet. An episode is one item, so a row of the token store
+never spans two episodes.
 """
 
 import json
@@ -19,22 +19,22 @@ def looks(root: Path, names: list[str]) -> str | None:
 
 
 def lerobot(root: Path, *, camera: str, **_) -> tuple[list[Item], list[dict]]:
-    """Each episode of each camera (or of the one named `camera`), and the episodes whose file is missing."""
+    """Each episode of each camera (or of the camera called `camera`), and the episodes whose file is missing."""
     try:
         info = json.loads((root / INFO).read_text())
         version, template, features = str(info["codebase_version"]), info["video_path"], dict(info["features"])
         cameras = [key for key, feature in features.items() if feature["dtype"] == "video"]
         total, chunk = int(info["total_episodes"]), int(info.get("chunks_size", 1000))
     except FileNotFoundError:
-        raise UserError(f"no {INFO} in {root}; expected the folder of a LeRobot data set") from None
+        raise UserError(f"There is no {INFO} in {root}. Expected the folder of a LeRobot data set.") from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{root / INFO} is not a LeRobot info file ({type(error).__name__}: {error})") from error
+        raise UserError(f"{root / INFO} is not a LeRobot info file ({type(error).__name__}: {error}).") from error
     if not cameras:
         raise UserError(
-            f"{root} stores no video (its features: {', '.join(features)}); pictures inside Parquet are not read"
+            f"{root} stores no video (its features: {', '.join(features)}). Pictures inside Parquet are not read."
         )
     if camera and camera not in cameras:
-        raise UserError(f"camera={camera}: {root} has {', '.join(cameras)}; give one of them, or nothing for all")
+        raise UserError(f"camera={camera}: {root} has {', '.join(cameras)}. Give one of them, or nothing for all.")
     chosen = [camera] if camera else cameras
     if version.startswith("v3"):
         places = _shared_files(root, chosen)
@@ -45,7 +45,7 @@ def lerobot(root: Path, *, camera: str, **_) -> tuple[list[Item], list[dict]]:
             for episode in range(total)
         ]
     else:
-        raise UserError(f"{root} is LeRobot version {version}; what exists here: v2.0, v2.1 and v3.0")
+        raise UserError(f"{root} has version {version} of LeRobot. The versions that can be read: v2.0, v2.1, v3.0.")
     return _items(root, template, places)
 
 
@@ -55,7 +55,7 @@ def _shared_files(root: Path, cameras: list[str]) -> list[tuple]:
         import pyarrow.parquet as parquet
     except ImportError:
         raise UserError(
-            f"{root} is a LeRobot 3.0 data set and lists its episodes in Parquet: pip install pyarrow"
+            f"{root} is a LeRobot 3.0 data set and lists its episodes in Parquet: pip install pyarrow."
         ) from None
     from pyarrow import ArrowException
 
@@ -76,14 +76,15 @@ def _shared_files(root: Path, cameras: list[str]) -> list[tuple]:
 
 
 def _items(root: Path, template: str, places: list[tuple]) -> tuple[list[Item], list[dict]]:
+    """The items of the episodes whose file exists, and the missing ones."""
     items, missing = [], []
     for key, episode, fields, span_s in places:
         try:
             relative = PurePosixPath(template.format(video_key=key, **fields))
         except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise UserError(f"{root / INFO}: video_path {template!r} has a field that isn't known ({error})") from error
+            raise UserError(f"{root / INFO}: video_path {template!r} has an unknown field ({error}).") from error
         if relative.is_absolute() or ".." in relative.parts:
-            raise UserError(f"{root / INFO}: video_path {template!r} leads out of the data set")
+            raise UserError(f"{root / INFO}: video_path {template!r} leads out of the data set.")
         # The last part is the episode for every camera, so that all of them fall on one side of the held-out split.
         name = f"{relative}/episode_{episode:06d}" if span_s else str(relative)
         path = root / relative
@@ -91,5 +92,5 @@ def _items(root: Path, template: str, places: list[tuple]) -> tuple[list[Item], 
             stat = path.stat()
             items.append(Item(name, "video", stat.st_size, stat.st_mtime_ns, str(path), span_s=span_s))
         else:
-            missing.append({"source": name, "reason": f"{INFO} promises it, and there is no {path}"})
+            missing.append({"source": name, "reason": f"{INFO} names it, but there is no {path}"})
     return sorted(items, key=lambda item: item.name), missing

@@ -1,7 +1,7 @@
 """The one place for pixel ranges, resizing and cropping.
 
-A frame is RGB uint8 (H, W, 3). Models see float32 NCHW in [0, 1]. Nothing else in the project
-scales pixels or crops a picture, so a camera, a simulator and a video file meet the same encoder.
+A frame is RGB uint8 (H, W, 3). Models see float32 NCHW in [0, 1]. Nothing else in the project scales pixels or crops a
+picture. Therefore a frame of a camera, a simulator or a video file looks the same to the encoder.
 """
 
 import av
@@ -40,15 +40,15 @@ def to_float01(frames) -> torch.Tensor:
 
 
 EXPOSURE = 0.5
-"""Where the canonical exposure puts the middle of each channel."""
+"""The value to which the canonical exposure brings the middle of each channel."""
 
 
 def exposure_gains(x: torch.Tensor) -> torch.Tensor:
-    """Factor of each channel (B, 3) that brings frames float [0, 1] (B, 3, H, W) to the canonical exposure and white balance.
+    """Gain of each channel (B, 3) that brings frames float [0, 1] (B, 3, H, W) to one exposure and white balance.
 
-    With it the mean of the middle half of a channel's values is 0.5. The values are means of 4×4 pixels, so noise does not
-    count; the quarters at both ends do not count either, so a small bright or dark object hardly moves the gain. A gain is
-    from 1/4 to 6.
+    With it the mean of the middle half of a channel's values is 0.5. The values are means of 4×4 pixels, so noise does
+    not count. The quarters at both ends do not count, so a small bright or dark object hardly moves the gain. A gain is
+    between 1/4 and 6.
     """
     blocks = torch.nn.functional.avg_pool2d(x, 4).flatten(2).sort(-1).values
     count = blocks.shape[-1]
@@ -67,11 +67,11 @@ def to_uint8(x: torch.Tensor) -> torch.Tensor:
 
 
 def resize_center_crop(frame: np.ndarray, size: int = 128) -> np.ndarray:
-    """One uint8 (H, W, 3) frame to (size, size, 3): shortest side to `size` (Lanczos), centre crop."""
+    """One uint8 (H, W, 3) frame to (size, size, 3): scale the shorter side to `size` (Lanczos), crop the centre."""
     check_frames(frame)
     if frame.ndim != 3:
         raise UserError(
-            f"expected one frame (height, width, 3), got shape {tuple(frame.shape)}; resize frames one by one"
+            f"expected one frame (height, width, 3), got shape {tuple(frame.shape)}. Resize frames one by one."
         )
     if frame.shape[:2] == (size, size):
         return np.ascontiguousarray(frame)
@@ -79,27 +79,48 @@ def resize_center_crop(frame: np.ndarray, size: int = 128) -> np.ndarray:
 
 
 def lower_square(frame: np.ndarray, share: float = 448 / 480) -> np.ndarray:
-    """The square of `share` of the height at the bottom of a uint8 (H, W, 3) frame, in the middle of its width: MVP's
-    crop (448 of 480 rows), which leaves the far end of the scene out. Of a frame narrower than that, as wide as it
-    is."""
+    """MVP's crop of a uint8 (H, W, 3) frame: a square at the bottom, in the middle of the width.
+
+    Its side is `share` of the height (448 of 480 rows), or the width if the frame is narrower. It leaves the far end of
+    the scene out.
+    """
     check_frames(frame)
     height, width = frame.shape[:2]
     side = min(round(height * share), width)
-    left = (width - side) // 2
-    return frame[height - side :, left : left + side]
+    return frame[height - side :, middle(width, side)]
+
+
+def middle(length: int, size: int) -> slice:
+    """The `size` pixels in the middle of `length`."""
+    start = (length - size) // 2
+    return slice(start, start + size)
+
+
+def scaled_shape(height: int, width: int, size: int) -> tuple[int, int]:
+    """(height, width) scaled until the shorter side is `size`."""
+    scale = size / min(height, width)
+    return max(size, round(height * scale)), max(size, round(width * scale))
+
+
+def scaled_square(x: torch.Tensor, size: int) -> torch.Tensor:
+    """float (B, 3, H, W) to (B, 3, size, size): scale the shorter side (bilinear, antialiased), crop the centre."""
+    if x.shape[-2:] == (size, size):
+        return x
+    height, width = scaled_shape(*x.shape[-2:], size)
+    x = torch.nn.functional.interpolate(x, (height, width), mode="bilinear", antialias=True)
+    return x[..., middle(height, size), middle(width, size)]
 
 
 def crop_picture(picture: av.VideoFrame, size: int, reformatter: VideoReformatter | None = None) -> np.ndarray:
-    """A decoded picture of any pixel format to uint8 RGB (size, size, 3), upright; resized inside swscale.
+    """A decoded picture of any pixel format to uint8 RGB (size, size, 3), upright, resized inside swscale.
 
-    One `reformatter` for all pictures of a video saves making its filters for each. Phones store video as the sensor
-    lies and a rotation beside it. The crop is square, so it is turned last.
+    Pass the same `reformatter` for all pictures of a video, so that its filters are made once. Phones store video in
+    the orientation of the sensor, and a rotation beside it. The crop is square, so it is turned last.
     """
-    scale = size / min(picture.width, picture.height)
-    width, height = max(size, round(picture.width * scale)), max(size, round(picture.height * scale))
+    height, width = scaled_shape(picture.height, picture.width, size)
     reformatter = reformatter or VideoReformatter()
     rgb = reformatter.reformat(
         picture, width=width, height=height, format="rgb24", interpolation="LANCZOS"
     ).to_ndarray()
-    top, left = (height - size) // 2, (width - size) // 2
-    return np.ascontiguousarray(np.rot90(rgb[top : top + size, left : left + size], round(picture.rotation / 90)))
+    square = rgb[middle(height, size), middle(width, size)]
+    return np.ascontiguousarray(np.rot90(square, round(picture.rotation / 90)))

@@ -1,4 +1,4 @@
-"""What a source of video is made of: items that any process can open, in an order that never changes."""
+"""The items of a source of video: files that any process can open, in an order that never changes."""
 
 import hashlib
 import json
@@ -18,22 +18,22 @@ class Item:
     """One video or picture: a file, a member of an uncompressed tar, or a span of a file that holds many."""
 
     name: str
-    """Path-like and unique in its source; its last part decides the side of the held-out split."""
+    """Path-like, and unique in its source. The last part decides the side of the held-out split."""
     kind: str
     """video or image."""
     size: int
-    """Bytes."""
+    """Size in bytes."""
     stamp: int
-    """When the file on disk last changed, in nanoseconds."""
+    """Time of the last change of the file on disk, in nanoseconds."""
     path: str
     """The file on disk that holds it."""
     offset: int | None = None
-    """Byte at which it begins in a tar."""
+    """First byte in the tar, for a member of a tar."""
     span_s: tuple[float, float] | None = None
-    """The part of the video that it is, [from, to) in seconds."""
+    """The part of the video, [from, to) in seconds, for a span of a file."""
 
     def open(self) -> BinaryIO:
-        """Its bytes; a tar member's are held in memory. Raises OSError."""
+        """Open it for reading. The bytes of a tar member are held in memory. Raises OSError."""
         file = open(self.path, "rb")  # noqa: SIM115 (the caller closes it)
         if self.offset is None:
             return file
@@ -46,24 +46,24 @@ class Item:
 
     @property
     def where(self) -> str:
-        """The file, for messages; with the item's own name where the file holds several."""
+        """The file, for messages; with the name of the item, if the file holds several."""
         return self.path if self.offset is None and self.span_s is None else f"{self.name} (in {self.path})"
 
 
 @dataclass(frozen=True)
 class Source:
-    """The items of one data set, sorted by name, and what its own lists promise and the disk doesn't hold."""
+    """The items of one data set, sorted by name, and the items that its lists name but the disk doesn't hold."""
 
     kind: str
     """A key of `sources.LAYOUTS`."""
     path: str
     items: list[Item]
     missing: list[dict]
-    """For each: source (what is missing) and reason."""
+    """For each missing item: source (its name) and reason."""
 
     @property
     def hash(self) -> str:
-        """sha256 of every item's name, kind, size and span: the same wherever the folder lies, whenever copied."""
+        """sha256 of name, kind, size and span of every item. It does not depend on the place of the folder."""
         digest = hashlib.sha256()
         for item in self.items:
             digest.update(json.dumps([item.name, item.kind, item.size, item.span_s]).encode())
@@ -77,7 +77,7 @@ def kind_of(name: str) -> str | None:
 
 
 def walk(root: Path) -> Iterator[os.DirEntry]:
-    """Every file under `root` in a fixed order; hidden files are left out, linked folders followed once."""
+    """Every file under `root` in a fixed order. Hidden files are left out. Linked folders are followed once."""
     seen = set()
 
     def visit(folder: str) -> Iterator[os.DirEntry]:
@@ -97,7 +97,7 @@ def walk(root: Path) -> Iterator[os.DirEntry]:
 
 
 def media(root: Path, kinds: tuple[str, ...], below: Path | None = None) -> list[Item]:
-    """The videos and (or) pictures in `below`, a folder in `root`, named relative to `root` and sorted by name."""
+    """The videos or pictures (`kinds`) in `below`, a folder in `root`: named relative to `root`, sorted by name."""
     found = []
     for entry in walk(below or root):
         kind = kind_of(entry.name)
@@ -109,6 +109,6 @@ def media(root: Path, kinds: tuple[str, ...], below: Path | None = None) -> list
 
 
 def one_file(path: Path) -> Item:
-    """A single file as an item; OSError where there is none."""
+    """A single file as an item. Raises OSError if there is none."""
     stat = path.stat()
     return Item(path.name, kind_of(path.name) or "video", stat.st_size, stat.st_mtime_ns, str(path))

@@ -1,7 +1,7 @@
-"""What a camera does to a picture besides showing the scene: exposure, white balance, noise, blur and JPEG.
+"""The changes that a camera makes to a picture: exposure, white balance, noise, blur and JPEG.
 
-The tokenizer trains on jittered frames with clean targets, and the looks table counts what each jitter does to the codes.
-All functions take uint8 (..., H, W, 3) and return a new array of the same shape.
+The tokenizer trains on jittered frames with clean targets, and the looks table counts what each jitter does to the
+codes. All functions take uint8 (..., H, W, 3) and return a new array of the same shape.
 """
 
 import io
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter
 
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import expected
 
 
 def exposed(frames: np.ndarray, gain: float | np.ndarray) -> np.ndarray:
-    """Every pixel times `gain`: one number, or one for each channel (3,), which is a white balance."""
+    """Every pixel times `gain`: one number, or one for each channel (3,), as in a white balance."""
     return np.clip(frames * np.asarray(gain, np.float32), 0, 255).astype(np.uint8)
 
 
@@ -63,14 +63,14 @@ MEASURED: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
 
 @dataclass
 class JitterConfig:
-    """How far a training frame is changed. Each change happens with probability `share`; 0 turns a change off."""
+    """How much a training frame is changed. Each change happens with probability `share`. 0 turns a change off."""
 
     share: float = 0.6
     """Probability of each of the changes below."""
     exposure: float = 0.3
-    """Largest logarithm of the gain: exp(0.3) is +35 %."""
+    """Largest logarithm of the gain. exp(0.3) is +35 %."""
     white_balance: float = 0.12
-    """Largest logarithm of the gain of a single channel on top of it."""
+    """Largest logarithm of the additional gain of a single channel."""
     noise_std: float = 13.0
     """Largest standard deviation of the noise, in grey levels."""
     blur_px: float = 0.8
@@ -80,17 +80,17 @@ class JitterConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
-            raise UserError(f"jitter.share: expected a share from 0 to 1, got {self.share}")
+            raise expected("jitter.share", "a share from 0 to 1", self.share)
         for name in ("exposure", "white_balance", "noise_std", "blur_px"):
             if getattr(self, name) < 0:
-                raise UserError(f"jitter.{name}: expected at least 0, got {getattr(self, name)}")
+                raise expected(f"jitter.{name}", "at least 0", getattr(self, name))
         if not 0 <= self.jpeg <= 95:
-            raise UserError(f"jitter.jpeg: expected a quality from 1 to 95, or 0 for none, got {self.jpeg}")
+            raise expected("jitter.jpeg", "a quality from 1 to 95, or 0 for none", self.jpeg)
 
 
 def jittered(frame: np.ndarray, config: JitterConfig, rng: np.random.Generator) -> np.ndarray:
     """One frame uint8 (H, W, 3) with random changes, in the order in which a camera makes them."""
-    # All numbers are drawn first, so that turning one change off leaves the others as they were.
+    # All numbers are drawn first. This way the others stay the same when one change is turned off.
     on = rng.random(5) < config.share
     gain = rng.uniform(-config.exposure, config.exposure) * on[0]
     balance = rng.uniform(-config.white_balance, config.white_balance, 3) * on[1]

@@ -1,8 +1,8 @@
-"""Which frames of a video make a clip.
+"""The frames of a video that make a clip.
 
-Sec. 3.1 of the paper: 16 frames at stride 4. At 30 fps that is one frame each 0.133 s, and time is
-what we keep: at other rates each frame is the nearest one by timestamp. A video too short for that
-uses the largest stride (in frames) that fits; one with fewer than 16 frames gives no clip.
+A clip has 16 frames at stride 4 (Sec. 3.1). At 30 fps that is one frame every 0.133 s. We keep this time: at other
+rates each frame is the nearest one by timestamp. A video that is too short for it uses the largest stride (in frames)
+that fits. A video with fewer than 16 frames gives no clip.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ SPACING_S = 4 / 30
 
 
 class TooShort(UserError):
-    """A video with fewer frames than a clip needs; it is left out and named."""
+    """A video has fewer frames than a clip needs. It is left out and named."""
 
 
 def clip_indices(
@@ -22,14 +22,14 @@ def clip_indices(
 ) -> np.ndarray:
     """Frame indices int64 (clips, frames) of every clip in a video with timestamps `times_s` (N,).
 
-    Clips start every `hop_s` seconds, as many as fit, stretched evenly so that the last one ends at
-    the video's end. Indices within a clip strictly increase. Raises TooShort when N < frames.
+    Clips start every `hop_s` seconds, as many as fit. The starts are stretched evenly, so that the last clip ends at
+    the end of the video. Indices within a clip strictly increase. Raises TooShort if N < frames.
     """
     times_s = np.asarray(times_s, dtype=np.float64)
     if times_s.ndim != 1 or (np.diff(times_s) <= 0).any():
-        raise UserError("expected strictly increasing timestamps of shape (N,); sort the frames by time")
+        raise UserError("Expected strictly increasing timestamps of shape (N,). Sort the frames by time.")
     if frames < 1 or spacing_s <= 0 or hop_s <= 0:
-        raise UserError(f"expected frames >= 1, spacing_s > 0 and hop_s > 0, got {frames}, {spacing_s}, {hop_s}")
+        raise UserError(f"Expected frames >= 1, spacing_s > 0 and hop_s > 0, got {frames}, {spacing_s}, {hop_s}.")
     if len(times_s) < frames:
         raise TooShort(f"a clip needs {frames} frames, and the video has {len(times_s)}")
     offsets_s = np.arange(frames) * spacing_s
@@ -45,7 +45,7 @@ def clip_indices(
 
 
 def nearest(times_s: np.ndarray, wanted_s: np.ndarray) -> np.ndarray:
-    """Index of the timestamp nearest to each wanted time; the earlier one on a tie."""
+    """Index of the timestamp that is nearest to each wanted time. On a tie it is the earlier one."""
     right = (
         np.searchsorted(times_s, wanted_s).clip(1, max(1, len(times_s) - 1))
         if len(times_s) > 1
@@ -58,7 +58,7 @@ def nearest(times_s: np.ndarray, wanted_s: np.ndarray) -> np.ndarray:
 
 
 def _distinct(indices: np.ndarray, available: int) -> np.ndarray:
-    """Where the video is slower than the spacing, the nearest frames repeat: take neighbours instead."""
+    """`indices` without repetitions. If the video is slower than the spacing, neighbours replace repeated frames."""
     if (np.diff(indices) > 0).all():
         return indices
     first = min(int(indices[0]), available - len(indices))

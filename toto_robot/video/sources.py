@@ -1,7 +1,7 @@
-"""Where video comes from: a data set's folder, its layout found by looking, to a Source.
+"""From the folder of a data set to a Source. The layout of the folder is detected.
 
-`open_source("PATH")` finds the layout; `open_source("kinetics:PATH")` forces one. A layout is a function that
-looks for evidence and one that reads; nothing but media suffixes, JSON, CSV, tar headers and Parquet is parsed.
+`open_source("PATH")` detects the layout; `open_source("kinetics:PATH")` forces one. A layout is a function that looks
+for evidence and a function that reads. Nothing is parsed but suffixes of files, JSON, CSV, tar headers and Parquet.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 from toto_robot.video import archives, datasets, episodes
 from toto_robot.video.items import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Item, Source, media, one_file, walk
 
@@ -19,9 +19,9 @@ PEEK = 1000  # files looked at to recognise a layout
 @dataclass(frozen=True)
 class Layout:
     looks: Callable[[Path, list[str]], str | None]
-    """(folder, names of its first files) to what was found that speaks for this layout, or None."""
+    """(folder, names of its first files) → evidence for this layout, or None."""
     read: Callable[..., tuple[list[Item], list[dict]]]
-    """(folder, split=, camera=) to items and missing entries. Raises UserError."""
+    """(folder, split=, camera=) → items and missing entries. Raises UserError."""
     means: str
     """One phrase for messages."""
 
@@ -54,15 +54,16 @@ LAYOUTS = {
 
 
 def open_source(spec: str, split: str = "train", camera: str = "") -> Source:
-    """The source at `PATH` or `kind:PATH`. `split` and `camera` choose where a layout has any (see TokenizeConfig).
+    """The source at `PATH` or `kind:PATH`. `split` and `camera` choose a part, if the layout has them (TokenizeConfig).
 
-    UserError for no such path, an unknown kind, a layout that can't be told or read, and nothing to read.
+    Raises UserError if there is no such path, the kind is unknown, the layout can't be detected or read, or nothing is
+    there to read.
     """
     kind, path = _kind_and_path(spec)
-    path = path.absolute()  # whoever reads the items may work in another folder
+    path = path.absolute()  # the process that reads the items may work in another folder
     if not path.exists():
         raise UserError(
-            f"no such folder: {path}; give a folder that holds videos ({', '.join(VIDEO_SUFFIXES)}) or a data set"
+            f"no such folder: {path}. Give a folder that holds videos ({', '.join(VIDEO_SUFFIXES)}) or a data set."
         )
     kind = kind or detect(path)
     items, missing = LAYOUTS[kind].read(path, split=split, camera=camera)
@@ -70,7 +71,7 @@ def open_source(spec: str, split: str = "train", camera: str = "") -> Source:
         more = f"; {len(missing)} are listed and missing, the first: {missing[0]['source']}" if missing else ""
         raise UserError(
             f"no videos in {path}, read as {kind}: expected {LAYOUTS[kind].means}; found {_found(path)}"
-            f"{more}; another layout is forced with KIND:{path}, KIND one of {', '.join(LAYOUTS)}"
+            f"{more}. Force another layout with KIND:{path}, where KIND is one of {', '.join(LAYOUTS)}."
         )
     return Source(kind, spec, items, missing)
 
@@ -80,19 +81,19 @@ def _kind_and_path(spec: str) -> tuple[str, Path]:
     if not colon or "/" in kind or Path(spec).exists():
         return "", Path(spec)
     if kind not in LAYOUTS:
-        raise UserError(f"source={spec}: there is no layout {kind!r}; what exists: {', '.join(LAYOUTS)}")
+        raise unknown(f"layout in source={spec}:", kind, LAYOUTS)
     return kind, Path(rest)
 
 
 def detect(path: Path) -> str:
-    """The layout of a folder: the one with evidence, `folder` without any; UserError where several have."""
+    """The layout of a folder: the one with evidence, or `folder`. Raises UserError if several have evidence."""
     if path.is_file():
         return "webdataset" if path.suffix.lower() == ".tar" else "folder"
     names = [Path(entry.path).relative_to(path).as_posix() for entry in islice(walk(path), PEEK)]
     evidence = {kind: found for kind, layout in LAYOUTS.items() if (found := layout.looks(path, names))}
     if len(evidence) > 1:
         said = ", ".join(f"{kind} ({found})" for kind, found in evidence.items())
-        raise UserError(f"{path} looks like several layouts: {said}; choose with source=KIND:{path}")
+        raise UserError(f"{path} looks like several layouts: {said}; choose with source=KIND:{path}.")
     return next(iter(evidence), "folder")
 
 

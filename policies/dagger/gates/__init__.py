@@ -1,4 +1,9 @@
-"""Gates: who acts in a step of DAgger, and which states the expert is asked about."""
+"""Gates: who acts in a step of DAgger, and for which states the expert is asked.
+
+On the arrow: `policies.dagger.collector` asks its gate in every step, and lets it learn after every round.
+"""
+
+from collections.abc import Callable
 
 from policies.dagger.gates.beta import BetaGate
 from policies.dagger.gates.config import GateConfig
@@ -10,11 +15,17 @@ from policies.dagger.gates.thrifty import ThriftyGate
 
 __all__ = ["Choice", "Gate", "GateConfig", "View", "make_gate"]
 
-KINDS = {"beta": BetaGate, "safe": SafeGate, "lazy": LazyGate, "ensemble": EnsembleGate, "thrifty": ThriftyGate}
+KINDS: dict[str, Callable[..., Gate]] = {
+    "beta": BetaGate,
+    "safe": SafeGate,
+    "lazy": LazyGate,
+    "ensemble": EnsembleGate,
+    "thrifty": ThriftyGate,
+}
 
 
 def make_gate(config: GateConfig, policy, num_envs: int, seed: int, person=None) -> Gate:
-    """The gate that `config` names; `person` for one who sits at a keyboard."""
+    """The gate that `config` names. `person` is the one who sits at the keyboard, if there is one."""
     if config.name == "hg":
         return HumanGate(config, policy, num_envs, seed, person)
     return KINDS[config.name](config, policy, num_envs, seed)

@@ -1,4 +1,4 @@
-"""Ross et al. 2011: the expert acts with probability beta, and labels every state. beta = 0 is vanilla DAgger."""
+"""Ross et al. 2011: the expert acts with probability beta and labels every state. beta = 0 is vanilla DAgger."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from policies.dagger.gates.gate import Choice, Gate, View
 
 
 class BetaGate(Gate):
-    """A die for each step, or for each episode."""
+    """Draws who acts, for each step or for each episode."""
 
     def start(self, slots, dice, round_):
         self.expert_mode[slots] = dice < self.config.beta(round_)

@@ -1,4 +1,4 @@
-"""Which gate decides who acts, and its thresholds."""
+"""Settings: which gate decides who acts, and its thresholds."""
 
 from dataclasses import dataclass
 
@@ -11,46 +11,47 @@ PERSONS = ("scripted", "keyboard")
 
 @dataclass
 class GateConfig:
-    """Who acts in each step, and which states the expert is asked to label. The first round is always the expert's.
+    """Who acts in each step, and which states the expert is asked to label. In the first round the expert always acts.
 
-    Discrepancies are root mean squares over the action's components, which lie in [-1, 1].
+    A discrepancy is the root mean square of the difference of two actions, over the components, which lie in [-1, 1].
     """
 
     name: str = "beta"
-    """beta (the expert acts by chance, and labels everything), safe, lazy, ensemble, thrifty or hg."""
+    """beta (the expert acts at random and labels everything), safe, lazy, ensemble, thrifty or hg."""
     schedule: str = "linear"
     """beta: how the expert's share of the actions falls: linear, exponential or constant."""
     rounds: int = 4
     """beta, linear: the round at which the share reaches 0."""
     decay: float = 0.5
-    """beta, exponential: the share in round k is decay^k. constant: the share in every round but the first."""
+    """beta, exponential: the share in round k is decay^k. constant: the share in every round except the first."""
     per: str = "step"
     """beta: whether the expert takes over for single steps (step) or for whole episodes (episode)."""
     threshold: float = 0.3
-    """safe, lazy, ensemble, hg: the discrepancy from which the expert shall act."""
+    """safe, lazy, ensemble, hg: above this discrepancy the expert should act."""
     back: float = 0.15
-    """lazy, thrifty, hg: the discrepancy below which the student gets the arm back."""
+    """lazy, thrifty, hg: below this discrepancy the student gets the arm back."""
     audit: float = 0.05
-    """safe, lazy: share of the student's states that are labelled at random, so that the gate's classifier sees what it
-    would let pass. Ours, not the papers'; 0 for none."""
+    """safe, lazy: share of the student's states that are labelled at random, so that the gate's classifier also sees
+    states that it would not flag. Ours, not the papers'. 0 for none."""
     rule: str = "both"
-    """ensemble: both (discrepancy, which asks the expert in every state, or doubt), or doubt alone."""
+    """ensemble: both (discrepancy or doubt; the discrepancy asks the expert in every state), or doubt alone."""
     doubt: float = 0.15
-    """ensemble: the standard deviation of the members' actions from which the expert shall act."""
+    """ensemble: above this standard deviation of the members' actions the expert should act."""
     budget: float = 0.1
     """thrifty: the share of the student's states in which the gate may call the expert."""
     gamma: float = 0.998
-    """thrifty: discount of the chance of success, a step. Near 1, or every episode looks lost at its beginning."""
+    """thrifty: discount of the chance of success for each step. It must be near 1: otherwise every episode looks lost
+    at its beginning."""
     members: int = 5
-    """ensemble, thrifty: networks of the ensemble."""
+    """ensemble, thrifty: number of networks in the ensemble."""
     updates: int = 300
     """Minibatches after each round for each network of the gate."""
     patience: int = 3
-    """hg with a scripted person: steps that a discrepancy lasts before the person reacts."""
+    """hg with a scripted person: the person reacts when a discrepancy has lasted for this many steps."""
     person: str = "scripted"
-    """hg: keyboard (a person in front of the terminal, one environment), or scripted, the expert in the person's place."""
+    """hg: keyboard (a person at the terminal, one environment), or scripted (the expert replaces the person)."""
     live: str | None = "view.png"
-    """hg with a keyboard: a PNG that always shows the newest frame (a window opens by itself where there is a display)."""
+    """hg with a keyboard: a PNG that always shows the newest frame. A window opens too if there is a display."""
     speed_m_s: float = 0.25
     """hg with a keyboard: the hand's top speed."""
 
@@ -85,7 +86,8 @@ class GateConfig:
         return self.name == "hg" and self.person == "keyboard"
 
     def beta(self, round_: int) -> float:
-        """The expert's share of the actions in round `round_` by schedule: 1 in the first, 0 later where a gate decides."""
+        """The expert's scheduled share of the actions in round `round_`: 1 in the first round. Later 0 if a gate
+        decides."""
         if round_ == 0:
             return 1.0
         if self.name != "beta":

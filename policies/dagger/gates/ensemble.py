@@ -1,15 +1,18 @@
-"""EnsembleDAgger (Menda et al. 2019): the expert acts where the student is off, or where an ensemble doubts."""
+"""EnsembleDAgger (Menda et al. 2019): the expert acts where the student is wrong, or where an ensemble disagrees."""
 
 import numpy as np
 
 from policies.dagger.gates.gate import Choice, Gate, View
-from policies.dagger.gates.networks import Ensemble, joined, part
+from policies.dagger.gates.networks import Ensemble, restore_networks, states_of
 
 
 class EnsembleGate(Gate):
-    """rule=both asks the expert in every state to know the discrepancy; rule=doubt only where the members disagree.
-    The states in which the expert acts are labelled. The student is a network of its own beside the ensemble, so that
-    what is saved, and what it costs to run it, are the same for every gate (the paper's novice is the members' mean)."""
+    """rule=both asks the expert in every state, to know the discrepancy. rule=doubt asks it only where the members
+    disagree. The states in which the expert acts are labelled.
+
+    In the paper the student is the members' mean. Here it is a separate network, so that the saved policy and its cost
+    are the same for every gate.
+    """
 
     def __init__(self, config, policy, num_envs, seed):
         super().__init__(config, policy, num_envs, seed)
@@ -29,8 +32,8 @@ class EnsembleGate(Gate):
         return {f"member{m}": network for m, network in enumerate(self.ensemble.networks)}
 
     def state(self):
-        return super().state() | joined(self._networks())
+        return super().state() | states_of(self._networks())
 
     def restore(self, tensors):
         super().restore(tensors)
-        part(self._networks(), tensors)
+        restore_networks(self._networks(), tensors)

@@ -1,8 +1,8 @@
 """HG-DAgger (Kelly et al. 2019): a person watches, takes the arm when the student is about to fail, and gives it back.
 
-Only what the person does while holding the arm becomes data. With `person=scripted` the expert stands in the person's
-place: it reacts to a discrepancy after `patience` steps, and lets go after as many below `back`. With `person=keyboard`
-the keys of person.py decide, and what they ask for is the label.
+Only the person's actions while holding the arm become data. With `person=scripted` the expert replaces the person: it
+takes over after `patience` steps of discrepancy, and gives back after as many steps below `back`. With
+`person=keyboard` the keys decide (person.py), and the action that they ask for is the label.
 """
 
 import numpy as np
@@ -12,17 +12,17 @@ from policies.dagger.gates.gate import PERSON, Choice, Gate, View
 
 
 class HumanGate(Gate):
-    """The person decides; watching is free, each step that the person drives counts as one query."""
+    """The person decides. Watching is free. Each step in which the person acts counts as one query."""
 
     actor, watches = PERSON, True
 
     def __init__(self, config, policy, num_envs, seed, person=None):
-        """`person`: a `person.Person`, or None for the expert in its place."""
+        """`person` is a `person.Person`, or None if the expert replaces it."""
         super().__init__(config, policy, num_envs, seed)
         self.person = person
         self.noisy = person is None
         self.waiting = np.zeros(num_envs, np.int64)
-        """(N,) steps for which the person has seen a reason to change who drives."""
+        """(N,) for how many steps the person has seen a reason to take over or to give back."""
 
     def start(self, slots, dice, round_):
         super().start(slots, dice, round_)

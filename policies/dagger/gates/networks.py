@@ -1,4 +1,4 @@
-"""Networks that a gate trains for itself, each with the architecture of the policy's head."""
+"""Networks that a gate trains for its own decisions, each with the architecture of the policy's head."""
 
 from collections.abc import Callable
 
@@ -14,10 +14,10 @@ from policies.seeds import stream
 
 
 class Network:
-    """A head of its own on the policy's normalised features and proprioception, (B, outputs); AdamW, constant rate."""
+    """A separate head on the policy's normalised features and proprioception → (B, outputs). AdamW, constant rate."""
 
     def __init__(self, policy: Policy, outputs: int, key: tuple, *, extra: int = 0, lr: float = 1e-3):
-        """`key` seeds the weights and the minibatches; `extra` more inputs stand beside the proprioception."""
+        """`key` seeds the weights and the minibatches. `extra` is the number of additional inputs."""
         self.policy, self.key = policy, key
         net = policy.net
         torch.manual_seed(stream(*key, "weights")[0])
@@ -37,7 +37,7 @@ class Network:
     def fit(
         self, round_: int, updates: int, among: Tensor, loss: Callable[[Tensor], Tensor], batch_size: int = 256
     ) -> None:
-        """`updates` steps down `loss(indices)`, on minibatches drawn from `among` (M,)."""
+        """Minimise `loss(indices)` in `updates` steps, on minibatches drawn from the indices `among` (M,)."""
         if not len(among):
             return
         rng = np.random.default_rng(stream(*self.key, "minibatches", round_))
@@ -59,7 +59,7 @@ class Network:
 
 
 class Ensemble:
-    """Students that differ in their first weights and in the samples they see; where they disagree, the state is new."""
+    """Students that differ in their initial weights and in their samples. They disagree where a state is new."""
 
     def __init__(self, policy: Policy, members: int, seed: int):
         actions = policy.net.action.mean.numel()
@@ -70,12 +70,12 @@ class Ensemble:
 
     @torch.no_grad()
     def doubt(self, features: Tensor, proprio: Tensor) -> np.ndarray:
-        """(N,) standard deviation of the members' actions, its root mean square over the components."""
+        """(N,) standard deviation of the members' actions, as a root mean square over the components."""
         actions = torch.stack([self.policy.net.to_action(n(features, proprio)) for n in self.networks])
         return actions.var(0).mean(1).sqrt().numpy()
 
     def fit(self, round_: int, updates: int, data: Dataset) -> None:
-        """Each member on 63 % of the labelled samples, as many as a bootstrap sample holds."""
+        """Train each member on 63 % of the labelled samples: a bootstrap sample has as many different ones."""
         net = self.policy.net
         for m, network in enumerate(self.networks):
             among = data.labelled()
@@ -88,12 +88,12 @@ class Ensemble:
             network.fit(round_, updates, among, loss)
 
 
-def joined(networks: dict[str, Network]) -> dict[str, Tensor]:
+def states_of(networks: dict[str, Network]) -> dict[str, Tensor]:
     """The states of several networks in one dict."""
     return {f"{name}.{k}": v for name, network in networks.items() for k, v in network.state().items()}
 
 
-def part(networks: dict[str, Network], tensors: dict[str, Tensor]) -> None:
-    """Restore what `joined` gave."""
+def restore_networks(networks: dict[str, Network], tensors: dict[str, Tensor]) -> None:
+    """Restore what `states_of` returned."""
     for name, network in networks.items():
         network.restore(under(tensors, name + "."))

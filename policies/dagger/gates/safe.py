@@ -1,8 +1,9 @@
-"""SafeDAgger (Zhang & Cho 2017) and LazyDAgger (Hoque et al. 2021): a classifier foresees where the student errs.
+"""SafeDAgger (Zhang & Cho 2017) and LazyDAgger (Hoque et al. 2021): a classifier predicts where the student errs.
 
-The classifier learns from labelled states whether the student's discrepancy exceeds `threshold`: for the newest round
-as it was when the state was visited, before the student learned from it, else as it is now. `audit` of the student's
-states are labelled at random, for a classifier that only sees what it flags never learns what it misses (ours).
+The classifier learns from labelled states whether the student's discrepancy exceeds `threshold`. For the newest round
+it uses the discrepancy at the time of the visit, before the student learned from the state; for older rounds, the
+present one. A share `audit` of the student's states is labelled at random: a classifier that only sees what it flags
+never learns what it misses (ours).
 """
 
 import numpy as np
@@ -10,11 +11,11 @@ import torch
 import torch.nn.functional as F
 
 from policies.dagger.gates.gate import Choice, Gate, View, discrepancy
-from policies.dagger.gates.networks import Network, joined, part
+from policies.dagger.gates.networks import Network, restore_networks, states_of
 
 
 class SafeGate(Gate):
-    """The expert acts, and labels, wherever the classifier foresees a discrepancy."""
+    """The expert acts and labels wherever the classifier predicts a discrepancy."""
 
     def __init__(self, config, policy, num_envs, seed):
         super().__init__(config, policy, num_envs, seed)
@@ -22,7 +23,7 @@ class SafeGate(Gate):
 
     @torch.no_grad()
     def risk(self, view: View) -> np.ndarray:
-        """(N,) the chance that the student's action is more than `threshold` from the expert's."""
+        """(N,) the probability that the discrepancy exceeds `threshold`."""
         return torch.sigmoid(self.network(view.features, view.proprio))[:, 0].numpy()
 
     def choose(self, round_: int, view: View) -> Choice:
@@ -31,7 +32,7 @@ class SafeGate(Gate):
         return Choice(by_expert, by_expert | (view.dice < self.config.audit), score)
 
     def takes(self, score: np.ndarray, view: View) -> np.ndarray:
-        """(N,) where the expert acts, given the classifier's `score`."""
+        """(N,) True where the expert acts, given the classifier's `score`."""
         return score > 0.5
 
     def learn(self, round_, data, head):
@@ -49,16 +50,16 @@ class SafeGate(Gate):
         self.network.fit(round_, self.config.updates, rows, loss)
 
     def state(self):
-        return super().state() | joined({"safety": self.network})
+        return super().state() | states_of({"safety": self.network})
 
     def restore(self, tensors):
         super().restore(tensors)
-        part({"safety": self.network}, tensors)
+        restore_networks({"safety": self.network}, tensors)
 
 
 class LazyGate(SafeGate):
-    """As `SafeGate`, but the expert keeps the arm until the student's action is within `back` of its own, so that it
-    takes over less often, for longer. The noise on the expert's actions is `dagger.noise_std`."""
+    """As `SafeGate`, but the expert keeps the arm until the discrepancy is at most `back`. This way it takes over less
+    often, for longer. The noise on the expert's actions is `dagger.noise_std`."""
 
     def takes(self, score, view):
         keeps = self.expert_mode.copy()
@@ -70,7 +71,7 @@ class LazyGate(SafeGate):
 
 @torch.no_grad()
 def discrepancies(policy, head, data, rows) -> np.ndarray:
-    """(M,) how far `head` is now from the labels of the samples `rows` (M,)."""
+    """(M,) the discrepancy between `head` and the labels of the samples `rows` (M,)."""
     parts = [np.zeros(0, np.float32)]
     for chunk in rows.split(1024):
         features, proprio, expert = data.batch(chunk)

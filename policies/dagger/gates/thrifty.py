@@ -1,13 +1,13 @@
 """ThriftyDAgger (Hoque et al. 2021b): a budget of calls, spent on states that are new or that look lost.
 
-New: the ensemble's doubt is above the (1 − budget) quantile of the student's states. Lost: the chance of success that a
-critic sees in the student's action is below their `budget` quantile. The student gets the arm back where its action is
-within `back` of the expert's, and its chance is no longer as low. The thresholds are set anew after each round, on the
-newest states that the student drove, as many as the round had.
+A state is new if the ensemble's doubt is above the (1 − budget / 2) quantile of the student's states. It looks lost if
+a critic's chance of success for the student's action is below their budget / 2 quantile. The student gets the arm back
+when the discrepancy is below `back` and the chance is above their budget quantile. The thresholds are set after each
+round, on the newest states in which the student acted, as many as the round had.
 
-The paper gives the arm back within the mean distance over the labels so far, and above the median chance. Here a student
-fits its labels to 0.01 and is 0.05 away in states that it hasn't learned from yet, and the chance, which is discounted,
-passes the median late in an episode: by these rules the expert drove 61 to 96 % of a round (recipes/LOG.md).
+The paper gives the arm back when the discrepancy is below its mean over the labels so far, and the chance is above the
+median. Here a student fits its labels to 0.01 and is 0.05 away in new states, and the discounted chance passes the
+median late in an episode. With the paper's rules the expert acted in 61 to 96 % of a round (recipes/LOG.md).
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from policies.dagger.gates.ensemble import EnsembleGate
 from policies.dagger.gates.gate import POLICY, Choice, View
-from policies.dagger.gates.networks import Network, joined, part
+from policies.dagger.gates.networks import Network, restore_networks, states_of
 
 
 class ThriftyGate(EnsembleGate):
@@ -29,7 +29,7 @@ class ThriftyGate(EnsembleGate):
 
     @torch.no_grad()
     def chance(self, features, proprio, actions) -> np.ndarray:
-        """(N,) the discounted chance of success after `actions` (N, A), as the critic sees it."""
+        """(N,) the critic's discounted chance of success after `actions` (N, A)."""
         return torch.sigmoid(self.critic(features, proprio, torch.as_tensor(actions)))[:, 0].numpy()
 
     def choose(self, round_: int, view: View) -> Choice:
@@ -51,7 +51,7 @@ class ThriftyGate(EnsembleGate):
         alone = torch.nonzero(data.column("actor") == POLICY)[:, 0]
         if len(alone):
             alone = alone[data.column("round")[alone].argsort(stable=True)][-int(newest.sum()) :]
-        else:  # the first round, which the expert drove
+        else:  # the first round: only the expert acted
             alone = torch.nonzero(newest)[:, 0]
         doubts, chances = [], []
         for rows in alone.split(1024):
@@ -66,8 +66,8 @@ class ThriftyGate(EnsembleGate):
         }
 
     def _learn_chances(self, round_, data) -> None:
-        """Regression on how the episodes went on, whoever drove. The paper's temporal differences under the student's
-        own actions need far more updates to carry an outcome back over an episode (recipes/LOG.md)."""
+        """Regression on the episodes' outcomes, whoever acted. The paper's temporal differences under the student's own
+        actions need far more updates to carry an outcome back through an episode (recipes/LOG.md)."""
         rows, values = data.outcomes(self.config.gamma)
         outcome, executed = torch.zeros(len(data)), data.column("executed")
         outcome[rows] = values
@@ -81,9 +81,9 @@ class ThriftyGate(EnsembleGate):
 
     def state(self):
         limits = torch.tensor([self.thresholds[k] for k in sorted(self.thresholds)], dtype=torch.float64)
-        return super().state() | joined({"critic": self.critic}) | {"thresholds": limits}
+        return super().state() | states_of({"critic": self.critic}) | {"thresholds": limits}
 
     def restore(self, tensors):
         super().restore(tensors)
-        part({"critic": self.critic}, tensors)
+        restore_networks({"critic": self.critic}, tensors)
         self.thresholds = dict(zip(sorted(self.thresholds), tensors["thresholds"].tolist()))

@@ -71,5 +71,5 @@ def test_the_commands_take_the_backend_by_its_short_name_and_from_the_environmen
     assert compose().backend == "mujoco"
     assert compose("backend=mujoco_warp").backend == compose("env.backend=mujoco_warp").backend == "mujoco_warp"
     assert compose("env=panda_lift").backend == "robosuite"
-    with pytest.raises(ValueError, match="there are: mujoco, robosuite"):
+    with pytest.raises(ValueError, match="mujoco, .*robosuite"):
         compose("backend=bullet")

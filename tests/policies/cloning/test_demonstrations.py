@@ -5,14 +5,16 @@ from toy_demos import ToyDemos
 from toy_world import ToyEncoder
 
 from policies.cloning.augment import AugmentConfig
-from policies.cloning.demonstrations import DataConfig, bounds, load_demonstrations, moving, scaled
+from policies.cloning.demonstrations import load_demonstrations
+from policies.cloning.episodes import DataConfig, bounds, moving, read_episodes, scaled
 from policies.features.features import EncoderConfig, EncoderFeatures, NoFeatures
 from toto_robot.ground.errors import UserError
 
 
 def load(demos, encoder=None, cache="cache", **config):
     features = EncoderFeatures(EncoderConfig("toy"), encoder or ToyEncoder())
-    return load_demonstrations("toy", DataConfig(**config), features, cache, demos=demos)
+    config = DataConfig(**config)
+    return load_demonstrations(demos, read_episodes(demos, config, "rgb", "toy"), config, features, cache)
 
 
 def test_features_are_computed_once_and_frames_are_not_read_again():
@@ -172,5 +174,6 @@ def test_a_camera_that_is_not_there_lists_those_that_are():
 
 def test_a_policy_without_frames_reads_none():
     demos = ToyDemos(2)
-    data = load_demonstrations("toy", DataConfig(), NoFeatures(EncoderConfig("none")), None, demos=demos)
+    recorded = read_episodes(demos, DataConfig(), None, "toy")
+    data = load_demonstrations(demos, recorded, DataConfig(), NoFeatures(EncoderConfig("none")), None)
     assert data.features.shape == (len(data), 0) and not any(key == "rgb_wrist" for _, key in demos.read)

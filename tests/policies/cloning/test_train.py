@@ -8,7 +8,7 @@ from toy_demos import ToyDemos, small_bc, toy_vec
 from toy_world import ToyEncoder, ToyVec, small_config, weights_hash
 
 import policies
-from policies.bookkeeping import folder as runs
+from policies.bookkeeping.run_folder import RunFolder
 from policies.cloning import train as bc
 from policies.cloning.cloner import OptimConfig
 from policies.cloning.train import train
@@ -39,7 +39,7 @@ def test_a_run_resumed_at_any_checkpoint_ends_with_the_same_bits(transformer, mo
         with monkeypatch.context() as patch, pytest.raises(Killed):
             patch.setattr(bc.Cloner, "train", dying)
             train(small_bc(run=f"cut{at}", transformer=transformer), toy_vec, **options)
-        assert runs.Run(Path("runs") / f"cut{at}").rounds() == at
+        assert RunFolder(Path("runs") / f"cut{at}").rounds() == at
         again = train(small_bc(run=f"cut{at}", resume=True, transformer=transformer), toy_vec, **options)
         assert weights_hash(again.folder) == weights_hash(whole.folder)
         rows = [json.loads(line) for line in (again.folder / "metrics.jsonl").read_text().splitlines()]

@@ -12,7 +12,7 @@ import toy_world
 from toy_world import ToyEncoder, ToyVec, small_config, toy_vec, weights_hash
 
 import policies
-from policies.bookkeeping import folder as runs
+from policies.bookkeeping.run_folder import RunFolder, resumable_run, start_run
 from policies.dagger.train import train
 from policies.fit.spec import spec_from_env
 from policies.scoring.rollout import evaluate, summarise
@@ -50,7 +50,7 @@ def test_a_run_resumed_at_any_round_ends_with_the_same_bits_as_an_uninterrupted_
         name = f"cut{round_}"
         with pytest.raises(Killed):
             train(small_config(run=name, dagger={"keep_data": True}), stop_in_round(round_), ToyEncoder())
-        assert runs.Run(Path("runs") / name).rounds() == round_
+        assert RunFolder(Path("runs") / name).rounds() == round_
         again = train(small_config(run=name, resume=True, dagger={"keep_data": True}), toy_vec, ToyEncoder())
         assert weights_hash(again.folder) == weights_hash(whole.folder)
         for k in range(4):
@@ -78,7 +78,7 @@ def test_a_process_killed_with_sigkill_resumes_to_the_same_bits():
     root = str(Path(__file__).parents[3])
     env = {**os.environ, "PYTHONPATH": root}
     process = subprocess.Popen([sys.executable, script, "killed", "start", "0.02"], env=env, stderr=subprocess.DEVNULL)
-    run = runs.Run(Path("runs/killed"))
+    run = RunFolder(Path("runs/killed"))
     deadline = time.time() + 60
     while run.rounds() < 2 and time.time() < deadline and process.poll() is None:
         time.sleep(0.01)
@@ -97,7 +97,7 @@ def test_resume_without_a_fitting_run_names_the_key_that_differs():
         train(small_config(resume=True), toy_vec, ToyEncoder())
     with pytest.raises(Killed):
         train(small_config(run="a"), stop_in_round(1), ToyEncoder())
-    with pytest.raises(UserError, match=r"a differs in seed \(0 there, 3 asked for\)"):
+    with pytest.raises(UserError, match=r"a differs \(seed was 0 and is 3\)"):
         train(small_config(resume=True, seed=3), toy_vec, ToyEncoder())
     with pytest.raises(UserError, match="exists already"):
         train(small_config(run="a"), toy_vec, ToyEncoder())
@@ -113,9 +113,9 @@ def test_resume_takes_the_newest_unfinished_run_and_leaves_finished_ones():
 
 
 def test_a_run_that_is_still_alive_is_not_resumed():
-    alive = runs.start("alive", "toy", small_config())
+    alive = start_run("alive", "toy", small_config())
     with pytest.raises(UserError, match="alive is still running"):
-        runs.resumable(None, small_config())
+        resumable_run(None, small_config())
     assert alive.folder.exists()
 
 

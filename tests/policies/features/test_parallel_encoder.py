@@ -7,6 +7,7 @@ import torch
 import toto_robot
 from policies.features.features import EncoderConfig, make_features
 from toto_robot.features.folder import save_model
+from toto_robot.ground.errors import UserError
 from toto_robot.models.toto import Toto, TotoConfig
 from toto_robot.tokens.dvae import DVAE, DVAEConfig
 
@@ -34,16 +35,16 @@ def test_two_processes_agree_with_one_and_end(model):
         for n in (5, 1):
             np.testing.assert_allclose(two({"rgb": frames[:n]}).float(), one({"rgb": frames[:n]}).float(), atol=2e-3)
     finally:
-        processes = [p for p, _ in two.encoder._workers]
+        processes = [worker.process for worker in two.encoder.workers]
         two.close()
         two.close()
     assert not any(p.is_alive() for p in processes)
 
 
-def test_a_failure_in_a_process_is_shown(model):
+def test_a_users_mistake_in_a_process_is_told_as_it_is_anywhere_else(model):
     two = make_features(EncoderConfig(name=model, dtype="float32"), processes=2)
     try:
-        with pytest.raises(RuntimeError, match="128"):
+        with pytest.raises(UserError, match="expected 128×128 pixels"):
             two.encoder(torch.zeros(2, 64, 64, 3, dtype=torch.uint8))  # past the features' own check of the size
     finally:
         two.close()

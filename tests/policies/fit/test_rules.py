@@ -243,7 +243,7 @@ def test_a_number_that_nobody_knows_is_not_held():
     spec = replace(
         slower(5.0, 2.0), action=replace(slower(5.0, 2.0).action, meanings=("unknown", *SPEC.action.meanings[1:]))
     )
-    with pytest.raises(UserError, match="nobody has said what the action d_joint1"):
+    with pytest.raises(UserError, match="the meaning of the action d_joint1"):
         fit(spec, convert=["rate"])
 
 

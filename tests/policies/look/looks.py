@@ -5,11 +5,12 @@ import torch
 
 from policies.features.features import EncoderConfig, make_features
 from policies.look import Rows, measure
+from toto_robot.features.contract import FrozenEncoder
 
 SIDE = 32
 
 
-class CodeEncoder:
+class CodeEncoder(FrozenEncoder):
     """Means of 4×4 cells as features (16, 3), and their grey level in eight steps as codes (16,)."""
 
     feature_shape, fingerprint = (16, 3), "code-encoder-1"

@@ -7,7 +7,7 @@ from looks import CodeEncoder, encoder_features, pictures, rows
 
 import policies
 from policies.look import TrainingLook
-from policies.look.folder import FILE, add_look
+from policies.look.folder import LOOK_FILE, add_look
 from policies.network.heads import HeadConfig
 from policies.policy import Policy
 from toto_robot.ground.errors import UserError
@@ -39,7 +39,7 @@ def test_a_saved_look_judges_the_same_after_loading(tmp_path, kept):
 
 def test_a_folder_without_one_loads(tmp_path):
     folder = saved(tmp_path / "p", None)
-    assert load(folder).look is None and not (folder / FILE).exists()
+    assert load(folder).look is None and not (folder / LOOK_FILE).exists()
     assert yaml.safe_load((folder / "policy.yaml").read_text())["look"] is None
 
 
@@ -60,10 +60,10 @@ def test_it_can_be_added_and_nothing_else_changes(tmp_path, kept):
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda f: (f / FILE).unlink(),
-        lambda f: (f / FILE).write_bytes((f / FILE).read_bytes()[:-9]),
-        lambda f: (f / FILE).write_bytes((f / FILE).read_bytes()[:-1] + b"\x7f"),
-        lambda f: (f / FILE).write_bytes(b""),
+        lambda f: (f / LOOK_FILE).unlink(),
+        lambda f: (f / LOOK_FILE).write_bytes((f / LOOK_FILE).read_bytes()[:-9]),
+        lambda f: (f / LOOK_FILE).write_bytes((f / LOOK_FILE).read_bytes()[:-1] + b"\x7f"),
+        lambda f: (f / LOOK_FILE).write_bytes(b""),
         lambda f: edit(f, "sha256", "0"),
         lambda f: edit(f, "frames", "many"),
         lambda f: edit(f, "more", 1),

@@ -6,7 +6,8 @@ from looks import CodeEncoder, encoder_features, pictures, rows
 
 import envs
 from policies.cloning.augment import AugmentConfig
-from policies.cloning.demonstrations import DataConfig, load_demonstrations
+from policies.cloning.demonstrations import load_demonstrations
+from policies.cloning.episodes import DataConfig, read_episodes
 from policies.experts.choose import make_labeller
 from policies.features.features import EncoderConfig, NoFeatures, make_features
 from policies.look import TrainingLook
@@ -76,15 +77,9 @@ class Demos:
 
 
 def look_of(tmp_path, augment=AugmentConfig(), **config):
-    features = encoder_features()
-    data = load_demonstrations(
-        "set",
-        DataConfig(augment=augment, **config),
-        features,
-        tmp_path,
-        demos=Demos(),
-        joints_rad=lambda attrs, proprio: proprio,
-    )
+    features, config, demos = encoder_features(), DataConfig(augment=augment, **config), Demos()
+    recorded = read_episodes(demos, config, "rgb", "set")
+    data = load_demonstrations(demos, recorded, config, features, tmp_path, joints_rad=lambda attrs, proprio: proprio)
     return look_of_demonstrations(Demos(), "wrist", data, features, augment, seed=0)
 
 

@@ -131,6 +131,5 @@ def test_tensors_that_dont_fit_together_are_refused(one_look, spoil):
 def test_a_policy_without_statistics_says_how_to_add_them():
     found = look.unknown("mine")
     assert (
-        str(found).startswith("unknown: the policy mine keeps no statistics")
-        and "toto_robot.add_look mine" in found.said
+        str(found).startswith("unknown: the policy mine has no statistics") and "toto_robot.add_look mine" in found.said
     )

@@ -69,7 +69,7 @@ def test_a_decoder_alone_and_half_a_file_are_refused(small_dvae, tmp_path):
     state = official_state(small_dvae, "encoder")
     del state["blocks.group_2.block_1.id_path.w"]
     torch.save(state, tmp_path / "torn.pt")
-    with pytest.raises(UserError, match="torn.pt looks like DALL·E's dVAE but is none.*group_2.block_1.id_path"):
+    with pytest.raises(UserError, match="torn.pt looks like DALL·E's dVAE but is not.*group_2.block_1.id_path"):
         load_tokenizer(tmp_path / "torn.pt")
 
 

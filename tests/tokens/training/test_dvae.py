@@ -12,7 +12,7 @@ from toto_robot.tokens.training.dvae import DVAETrainer, TrainDVAEConfig, train_
 from toto_robot.tokens.training.dvae_loss import logit_laplace_nll
 from toto_robot.tokens.training.frames import FramePool, read_folder
 from toto_robot.tokens.training.scores import block_means, decoded_like, psnr_db, score_tokenizer
-from toto_robot.tokens.training.trainer import cosine
+from toto_robot.tokens.training.trainer import WARMUP, Settings, rate_of
 from toto_robot.video.decode import write_video
 from toto_robot.video.frames import to_float01, to_uint8, with_gains
 from toto_robot.video.jitter import JitterConfig
@@ -58,9 +58,14 @@ def test_the_likelihood_is_highest_at_the_true_pixel():
     assert at(true) < at(true + 0.1) and at(true) < at(true - 0.1)
 
 
-def test_the_cosine_goes_from_start_to_end_and_stays_there():
-    assert cosine(1, 1 / 16, 0) == 1 and cosine(1, 1 / 16, 1) == cosine(1, 1 / 16, 3) == 1 / 16
-    assert cosine(0, 2, 0.5) == pytest.approx(1)
+def test_the_rate_warms_up_and_falls_along_half_a_cosine_and_keeps_its_bits():
+    def before(peak, since, of, final):  # as the first models were trained
+        falling = final + (1 - final) * (1 + math.cos(math.pi * min(1.0, since / of))) / 2
+        return peak * min(1, (since + 1) / WARMUP) * falling
+
+    for since in range(0, 400, 7):
+        assert rate_of(3e-3, since, 333, 0.02) == before(3e-3, since, 333, 0.02)
+    assert rate_of(1, 10**9, 333, 1 / 16) == 1 / 16
 
 
 def test_block_means_and_their_psnr_are_what_they_say():
@@ -123,7 +128,7 @@ def test_twins_are_read_frame_for_frame(videos, tmp_path):
     assert np.abs(read.twins.astype(int) - (255 - read.train.astype(int))).mean() < 12  # H.264 loses a little
     write_video(tmp_path / "0.mp4", squares(6), fps=10)
     write_video(tmp_path / "1.mp4", squares(6), fps=10)
-    with pytest.raises(UserError, match="film both again"):
+    with pytest.raises(UserError, match="Film both again"):
         read_folder(videos, size=32, every=1, most=100, held_out=0.25, tell=lambda text: None, twins=str(tmp_path))
 
 
@@ -145,9 +150,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     for stop in (2, cfg.start_steps, cfg.start_steps + 2):  # in and between the phases
         while half.step < stop:
             half.advance()
-        half.save(tmp_path / "r.pt", "id")
+        half.save(tmp_path / "r.pt", Settings.of(cfg, pool.sources))
         half = DVAETrainer(cfg, pool)
-        half.load(tmp_path / "r.pt", "id")
+        half.load(tmp_path / "r.pt", Settings.of(cfg, pool.sources))
     while half.step < cfg.steps:
         half.advance()
     assert half.average.fingerprint() == whole.average.fingerprint()
@@ -183,8 +188,13 @@ def test_resuming_something_else_is_refused(videos, tmp_path):
     with pytest.raises(UserError, match="nothing to resume"):
         train_dvae(replace(cfg, resume=True))
     trainer = DVAETrainer(cfg, None)
-    trainer.save(tmp_path / "resume.pt", "another")
-    with pytest.raises(UserError, match="another config"):
+    trainer.save(tmp_path / "resume.pt", Settings(Settings.of(cfg, []).values | {"lr": 1}, "another"))
+    with pytest.raises(UserError, match="other settings: .*lr was 1 and is 0.003"):
+        train_dvae(replace(cfg, resume=True))
+    state = torch.load(tmp_path / "resume.pt", weights_only=True)
+    del state["settings"]  # as older versions wrote it
+    torch.save(state, tmp_path / "resume.pt")
+    with pytest.raises(UserError, match="settings or frames was 'another'"):
         train_dvae(replace(cfg, resume=True))
     (tmp_path / "resume.pt").write_bytes(b"foreign")
     with pytest.raises(UserError, match="not a checkpoint"):

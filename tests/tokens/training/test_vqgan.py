@@ -9,6 +9,7 @@ from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.tokens.training import vqgan as module
 from toto_robot.tokens.training.frames import FramePool
 from toto_robot.tokens.training.scores import psnr_db, score_tokenizer
+from toto_robot.tokens.training.trainer import Settings
 from toto_robot.tokens.training.vqgan import TrainVQGANConfig, VQGANTrainer, train_vqgan
 from toto_robot.tokens.vqgan import VQGANConfig
 from toto_robot.video.decode import write_video
@@ -53,9 +54,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     for stop in (2, cfg.start_steps, cfg.start_steps + 2):
         while half.step < stop:
             half.advance()
-        half.save(tmp_path / "r.pt", "id")
+        half.save(tmp_path / "r.pt", Settings.of(cfg, pool.sources))
         half = VQGANTrainer(cfg, pool)
-        half.load(tmp_path / "r.pt", "id")
+        half.load(tmp_path / "r.pt", Settings.of(cfg, pool.sources))
     while half.step < cfg.steps:
         half.advance()
     assert half.average.fingerprint() == whole.average.fingerprint()

@@ -1,7 +1,7 @@
 """OpenAI's published dVAE as our `DVAE`: from encoder.pkl and decoder.pkl, their state dicts, or FLAVA's copy.
 
-Layouts (the weights are the same): github.com/openai/DALL-E, pickled modules or state dicts with names in `.w` and
-`.b`; `facebook/flava-image-codebook`, pytorch_model.bin, which renames them and holds the encoder only.
+There are two layouts with the same weights. github.com/openai/DALL-E has pickled modules or state dicts with names in
+`.w` and `.b`. `facebook/flava-image-codebook` (pytorch_model.bin) renames them and holds the encoder only.
 """
 
 import re
@@ -25,11 +25,14 @@ def is_dalle(weights: dict[str, Tensor]) -> bool:
 
 
 def dalle_from(weights: dict[str, Tensor], file: Path) -> DVAE:
-    """The DVAE of the weights that `file` holds. Where they are an encoder's only, the decoder is looked for beside it:
-    the same name with `decoder` for `encoder`. Without one, the DVAE encodes and refuses to decode."""
+    """The DVAE made of the weights that `file` holds.
+
+    If they are those of an encoder only, the decoder is looked for beside it: the same name with `decoder` in place of
+    `encoder`. Without a decoder, the DVAE encodes and refuses to decode.
+    """
     halves = _halves(weights)
     if "encoder" not in halves:
-        raise UserError(f"{file} holds the decoder only; give the file of the encoder, and leave this one beside it")
+        raise UserError(f"{file} holds the decoder only; give the file of the encoder, and leave this one beside it.")
     beside = file.with_name(file.name.replace("encoder", "decoder"))
     if "decoder" not in halves and beside != file and beside.is_file():
         halves |= {"decoder": _halves(read_weights(beside)).get("decoder", {})}
@@ -38,11 +41,11 @@ def dalle_from(weights: dict[str, Tensor], file: Path) -> DVAE:
         state = {f"{half}.{name}": tensor for half, part in halves.items() for name, tensor in part.items()}
         return DVAE.of(config, state)
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise UserError(f"{file} looks like DALL·E's dVAE but is none ({reason(error)}); download it again") from error
+        raise UserError(f"{file} looks like DALL·E's dVAE but is not ({reason(error)}). Download it again.") from error
 
 
 def _halves(weights: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """encoder, decoder or both → weights under our names. A lone half is told by its entry: 3 channels, an encoder."""
+    """encoder, decoder or both → weights under our names. A single half is an encoder if its input has 3 channels."""
     named = {}
     for name, tensor in weights.items():
         for pattern, ours in RENAMED:

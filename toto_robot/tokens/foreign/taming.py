@@ -1,8 +1,8 @@
 """The authors' VQGAN files as our `VQGAN`: a Lightning .ckpt (or a bare state dict) and, where there is one, its YAML.
 
-The weights' shapes give every size, so a checkpoint without a YAML loads, too (latent-diffusion's downloads have none).
-A YAML is read to be checked: sizes must agree, and a setting that this network doesn't know is refused. Its `target`
-strings stay strings.
+The shapes of the weights give every size, so a checkpoint without a YAML loads too (the downloads of latent-diffusion
+have none). A YAML is only checked: its sizes must agree, and a setting that this network doesn't know is refused. Its
+`target` strings stay strings.
 """
 
 from dataclasses import fields
@@ -27,7 +27,7 @@ FIXED = {
 }
 """Settings in `ddconfig` that may only have this value."""
 PREFIXES = ("encoder.", "decoder.", "quantize.", "quant_conv.", "post_quant_conv.")
-"""What the tokenizer needs; `loss.` (LPIPS, the discriminator) and `model_ema.` are left in the file."""
+"""Weights that the tokenizer needs. `loss.` (LPIPS, the discriminator) and `model_ema.` stay in the file."""
 
 
 def is_vqgan(weights: dict[str, Tensor]) -> bool:
@@ -42,7 +42,7 @@ def vqgan_from(weights: dict[str, Tensor], file: Path) -> VQGAN:
         config = config_of_weights(state)
         model = VQGAN.of(config, state)
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise UserError(f"{file} looks like a VQGAN but is none ({reason(error)}); download it again") from error
+        raise UserError(f"{file} looks like a VQGAN but is not ({reason(error)}). Download it again.") from error
     if path := find_yaml(file):
         said = config_of_yaml(path)
         wrong = [
@@ -52,13 +52,13 @@ def vqgan_from(weights: dict[str, Tensor], file: Path) -> VQGAN:
         ]
         if wrong:
             raise UserError(
-                f"{path} describes another model than {file}: {', '.join(wrong)}; put the right YAML there, or none"
+                f"{path} describes another model than {file}: {', '.join(wrong)}. Put the right YAML there, or none."
             )
     return model
 
 
 def config_of_weights(state: dict[str, Tensor]) -> VQGANConfig:
-    """The sizes, read from names and shapes. KeyError where something is missing."""
+    """The sizes, read from names and shapes. Raises KeyError if something is missing."""
 
     def length(name: str) -> int:
         return len(state[name])
@@ -81,7 +81,7 @@ def config_of_weights(state: dict[str, Tensor]) -> VQGANConfig:
 
 
 def config_of_yaml(path: Path) -> VQGANConfig:
-    """The sizes that the authors' YAML gives. UserError names a setting that this network doesn't have."""
+    """The sizes in the authors' YAML. Raises UserError naming a setting that this network doesn't have."""
     try:
         model = read_yaml(path)["model"]
         params, network = model["params"], model["params"]["ddconfig"]
@@ -98,7 +98,8 @@ def config_of_yaml(path: Path) -> VQGANConfig:
         )
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise UserError(
-            f"{path} does not describe a VQGAN ({reason(error)}); expected the authors' YAML with model.params.ddconfig"
+            f"{path} does not describe a VQGAN ({reason(error)}). "
+            "Expected the authors' YAML with model.params.ddconfig."
         ) from error
     other = [key for key, value in network.items() if value != FIXED.get(key, value)]
     other += ["remap"] if params.get("remap") else []
@@ -111,7 +112,8 @@ def config_of_yaml(path: Path) -> VQGANConfig:
 
 
 def find_yaml(file: Path) -> Path | None:
-    """The YAML of a checkpoint: of the same name, or the first with a VQGAN in it beside the file, or in ../configs."""
+    """The YAML of a checkpoint: the one of the same name, or the first that describes a VQGAN, beside it or in
+    ../configs."""
     beside = [file.with_suffix(".yaml"), *sorted(file.parent.glob("*.yaml"))]
     beside += sorted(file.parent.parent.glob("configs/*.yaml"))
     small = (path for path in beside if path.is_file() and path.stat().st_size <= MOST_BYTES)

@@ -1,9 +1,9 @@
-"""Reading a pickle without running it: a machine that follows a pickle's opcodes and never calls or imports anything.
+"""Read a pickle without running it: a machine that follows its opcodes and never calls or imports anything.
 
-`pickle.load` looks names up and calls them, so a foreign file can do whatever it likes. Here a name stays a `Name`,
-and calling one gives an inert `Made` that remembers the name and its arguments. What weights need is built in: an
-ordered dict is a dict, a rebuilt tensor is a `TensorAt`, the place of its numbers. (The allow-list of names that a
-file of weights may hold is in `foreign.py`, which refuses a file by what this machine found in it.)
+`pickle.load` looks names up and calls them, so a foreign file can do anything. Here a name stays a `Name`, and a call
+gives an inert `Made` that remembers the name. What weights need is built in: an ordered dict is a dict, and a rebuilt
+tensor is a `TensorAt`, the place of its numbers. `weights.py` holds the list of the names that a file of weights may
+refer to, and refuses a file if this machine finds another name in it.
 """
 
 import pickletools
@@ -16,14 +16,14 @@ DICTS = ("collections.OrderedDict", "builtins.dict", "__builtin__.dict")
 
 @dataclass(eq=False)
 class Name:
-    """A global that the file refers to, `module.attribute`; nothing is imported."""
+    """A global that the file refers to, `module.attribute`. Nothing is imported."""
 
     path: str
 
 
 @dataclass(eq=False)
 class Made:
-    """What calling a name would have made; nothing is called."""
+    """Stands for the object that a call would have made. Nothing is called."""
 
     name: str
     state: Any = field(default=None, repr=False)
@@ -31,7 +31,7 @@ class Made:
 
 @dataclass(eq=False)
 class TensorAt:
-    """Where a tensor's numbers are: in which storage, from which element, with which size and stride."""
+    """The place of a tensor's numbers: the storage, the first element, the size and the stride."""
 
     storage: Any
     offset: int
@@ -40,7 +40,7 @@ class TensorAt:
 
 
 def read_pickle(file: IO[bytes], persistent: Callable[[Any], Any] | None = None) -> tuple[Any, set[str]]:
-    """The object of one pickle, and every name that the pickle refers to. `file` is left just behind it.
+    """The object of one pickle, and every name that the pickle refers to. Afterwards `file` stands right behind it.
 
     `persistent` gives the object of a persistent id. A malformed pickle raises an ordinary exception of any type.
     """

@@ -1,8 +1,8 @@
-"""The weights in a foreign file, without running any of it: PyTorch's zip and legacy formats, Lightning, safetensors.
+"""Read the weights in a foreign file and run none of it: PyTorch's zip and legacy formats, Lightning, safetensors.
 
-What is read: a state dict; the one under `state_dict` of a Lightning checkpoint or under `model` of MAE's (all else in it
-is ignored); or the parameters of a pickled module of the DALL·E package. A file that refers to any name outside `ALLOWED`
-is refused; only in a checkpoint, which is full of names that don't matter (callbacks, hyperparameters), they stay inert.
+It reads a state dict; the one under `state_dict` of a Lightning checkpoint, or under `model` of MAE's, whose other
+parts are ignored; or the parameters of a pickled module of the DALL·E package. A file that refers to a name outside
+`ALLOWED` is refused. Only a checkpoint may have other names (callbacks, hyperparameters), which stay inert.
 """
 
 import math
@@ -65,10 +65,10 @@ ALLOWED = (
 )
 LEGACY_MAGIC, LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001
 NESTED = ("state_dict", "model")
-"""Where a checkpoint keeps its state dict: Lightning's, and MAE's and MVP's."""
+"""Keys under which checkpoints keep their state dict: Lightning, then MAE and MVP."""
 DEPTH = 8  # modules inside modules: DALL·E's go 6 deep
 SUFFIXES = (".pkl", ".pt", ".pth", ".bin", ".ckpt", ".safetensors")
-"""Names that weight files go by; the format is told from the content."""
+"""Suffixes of weight files. The format is recognised by the content."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,10 @@ class Storage:
 
 
 def read_weights(path: Path, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Tensor]:
-    """Name → tensor in float32 of every weight in the file whose name is `wanted`. UserError says what else it is."""
+    """Name → tensor in float32, for every weight in the file whose name is `wanted`.
+
+    Raises UserError, which says what else the file is.
+    """
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -97,7 +100,7 @@ def read_weights(path: Path, wanted: Callable[[str], bool] = lambda name: True) 
     except Refused as error:
         said = " ".join(str(error).split())[:400]  # it quotes the file
         raise UserError(f"{path} {said}; expected weights from PyTorch, Lightning or safetensors") from error
-    except Exception as error:  # whatever a damaged file drives a reader to; MemoryError is one of them
+    except Exception as error:  # a damaged file can make a reader raise anything, MemoryError too
         raise UserError(f"{path} is truncated or damaged ({reason(error)}); download it again") from error
     if not found:
         raise UserError(f"{path} holds no weights that are wanted here; expected a state dict")
@@ -110,11 +113,11 @@ def reason(error: Exception) -> str:
 
 
 class Refused(ValueError):
-    """Why a file is not read, to follow its name in a sentence."""
+    """The reason why a file is not read. It follows the file's name in a sentence."""
 
 
 def sniff(head: bytes) -> str:
-    """zip, legacy or safetensors, from a file's first bytes; Refused says what else they look like."""
+    """zip, legacy or safetensors, from the first bytes of a file. Raises Refused, which says what else they are."""
     if head.startswith(b"PK\x03\x04"):
         return "zip"
     if head[:1] == b"\x80":
@@ -179,7 +182,8 @@ def _torch_legacy(file: BinaryIO, wanted: Callable) -> dict[str, Tensor]:
     root, names = read_pickle(file, persistent)
     keys, _ = read_pickle(file)
     end, places = _size(file), {}
-    for key in keys:  # behind the pickles: for each storage its number of elements, then its bytes
+    # Behind the pickles follows for each storage the number of its elements, then its bytes.
+    for key in keys:
         storage = storages[key]
         (numel,) = struct.unpack("<q", file.read(8))
         start, size = file.tell(), numel * _dtype(storage).itemsize
@@ -197,7 +201,7 @@ def _torch_legacy(file: BinaryIO, wanted: Callable) -> dict[str, Tensor]:
 
 
 def _size(file: BinaryIO) -> int:
-    """Bytes of an open file; its position stays."""
+    """Number of bytes of an open file. Its position stays."""
     here = file.tell()
     size = file.seek(0, 2)
     file.seek(here)
@@ -205,7 +209,7 @@ def _size(file: BinaryIO) -> int:
 
 
 def _persistent(saved: Any) -> Storage | Name:
-    """The object of PyTorch's persistent ids: ('storage', type, key, device, elements, ...) or ('module', class, ...)."""
+    """The object of a persistent id of PyTorch: ('storage', type, key, device, elements, …) or ('module', class, …)."""
     if saved[0] == "module":
         return saved[1]
     if saved[0] != "storage" or (len(saved) > 5 and saved[5] is not None):
@@ -219,7 +223,8 @@ def _persistent(saved: Any) -> Storage | Name:
 def _tensors(
     root: Any, names: set[str], wanted: Callable, read: Callable[[Storage], bytes], most: int
 ) -> dict[str, Tensor]:
-    """The wanted tensors of an unpickled `root`; `read` gives a storage's bytes, `most` bounds all of them together."""
+    """The wanted tensors of an unpickled `root`. `read` gives the bytes of a storage; together they have at most `most`
+    bytes."""
     inside = next((key for key in NESTED if isinstance(root, dict) and isinstance(root.get(key), dict)), None)
     checkpoint = inside is not None
     if not checkpoint and (foreign := sorted(names - ALLOWED)):
@@ -253,7 +258,7 @@ def _dtype(storage: Storage) -> torch.dtype:
 
 
 def _bytes(place: TensorAt) -> int:
-    """Bytes of a tensor; ValueError unless it lies inside its storage."""
+    """Number of bytes of a tensor. Raises ValueError if it does not lie inside its storage."""
     numbers = (place.offset, *place.size, *place.stride)
     if len(place.size) != len(place.stride) or not all(isinstance(n, int) and n >= 0 for n in numbers):
         raise ValueError("a tensor of impossible shape")

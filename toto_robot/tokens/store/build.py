@@ -1,8 +1,8 @@
 """Videos to a token store: one idempotent task for each shard, shared out among processes.
 
-A shard's name holds a hash of what goes into it (files with size and time, sampling, tokenizer). A finished
-shard is never made again; a killed job goes on where it stopped. A file that can't be used is
-recorded in the store with its reason, and the job goes on.
+On the arrow: video file → frames → token ids → token store. The name of a shard holds a hash of its inputs: the files
+with size and time, the sampling, the tokenizer. A finished shard is never made again, so a killed job continues where
+it stopped. A file that can't be used is recorded in the store with the reason, and the job continues.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from toto_robot.ground.atomic import atomic_write_text
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, expected
 from toto_robot.tokens.base import token_grid
 from toto_robot.tokens.store.executors import Step, run_local, run_ray
 from toto_robot.tokens.store.shards import ShardTask
@@ -38,86 +38,93 @@ NAMED = 20  # files left out that are named on stderr; the store names them all
 @dataclass
 class TokenizeConfig:
     source: str = "???"
-    """A folder of videos (mp4, gif, webm, mov, mkv, avi) and pictures (png, jpg) at any depth, one file, or a data
-    set, whose layout is found by looking; KIND:FOLDER forces one of imagenet, kinetics, ego4d, epic, howto100m,
+    """A folder of videos (mp4, gif, webm, mov, mkv, avi) and pictures (png, jpg) at any depth, one file, or a data set.
+    The layout of a data set is detected. KIND:FOLDER forces one of imagenet, kinetics, ego4d, epic, howto100m,
     webdataset, lerobot, folder."""
     out: str = "???"
     """Folder of the token store."""
     tokenizer: str = "toto_tiny"
-    """An embedded encoder's name, a folder of train_dvae or train_vqgan, a published file (encoder.pkl, a VQGAN's .ckpt),
-    or patches:PIXELS for continuous patches."""
+    """The name of an embedded encoder, a folder of train_dvae or train_vqgan, a published file (encoder.pkl, a VQGAN's
+    .ckpt), or patches:PIXELS for continuous patches."""
     image_size: int = 128
-    """Pixels: the shortest side is scaled to this, then the centre is cropped."""
+    """Pixels on the side of a frame: the shorter side is scaled to this, then the centre is cropped."""
     frames: int = FRAMES
     """Frames in a row."""
     spacing_s: float = SPACING_S
     """Seconds between the frames of a clip: stride 4 at 30 fps (Sec. 3.1)."""
     hop_s: float = FRAMES * SPACING_S
-    """Seconds from one clip's start to the next one's. Smaller than a clip's length: clips overlap."""
+    """Seconds from the start of one clip to the start of the next. Clips overlap if it is smaller than their length."""
     split: str = "train"
-    """train, val, test or all: the official split, for data sets that have one (ImageNet, Kinetics)."""
+    """train, val, test or all: the official split of a data set that has one (ImageNet, Kinetics)."""
     camera: str = ""
-    """Which camera of a LeRobot data set, for example observation.images.wrist; empty: each of them."""
+    """Camera of a LeRobot data set, for example observation.images.wrist. By default each of them."""
     part: str = "all"
     """all, train or held_out: which side of the held-out split to tokenize."""
     held_out: float = 0.05
-    """Share of the videos on the held-out side (whole videos, by a hash of their file name; as in train_dvae)."""
+    """Share of the videos on the held-out side: whole videos, chosen by a hash of their file name, as in train_dvae."""
     files_per_shard: int = 64
-    """Files in one shard, the unit of work that a killed job repeats."""
+    """Files in one shard. A killed job repeats at most the shards that it was making."""
     executor: str = "local"
-    """local: processes of this machine; under torchrun each rank makes its share of the shards, and the last one to
-    finish writes the index. ray: the Ray cluster of RAY_ADDRESS, or one started here (pip install 'toto_robot[ray]')."""
+    """local: processes of this machine. Under torchrun each rank makes its share of the shards, and the last one to
+    finish writes the index. ray: the Ray cluster of RAY_ADDRESS, or one started here (pip install
+    'toto_robot[ray]')."""
     workers: int = 0
-    """Processes, one thread each; 0 means as many as there are cores (for each rank, its part of them)."""
+    """Processes, with one thread each. 0 means one for each core (under torchrun the ranks divide the cores)."""
     strict: bool = False
-    """Exit with 1 where a file could not be read or is missing. The store is finished all the same."""
+    """Exit with 1 if a file could not be read or is missing. The store is finished anyway."""
 
     def __post_init__(self):
         for name, choices in (("part", PARTS), ("split", (*SPLITS, "all")), ("executor", EXECUTORS)):
             if getattr(self, name) not in choices:
-                raise UserError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
+                raise expected(name, f"one of {', '.join(choices)}", repr(getattr(self, name)))
         for name in ("frames", "files_per_shard"):
             if getattr(self, name) < 1:
-                raise UserError(f"{name}: expected at least 1, got {getattr(self, name)}")
+                raise expected(name, "at least 1", getattr(self, name))
         for name in ("spacing_s", "hop_s"):
             if not getattr(self, name) > 0:
-                raise UserError(f"{name}: expected a number of seconds above 0, got {getattr(self, name)}")
+                raise expected(name, "a number of seconds above 0", getattr(self, name))
         if self.workers < 0:
-            raise UserError(f"workers: expected 0 (all cores) or more, got {self.workers}")
-        token_grid(self.image_size, patch=8)  # at once; the tokenizer's own grid, when it is open
+            raise expected("workers", "0 (all cores) or more", self.workers)
+        token_grid(self.image_size, patch=8)  # an early check; the tokenizer checks its own grid when it is open
 
 
 @dataclass
 class Progress:
-    """How far a job is; of a resumed one, only what is done now."""
+    """The progress of a job. A resumed job counts only the bytes and frames of this run."""
 
     shards: int
-    """Finished, those of earlier runs included."""
+    """Finished shards, those of earlier runs included."""
     of_shards: int
+    """All shards."""
     bytes: int
-    """Of source files, gone through now."""
+    """Bytes of source files that have been read."""
     of_bytes: int
+    """Bytes of all source files."""
     frames: int = 0
-    """Encoded now."""
+    """Encoded frames."""
     start_s: float = field(default_factory=time.monotonic)
+    """When the job began."""
 
     def add(self, step: Step) -> None:
+        """Count what has been done since the last step."""
         self.shards += step.shards
         self.bytes += step.bytes
         self.frames += step.frames
 
     @property
     def frames_per_s(self) -> float:
+        """Frames a second on average."""
         return self.frames / max(1e-9, time.monotonic() - self.start_s)
 
     @property
     def left_s(self) -> float:
-        """Seconds to the end, if the rest of the bytes takes its time as those gone through did."""
+        """Seconds to the end, if the remaining bytes take as long as the bytes so far."""
         return (time.monotonic() - self.start_s) * (self.of_bytes - self.bytes) / max(1, self.bytes)
 
 
 def build_store(cfg: TokenizeConfig, tell: Callable[[Progress], None] = lambda progress: None) -> dict:
-    """Make (or complete) the store and return its summary; UserError when not one row came out."""
+    """Make (or complete) the store and return its summary. Raises UserError if no row was made."""
+    # 1. Describe the store and plan its shards.
     folder = find_tokenizer(cfg.tokenizer)
     tokenizer = load_tokenizer(folder)
     out, tokens = Path(cfg.out), tokenizer.grid(cfg.image_size)[0] ** 2
@@ -132,6 +139,7 @@ def build_store(cfg: TokenizeConfig, tell: Callable[[Progress], None] = lambda p
     } | ({"continuous": True} if tokenizer.continuous else {})
     source = open_source(cfg.source, cfg.split, cfg.camera)
     tasks = plan(cfg, source, folder, described)
+    # 2. Make those shards of this rank that are missing.
     (out / "shards").mkdir(parents=True, exist_ok=True)
     rank, world = _rank_and_world(cfg.executor)
     mine = [task for task in tasks if int(task.name[-12:], 16) % world == rank]
@@ -142,6 +150,7 @@ def build_store(cfg: TokenizeConfig, tell: Callable[[Progress], None] = lambda p
     for step in _run(waiting, cfg):
         progress.add(step)
         tell(progress)
+    # 3. The rank that finishes last writes the index and removes what is no longer needed.
     made = {
         "store": str(out),
         "shards": len(tasks),
@@ -174,17 +183,17 @@ def _run(tasks: list[ShardTask], cfg: TokenizeConfig) -> Iterator[Step]:
 
 
 def _rank_and_world(executor: str) -> tuple[int, int]:
-    """torchrun's (or a batch system's) RANK and WORLD_SIZE; the ranks need no connection, only the same file system."""
+    """RANK and WORLD_SIZE of torchrun or of a batch system. The ranks need only the same file system, no connection."""
     rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
     if executor != "local":
         return 0, 1
     if not 0 <= rank < world:
-        raise UserError(f"expected RANK from 0 to below WORLD_SIZE, got RANK={rank} and WORLD_SIZE={world}")
+        raise UserError(f"Expected RANK from 0 to below WORLD_SIZE, got RANK={rank} and WORLD_SIZE={world}.")
     return rank, world
 
 
 def plan(cfg: TokenizeConfig, source: Source, folder: Path, described: dict) -> list[ShardTask]:
-    """The shard tasks of a source, videos first, then pictures in hashed order (a row mixes folders)."""
+    """The shard tasks of a source: videos first, then pictures in hashed order, so that a row mixes folders."""
     items = source.items
     if cfg.part != "all":
         side = split_held_out([PurePosixPath(item.name) for item in items], cfg.held_out)[PARTS.index(cfg.part) - 1]
@@ -192,7 +201,7 @@ def plan(cfg: TokenizeConfig, source: Source, folder: Path, described: dict) -> 
         items = [item for item in items if PurePosixPath(item.name).as_posix() in wanted]
     if not items:
         raise UserError(
-            f"{cfg.source}: part={cfg.part} is empty; give more videos or another held_out share than {cfg.held_out}"
+            f"{cfg.source}: part={cfg.part} is empty. Give more videos, or another share than held_out={cfg.held_out}."
         )
     videos, pictures = ([item for item in items if item.kind == kind] for kind in ("video", "image"))
     pictures.sort(key=lambda item: hashlib.sha256(item.name.encode()).digest())
@@ -224,7 +233,8 @@ def _key(described: dict, items: list[Item]) -> str:
 
 
 def _write_missing(out: Path, missing: list[dict]) -> None:
-    """One line for each file that the source lists and doesn't hold (up to millions: kept out of the index)."""
+    """Write a line for each file that the source lists but doesn't hold. There may be millions, too many for the
+    index."""
     if missing:
         atomic_write_text(out / MISSING, "".join(json.dumps(entry) + "\n" for entry in missing))
     else:
@@ -232,7 +242,7 @@ def _write_missing(out: Path, missing: list[dict]) -> None:
 
 
 def _remove_stale(out: Path, keep: set[str], alone: bool) -> None:
-    """Delete shards of an earlier plan and what a killed job left under temporary names."""
+    """Delete the shards of an earlier plan, and the temporary files of a killed job."""
     for folder in (out / "shards").iterdir():
         if folder.name not in keep and re.fullmatch(r"\.?\d{5}-[0-9a-f]{12}(\..*)?", folder.name):
             shutil.rmtree(folder, ignore_errors=True)
@@ -247,7 +257,7 @@ def _summary(index: dict, source: Source) -> dict:
     if not index["rows"]:
         first = left_out[0]
         raise UserError(
-            f"not one row came out of {len(left_out)} files; the first, {first['source']}: {first['reason']}"
+            f"not one row came out of {len(left_out)} files. The first one, {first['source']}: {first['reason']}"
         )
     failed = sum(entry.get("failed", False) for entry in left_out)
     return {

@@ -1,8 +1,8 @@
-"""Who makes the shards: processes of this machine, or a Ray cluster's. Both yield what has been done since last time.
+"""Make shards in processes of this machine, or of a Ray cluster. Both yield what has been done since the last time.
 
-Decoders crash. A shard is therefore always made in a process of its own, which says before each file which one it is;
-when it dies, the shard is begun again in a fresh process, and a file that ends two of them is left out with that as
-its reason. (One death proves little: the machine may have run out of memory, or somebody killed the process.)
+Decoders crash. Therefore each shard is made in a separate process, which names each file before it reads it. If the
+process dies, the shard begins again in a new process. A file that ends two processes is left out with that reason. (One
+death proves little: the machine may have run out of memory, or somebody killed the process.)
 """
 
 import contextlib
@@ -25,15 +25,18 @@ DEATHS = 2  # processes that a file may end before it is left out
 
 
 class Step(NamedTuple):
-    """Since the last one: shards finished, bytes of source files gone through, frames encoded."""
+    """What has been done since the last one."""
 
     shards: int
+    """Finished shards."""
     bytes: int
+    """Bytes of source files that have been read."""
     frames: int
+    """Encoded frames."""
 
 
 class _Job:
-    """A shard, the file that is being read (-1 before the first), and what its files have done to processes."""
+    """A shard, the index of the file that is being read (-1 before the first), and the deaths that files caused."""
 
     def __init__(self, task: ShardTask):
         self.task, self.at, self.frames = task, -1, 0
@@ -42,14 +45,14 @@ class _Job:
         self._bytes_before = [0, *accumulate(item.size for item in task.items), 0]  # by file; the last is for -1
 
     def move(self, at: int, frames: int) -> Step:
-        """Go on to a file (or back to the start), and say what that adds."""
+        """Move to a file, or back to the start. Returns what that adds."""
         step = Step(0, self._bytes_before[at] - self._bytes_before[self.at], frames - self.frames)
         self.at, self.frames = at, frames
         return step
 
 
 class _Worker:
-    """A process that makes one shard after another. It ends when its pipe does, so it soon follows a killed parent."""
+    """A process that makes one shard after another. It ends when its pipe closes, so it ends soon after its parent."""
 
     def __init__(self, context):
         self.pipe, theirs = context.Pipe()
@@ -58,11 +61,12 @@ class _Worker:
         theirs.close()
 
     def give(self, job: _Job) -> None:
-        with contextlib.suppress(OSError):  # it has died; that is seen when its pipe is read
+        """Send a shard to make."""
+        with contextlib.suppress(OSError):  # the process has died, which is noticed when its pipe is read
             self.pipe.send((job.task, job.crashed))
 
     def end(self) -> str:
-        """Stop the process, if it still runs, and say how it ended."""
+        """Stop the process if it still runs. Returns how it ended."""
         self.pipe.close()
         self.process.join(5)
         if self.process.is_alive():
@@ -73,6 +77,7 @@ class _Worker:
 
 
 def _work(pipe: Connection) -> None:
+    """The loop of a worker process: receive a shard, make it, report."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     torch.set_num_threads(1)
     try:
@@ -91,7 +96,7 @@ def _work(pipe: Connection) -> None:
 
 
 def run_local(tasks: list[ShardTask], workers: int) -> Iterator[Step]:
-    """Make the shards in `workers` processes of one thread each (0: as many as there are cores)."""
+    """Make the shards in `workers` processes with one thread each. 0 means one for each core."""
     context = get_context("forkserver")  # torch is imported once, and a new process takes milliseconds
     context.set_forkserver_preload([__name__])
     waiting = deque(_Job(task) for task in tasks)
@@ -100,10 +105,12 @@ def run_local(tasks: list[ShardTask], workers: int) -> Iterator[Step]:
     most = min(workers or os.cpu_count() or 1, len(tasks))
     try:
         while waiting or busy:
+            # Give waiting shards to idle processes, or to new ones.
             while waiting and len(busy) < most:
                 worker, job = idle.pop() if idle else _Worker(context), waiting.popleft()
                 worker.give(job)
                 busy[worker.pipe] = worker, job
+            # Read one message of each process that has one: a file, the end of a shard, an error, or its death.
             ready = wait(list(busy))
             for pipe in [pipe for pipe in busy if pipe in ready]:
                 worker, job = busy[pipe]
@@ -132,12 +139,12 @@ def run_local(tasks: list[ShardTask], workers: int) -> Iterator[Step]:
 
 
 def _note_death(job: _Job, how: str) -> None:
-    """Count a process's death against the file it was on, and leave the file out when that makes two."""
+    """Count the death of a process against the file that it was reading. After the second one, leave the file out."""
     job.deaths[job.at] += 1
     if job.deaths[job.at] < DEATHS:
         return
     if not 0 <= job.at < len(job.task.items):
-        raise RuntimeError(f"processes that make {job.task.name} end ({how}) outside any file; is memory or disk full?")
+        raise RuntimeError(f"Processes that make {job.task.name} end ({how}) outside any file. Is memory or disk full?")
     item = job.task.items[job.at]
     job.crashed[item.name] = (
         f"{item.where} ends the process that reads it ({how}, {DEATHS} times); re-encode it or remove it"
@@ -145,14 +152,14 @@ def _note_death(job: _Job, how: str) -> None:
 
 
 def run_ray(tasks: list[ShardTask]) -> Iterator[Step]:
-    """Make the shards on a Ray cluster: the one of RAY_ADDRESS, or else one that is started here.
+    """Make the shards on a Ray cluster: the one of RAY_ADDRESS, or one that is started here.
 
     Source and store must lie under the same path on every node.
     """
     try:
         import ray
     except ImportError:
-        raise UserError("executor=ray needs Ray: pip install 'toto_robot[ray]'; executor=local needs nothing") from None
+        raise UserError("executor=ray needs Ray: pip install 'toto_robot[ray]', or use executor=local.") from None
     started = not ray.is_initialized()
     if started:
         ray.init(log_to_driver=False, include_dashboard=False if "RAY_ADDRESS" not in os.environ else None)

@@ -1,9 +1,9 @@
-"""Which row comes when: a pure function of (seed, step).
+"""The order of the rows of a mixture of stores: a pure function of (seed, step).
 
-Rows are dealt in blocks. Each block holds exactly weight × block rows of each store, in an order of its
-own; within a store rows come in epochs, each a keyed permutation (a Feistel network), so every row is
-seen once before any is seen twice. Nothing needs saving but the step, and any world size reads the
-same rows. A store's order is keyed by its fingerprint: adding or moving another store leaves it alone.
+Rows are dealt in blocks. Each block holds exactly weight × block rows of each store, in its own order. The rows of a
+store come in epochs. Each epoch is a keyed permutation (a Feistel network), so every row is seen once before any row is
+seen twice. A resumed run needs only the step, and any number of processes reads the same rows. The order of a store is
+keyed by its fingerprint, so it does not change when another store is added or moved.
 """
 
 import hashlib
@@ -13,7 +13,8 @@ from math import lcm
 import numpy as np
 import torch
 
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, expected
+from toto_robot.ground.seeds import key64
 from toto_robot.tokens.store.token_store import TokenStore
 
 PAPER_PERCENT = {"imagenet": 20, "kinetics": 10, "ego4d": 10, "howto100m": 60}  # of a batch, Sec. 3.3
@@ -21,16 +22,11 @@ BLOCK_MAX = 10_000
 ROUNDS = 6
 
 
-def key_of(*parts) -> int:
-    """A 64-bit key from anything that prints the same everywhere."""
-    return int.from_bytes(hashlib.sha256("/".join(map(str, parts)).encode()).digest()[:8], "little")
-
-
 def permute(index, n: int, key) -> np.ndarray:
-    """Where a keyed permutation of 0..n-1 sends each index; no table, any n up to 2**62. `key`: one, or one an index.
+    """The images of `index` under a keyed permutation of 0..n-1, without a table, for any n up to 2**62.
 
-    A balanced Feistel network on the smallest even number of bits that holds n; what lands outside
-    0..n-1 is sent through again until it is inside.
+    `key` is one key, or one for each index. The permutation is a balanced Feistel network on the smallest even number
+    of bits that holds n. A result outside 0..n-1 passes through it again, until it is inside.
     """
     index = np.atleast_1d(np.asarray(index, dtype=np.uint64))
     if n < 1 or (len(index) and int(index.max()) >= n):
@@ -40,7 +36,7 @@ def permute(index, n: int, key) -> np.ndarray:
     half = np.uint64(max(1, ((n - 1).bit_length() + 1) // 2))
     mask = np.uint64((1 << int(half)) - 1)
     distinct, which = np.unique(np.broadcast_to(np.asarray(key, dtype=np.uint64), index.shape), return_inverse=True)
-    keys = np.array([[key_of(int(k), r) | 1 for k in distinct] for r in range(ROUNDS)], dtype=np.uint64)[:, which]
+    keys = np.array([[key64(int(k), r) | 1 for k in distinct] for r in range(ROUNDS)], dtype=np.uint64)[:, which]
 
     def once(x, keys):
         left, right = x >> half, x & mask
@@ -56,7 +52,7 @@ def permute(index, n: int, key) -> np.ndarray:
 
 
 def _mix(x: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """splitmix64's finisher: every input bit reaches every output bit."""
+    """The finisher of splitmix64: every input bit affects every output bit."""
     x = (x + key) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -64,9 +60,9 @@ def _mix(x: np.ndarray, key: np.ndarray) -> np.ndarray:
 
 
 def default_weights(stores: list[TokenStore]) -> list:
-    """The paper's proportions (of those present) where every store holds one of its four data sets, else all equal.
+    """The paper's proportions if every store holds one of its four data sets; otherwise all are equal.
 
-    Stores of one data set share its part equally.
+    Stores of one data set divide its share equally.
     """
     kinds = [store.source.get("kind", "") for store in stores]
     if set(kinds) <= set(PAPER_PERCENT):
@@ -75,26 +71,28 @@ def default_weights(stores: list[TokenStore]) -> list:
 
 
 class Mixture:
-    """Stores (paths or TokenStore) mixed in the given proportions (any positive numbers; None: `default_weights`)."""
+    """Stores (paths or TokenStore), mixed in proportion to `weights`, any positive numbers. None: `default_weights`."""
 
     def __init__(self, stores, weights=None, seed: int = 0):
         self.stores = [s if isinstance(s, TokenStore) else TokenStore(s) for s in stores]
         weights = default_weights(self.stores) if weights is None else list(weights)
         if not self.stores or len(weights) != len(self.stores):
             raise UserError(
-                f"expected one weight for each store, got {len(weights)} weights for {len(self.stores)} stores"
+                f"Expected one weight for each store, got {len(weights)} weights for {len(self.stores)} stores."
             )
         for store, weight in zip(self.stores, weights):
             if not len(store):
-                raise UserError(f"{store.path} holds no rows; leave it out of the mixture")
+                raise UserError(f"{store.path} holds no rows. Leave it out of the mixture.")
             if not weight > 0:
-                raise UserError(f"{store.path}: expected a weight above 0, got {weight}")
+                raise expected(str(store.path), "a weight above 0", weight)
         self._check_alike()
         exact = [Fraction(str(weight)).limit_denominator(BLOCK_MAX) for weight in weights]
         shares = [weight / sum(exact) for weight in exact]
         self.block = lcm(*(share.denominator for share in shares))
         if self.block > BLOCK_MAX:
-            raise UserError(f"weights {weights} need blocks of {self.block} rows (at most {BLOCK_MAX}); round them")
+            raise UserError(
+                f"The weights {weights} need blocks of {self.block} rows (at most {BLOCK_MAX}): round them."
+            )
         self.counts = [int(share * self.block) for share in shares]
         self._ends = np.cumsum(self.counts)
         self.seed = int(seed)
@@ -109,7 +107,7 @@ class Mixture:
             ):
                 raise UserError(
                     f"{store.path} and {first.path} were made by different tokenizers or with different "
-                    "rows; tokenize both with the same tokenizer"
+                    "rows. Tokenize both with the same tokenizer."
                 )
 
     @property
@@ -119,32 +117,34 @@ class Mixture:
         return hashlib.sha256("/".join([str(self.seed), *parts]).encode()).hexdigest()
 
     def rows(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Store number and row in that store, int64 (count,) each, of global rows first..first+count-1."""
+        """Store number and row in that store, int64 (count,) each, for the global rows first..first+count-1."""
+        # The slot of each row in its block, in the order of the block.
         at = np.arange(first, first + count, dtype=np.int64)
         blocks, block = np.unique(at // self.block, return_inverse=True)
-        keys = np.array([key_of(self.seed, "block", int(b)) for b in blocks], dtype=np.uint64)
+        keys = np.array([key64(self.seed, "block", int(b)) for b in blocks], dtype=np.uint64)
         slot = permute(at % self.block, self.block, keys[block])
+        # The store of each slot, and how many of its rows came before.
         which = np.searchsorted(self._ends, slot, side="right")
         row = at // self.block * np.take(self.counts, which) + slot - np.take(self._ends - self.counts, which)
+        # The row itself, by the order of the store's epoch.
         for s, store in enumerate(self.stores):
             mine = np.flatnonzero(which == s)
             epoch = row[mine] // len(store)
             for e in np.unique(epoch):
                 of = mine[epoch == e]
-                row[of] = permute(row[of] % len(store), len(store), key_of(self.seed, store.fingerprint, int(e)))
+                row[of] = permute(row[of] % len(store), len(store), key64(self.seed, store.fingerprint, int(e)))
         return which, row
 
     def batch(self, step: int, batch_size: int, rank: int = 0, world: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-        """Codes int64 (batch_size / world, F, S), or patches uint8 (…, values), and kinds int64 (batch_size / world,) of
-        this rank.
+        """Codes int64 (b, F, S), or patches uint8 (b, F, S, values), and kinds int64 (b,) of this rank.
 
-        `batch_size` counts the rows of all ranks together: ranks 0..world-1 side by side are the same batch
-        at any world size. Kinds: 0 a video, 1 sixteen images.
+        b = batch_size / world: `batch_size` counts the rows of all ranks together. The rows of the ranks 0..world-1 one
+        after the other are the same batch at any world size. Kinds: 0 is a video, 1 is sixteen images.
         """
         if batch_size % world or not 0 <= rank < world or step < 0:
             raise UserError(
-                f"expected a batch size divisible by the number of processes, got {batch_size} and {world} "
-                f"(rank {rank}, step {step})"
+                f"Expected a batch size that is divisible by the number of processes, got {batch_size} and {world} "
+                f"(rank {rank}, step {step})."
             )
         mine = batch_size // world
         which, row = self.rows(step * batch_size + rank * mine, mine)

@@ -1,4 +1,7 @@
-"""One shard: its files decoded, cut into rows, encoded and written. Idempotent, and the unit of all distribution."""
+"""Make one shard: decode its files, cut them into rows, encode and write these.
+
+A shard is the unit of work of all processes. Making it twice gives the same shard.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -35,8 +38,8 @@ class ShardTask:
 def make_shard(task: ShardTask, crashed: dict[str, str], report: Callable[[int, int], None]) -> None:
     """Tokenize the files of one shard and write it.
 
-    `crashed` names files that are not to be opened, with the reason; `report(at, frames)` hears before each file,
-    and while a long one is read, which one it is and how many frames have been encoded so far.
+    `crashed` names the files that must not be opened, with the reasons. `report(at, frames)` is called before each
+    file, and during a long one, with the index of the file and the number of frames that have been encoded.
     """
     tokenizer = open_tokenizer(task.tokenizer)
     codes: list[np.ndarray] = []
@@ -45,6 +48,7 @@ def make_shard(task: ShardTask, crashed: dict[str, str], report: Callable[[int, 
     pictures: list[tuple[str, np.ndarray]] = []
     for at, item in enumerate(task.items):
         report(at, task.frames * len(codes))
+        # A video gives rows; a picture waits until there are enough for a row.
         try:
             if item.name in crashed:
                 raise VideoError(crashed[item.name])
@@ -82,10 +86,10 @@ def _no_rows(tokenizer: Tokenizer, task: ShardTask) -> np.ndarray:
 
 
 def video_rows(tokenizer: Tokenizer, item: Item, task: ShardTask) -> Iterator[tuple[np.ndarray, dict]]:
-    """Codes uint16 (F, S) and a description of each clip of one video. Raises VideoError or TooShort."""
+    """Codes uint16 (F, S) and the description of each clip of one video. Raises VideoError or TooShort."""
     for number, (frames, times_s) in enumerate(_segments(item, task.image_size)):
         if number and times_s[-1] - times_s[0] < (task.frames - 1) * task.spacing_s:
-            return  # the short rest of a long video
+            return  # the rest of a long video is too short for a clip
         clips = clip_indices(times_s, frames=task.frames, spacing_s=task.spacing_s, hop_s=task.hop_s)
         used, where = np.unique(clips, return_inverse=True)  # overlapping clips share their frames
         codes = stored(tokenizer, frames[used])
@@ -102,6 +106,7 @@ def video_rows(tokenizer: Tokenizer, item: Item, task: ShardTask) -> Iterator[tu
 
 
 def _segments(item: Item, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The frames and their times, in parts that fit into memory."""
     frames: list[np.ndarray] = []
     times_s: list[float] = []
     for time_s, frame in iter_frames(item, size):

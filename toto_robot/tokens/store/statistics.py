@@ -1,7 +1,7 @@
-"""How a tokenizer uses its codes: frequencies, coverage, entropy and distinct n-grams of a token store (Fig. 3, 12, 13).
+"""How a tokenizer uses its codes: frequencies, coverage, entropy, and distinct n-grams of a store (Fig. 3, 12, 13).
 
-An n-gram is n neighbours in the raster order of one frame, the order in which the model reads them (so it runs on from
-the end of a token row to the next one). Everything is counted exactly, in memory that the store's size doesn't change.
+An n-gram is n neighbours in the raster order of one frame, in which the model reads them. So it continues from the end
+of a token row to the next one. Everything is counted exactly. The memory does not depend on the size of the store.
 """
 
 import math
@@ -21,23 +21,23 @@ LEVELS = 512  # probabilities that a frequency curve is reduced to where chance 
 
 @dataclass
 class Ngrams:
-    """Distinct n-grams of a store, and what chance would give for as many draws."""
+    """Distinct n-grams of a store, and the numbers that chance would give for as many draws."""
 
     n: int
-    """Neighbours."""
+    """Number of neighbours."""
     drawn: int
-    """n-grams in the store, repeated ones included."""
+    """Number of n-grams in the store, repeated ones included."""
     distinct: int
-    """Different ones among them."""
+    """Number of different n-grams among them."""
     uniform: float
-    """Expected if every code were as likely as any other."""
+    """Expected number if every code were equally likely."""
     independent: float
-    """Expected with the store's own code frequencies, if neighbours told nothing about each other."""
+    """Expected number with the code frequencies of the store, if neighbours were independent."""
 
 
 @dataclass
 class Statistics:
-    """What one store says about its tokenizer."""
+    """The use of the codes in one store."""
 
     store: str
     """Its path."""
@@ -50,15 +50,15 @@ class Statistics:
     tokens: int
     """Tokens in them."""
     used: int
-    """Codes that occur."""
+    """Number of codes that occur."""
     coverage: float
     """`used` as a share of the vocabulary."""
     chance_coverage: float
-    """Expected share if every code were as likely as any other."""
+    """Expected share if every code were equally likely."""
     entropy_bits: float
-    """Of one code's frequencies."""
+    """Entropy of the frequencies of the codes."""
     most_bits: float
-    """log2 of the vocabulary, the most that the entropy can be."""
+    """log2 of the vocabulary, the largest possible entropy."""
     ngrams: list[Ngrams] = field(default_factory=list)
     """For 2 and 3 neighbours."""
     counts: list[int] = field(default_factory=list)
@@ -66,17 +66,17 @@ class Statistics:
 
 
 def statistics(store: TokenStore, rows: int = 0, tell: Callable[[str], None] = lambda text: None) -> Statistics:
-    """Count a store, or `rows` of its rows spread evenly over it (0: all)."""
+    """Count a store, or `rows` of its rows, spread evenly over it. 0 means all rows."""
     if not len(store):
-        raise UserError(f"{store.path} holds no rows; tokenize videos into it first")
+        raise UserError(f"{store.path} holds no rows. Tokenize videos into it first.")
     if store.continuous:
-        raise UserError(f"{store.path} holds patches, which have no codes to count; give a store of codes")
+        raise UserError(f"{store.path} holds patches, which have no codes to count. Give a store of codes.")
     chosen = np.unique(np.linspace(0, len(store) - 1, min(rows or len(store), len(store))).round().astype(int))
     counts = np.zeros(store.vocab_size, np.int64)
     for codes in _frames(store, chosen):
         if int(codes.max()) >= store.vocab_size:
             raise UserError(
-                f"{store.path} holds code {int(codes.max())}, and its tokenizer has {store.vocab_size}; build it again"
+                f"{store.path} holds code {int(codes.max())}, and its tokenizer has {store.vocab_size}. Build it again."
             )
         counts += np.bincount(codes.ravel(), minlength=store.vocab_size)
     tokens = int(counts.sum())
@@ -118,9 +118,9 @@ def _frames(store: TokenStore, rows: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def distinct_ngrams(store: TokenStore, rows: np.ndarray, n: int, at_once: int = AT_ONCE) -> int:
-    """How many different n-grams (n up to 4) the rows hold. Each is one 64-bit key, so the count is exact.
+    """The number of different n-grams (n up to 4) in the rows. Each n-gram is one 64-bit key, so the count is exact.
 
-    The keys are dealt into as many parts as keep one in memory, and the store is read once for each part.
+    The keys are divided into parts that fit into memory. The store is read once for each part.
     """
     drawn = len(rows) * store.frames * max(0, store.tokens_per_frame - n + 1)
     parts = -(-drawn // at_once) or 1
@@ -137,7 +137,7 @@ def distinct_ngrams(store: TokenStore, rows: np.ndarray, n: int, at_once: int = 
 
 
 def _distinct(keys: np.ndarray) -> np.ndarray:
-    """np.unique by sorting: 20x faster on millions of keys than the hash table that NumPy 2.3 and later use."""
+    """np.unique by sorting. On millions of keys it is 20 times faster than the hash table of NumPy 2.3 and later."""
     keys = np.sort(keys)
     return keys[np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)]]
 
@@ -159,8 +159,10 @@ def _part(keys: np.ndarray, parts: int) -> np.ndarray:
 
 
 def expected_distinct(weight: np.ndarray, number: np.ndarray, draws: int) -> float:
-    """Expected number of different outcomes in `draws` independent draws, where `number[i]` outcomes have a
-    probability proportional to `weight[i]`: Σ number · (1 − (1 − p)^draws)."""
+    """Expected number of different outcomes in `draws` independent draws: Σ number · (1 − (1 − p)^draws).
+
+    `number[i]` outcomes have a probability p proportional to `weight[i]`.
+    """
     if not draws:
         return 0.0
     p = weight / (weight * number).sum()
@@ -169,7 +171,7 @@ def expected_distinct(weight: np.ndarray, number: np.ndarray, draws: int) -> flo
 
 
 def _products(shares: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of n independent codes, and how many n-grams have each."""
+    """The probabilities of n independent codes, and the number of n-grams with each probability."""
     p, number = _reduced(shares, np.ones(len(shares)))
     products, many = p, number
     for _ in range(n - 1):
@@ -178,7 +180,7 @@ def _products(shares: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _reduced(p: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same distribution with at most LEVELS probabilities: neighbours on a log scale are averaged."""
+    """The same distribution with at most LEVELS probabilities. Neighbours on a log scale are averaged."""
     values, where = np.unique(p, return_inverse=True)
     if len(values) > LEVELS:
         edges = np.linspace(np.log(values[0]), np.log(values[-1]), LEVELS + 1)[1:-1]

@@ -1,12 +1,13 @@
 """The token store: rows of codes on disk, read by memory map.
 
 STORE/
-  store.json                one index: what tokenizer, how the rows were cut, the shards, a fingerprint; the source,
-                            its row counts, and each file that was left out with its reason
-  shards/NAME/codes.u16     raw little-endian uint16 (rows, F, S); patches.u8 for a continuous tokenizer: (rows, F, S, values)
+  store.json                the index: the tokenizer, how the rows were cut, the shards, a fingerprint; the source, the
+                            number of rows of each kind, and each file that was left out with the reason
+  shards/NAME/codes.u16     raw little-endian uint16 (rows, F, S)
+  shards/NAME/patches.u8    instead of it, for a continuous tokenizer: uint8 (rows, F, S, values)
   shards/NAME/rows.json     for each row: source, kind, first and last time in seconds
-A shard folder appears whole (a rename) or not at all, so its presence is its completion marker.
-Codes are stored bare; ids (code + 4) and start and end tokens are put on when rows are trained on.
+A shard folder appears whole (by a rename) or not at all, so a folder that exists is complete. The store holds plain
+codes. Ids (code + 4) and the start and end tokens are added when a model trains on the rows.
 """
 
 import hashlib
@@ -25,8 +26,8 @@ INDEX, CODES, PATCHES, ROWS = "store.json", "codes.u16", "patches.u8", "rows.jso
 
 
 def write_shard(store: Path, name: str, codes: np.ndarray, rows: list[dict], left_out: list[dict]) -> None:
-    """Write one finished shard: codes uint16 (R, F, S), or patches uint8 (R, F, S, values), R row descriptions, and the
-    sources left out."""
+    """Write one finished shard: codes uint16 (R, F, S), or patches uint8 (R, F, S, values), the descriptions of the R
+    rows, and the sources that were left out."""
     if (codes.dtype, codes.ndim) not in ((np.uint16, 3), (np.uint8, 4)) or len(codes) != len(rows):
         raise ValueError(
             f"expected uint16 (R, F, S) or uint8 (R, F, S, values) and R rows, "
@@ -48,7 +49,7 @@ def write_shard(store: Path, name: str, codes: np.ndarray, rows: list[dict], lef
 
 
 def has_shard(store: Path, name: str) -> bool:
-    """Whether the shard is finished (its folder appears at once)."""
+    """Whether the shard is finished."""
     return (Path(store) / "shards" / name / ROWS).is_file()
 
 
@@ -64,10 +65,11 @@ def read_shard_rows(store: Path, name: str) -> dict:
 
 
 def write_index(store: Path, described: dict, names: list[str], source: dict | None = None) -> dict:
-    """Write store.json over the named finished shards (empty ones dropped); returns it.
+    """Write store.json for the named finished shards, without the empty ones. Returns its content.
 
-    `source` says where the rows come from (`kind` is what a mixture's default proportions go by). It gets the
-    rows' count of each kind and is no part of the fingerprint, which follows from the rows and how they were cut.
+    `source` describes the origin of the rows. A mixture's default proportions depend on its `kind`. The number of rows
+    of each kind is added to it. The source is not part of the fingerprint, which depends on the rows and on how they
+    were cut.
     """
     shards: list[dict] = []
     left_out: list[dict] = []
@@ -97,26 +99,26 @@ def write_index(store: Path, described: dict, names: list[str], source: dict | N
 
 
 def read_index(store: Path) -> dict:
-    """store.json of a finished store. UserError where there is none, or it is damaged or of another format."""
+    """The content of store.json. Raises UserError if there is none, or if it is damaged or has another format."""
     path = Path(store) / INDEX
     try:
         index = json.loads(path.read_text())
         if index["format"] != FORMAT:
-            raise UserError(f"{store} has store format {index['format']}, this version reads {FORMAT}; build it again")
+            raise UserError(f"{store} has store format {index['format']}, this version reads {FORMAT}. Build it again.")
         for key in ("fingerprint", "frames", "tokens_per_frame", "vocab_size", "tokenizer", "left_out", "shards"):
             index[key]
         return index
     except FileNotFoundError:
         raise UserError(
-            f"no token store in {store} ({INDEX} is missing); "
-            "make one with `python -m toto_robot.tokenize VIDEOS STORE`"
+            f"There is no token store in {store} ({INDEX} is missing). "
+            "Make one with `python -m toto_robot.tokenize VIDEOS STORE`."
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, NotADirectoryError) as error:
-        raise UserError(f"{path} is damaged ({type(error).__name__}: {error}); build the store again") from error
+        raise UserError(f"{path} is damaged ({type(error).__name__}: {error}). Build the store again.") from error
 
 
 def damaged_shards(store: Path) -> list[dict]:
-    """Read every byte and compare it with the index: name and reason of each shard that is not what was written."""
+    """Read every byte and compare it with the index. Returns name and reason for each shard that differs."""
     index, damaged = read_index(store), []
     name, dtype, row = _layout(index)
     for shard in index["shards"]:
@@ -145,7 +147,7 @@ def damaged_shards(store: Path) -> list[dict]:
 
 
 def _layout(index: dict) -> tuple[str, np.dtype, tuple[int, ...]]:
-    """File, type and shape of a row of the store with this index."""
+    """File name, type, and shape of a row of the store with this index."""
     row = index["frames"], index["tokens_per_frame"]
     if index.get("continuous"):
         return PATCHES, np.dtype("u1"), (*row, index["vocab_size"])
@@ -157,8 +159,8 @@ def _size(shape: tuple[int, ...], dtype: np.dtype) -> int:
 
 
 class TokenStore:
-    """Rows of a finished store. `store[i]` is uint16 (F, S), or patches uint8 (F, S, values), read straight from the
-    memory map."""
+    """The rows of a finished store. `store[i]` is uint16 (F, S), or patches uint8 (F, S, values), from the memory
+    map."""
 
     def __init__(self, path: str | Path):
         self.path, index = Path(path), read_index(Path(path))
@@ -168,7 +170,7 @@ class TokenStore:
         self.continuous: bool = index.get("continuous", False)
         self._layout = _layout(index)
         self.left_out: list[dict] = index["left_out"]
-        self.source: dict = index.get("source", {})  # stores made before sources had kinds have none
+        self.source: dict = index.get("source", {})  # older stores have none
         self._shards = index["shards"]
         self._maps = [self._open(shard) for shard in self._shards]
         self._ends = np.cumsum([shard["rows"] for shard in self._shards], dtype=np.int64)
@@ -181,8 +183,8 @@ class TokenStore:
         found = path.stat().st_size if path.is_file() else 0
         if found != _size(shape, dtype):
             raise UserError(
-                f"{path}: expected {_size(shape, dtype)} bytes, found {found}; "
-                f"delete the folder {path.parent} and run the same tokenize command again"
+                f"{path}: expected {_size(shape, dtype)} bytes, found {found}. "
+                f"Delete the folder {path.parent} and run the same tokenize command again."
             )
         return np.memmap(path, dtype=dtype, mode="r", shape=shape)
 
@@ -201,7 +203,7 @@ class TokenStore:
         return np.asarray(self._maps[shard][row])
 
     def row(self, i: int) -> dict:
-        """Where row i comes from: source, kind, first_s, last_s."""
+        """The origin of row i: source, kind, first_s, last_s."""
         shard, row = self._locate(i)
         return self._shard_rows(shard)[row]
 
@@ -212,7 +214,7 @@ class TokenStore:
 
     @property
     def kinds(self) -> np.ndarray:
-        """uint8 (rows,): 0 a video clip, 1 sixteen images."""
+        """uint8 (rows,): 0 for a video clip, 1 for sixteen images."""
         if self._kinds is None:
             self._kinds = np.concatenate(
                 [
@@ -228,17 +230,17 @@ class TokenStore:
         return self._kinds
 
     def kind(self, i: int) -> int:
-        """0 where row i is a video clip, 1 where it is sixteen images."""
+        """0 if row i is a video clip, 1 if it is sixteen images."""
         return int(self.kinds[int(i)])
 
     def verify(self) -> None:
-        """Read every byte and compare with the index; UserError names each damaged shard."""
+        """Read every byte and compare it with the index. Raises UserError naming each damaged shard."""
         if damaged := damaged_shards(self.path):
             raise UserError(damage_report(self.path, damaged))
 
 
 def damage_report(store: Path, damaged: list[dict]) -> str:
-    """One sentence that names each damaged shard and says how to mend the store."""
+    """One sentence that names each damaged shard and says how to repair the store."""
     said = "; ".join(f"{d['shard']} ({d['reason']})" for d in damaged)
     return (
         f"{len(damaged)} damaged in {store}: {said}; delete these folders from {Path(store) / 'shards'} and run "

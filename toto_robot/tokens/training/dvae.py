@@ -1,14 +1,15 @@
 """Train a dVAE on video frames: `train_dvae(cfg)`.
 
 Network, layout and likelihood are those of Ramesh et al. 2021 (App. A). The objective is ours: DALL·E's Gumbel-softmax
-needs 3 million updates, and the codes that it finds name brightness as much as things. Here every batch holds two looks of
-each state (twins, or one frame twice), jittered like a camera's pictures, and the decoder gives the clean ones back:
-  1 continuous  `start_share` of the steps: a VAE through a narrow bottleneck z. `consistency` weighs the divergence between
-                the two looks' posteriors, so that z holds what both looks share.
-  2 codes       z is whitened by how much two looks of one state differ (a step across a direction in which looks differ
-                counts little), k-means gives the codes, and codes and whitening are written into the official layout.
-                Busy codes are split until every code has tokens.
-  3 decoder     the encoder is frozen, and the decoder learns from hard codes, which is how it is used.
+needs 3 million updates, and its codes describe brightness as much as things. Here every batch holds two looks of each
+state: twins, or one frame twice. The encoder sees them jittered like a camera's pictures, and the decoder reproduces
+the clean ones. Training has three phases:
+  1 continuous  `start_share` of the steps: a VAE through a narrow bottleneck z. `consistency` weighs the divergence
+                between the posteriors of the two looks, so that z holds what both looks share.
+  2 codes       z is whitened by how much two looks of one state differ: a step along a direction in which looks differ
+                counts little. k-means gives the codes. Codes and whitening are written into the official layout. Busy
+                codes are split until every code has tokens.
+  3 decoder     the encoder is frozen, and the decoder learns from hard codes, because it is used with them.
 """
 
 import copy
@@ -18,6 +19,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from toto_robot.ground.seeds import keyed_generator
 from toto_robot.tokens.dvae import DVAE, preset
 from toto_robot.tokens.training.dvae_config import TrainDVAEConfig
 from toto_robot.tokens.training.dvae_loss import PIXELS_A_TOKEN, logit_laplace_nll
@@ -31,11 +33,11 @@ from toto_robot.tokens.training.dvae_start import (
 )
 from toto_robot.tokens.training.frames import FramePool
 from toto_robot.tokens.training.kmeans import kmeans
-from toto_robot.tokens.training.trainer import TokenizerTrainer, cosine, train_tokenizer
+from toto_robot.tokens.training.trainer import TokenizerTrainer, rate_of, train_tokenizer
 
 
 class DVAETrainer(TokenizerTrainer):
-    """The state of a run: dVAE, its average, bottleneck, optimizer, step."""
+    """The state of a run: the dVAE, its average, the bottleneck, the optimizer, the step."""
 
     parts = ("dvae", "average", "bottleneck", "optimizer")
 
@@ -67,7 +69,7 @@ class DVAETrainer(TokenizerTrainer):
         step, cfg = self.step, self.cfg
         if step == cfg.start_steps:
             self._write_codes()
-        noise = torch.Generator().manual_seed(cfg.seed * 1_000_003 + step + 500_000_009)
+        noise = keyed_generator(cfg.seed, step, salt=500_000_009)
         loss, values = self._continuous(noise) if step < cfg.start_steps else self._decoder()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -94,14 +96,16 @@ class DVAETrainer(TokenizerTrainer):
 
     def _continuous(self, noise: torch.Generator) -> tuple[Tensor, dict]:
         cfg = self.cfg
-        rate = self._set_rate(cfg.lr * min(1, (self.step + 1) / 50) * cosine(1, 0.1, self.step / cfg.start_steps))
+        rate = self._set_rate(rate_of(cfg.lr, self.step, cfg.start_steps, final=0.1))
         clean, seen = self._batch()
+        # Encode to z, add unit noise, decode.
         with self.autocast():
             features = self.dvae.encoder.features(seen)
         z = self.bottleneck.project(features.float())
         sample = z + torch.randn(z.shape, generator=noise).to(z.device)
         with self.autocast():
             stats = self.dvae.require_decoder().from_embedding(self.bottleneck.expand(sample))
+        # The loss: likelihood of the clean frames, the prior, and the divergence between two looks of one state.
         nll = logit_laplace_nll(stats, clean)
         one, other = z.chunk(2)
         apart = 0.5 * (one - other).square().sum(1).mean()  # KL(N(one, I) ‖ N(other, I)) in nats a token
@@ -113,7 +117,7 @@ class DVAETrainer(TokenizerTrainer):
     def _decoder(self) -> tuple[Tensor, dict]:
         cfg = self.cfg
         since, of = self.step - cfg.start_steps, max(1, cfg.steps - cfg.start_steps)
-        rate = self._set_rate(cfg.lr * 2 / 3 * min(1, (since + 1) / 50) * cosine(1, 0.02, since / of))
+        rate = self._set_rate(rate_of(cfg.lr * 2 / 3, since, of, final=0.02))
         clean, seen = self._batch()
         with torch.no_grad():
             codes = self.dvae.encoder(seen).argmax(1)
@@ -128,8 +132,10 @@ class DVAETrainer(TokenizerTrainer):
 
     @torch.no_grad()
     def _features(self, tokens_a_code: int, salt: int) -> tuple[Tensor, Tensor]:
-        """Encoder features of two looks, (N, C) each, of whole training frames drawn by (seed, step, salt), N >= V ·
-        tokens_a_code / 2."""
+        """Encoder features of two looks, (N, C) each, of whole training frames drawn by (seed, step, salt).
+
+        N is at least V · tokens_a_code / 2.
+        """
         parts, frames = [], tokens_a_code * self.dvae.vocab_size / self.dvae.grid(self.cfg.image_size)[0] ** 2
         for i in range(0, math.ceil(frames), 4):
             _, seen = self.pairs(self.step + salt * 10_000_019 + i * 97, 2, self.cfg.image_size)
@@ -139,12 +145,14 @@ class DVAETrainer(TokenizerTrainer):
 
     @torch.no_grad()
     def _write_codes(self) -> None:
-        """Phase 2, on 200 tokens a code; then only the decoder is trained."""
+        """Do phase 2 on 200 tokens a code. After it, only the decoder is trained."""
         cfg, draw = self.cfg, torch.Generator().manual_seed(self.cfg.seed + 2)
         features = self._features(200, salt=1)
+        # Whiten z by how much two looks of one state differ.
         P, b = self.bottleneck.project.weight[:, :, 0, 0], self.bottleneck.project.bias
         one, other = (torch.addmm(b, part, P.t()) for part in features)
         self.bottleneck.whiten(look_whitening(one, other, cfg.whitening_floor))
+        # Centroids of z become codes.
         P, b = self.bottleneck.project.weight[:, :, 0, 0], self.bottleneck.project.bias
         z = torch.addmm(b, torch.cat(features), P.t()).cpu()
         z = z[torch.randperm(len(z), generator=draw)]
@@ -156,6 +164,7 @@ class DVAETrainer(TokenizerTrainer):
         self._train_decoder_only()
 
     def _split_until_all_are_used(self, draw: torch.Generator) -> None:
+        """Give half of a busy code to each code with fewer than 8 tokens; at most 12 rounds."""
         features, output = torch.cat(self._features(300, salt=5)), self.dvae.encoder.blocks.output.conv
         for _ in range(12):
             codes = torch.cat(
@@ -181,5 +190,5 @@ class DVAETrainer(TokenizerTrainer):
 
 
 def train_dvae(cfg: TrainDVAEConfig, *watching) -> dict:
-    """Train, save and score; returns held-out scores of all frames and of each source."""
+    """Train, save and score. Returns the held-out scores over all frames and over those of each source."""
     return train_tokenizer(cfg, DVAETrainer, *watching)

@@ -1,8 +1,8 @@
-"""The keys of a dVAE's training run."""
+"""The keys of `python -m toto_robot.train_dvae`."""
 
 from dataclasses import dataclass
 
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, expected
 from toto_robot.tokens.dvae import PATCH, preset
 from toto_robot.tokens.training.trainer import TokenizerTrainingConfig
 
@@ -16,19 +16,20 @@ class TrainDVAEConfig(TokenizerTrainingConfig):
     start_share: float = 0.6
     """Share of the steps that train the continuous start; the decoder learns from codes in the rest."""
     bottleneck: int = 16
-    """Dimensions of the continuous start's z."""
+    """Dimensions of z in the continuous start."""
     bottleneck_nats: float = 2.0
-    """What z carries in the start, in units of log(vocab_size) a token."""
+    """Information that z carries in the start, in units of log(vocab_size) a token."""
     consistency: float = 20.0
-    """Weight of the divergence between the posteriors of two looks of one state; 1 counts a nat like a nat of the likelihood."""
+    """Weight of the divergence between the posteriors of two looks of one state. With 1, a nat of it counts like a nat
+    of the likelihood."""
     whitening_floor: float = 0.1
-    """What is added to each direction's variance between two looks before z is divided by it, as a share of the mean."""
+    """Added to each direction's variance between two looks, before z is divided by its root; a share of the mean."""
     start_entropy: float = 1.0
-    """Mean entropy in nats of a token's posterior when codes are written; sets their sharpness κ."""
+    """Mean entropy in nats of a token's posterior when the codes are written. It sets their sharpness κ."""
     batch: int = 4
     """States a step, two looks of each."""
     crop: int = 0
-    """Pixels on the side of a training crop; 0 is the whole frame, since a code may depend on what is around it."""
+    """Pixels on the side of a training crop. 0 is the whole frame, because a code may depend on its surroundings."""
 
     @property
     def patch(self) -> int:
@@ -39,11 +40,12 @@ class TrainDVAEConfig(TokenizerTrainingConfig):
         self.crop = self.crop or self.image_size
         super().__post_init__()
         if self.bottleneck < 1:
-            raise UserError(f"bottleneck: expected at least 1, got {self.bottleneck}")
+            raise expected("bottleneck", "at least 1", self.bottleneck)
         if self.consistency < 0 or not self.whitening_floor > 0:
             raise UserError(
-                "consistency must be at least 0 and whitening_floor above 0, got "
-                f"{self.consistency} and {self.whitening_floor}"
+                "Expected consistency of at least 0 and whitening_floor above 0, got "
+                f"{self.consistency} and {self.whitening_floor}."
             )
         if not (self.bottleneck_nats > 0 and self.start_entropy > 0):
-            raise UserError("bottleneck_nats and start_entropy must be above 0")
+            got = f"{self.bottleneck_nats} and {self.start_entropy}"
+            raise UserError(f"Expected bottleneck_nats and start_entropy above 0, got {got}.")

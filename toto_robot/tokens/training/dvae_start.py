@@ -1,12 +1,11 @@
 """A data-dependent start for the dVAE (ours; DALL·E starts from random codes and 1,500 times our steps).
 
-Gumbel-softmax from random codes uses some twenty codes after minutes on a CPU. So the same encoder and
-decoder first learn as a continuous VAE through a narrow bottleneck z = P·h + b, posterior N(z, I), whose
-prior weight is steered until z carries a given number of nats. z is then whitened by how much it differs
-between two looks of one state, and centroids e of z become codes, in
-the official layout: the encoder's output convolution gets rows 2κ·e·P and biases 2κ·e·b - κ‖e‖², so its
-logits are -κ‖z - e‖² + const, and the decoder's input convolution gets a column E·e for each code.
-κ is chosen by the mean entropy of a token's posterior: sampled codes then stray to near neighbours only.
+Gumbel-softmax from random codes uses some twenty codes after minutes on a CPU. Therefore the same encoder and decoder
+first learn as a continuous VAE through a narrow bottleneck z = P·h + b with posterior N(z, I). The weight of its prior
+is steered until z carries a given number of nats. Then z is whitened by how much it differs between two looks of one
+state, and centroids e of z become codes in the official layout. The encoder's output convolution gets rows 2κ·e·P and
+biases 2κ·e·b - κ‖e‖², so its logits are -κ‖z - e‖² + const. The decoder's input convolution gets a column E·e for each
+code. κ is chosen by the mean entropy of a token's posterior, so that sampled codes stray to near neighbours only.
 """
 
 import math
@@ -27,9 +26,10 @@ class Bottleneck(nn.Module):
         self.register_buffer("log_weight", torch.tensor(math.log(1e-3)))
 
     def prior_penalty(self, z: Tensor, steer: bool, target_nats: float) -> Tensor:
-        """‖z‖²/2 a token, the divergence of N(z, I) from N(0, I), times a weight that is steered here.
+        """‖z‖²/2 a token, which is the divergence of N(z, I) from N(0, I), times a weight.
 
-        The capacity Σ ½·log(1 + var z_i) of a Gaussian channel is held at `target_nats`.
+        With `steer` the weight moves so that the capacity Σ ½·log(1 + var z_i) of a Gaussian channel stays at
+        `target_nats`.
         """
         if steer:
             with torch.no_grad():
@@ -39,7 +39,7 @@ class Bottleneck(nn.Module):
 
     @torch.no_grad()
     def whiten(self, L: Tensor) -> None:
-        """Makes L·z the new z, L (d, d): the decoder sees what it saw before."""
+        """Make L·z the new z, L (d, d). The decoder still sees what it saw before."""
         P, b = self.project.weight[:, :, 0, 0], self.project.bias
         self.project.weight.copy_((L @ P)[:, :, None, None])
         self.project.bias.copy_(L @ b)
@@ -50,8 +50,8 @@ class Bottleneck(nn.Module):
 def look_whitening(one: Tensor, other: Tensor, floor: float) -> Tensor:
     """L (d, d) that makes two looks of one state, z (N, d) each, differ equally in every direction.
 
-    The covariance of one − other is the metric, as in linear discriminant analysis. `floor` of its mean variance is added to
-    each direction, so that one in which looks hardly differ isn't stretched without bound.
+    The covariance of one − other is the metric, as in linear discriminant analysis. `floor` times its mean variance is
+    added to each direction, so that a direction in which looks hardly differ isn't stretched without bound.
     """
     apart = one - other
     within = apart.T @ apart / (2 * len(apart))
@@ -63,8 +63,8 @@ def look_whitening(one: Tensor, other: Tensor, floor: float) -> Tensor:
 def unit_gain_(module: nn.Module) -> list[nn.Parameter]:
     """Scale the weights of every residual path by post_gain^(-1/4) and return them.
 
-    The path is homogeneous in its four convolutions, so it then starts at full strength; with a learning
-    rate scaled likewise it also learns at full speed. DALL·E's 1/64 gains need its 3 million updates.
+    The path is homogeneous in its four convolutions, so it then starts at full strength. With a learning rate that is
+    scaled in the same way it also learns at full speed. DALL·E's gains of 1/64 need its 3 million updates.
     """
     scaled = []
     for block in module.modules():
@@ -78,7 +78,7 @@ def unit_gain_(module: nn.Module) -> list[nn.Parameter]:
 
 @torch.no_grad()
 def choose_kappa(z: Tensor, centroids: Tensor, entropy_nats: float) -> float:
-    """κ at which softmax(-κ‖z - e‖²) over centroids (V, d) has this mean entropy over z (N, d); within 1 %."""
+    """κ at which softmax(-κ‖z - e‖²) over centroids (V, d) has this mean entropy over z (N, d), within 1 %."""
     squared = torch.cdist(z, centroids).square()
     low, high = 1e-4, 1e6
     while high / low > 1.01:
@@ -91,7 +91,7 @@ def choose_kappa(z: Tensor, centroids: Tensor, entropy_nats: float) -> float:
 
 @torch.no_grad()
 def write_codes(dvae: DVAE, bottleneck: Bottleneck, centroids: Tensor, kappa: float) -> None:
-    """Put centroids (V, d) into the official layout; argmax of the logits is then the nearest centroid."""
+    """Write centroids (V, d) into the official layout. The argmax of the logits is then the nearest centroid."""
     P, b = bottleneck.project.weight[:, :, 0, 0], bottleneck.project.bias
     output, entry = dvae.encoder.blocks.output.conv, dvae.require_decoder().blocks.input
     output.weight.copy_((2 * kappa * centroids @ P)[:, :, None, None])
@@ -102,12 +102,12 @@ def write_codes(dvae: DVAE, bottleneck: Bottleneck, centroids: Tensor, kappa: fl
 
 @torch.no_grad()
 def split_dead_codes(dvae: DVAE, features: Tensor, dead: Tensor, generator: torch.Generator) -> Tensor:
-    """Give each dead code half of a busy one; returns the codes that were moved.
+    """Give each dead code half of a busy one. Returns the codes that were moved.
 
-    features (N, C) are recent encoder features. A dead code copies a busy code's weights and bias, plus a
-    step along h - m, where m is the mean feature of the busy code's tokens and h one of them drawn at
-    random: it wins the tokens on h's side of the plane half-way between m and h. It leads at h by the
-    median lead that the busy code has there over the next best, so it takes little from other codes.
+    features (N, C) are recent encoder features. A dead code copies a busy code's weights and bias, plus a step along h
+    - m. Here m is the mean feature of the busy code's tokens, and h is one of them, drawn at random. The new code wins
+    the tokens on h's side of the plane half-way between m and h. Its lead at h is the median lead of the busy code over
+    the next best one, so it takes little from other codes.
     """
     output, entry = dvae.encoder.blocks.output.conv, dvae.require_decoder().blocks.input
     weight, bias = output.weight[:, :, 0, 0], output.bias
@@ -120,6 +120,7 @@ def split_dead_codes(dvae: DVAE, features: Tensor, dead: Tensor, generator: torc
     for at in drawn.tolist():
         if moved == len(dead):
             break
+        # A busy code is split once, if it has at least 4 tokens that differ.
         busy, h = int(codes[at]), features[at]
         members = features[codes == busy]
         direction = h - members.mean(0)

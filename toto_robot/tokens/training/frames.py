@@ -1,7 +1,7 @@
 """Training frames for a tokenizer, held in memory, and random batches of them as a pure function of (seed, step).
 
-A frame may have a twin: the same state in another look, pixel for pixel. A tokenizer that sees both, jittered, and has to
-give them the same codes learns which changes don't matter.
+A frame may have a twin: the same state in another look, pixel for pixel. A tokenizer sees both, jittered, and has to
+give them the same codes. This way it learns which changes don't matter.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.seeds import keyed_generator, keyed_rng
 from toto_robot.video.decode import VideoError, find_videos, iter_frames, split_held_out
 from toto_robot.video.frames import to_float01
 from toto_robot.video.jitter import JitterConfig, jittered
@@ -23,12 +24,13 @@ class Frames:
     """The frames of one folder, uint8 (N, size, size, 3) each."""
 
     train: np.ndarray
+    """Training frames."""
     held_out: np.ndarray
-    """Of other videos."""
+    """Frames of other videos."""
     twins: np.ndarray | None = None
-    """Of `train`, where there are any; a frame without a twin is its own."""
+    """The twins of `train`, if there are any. A frame without a twin is its own twin."""
     left_out: list[dict] = field(default_factory=list)
-    """Files that could not be read, with reasons."""
+    """Files that could not be read, with the reasons."""
 
 
 class FramePool:
@@ -47,7 +49,7 @@ class FramePool:
 
     def batch(self, step: int, count: int, crop: int) -> Tensor:
         """float32 (count, 3, crop, crop) in [0, 1], channels last in memory."""
-        draw = torch.Generator().manual_seed(self.seed * 1_000_003 + step)
+        draw = keyed_generator(self.seed, step)
         which = torch.multinomial(self.shares, count, replacement=True, generator=draw).tolist()
         place = torch.rand(count, 4, generator=draw).tolist()
         out = np.empty((count, crop, crop, 3), np.uint8)
@@ -60,15 +62,16 @@ class FramePool:
         return to_float01(out).contiguous(memory_format=torch.channels_last)
 
     def pairs(self, step: int, count: int, prepare: Callable[[Tensor], Tensor], crop: int) -> tuple[Tensor, Tensor]:
-        """Two looks of `count` states: (clean, seen), float32 (2·count, 3, crop, crop) in [0, 1], channels last in memory.
+        """Two looks of `count` states: (clean, seen), float32 (2·count, 3, crop, crop) in [0, 1], channels last.
 
-        Row i and row count + i show one state; `seen` is `clean` with jitter. `prepare` gets whole frames float [0, 1]
-        (2·count, 3, H, W) and gives what the encoder sees of them, so that it can look at all of a frame before the crop.
+        Row i and row count + i show one state; `seen` is `clean` with jitter. `prepare` turns whole frames float [0, 1]
+        (2·count, 3, H, W) into what the encoder sees. It comes before the crop, so it can use all of a frame.
         """
-        rng = np.random.default_rng((self.seed, step))
+        rng = keyed_rng(self.seed, step)
         size = self.sources[0].shape[1]
         clean, seen = (np.empty((2 * count, size, size, 3), np.uint8) for _ in range(2))
         corner = rng.integers(0, (size - crop) // 8 + 1, (count, 2)) * 8
+        # Draw source, frame and mirror of each state; put its two looks into rows i and count + i.
         for i in range(count):
             s = rng.choice(len(self.sources), p=self.shares.numpy() / float(self.shares.sum()))
             at, mirror = int(rng.integers(len(self.sources[s]))), rng.random() < 0.5
@@ -76,6 +79,7 @@ class FramePool:
             for row, frames in ((i, self.sources[s]), (count + i, self.sources[s] if twins is None else twins)):
                 frame = frames[at][:, ::-1] if mirror else frames[at]
                 clean[row], seen[row] = frame, jittered(frame, self.jitter, rng)
+        # Prepare whole frames, then cut the same corners out of both looks.
         out = []
         for pictures in (clean, seen):
             x = prepare(to_float01(pictures))
@@ -91,8 +95,8 @@ def read_folder(
 ) -> Frames:
     """The frames of a video folder, and of its `twins`: a folder with videos of the same names, frame for frame.
 
-    Every `every`-th frame is kept; where that gives more than `most` training frames, an even share of each
-    video. Whole videos are held out. UserError where nothing could be read.
+    Every `every`-th frame is kept. If these are more than `most` training frames, an even share of each video is kept.
+    Whole videos are held out. Raises UserError if nothing could be read.
     """
     sides, others, left_out = [], [], []
     for training, videos, cap in zip(
@@ -127,13 +131,13 @@ def _every(video: Path, size: int, every: int) -> np.ndarray:
 
 
 def _twin(path: Path, frames: np.ndarray, size: int, every: int) -> np.ndarray:
-    """The frames of the twin at `path`, or `frames` themselves where there is none."""
+    """The frames of the twin at `path`, or `frames` themselves if there is no twin."""
     if not path.is_file():
         return frames
     twin = _every(path, size, every)
     if twin.shape != frames.shape:
         raise UserError(
-            f"{path} has {len(twin)} of the wanted frames, but the clip whose twin it is has {len(frames)}: "
-            "film both again, or leave out twins="
+            f"{path} has {len(twin)} frames, but the clip that it belongs to has {len(frames)}. "
+            "Film both again, or leave twins= out."
         )
     return twin

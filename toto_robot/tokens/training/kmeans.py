@@ -16,9 +16,12 @@ def nearest_centroid(z: Tensor, centroids: Tensor, chunk: int = 16384) -> tuple[
 
 
 def kmeans(z: Tensor, codes: int, generator: torch.Generator, iterations: int = 20) -> Tensor:
-    """Centroids (codes, d) of z (N, d), N >= codes. Random distinct points to start with; in every round but
-    the last, clusters that hold less than a twentieth of an equal share move onto points drawn in proportion
-    to their squared distance from the nearest centroid (as k-means++ does)."""
+    """Centroids (codes, d) of z (N, d), N >= codes.
+
+    It starts from random distinct points. In every round but the last, clusters that hold less than a twentieth of an
+    equal share move onto points drawn in proportion to their squared distance from the nearest centroid, as in
+    k-means++.
+    """
     centroids = z[torch.randperm(len(z), generator=generator)[:codes]].clone()
     for round_ in range(iterations):
         index, distance = nearest_centroid(z, centroids)

@@ -11,14 +11,17 @@ from toto_robot.video.frames import check_frames, to_float01, to_uint8, with_gai
 
 
 def block_colours(frames, patch: int = 8) -> torch.Tensor:
-    """Mean colour of each `patch` × `patch` block of uint8 (B, H, W, 3): float32 (B, H / patch, W / patch, 3), 0 to 255."""
+    """Mean colour, 0 to 255, of each `patch` × `patch` block: uint8 (B, H, W, 3) → float32 (B, H/patch, W/patch, 3)."""
     x = torch.as_tensor(frames).float()
     B, H, W, _ = x.shape
     return x.reshape(B, H // patch, patch, W // patch, patch, 3).mean(dim=(2, 4))
 
 
 def block_means(frames, patch: int = 8) -> torch.Tensor:
-    """uint8 (B, H, W, 3) with each `patch` × `patch` block replaced by its mean colour: 24 bits a block, the bar to clear."""
+    """uint8 (B, H, W, 3) with each `patch` × `patch` block replaced by its mean colour.
+
+    It spends 24 bits on a block. A tokenizer should do better.
+    """
     mean = block_colours(frames, patch).round()
     return mean.repeat_interleave(patch, 1).repeat_interleave(patch, 2).to(torch.uint8)
 
@@ -29,8 +32,10 @@ def psnr_db(squared_error_mean: float) -> float:
 
 
 def decoded_like(tokenizer: Tokenizer, codes: torch.Tensor, frames) -> torch.Tensor:
-    """Codes (B, S) to uint8 (B, H, W, 3) at the exposure of `frames` uint8 (B, H, W, 3). Where the tokenizer brings frames to
-    one exposure, the three gains of each frame are taken back."""
+    """Codes (B, S) to uint8 (B, H, W, 3) at the exposure of `frames` uint8 (B, H, W, 3).
+
+    If the tokenizer brings frames to one exposure, the three gains of each frame are undone.
+    """
     pixels = tokenizer.decode(codes, height=frames.shape[1]).cpu()
     gains = tokenizer.gains(to_float01(frames).to(tokenizer.device)).cpu()
     if bool((gains == 1).all()):
@@ -39,11 +44,14 @@ def decoded_like(tokenizer: Tokenizer, codes: torch.Tensor, frames) -> torch.Ten
 
 
 def score_tokenizer(tokenizer: Tokenizer, frames, batch: int = 64) -> dict:
-    """Held-out scores over frames uint8 (N, H, W, 3), each decoded at its own exposure: psnr and psnr_block_mean in dB (of the mean squared
-    error over all pixels), codes_used, usage (share of the vocabulary) and perplexity of the code histogram."""
+    """Held-out scores over frames uint8 (N, H, W, 3), each decoded at its own exposure.
+
+    psnr and psnr_block_mean in dB, of the mean squared error over all pixels; codes_used; usage, a share of the
+    vocabulary; perplexity of the histogram of the codes.
+    """
     check_frames(frames)
     if len(frames) == 0:
-        raise UserError("no frames to evaluate on; give more videos")
+        raise UserError("There are no frames to evaluate on. Give more videos.")
     error = mean_error = 0.0
     counts = torch.zeros(tokenizer.vocab_size, dtype=torch.int64)
     for start in range(0, len(frames), batch):

@@ -1,11 +1,11 @@
 """Train a tokenizer of the VQGAN's layout on video frames: `train_vqgan(cfg)`.
 
-After Esser et al. 2021, Sec. 3.1: the nearest of a codebook, straight-through gradients, |x − x̂| and the two codebook
-terms (β = 0.25). Without the perceptual and the adversarial term, which need a VGG and a discriminator of their own:
-what comes out is a VQ autoencoder of that layout, blurrier than a VQGAN at the same rate. Ours: in three phases,
+It follows Esser et al. 2021, Sec. 3.1: the nearest code of a codebook, straight-through gradients, |x − x̂| and the two
+codebook terms (β = 0.25). It has no perceptual and no adversarial term, because these need a VGG and a discriminator.
+The result is a VQ autoencoder of that layout. It is blurrier than a VQGAN at the same rate. The three phases are ours:
   1 continuous  `start_share` of the steps without a codebook,
   2 codes       k-means on the encoder's output gives the codebook,
-  3 discrete    quantized; codes that no token chose are moved onto tokens far from every code (until 80 %).
+  3 discrete    quantized. Until 80 % of it, codes that no token chose are moved onto tokens far from every code.
 """
 
 import copy
@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, expected, unknown
 from toto_robot.tokens.training.frames import FramePool
 from toto_robot.tokens.training.kmeans import kmeans, nearest_centroid
-from toto_robot.tokens.training.trainer import TokenizerTrainer, TokenizerTrainingConfig, cosine, train_tokenizer
+from toto_robot.tokens.training.trainer import TokenizerTrainer, TokenizerTrainingConfig, rate_of, train_tokenizer
 from toto_robot.tokens.vqgan import VQGAN, VQGANConfig
 
 PRESETS = {
@@ -52,16 +52,18 @@ class TrainVQGANConfig(TokenizerTrainingConfig):
     def network(self) -> VQGANConfig:
         """The preset, with `vocab_size` where one is given."""
         if self.preset not in PRESETS:
-            raise UserError(f"preset: there is no VQGAN preset {self.preset!r}; there are {', '.join(PRESETS)}")
+            raise unknown("VQGAN preset", self.preset, PRESETS)
         sizes = PRESETS[self.preset]
         return replace(sizes, vocab_size=self.vocab_size or sizes.vocab_size)
 
     def __post_init__(self):
         super().__post_init__()
         if self.reseed_every < 1:
-            raise UserError(f"reseed_every: expected at least 1, got {self.reseed_every}")
+            raise expected("reseed_every", "at least 1", self.reseed_every)
         if self.commitment < 0 or not self.codebook > 0:
-            raise UserError("commitment must be at least 0 and codebook above 0")
+            raise UserError(
+                f"Expected commitment of at least 0 and codebook above 0, got {self.commitment} and {self.codebook}."
+            )
 
 
 class Counts(nn.Module):
@@ -92,7 +94,7 @@ class VQGANTrainer(TokenizerTrainer):
             self._write_codes()
         discrete = step >= cfg.start_steps
         since, of = (step - cfg.start_steps, cfg.steps - cfg.start_steps) if discrete else (step, cfg.start_steps)
-        rate = cfg.lr * min(1, (since + 1) / 50) * cosine(1, 0.02 if discrete else 0.5, since / max(1, of))
+        rate = rate_of(cfg.lr, since, max(1, of), final=0.02 if discrete else 0.5)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         x = 2 * self.pool.batch(step, *self.batch_shape()).to(cfg.device) - 1
@@ -149,7 +151,7 @@ class VQGANTrainer(TokenizerTrainer):
 
     @torch.no_grad()
     def _reseed(self) -> dict:
-        """Every `reseed_every` steps: count codes that no token chose since, and move them, until 80 % of the discrete phase."""
+        """Every `reseed_every` steps, count the codes that no token chose since. Move them until 80 % of the phase."""
         since = self.step - self.cfg.start_steps
         if since % self.cfg.reseed_every:
             return {}
@@ -160,7 +162,7 @@ class VQGANTrainer(TokenizerTrainer):
         return {"dead": len(dead), "moved": self._move_codes(dead)}
 
     def _move_codes(self, dead: Tensor) -> int:
-        """Puts the codes `dead` (n,) onto tokens that are far from every code; returns how many were moved."""
+        """Move the codes `dead` (n,) onto tokens that are far from every code. Returns how many were moved."""
         z, codebook = self._outputs(16 * self.cfg.network.vocab_size, salt=3), self.model.quantize.embedding.weight
         _, distance = nearest_centroid(z, codebook)
         draw = torch.Generator().manual_seed(self.step)
@@ -173,5 +175,5 @@ class VQGANTrainer(TokenizerTrainer):
 
 
 def train_vqgan(cfg: TrainVQGANConfig, *watching) -> dict:
-    """Train, save and score; returns held-out scores of all frames and of each source."""
+    """Train, save and score. Returns the held-out scores over all frames and over those of each source."""
     return train_tokenizer(cfg, VQGANTrainer, *watching)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from toy_world import ToyEncoder, ToyVec, small_config, toy_vec
 
-from policies.bookkeeping.folder import Run
+from policies.bookkeeping.run_folder import RunFolder
 from policies.dagger.collector import Collector, DaggerConfig
 from policies.dagger.gates import GateConfig, View, make_gate
 from policies.dagger.gates.gate import discrepancy
@@ -64,7 +64,7 @@ def test_a_run_with_any_gate_resumes_to_the_same_bits(name):
 
     with pytest.raises(Killed):
         train(small_config(run="cut", gate=gate, dagger={"keep_data": True}), cut, ToyEncoder())
-    assert Run(Path("runs/cut")).rounds() == 2
+    assert RunFolder(Path("runs/cut")).rounds() == 2
     again = train(small_config(run="cut", gate=gate, resume=True, dagger={"keep_data": True}), toy_vec, ToyEncoder())
     assert again.result["expert_queries"] == whole.result["expert_queries"]
     for file in ("policy/policy.safetensors", "checkpoints/round_0003/data.safetensors"):

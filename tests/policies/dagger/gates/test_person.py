@@ -4,7 +4,7 @@ import pytest
 import envs
 from demos.recording.teleop import QUIT, TAKE, Command
 from policies.dagger.gates import GateConfig
-from policies.dagger.gates.person import Person, at_keyboard, framed
+from policies.dagger.gates.person import Person, at_keyboard, with_border
 from policies.experts import ScriptedPick
 from toto_robot.ground.errors import UserError
 
@@ -88,4 +88,5 @@ def test_one_person_watches_one_environment():
 
 def test_the_frame_shows_who_has_the_arm():
     frame = np.zeros((32, 64, 3), np.uint8)
-    assert (framed(frame, True)[0] != framed(frame, False)[0]).any() and not framed(frame, True)[16, 32].any()
+    held, free = with_border(frame, True), with_border(frame, False)
+    assert (held[0] != free[0]).any() and not held[16, 32].any()

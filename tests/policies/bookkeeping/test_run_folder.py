@@ -7,7 +7,8 @@ import torch
 import yaml
 from toy_world import small_config
 
-from policies.bookkeeping import folder as runs
+from policies.bookkeeping.peak_memory import peak_memory_gb
+from policies.bookkeeping.run_folder import resumable_run, start_run
 from toto_robot.ground.errors import UserError
 
 
@@ -16,7 +17,7 @@ def save(run, round_):
 
 
 def test_only_the_newest_round_keeps_its_state_and_every_round_its_data():
-    run = runs.start("r", "toy", small_config())
+    run = start_run("r", "toy", small_config())
     for k in range(3):
         save(run, k)
     assert run.rounds() == 3
@@ -27,7 +28,7 @@ def test_only_the_newest_round_keeps_its_state_and_every_round_its_data():
 
 
 def test_a_round_that_was_cut_off_while_writing_does_not_count():
-    run = runs.start("r", "toy", small_config())
+    run = start_run("r", "toy", small_config())
     save(run, 0)
     torn = run.folder / "checkpoints" / ".round_0001.abc.tmp"
     torn.mkdir()
@@ -36,19 +37,19 @@ def test_a_round_that_was_cut_off_while_writing_does_not_count():
 
 
 def test_metrics_of_rounds_that_were_lost_are_dropped_and_torn_lines_too():
-    run = runs.start("r", "toy", small_config())
+    run = start_run("r", "toy", small_config())
     (run.folder / "metrics.jsonl").write_text('{"round": 0}\n{"round": 1}\n{"round": 2}\n{"rou')
     assert run.truncate_metrics(2) == [{"round": 0}, {"round": 1}]
     assert [json.loads(x)["round"] for x in (run.folder / "metrics.jsonl").read_text().splitlines()] == [0, 1]
 
 
 def test_two_runs_started_in_the_same_second_have_their_own_folders():
-    a, b = (runs.start(None, "toy", small_config()) for _ in range(2))
+    a, b = (start_run(None, "toy", small_config()) for _ in range(2))
     assert a.folder != b.folder and a.folder.name.startswith("toy-20")
 
 
 def test_a_damaged_checkpoint_names_its_file():
-    run = runs.start("r", "toy", small_config())
+    run = start_run("r", "toy", small_config())
     save(run, 0)
     (run.folder / "checkpoints/round_0000/state.safetensors").write_bytes(b"junk")
     with pytest.raises(UserError, match="state.safetensors can't be read"):
@@ -58,36 +59,36 @@ def test_a_damaged_checkpoint_names_its_file():
 def test_resume_picks_the_newest_and_ignores_folders_that_are_no_runs():
     (Path("runs") / "stray").mkdir(parents=True)
     for name in ("old", "new"):
-        runs.start(name, "toy", small_config(run=name)).unlock()
+        start_run(name, "toy", small_config(run=name)).unlock()
         time.sleep(0.02)
-    assert runs.resumable(None, small_config(resume=True)).name == "new"
-    assert runs.resumable("old", small_config()).name == "old"
+    assert resumable_run(None, small_config(resume=True)).name == "new"
+    assert resumable_run("old", small_config()).name == "old"
 
 
 def test_resume_compares_keys_whatever_their_order_in_the_file():
-    run = runs.start("old", "toy", small_config())
+    run = start_run("old", "toy", small_config())
     run.unlock()
     backwards = dict(reversed(run.config().items()))
     (run.folder / "config.yaml").write_text(yaml.safe_dump(backwards, sort_keys=False))
-    with pytest.raises(UserError, match="old differs in dagger.rounds \\(4 there, 6 asked for\\)"):
-        runs.resumable(None, small_config(dagger={"rounds": 6}))
-    assert runs.resumable(None, small_config(device="cuda")).name == "old"
+    with pytest.raises(UserError, match="old differs \\(dagger.rounds was 4 and is 6\\)"):
+        resumable_run(None, small_config(dagger={"rounds": 6}))
+    assert resumable_run(None, small_config(device="cuda")).name == "old"
 
 
 def test_peak_memory_is_that_of_a_python_process():
-    assert 0.02 < runs.peak_memory_gb() < 50
+    assert 0.02 < peak_memory_gb() < 50
 
 
 def test_a_run_of_an_earlier_version_goes_on_where_the_keys_that_it_lacks_have_their_defaults():
-    run = runs.start("old", "toy", small_config())
+    run = start_run("old", "toy", small_config())
     written = yaml.safe_load((run.folder / "config.yaml").read_text())
     del written["threads"]
     (run.folder / "config.yaml").write_text(yaml.safe_dump(written))
     run.unlock()
     default = small_config()
     default.threads = type(default)().threads
-    found = runs.resumable("old", default)
+    found = resumable_run("old", default)
     found.unlock()
     default.threads += 1
     with pytest.raises(UserError, match="threads"):
-        runs.resumable("old", default)
+        resumable_run("old", default)

@@ -1,11 +1,13 @@
-"""Run folders: their names, their checkpoints, and which one `resume=true` goes on with.
+"""Run folders: their names, their checkpoints, and which one `resume=true` continues.
 
     runs/<env>-<time>/
       config.yaml  spec.yaml  metrics.jsonl  tb/  learning_curve.png  rollouts.mp4  policy/  result.json (when finished)
       checkpoints/round_0007/{data.safetensors, state.safetensors, state.json}
 
-A round's folder appears at once and whole (atomic rename), so the newest one is always valid. Only the newest keeps
-`state.safetensors`; `data.safetensors` of every round is kept until the run is finished.
+A round's folder appears at once and whole (atomic rename), so the newest one is always valid. Only the newest one keeps
+`state.safetensors`. `data.safetensors` of every round is kept until the run is finished.
+
+On the arrow: `policies.bookkeeping.lifetime` opens a run folder, and the trainers commit their rounds to it.
 """
 
 import contextlib
@@ -24,16 +26,17 @@ from torch import Tensor
 
 from toto_robot.ground.atomic import atomic_folder, atomic_write_text
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.resume import differences, flat, listed
 from toto_robot.ground.strict import dump_yaml, read_yaml
 
 RUNS = Path("runs")
 SPEC = "spec.yaml"
-NOT_COMPARED = ("run", "resume", "device")
-"""Keys in which a resumed command may differ from the run's own."""
+MAY_DIFFER = ("run", "resume", "device")
+"""Keys in which a resumed command may differ from the run."""
 
 
-class Run:
-    """One run's folder."""
+class RunFolder:
+    """The folder of one run."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -48,7 +51,7 @@ class Run:
         return (self.folder / "result.json").exists()
 
     def config(self) -> dict | None:
-        """The run's config, or None when it can't be read."""
+        """The run's config. None if it can't be read."""
         try:
             found = read_yaml(self.folder / "config.yaml")
         except UserError:
@@ -56,15 +59,15 @@ class Run:
         return found if isinstance(found, dict) else None
 
     def spec(self) -> dict | None:
-        """What the policy's numbers meant when the run began, in plain values; None in a run that didn't keep it."""
+        """What the policy's numbers meant when the run began, in plain values. None if the run didn't store it."""
         return read_yaml(self.folder / SPEC) if (self.folder / SPEC).exists() else None
 
     def write_spec(self, values: dict) -> None:
-        """Keep what the policy's numbers mean."""
+        """Store what the policy's numbers mean."""
         atomic_write_text(self.folder / SPEC, dump_yaml(values))
 
     def lock(self) -> bool:
-        """Claim the run for this process; False when another one that is alive has it."""
+        """Claim the run for this process. Returns False if another living process has it."""
         self._lock = open(self.folder / ".lock", "w")  # noqa: SIM115 (held until the process ends)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,7 +82,7 @@ class Run:
             self._lock.close()
 
     def save_round(self, round_: int, data: dict[str, Tensor], state: dict[str, Tensor], facts: dict) -> None:
-        """Commit a round: its samples, everything the next round depends on, and what was measured."""
+        """Commit a round: its samples `data`, the `state` that the next round depends on, and the measured `facts`."""
         folder = self._round(round_)
         with atomic_folder(folder) as temporary:
             save_file({k: v.contiguous() for k, v in data.items()}, temporary / "data.safetensors")
@@ -106,20 +109,20 @@ class Run:
         return _load(folder / "state.safetensors"), json.loads((folder / "state.json").read_text())
 
     def finish(self, result: dict, keep_data: bool) -> None:
-        """Write `result.json`; the data that only resuming needs goes, unless `keep_data`."""
+        """Write `result.json`. Without `keep_data`, delete the data that only resuming needs."""
         atomic_write_text(self.folder / "result.json", json.dumps(result, indent=1) + "\n")
         if not keep_data:
             for path in (self.folder / "checkpoints").glob("round_*/data.safetensors"):
                 path.unlink()
 
     def truncate_metrics(self, rounds: int) -> list[dict]:
-        """Drop lines of `metrics.jsonl` from rounds that were not committed; returns those that stay."""
+        """Drop the lines of `metrics.jsonl` whose rounds were not committed. Returns the lines that stay."""
         path = self.folder / "metrics.jsonl"
         if not path.exists():
             return []
         kept = []
         for line in path.read_text().splitlines():
-            with contextlib.suppress(json.JSONDecodeError):  # the last line may be torn by a kill
+            with contextlib.suppress(json.JSONDecodeError):  # a kill may have cut the last line
                 row = json.loads(line)
                 if row["round"] < rounds:
                     kept.append(row)
@@ -130,9 +133,12 @@ class Run:
         return self.folder / "checkpoints" / f"round_{round_:04d}"
 
 
-def start(name: str | None, env: str, config: Any) -> Run:
-    """A new run's folder with `config.yaml`, locked. Raises UserError when a run of that name exists."""
-    folder = RUNS / (name or f"{env}-{time.strftime('%Y%m%d-%H%M%S')}")
+def start_run(name: str | None, label: str, config: Any) -> RunFolder:
+    """A new run's folder with `config.yaml`, locked. Without a `name`, it is called `label`-TIME.
+
+    Raises UserError if a run of that name exists.
+    """
+    folder = RUNS / (name or f"{label}-{time.strftime('%Y%m%d-%H%M%S')}")
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
@@ -142,35 +148,29 @@ def start(name: str | None, env: str, config: Any) -> Run:
             ) from None
         folder = RUNS / f"{folder.name}-{os.getpid()}"
         folder.mkdir(parents=True)
-    run = Run(folder)
+    run = RunFolder(folder)
     run.lock()
     atomic_write_text(folder / "config.yaml", dump_yaml(dataclasses.asdict(config)))
     return run
 
 
-def resumable(name: str | None, config: Any) -> Run:
-    """The newest unfinished run whose config equals `config`, locked; only `name` when that is given.
+def resumable_run(name: str | None, config: Any) -> RunFolder:
+    """The newest unfinished run whose config equals `config`, locked. With a `name`, only that run is considered.
 
-    Raises UserError that lists the unfinished runs and the first key in which each differs.
+    Raises UserError that lists the unfinished runs and what differs in each.
     """
-    wanted = _comparable(dataclasses.asdict(config))
-    defaults = _comparable(_defaults(type(config)))
+    wanted, defaults = dataclasses.asdict(config), flat(_defaults(type(config)))
     reasons = []
     folders = [RUNS / name] if name else sorted(RUNS.glob("*/"), key=lambda f: f.stat().st_mtime, reverse=True)
-    for run in map(Run, folders):
+    for run in map(RunFolder, folders):
         found = run.config()
-        if found is None:
+        if found is None or run.finished:
             if name:
-                reasons.append(f"{run.folder} has no config.yaml")
+                reasons.append(f"{run.folder} has no config.yaml" if found is None else f"{run.name} is finished")
             continue
-        if run.finished:
-            if name:
-                reasons.append(f"{run.name} is finished")
-            continue
-        # A run of an earlier version did what the keys that it lacks do by default.
-        difference = _difference(wanted, defaults | _comparable(found))
-        if difference:
-            reasons.append(f"{run.name} differs in {difference}")
+        # The config of an earlier version lacks newer keys. That version did what their defaults say.
+        if different := differences(defaults | flat(found), wanted, MAY_DIFFER):
+            reasons.append(f"{run.name} differs ({listed(different)})")
         elif not run.lock():
             reasons.append(f"{run.name} is still running")
         else:
@@ -179,57 +179,17 @@ def resumable(name: str | None, config: Any) -> Run:
     raise UserError(f"resume=true: no unfinished run with this config: {exists}. Leave resume out to start a new run.")
 
 
-def peak_memory_gb() -> float:
-    """Peak resident memory of this process and of its living children, in GB (each one's own peak, added)."""
-    pid = os.getpid()
-    threads = Path(f"/proc/{pid}/task").glob("*")
-    children = [int(child) for thread in threads for child in _text(thread / "children").split()]
-    return sum(_peak_kb(p) for p in [pid, *children]) * 1024 / 1e9
-
-
-def _peak_kb(pid: int) -> int:
-    lines = _text(Path(f"/proc/{pid}/status")).splitlines()
-    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
-
-
-def _text(of_proc: Path) -> str:
-    try:
-        return of_proc.read_text()
-    except OSError:  # the thread or process has just ended
-        return ""
-
-
-def _comparable(config: dict) -> dict:
-    flat: dict[str, Any] = {}
-
-    def walk(node: dict, prefix: str) -> None:
-        for key, value in node.items():
-            if isinstance(value, dict):
-                walk(value, f"{prefix}{key}.")
-            elif prefix + key not in NOT_COMPARED:
-                flat[prefix + key] = value
-
-    walk(config, "")
-    return flat
-
-
 def _defaults(kind: type) -> dict:
-    """The defaults of a config's fields, each by itself: together they need not be a config that can be."""
+    """The default of each field of a config class. Together they need not be a valid config."""
     out = {}
     for field in dataclasses.fields(kind):
         if field.default_factory is not dataclasses.MISSING:
-            value = field.default_factory()
-            out[field.name] = dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value
+            value: Any = field.default_factory()
+            nested = dataclasses.is_dataclass(value) and not isinstance(value, type)
+            out[field.name] = dataclasses.asdict(value) if nested else value
         elif field.default is not dataclasses.MISSING:
             out[field.name] = field.default
     return out
-
-
-def _difference(wanted: dict, found: dict) -> str | None:
-    for key in sorted(wanted.keys() | found.keys()):
-        if wanted.get(key) != found.get(key):
-            return f"{key} ({found.get(key)} there, {wanted.get(key)} asked for)"
-    return None
 
 
 def _load(path: Path) -> dict[str, Tensor]:
