@@ -47,8 +47,8 @@ class RobotEnv(gym.Env):
         """`appearance`: an `Appearance`; or nominal; or near_nominal, wide or mixed, a new look of training in each
         episode (envs/looks.py); or random or cluttered (see `randomised`); or random_each_step, a new look in each
         frame. `shift`: changes the nominal look, see `shifted` and envs/held_out.py. `also`: further looks of each
-        state as obs["rgb_also"] uint8 (K, S, S, 3), drawn again in each step: a look of training, near (the episode's look
-        with other colours and light, see `appearance.near`), random or cluttered."""
+        state as obs["rgb_also"] uint8 (K, S, S, 3), drawn again in each step: a look of training, near (the episode's
+        look with other colours and light, see `appearance.near`), random or cluttered."""
         if shift is not None and shift not in SHIFTS + HELD_OUT:
             raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(SHIFTS + HELD_OUT)}")
         if not isinstance(appearance, Appearance) and appearance not in LOOKS:
