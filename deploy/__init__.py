@@ -1,2 +1,5 @@
-"""The real arm: a robot protocol with its backends, cameras, safety, the control loop, and an emulator of the arm's
-controller (`python -m deploy.emulator`) that the vendor's own clients connect to."""
+"""Policies on a real arm: the robot's backends, cameras, safety, the control loop, and an emulator of the arm's
+controller.
+
+The vendor's own clients connect to the emulator (`python -m deploy.emulator`).
+"""

@@ -1,20 +1,21 @@
-"""Find out where the camera sits in the hand: guide the arm by hand, and press Enter wherever the camera sees the board.
+"""Measures the camera's pose in the hand: guide the arm by hand, and press Enter in poses where the camera sees the
+board.
 
     python -m deploy.calibrate --board board.png                  # the ChArUco board to print, 30 mm squares
     python -m deploy.calibrate --robot-ip 172.16.0.2 --camera wrist.yaml --out hand_eye.yaml
 
-Lay the board flat and fasten it. Take 15 pictures or more from all around, 0.25 to 0.5 m away, the hand tilted forwards,
-backwards and sideways by 20 to 40 degrees and turned about its axis; keep still while a picture is taken. Nothing here
-moves the arm: a person does, with the guiding button. Then `q` and Enter: the file is written, and the residuals tell how
-good it is (5 mm and 1 degree, root mean square, are good). `python -m deploy.check --hand-eye` tells later whether it still
-holds.
+Lay the board flat and fasten it. Take 15 pictures or more from all sides, 0.25 to 0.5 m away. Tilt the hand forwards,
+backwards and sideways by 20 to 40 degrees and turn it about its axis. Keep still while a picture is taken. Nothing here
+moves the arm; a person does, with the guiding button. Then type `q` and Enter: the file is written, and the residuals
+show how good it is (5 mm and 1 degree, root mean square, are good). `python -m deploy.check --hand-eye` checks later
+whether it still holds.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
-if __package__ in (None, ""):  # python deploy/calibrate.py: its folder would hide the packages beside it
+if __package__ in (None, ""):  # with `python deploy/calibrate.py` its folder would hide the packages beside it
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import numpy as np
@@ -33,13 +34,13 @@ from toto_robot.ground.errors import UserError
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
-    """The flags; SystemExit 2 for what they are not."""
+    """The flags. Raises SystemExit with code 2 for wrong ones."""
     parser = argparse.ArgumentParser(
         prog="python -m deploy.calibrate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--board", metavar="PNG", help="write the board to print, and end")
     parser.add_argument(
-        "--square-mm", type=float, default=1000 * Board.square_m, help="a square's side, measured on the paper"
+        "--square-mm", type=float, default=1000 * Board.square_m, help="side of a square, measured on the paper"
     )
     parser.add_argument("--robot-ip", help="address of the robot")
     parser.add_argument("--robot", choices=sorted(ARM_LIMITS), default="fr3")
@@ -52,8 +53,11 @@ def arguments(argv: list[str]) -> argparse.Namespace:
 
 
 def collect(take, board: Board, lines, say) -> tuple[np.ndarray, np.ndarray]:
-    """Poses of hand and board, (N, 4, 4) each. `take()` gives joints (7,), and the picture with its lens; `lines` yields what
-    the person types, `q` to end; `say` tells how it goes."""
+    """Poses of hand and board, (N, 4, 4) each.
+
+    `take()` gives the joints (7,), the picture and its lens. `lines` yields the lines that the person types, `q` to
+    end. `say` prints the progress.
+    """
     kinematics, hands, boards = Kinematics(FRANKA), [], []
     say(f"Enter takes a picture, q and Enter ends. At least {MIN_POSES}, better 15.")
     for line in lines:
@@ -62,7 +66,7 @@ def collect(take, board: Board, lines, say) -> tuple[np.ndarray, np.ndarray]:
         q_rad, rgb, lens = take()
         seen = board.find(rgb, lens)
         if seen is None:
-            say("the board is not in the picture (6 corners at least); nothing was taken")
+            say("fewer than 6 corners of the board are in the picture; nothing was taken")
             continue
         hands.append(kinematics.frames(q_rad)[0, -1])
         boards.append(seen)
@@ -71,7 +75,8 @@ def collect(take, board: Board, lines, say) -> tuple[np.ndarray, np.ndarray]:
 
 
 def calibrate(args: argparse.Namespace) -> dict:
-    """What is printed as JSON. UserError for a mistake in the flags, RobotFault where the arm can't be read."""
+    """The values that are printed as JSON. Raises UserError for a mistake in the flags, RobotFault if the arm can't be
+    read."""
     scale = args.square_mm / 1000 / Board.square_m
     board = Board(square_m=Board.square_m * scale, marker_m=Board.marker_m * scale)
     if args.board:
@@ -87,7 +92,8 @@ def calibrate(args: argparse.Namespace) -> dict:
     robot.connect()
     try:
         with hand_eye.whole_picture(config) as camera:
-            take = lambda: (robot.observe().q_rad, camera.read(5.0).rgb, camera.intrinsics)
+            lens = hand_eye.lens_of(camera)
+            take = lambda: (robot.observe().q_rad, camera.read(5.0).rgb, lens)
             hands, boards = collect(take, board, sys.stdin, lambda text: print(text, file=sys.stderr))
     finally:
         robot.disconnect()
@@ -106,7 +112,7 @@ def calibrate(args: argparse.Namespace) -> dict:
 
 
 def main(argv: list[str]) -> int:
-    """The command; the exit code."""
+    """Runs the command. Returns the exit code."""
     try:
         command.print_json(calibrate(arguments(argv)))
     except UserError as error:

@@ -1,13 +1,15 @@
-"""Is everything fit for a run? Measures, moves nothing, and prints a line with a verdict for each thing.
+"""Checks whether everything is ready for a run. It measures, moves nothing, and prints a line with a verdict for each
+thing.
 
     python -m deploy.check --robot-ip 172.16.0.2 --robot fr3 --camera wrist.yaml --hand-eye hand_eye.yaml
     python -m deploy.emulator --scene cube &  python -m deploy.check --robot-ip 127.0.0.1 --policy bc_cube
 
-Looks at this computer, the versions, the robot's mode and errors, the connection (the share of the robot's 1 kHz states
-that arrive in 10 s), where the arm stands in its limits, the gripper, the camera's rate, age and crop, with --policy whether the
-camera's pictures look like those that the policy was trained on (put the arm where an episode begins), and whether the hand-eye
-calibration still holds (the board has to lie where it lay, in the camera's view). "look" is for a person to
-judge; "bad" is not fit for a run. The last line on stdout is JSON: ok, emulated, lines.
+It checks this computer, the versions, the robot's mode and errors, the connection (the share of the robot's 1 kHz
+states that arrive in 10 s), the arm's place in its limits, the gripper, and the camera's rate, age and crop. With
+--policy it checks whether the camera's pictures look like the policy's training pictures (put the arm where an episode
+begins). With --hand-eye it checks whether the calibration still holds (put the board where it was, in the camera's
+view). A person has to judge a "look"; with a "bad" a run is not possible. The last line on stdout is JSON: ok,
+emulated, lines.
 
 exit codes: 0 nothing is bad, 2 a mistake in a flag or a file, 16 something is bad, 130 interrupted
 """
@@ -19,7 +21,7 @@ from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-if __package__ in (None, ""):  # python deploy/check.py: its folder would hide the packages beside it
+if __package__ in (None, ""):  # with `python deploy/check.py` its folder would hide the packages beside it
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 import numpy as np
@@ -44,12 +46,12 @@ from toto_robot import command
 from toto_robot.ground.errors import UserError
 
 TASK = "franka_cube"
-"""The scene whose arm, workspace and camera the robot is compared with."""
+"""The robot is compared with the arm, the workspace and the camera of this scene."""
 COLOURS = {OK: "green", verdicts.LOOK: "yellow", BAD: "red", SKIPPED: "dim"}
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
-    """The flags; SystemExit 2 for what they are not."""
+    """The flags. Raises SystemExit with code 2 for wrong ones."""
     parser = argparse.ArgumentParser(
         prog="python -m deploy.check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -57,7 +59,10 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--robot", choices=sorted(ARM_LIMITS), default="fr3")
     parser.add_argument("--backend", default="franky", help="client library: " + ", ".join(registry.names()))
     parser.add_argument(
-        "--policy", default="", metavar="NAME", help="compare what the camera sees with what this policy was trained on"
+        "--policy",
+        default="",
+        metavar="NAME",
+        help="compare the camera's pictures with the training pictures of this policy",
     )
     parser.add_argument(
         "--camera",
@@ -73,7 +78,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
 
 
 def check(args: argparse.Namespace) -> tuple[list[Line], bool]:
-    """The lines, and whether the robot is emulated. UserError for a mistake in the flags."""
+    """The lines, and whether the robot is emulated. Raises UserError for a mistake in the flags."""
     registry.check(args.backend, args.robot)
     emulated = _emulated(args.robot_ip, args.console_port)
     config = _camera_config(args, emulated)
@@ -91,7 +96,7 @@ def check(args: argparse.Namespace) -> tuple[list[Line], bool]:
 
 
 def _emulated(ip: str, port: int) -> bool:
-    """Whether an emulator's console says that this robot is its own."""
+    """Whether the console of an emulator answers at this address."""
     if not ip.startswith("127."):
         return False
     try:
@@ -121,7 +126,7 @@ def _versions() -> str:
 
 
 def _robot(args: argparse.Namespace, env) -> tuple[list[Line], np.ndarray | None]:
-    """The lines of arm and hand, and its joints (7,); nothing after the connection where that fails."""
+    """The lines of arm and hand, and the arm's joints (7,). If the connection fails, its line and None."""
     address = Address(args.robot_ip, args.robot, {})
     module = registry.module(args.backend)
     robot = module.make(address)
@@ -142,12 +147,13 @@ def _robot(args: argparse.Namespace, env) -> tuple[list[Line], np.ndarray | None
 
 
 def _listen(robot, seconds: float) -> tuple[np.ndarray, float]:
-    """The robot's clock in every state that was read in `seconds`, and how long that took."""
-    times_s, start_s = [], time.monotonic()
+    """The robot's clock in every state that was read in `seconds`, and the duration of that."""
+    times_s: list[float] = []
+    start_s = time.monotonic()
     while (wall_s := time.monotonic() - start_s) < seconds:
         times_s.append(robot.observe().time_s)
         if len(times_s) > 1 and times_s[-1] == times_s[-2]:
-            time.sleep(2e-4)  # the client gives its newest state without waiting for the next
+            time.sleep(2e-4)  # the client gave the same state again, without waiting for the next
     return np.array(times_s), wall_s
 
 
@@ -175,11 +181,11 @@ def _look(name: str, policy, frames: list) -> Line:
 
 
 def _camera(config: CameraConfig, env, seconds: float = 2.0) -> tuple[list[Line], list]:
-    """What there is to say of the camera, and its frames."""
+    """The lines of the camera, and its frames."""
     camera, frames, ages_s = cameras.make(config), [], []
     try:
         camera.open()
-        frames.append(camera.read(5.0))  # the first takes as long as the camera needs to wake
+        frames.append(camera.read(5.0))  # the first frame takes as long as the camera needs to start
         start_s = time.monotonic()
         while time.monotonic() - start_s < seconds:
             frames.append(camera.read(1.0))
@@ -202,9 +208,10 @@ def _hand_eye(path: str, config: CameraConfig | None, env, q_rad: np.ndarray | N
     solution, board = hand_eye.load(path)
     try:
         with hand_eye.whole_picture(config) as camera:
-            for _ in range(15):  # its exposure settles
+            lens = hand_eye.lens_of(camera)
+            for _ in range(15):  # until the exposure has settled
                 frame = camera.read(5.0)
-        seen = board.find(frame.rgb, camera.intrinsics)
+        seen = board.find(frame.rgb, lens)
     except (CameraError, hand_eye.HandEyeError) as error:
         return Line("hand-eye", BAD, str(error))
     T_base_hand = safety.Envelope.of(env.robot).kinematics.frames(q_rad)[0, -1]
@@ -212,7 +219,7 @@ def _hand_eye(path: str, config: CameraConfig | None, env, q_rad: np.ndarray | N
 
 
 def show(lines: list[Line]) -> None:
-    """The table, on stderr."""
+    """Prints the table on stderr."""
     table = Table("", "verdict", "", box=None)
     for line in lines:
         table.add_row(line.name, f"[{COLOURS[line.verdict]}]{line.verdict}[/]", line.said)
@@ -220,7 +227,7 @@ def show(lines: list[Line]) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """The command; the exit code."""
+    """Runs the command. Returns the exit code."""
     try:
         lines, emulated = check(arguments(argv))
     except UserError as error:

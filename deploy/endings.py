@@ -1,14 +1,14 @@
-"""Why a run ended: one exit code for each class."""
+"""Why a run ended. Each reason has its own exit code."""
 
 import enum
 
 
 class Ending(enum.Enum):
-    """(exit code, what it means); `table` prints them all in --help."""
+    """(exit code, meaning). `table` prints all of them in --help."""
 
     DONE = 0, "every episode was run"
     BUG = 1, "a bug, with its traceback"
-    MISTAKE = 2, "a mistake in a flag, a file or a value, told in one sentence; nothing moved"
+    MISTAKE = 2, "a mistake in a flag, a file or a value, described in one sentence; nothing moved"
     POLICY = 10, "the policy was silent for 1 s, gave only actions that can't be sent, or died: the arm was stopped"
     CAMERA = 11, "no fresh frame for 5 s, or the camera died: the arm was stopped"
     REFLEX = 12, "the arm's reflex stopped it, and the allowed recoveries are used up or failed"
@@ -31,5 +31,5 @@ class Ending(enum.Enum):
 
 
 def table() -> str:
-    """The exit codes, one a line."""
+    """The exit codes, one on each line."""
     return "\n".join(f"  {e.code:>4}  {e.name.lower():<12} {e.meaning}" for e in Ending)

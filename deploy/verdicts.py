@@ -1,4 +1,4 @@
-"""What `python -m deploy.check` says of what it measured: pure functions from numbers to one line with a verdict each."""
+"""The verdicts of `python -m deploy.check`: pure functions from measured numbers to a line with a verdict."""
 
 import os
 import resource
@@ -18,10 +18,10 @@ from policies.look import IN, OUT
 
 OK, LOOK, BAD, SKIPPED = "ok", "look", "bad", "not checked"
 GOOD_SHARE, POOR_SHARE = 0.95, 0.90
-"""Of libfranka's examples/communication_test.cpp: below the first many packets get lost, below the second the setup is
-probably not sufficient."""
+"""From libfranka's examples/communication_test.cpp. Below the first many packets get lost, below the second the setup
+is probably not sufficient."""
 FOVY_DEG = 5.0
-"""A field of view that differs by more from the one that the policy was trained with is worth a look."""
+"""A person should look at a field of view that differs by more from that of training."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Line:
 
 
 def kernel(root: Path = Path("/")) -> Line:
-    """Whether this computer keeps 1 kHz: a real-time kernel, the right to use it, and a CPU that is not asleep."""
+    """Whether this computer can keep 1 kHz: a real-time kernel, the right to use it, and a CPU at full speed."""
     wrong = []
     if not (root / "sys/kernel/realtime").is_file():
         wrong.append(f"no PREEMPT_RT kernel ({os.uname().release})")
@@ -49,7 +49,7 @@ def kernel(root: Path = Path("/")) -> Line:
 
 
 def robot(state: RobotState) -> Line:
-    """The mode, and errors that are latched."""
+    """The mode and the latched errors."""
     said = f"mode {state.mode}" + f", errors: {', '.join(state.errors)}" * bool(state.errors)
     if state.mode == "user_stopped":
         return Line("robot", BAD, f"{said}; release the user stop (activation device)")
@@ -61,8 +61,11 @@ def robot(state: RobotState) -> Line:
 
 
 def connection(times_s: np.ndarray, wall_s: float) -> Line:
-    """`times_s` (N,), the robot's clock in each state that arrived in `wall_s` seconds: the share of its milliseconds that
-    were seen. The way back, commands, shows only in a motion: a run reports it as success rate."""
+    """The share of the robot's milliseconds that arrived. `times_s` (N,) is the robot's clock in each state of `wall_s`
+    seconds.
+
+    The other direction, commands, is visible only in a motion. A run reports it as its success rate.
+    """
     stamps = np.unique(np.round(1000 * np.asarray(times_s)).astype(np.int64))
     moved_s = (stamps[-1] - stamps[0]) / 1000 if len(stamps) else 0.0
     if moved_s < 0.9 * wall_s:
@@ -86,7 +89,7 @@ def connection(times_s: np.ndarray, wall_s: float) -> Line:
 
 
 def limits(q_rad: np.ndarray, arm: JointLimits, envelope: safety.Envelope) -> list[Line]:
-    """Where the arm stands: its joints' room, the workspace box, and the distance to itself."""
+    """Where the arm is: the distance to its joints' limits, to the workspace box, and to itself."""
     room = np.minimum(q_rad - arm.q_min_rad, arm.q_max_rad - q_rad)
     near = int(room.argmin())
     outside_m, apart_m = float(envelope.outside_m(q_rad)[0]), float(envelope.apart_m(q_rad)[0])
@@ -110,21 +113,22 @@ def limits(q_rad: np.ndarray, arm: JointLimits, envelope: safety.Envelope) -> li
         Line(
             "self-collision",
             OK if apart_m > envelope.self_distance_m else BAD,
-            f"links are {1e3 * apart_m:.0f} mm apart, at least {1e3 * envelope.self_distance_m:.0f} are asked for",
+            f"links are {1e3 * apart_m:.0f} mm apart, at least {1e3 * envelope.self_distance_m:.0f} are required",
         ),
     ]
 
 
 def gripper(state: GripperState, open_m: float) -> Line:
-    """`open_m`: the width of the open hand."""
-    said = f"{1e3 * state.width_m:.0f} mm open" + ", says that it holds something" * state.holds
+    """Width and grasp. `open_m` is the width of the open hand."""
+    said = f"{1e3 * state.width_m:.0f} mm open" + ", reports that it holds something" * state.holds
     if not -0.001 <= state.width_m <= open_m + 0.005:
         return Line("gripper", BAD, f"{said}, expected 0 to {1e3 * open_m:.0f}; home it in Desk")
     return Line("gripper", LOOK if state.holds else OK, said)
 
 
 def camera(frames: list[Frame], ages_s: list[float], wall_s: float, rate_hz: float, max_age_s: float) -> Line:
-    """Frames of `wall_s` seconds with their ages when they were read, for a policy at `rate_hz`."""
+    """Rate, age and brightness of the frames of `wall_s` seconds, for a policy at `rate_hz`. `ages_s` are their ages
+    when they were read."""
     if not frames:
         return Line("camera", BAD, f"no frame in {wall_s:.1f} s")
     got_hz = len(frames) / wall_s
@@ -135,15 +139,15 @@ def camera(frames: list[Frame], ages_s: list[float], wall_s: float, rate_hz: flo
         f"worst {1e3 * worst:.0f} ms"
     )
     dark = float(np.mean([frame.rgb.mean() for frame in frames]))
-    faults = [f"slower than the policy ({rate_hz:g} Hz)"] * (got_hz < rate_hz)
-    faults += [f"older than {1e3 * max_age_s:.0f} ms, at which the arm holds"] * (worst > max_age_s)
+    faults = [f"slower than the policy ({rate_hz:g} Hz)"] * bool(got_hz < rate_hz)
+    faults += [f"older than {1e3 * max_age_s:.0f} ms, at which the arm holds"] * bool(worst > max_age_s)
     faults += [f"mean grey level {dark:.0f} of 255: lens cap, exposure or light?"] * (not 10 < dark < 245)
     unfit = got_hz < rate_hz or worst > max_age_s
     return Line("camera", BAD if unfit else LOOK if faults else OK, "; ".join([said, *faults]))
 
 
 def lens(config: CameraConfig, intrinsics: Intrinsics | None, trained_fovy_deg: float) -> Line:
-    """Crop and field of view, beside those of the simulated camera that a policy was trained with."""
+    """Crop and field of view, compared with the simulated camera of training."""
     said = f"crop {config.crop} to {config.size}×{config.size}"
     if intrinsics is None:
         return Line("crop", LOOK, f"{said}; field of view unknown: give the lens in the camera file (intrinsics)")
@@ -157,7 +161,7 @@ def lens(config: CameraConfig, intrinsics: Intrinsics | None, trained_fovy_deg: 
 
 
 def look(verdict: str | None, said: str) -> Line:
-    """What a policy says of the camera's frames (policies.look); None where it can't be asked."""
+    """The policy's verdict on the camera's frames (policies.look); None if it can't be asked."""
     if verdict is None:
         return Line("look", SKIPPED, said)
     judged = {IN: OK, OUT: BAD}.get(verdict, LOOK)
@@ -170,7 +174,7 @@ def look(verdict: str | None, said: str) -> Line:
 
 
 def hand_eye(errors: Errors | None) -> Line:
-    """`errors`: what `HandEye.error` said; None where the board was not seen."""
+    """The result of `HandEye.error`; None if the board is not visible."""
     if errors is None:
         return Line(
             "hand-eye", LOOK, "the board is not in the picture; put it where it lay, and the arm where it sees it"

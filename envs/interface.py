@@ -29,7 +29,7 @@ MEANINGS = {
     "gripper_open": "a command to the gripper: the high end opens, the low end closes",
     "gripper_close": "a command to the gripper: the high end closes, the low end opens",
     "gripper_width": "the commanded distance between the fingers",
-    UNKNOWN: "nobody has said it",
+    UNKNOWN: "it is not known",
 }
 """What a number of an action can command."""
 CROPS = {
@@ -136,7 +136,7 @@ class CameraSpec:
     """Pixels."""
     crop: str = refuse("the policy sees another cut", convert="crop")
     """A key of `CROPS`."""
-    mount_parent: str | None = warn("the pose is told in another frame", default=None)
+    mount_parent: str | None = warn("the pose is in another coordinate frame", default=None)
     """The coordinate frame in which the camera is fixed: the body of the hand, or base or world."""
     mount_pos_m: tuple[float, float, float] | None = warn(
         "things stand elsewhere in the picture", "mount_mm", default=None

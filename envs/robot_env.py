@@ -90,7 +90,7 @@ class RobotEnv(gym.Env):
         if privileged:
             spaces["privileged"] = box(2 * self.dof + len(self.task.privileged(self.data)))
         self.observation_space = gym.spaces.Dict(spaces)
-        self.steps, self.success = 0, False
+        self.steps, self.success, self._look_seed = 0, False, 0
 
     @property
     def interface(self) -> Interface:

@@ -9,7 +9,9 @@ consecutive indices give consecutive values, from a start that depends on the se
 repeat before the range is exhausted.
 """
 
-import hashlib
+from toto_robot.ground.seeds import key64, stream
+
+__all__ = ["EVALUATION", "TRAINING", "WATCHING", "evaluation_seeds", "stream", "training_seed", "watching_seeds"]
 
 TRAINING = range(0, 2**30)
 WATCHING = range(2**30, 2**30 + 2**29)
@@ -31,14 +33,7 @@ def evaluation_seeds(seed: int, episodes: int) -> list[int]:
     return [_draw(EVALUATION, "evaluation", seed, i) for i in range(episodes)]
 
 
-def stream(*key: int | str) -> list[int]:
-    """Entropy for `np.random.default_rng` from a readable key. It is the same on every machine."""
-    digest = hashlib.sha256("/".join(str(k) for k in key).encode()).digest()
-    return [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)]
-
-
 def _draw(among: range, name: str, seed: int, index: int) -> int:
     if index < 0:
         raise ValueError(f"expected an episode index >= 0, got {index}")
-    start = int.from_bytes(hashlib.sha256(f"{name}/{seed}".encode()).digest()[:8], "little")
-    return among.start + (start + index) % len(among)
+    return among.start + (key64(name, seed) + index) % len(among)

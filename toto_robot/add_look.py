@@ -1,12 +1,12 @@
-"""Add the statistics of its training pictures to a policy that was saved without them, so that a camera can be compared with them.
+"""Add the statistics of the training pictures to a policy that was saved without them.
 
-    python -m toto_robot.add_look runs/NAME                      from its own environment, driven by the scripted expert
-    python -m toto_robot.add_look runs/NAME appearance=random    the same, in the looks that it was trained in
+    python -m toto_robot.add_look runs/NAME                      from its own environment, with the scripted expert
+    python -m toto_robot.add_look runs/NAME appearance=random    the same, with the appearance of its training
     python -m toto_robot.add_look NAME demos=data/mine           from the demonstrations that it was cloned from
 
-`python -m deploy.check --policy` and the preflight of run_real judge live frames by them: in, doubtful or out. Training writes
-them by itself. The policy's folder gets look.safetensors, and its policy.yaml names it; nothing else changes. Prints one JSON
-line: policy, frames, episodes, units.
+`python -m deploy.check --policy` and the preflight of run_real compare a camera's frames with these statistics: in,
+doubtful or out. Training writes them automatically. The command adds look.safetensors to the policy's folder and names
+it in policy.yaml. Nothing else changes. It prints one JSON line: policy, frames, episodes, units.
 """
 
 import sys
@@ -34,17 +34,18 @@ class AddLookConfig:
     policy: str = "???"
     """A policy's folder, a run's folder or name, or an embedded policy."""
     demos: str = ""
-    """The demonstration set that it was trained on; empty for the policy's own environment."""
+    """The demonstration set of its training; empty for the policy's own environment."""
     camera: str | None = None
-    """The set's camera that the policy sees. null: the one that its description names, or else wrist, or the only one of the set."""
+    """The set's camera that the policy sees. null: the one in the policy's description, otherwise wrist or the only
+    camera of the set."""
     appearance: str = "nominal"
-    """How the environment looked in training: nominal, random, random_each_step or cluttered."""
+    """The environment's appearance in training: nominal, random, random_each_step or cluttered."""
     expert: str = "scripted"
-    """Who drives in the environment: scripted, or a run of train_expert."""
+    """The expert that acts in the environment: scripted, or a run of train_expert."""
     episodes: int = 60
     """How many episodes of the environment."""
     seed: int = 0
-    """Chooses the episodes, among those of training, and the pictures."""
+    """Chooses the episodes, within the training range, and the pictures."""
     device: str = "cpu"
     """Where the encoder runs: cpu or cuda."""
 
@@ -53,12 +54,12 @@ class AddLookConfig:
             raise unknown("appearance", self.appearance, LOOKS)
         if self.episodes < 2:
             raise UserError(
-                f"episodes={self.episodes}: expected at least 2, for pictures of one are judged by those of others."
+                f"episodes={self.episodes}: expected at least 2, because pictures are compared with other episodes."
             )
 
 
 def main(cfg: AddLookConfig) -> dict:
-    """Measures, and writes the policy's folder anew. What is wrong is told before the encoder is loaded."""
+    """Compute the statistics and add them to the policy's folder. Mistakes are found before the encoder is loaded."""
     folder, about = find(cfg.policy), inspect(cfg.policy)
     if about.needs != "rgb":
         raise UserError(

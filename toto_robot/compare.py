@@ -3,8 +3,8 @@
     python -m toto_robot.compare 'runs=[runs/toto-0,runs/toto-1,runs/random-0]' out=docs/controls.png
     python -m toto_robot.compare 'runs=[runs/a-0,runs/b-0]' 'second=[runs/c-0]' 'titles=[mean,grid]'
 
-Runs whose names differ only in a trailing number (`toto-0`, `toto-1`) are seeds of one condition: their mean is the
-line and their range the band. The curve is the success that was evaluated during training (`dagger.eval_every`).
+Runs whose names differ only in a trailing number (`toto-0`, `toto-1`) are seeds of one condition. The line is their
+mean, and the band is their range. The curve shows the success that was measured during training (`dagger.eval_every`).
 """
 
 import io
@@ -25,7 +25,7 @@ from toto_robot.ground.atomic import atomic_write_bytes
 from toto_robot.ground.errors import UserError
 
 AXES = {"env_steps": "environment steps", "expert_queries": "states in which the expert was asked"}
-"""What a curve can be drawn against, and how people call it."""
+"""The horizontal axis → its name."""
 
 
 @dataclass
@@ -41,11 +41,11 @@ class CompareConfig:
     out: str = "comparison.png"
     """Picture to write."""
     title: str = ""
-    """Above the picture."""
+    """The picture's title."""
     axis: str = "env_steps"
-    """What success is drawn against: env_steps, or expert_queries."""
+    """The horizontal axis: env_steps or expert_queries."""
     lowest: int = 0
-    """Where the axis of success begins, per cent."""
+    """Where the axis of success begins, in per cent."""
 
     def __post_init__(self):
         if self.axis not in AXES:
@@ -64,7 +64,7 @@ def curve(folder: str, axis: str = "env_steps") -> tuple[list[int], list[float]]
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     rows = [row for row in rows if row.get("eval_success") is not None]
     if not rows:
-        raise UserError(f"{folder} was not evaluated during training; run it with dagger.eval_every=2, say")
+        raise UserError(f"{folder} was not evaluated during training; run it with dagger.eval_every=2, for example")
     if axis not in rows[0]:
         raise UserError(f"{folder} was trained before runs counted {axis}; train it again, or leave axis= out")
     return [row[axis] for row in rows], [row["eval_success"] for row in rows]
@@ -79,8 +79,11 @@ def by_condition(runs: list[str]) -> dict[str, list[str]]:
 
 
 def draw(axes, runs: list[str], colours: dict[str, str], axis: str = "env_steps", lowest: int = 0) -> dict[str, dict]:
-    """One panel; returns the last point of each condition. `colours` goes by the name without a pooling. Seeds of one
-    condition share the steps of their evaluations; the queries up to there are averaged. UserError for a point below `lowest` %."""
+    """Draw one panel. Returns the last point of each condition.
+
+    `colours` maps a name without its pooling to a colour. All seeds of a condition must be evaluated at the same steps;
+    their queries up to there are averaged. Raises UserError for a point below `lowest` %.
+    """
     last = {}
     for name, folders in by_condition(runs).items():
         if len({tuple(curve(folder)[0]) for folder in folders}) > 1:
@@ -106,7 +109,7 @@ def draw(axes, runs: list[str], colours: dict[str, str], axis: str = "env_steps"
 
 
 def main(cfg: CompareConfig) -> dict:
-    """Draws the picture and returns the last point of each condition."""
+    """Draw the picture. Returns the last point of each condition."""
     panels = [runs for runs in (cfg.runs, cfg.second) if runs]
     figure = Figure(figsize=(1.5 + 6 * len(panels), 4.5), layout="constrained")
     figure.suptitle(cfg.title)

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from rich.console import Console
-from rich.progress import track
 
 import envs
 from policies.experts.choose import make_labeller
@@ -23,6 +21,7 @@ from policies.scoring.video import RUNNING, SUCCEEDED
 from toto_robot import command
 from toto_robot.ground.atomic import atomic_write_bytes
 from toto_robot.ground.errors import UserError, expected, unknown
+from toto_robot.ground.screen import Bar
 
 BORDER, LABEL, PAPER, INK = 2, 18, (255, 255, 255), (30, 30, 30)
 
@@ -58,16 +57,18 @@ def main(cfg: ContactSheetConfig) -> dict:
             raise unknown("env", name, envs.names())
     rows, shown, left_out = [], [], {}
     names = cfg.envs or [name for name in envs.names() if not name.endswith("_pixmc")]
-    for name in track(names, "drawing", console=Console(stderr=True)):
-        try:
-            tiles, outcome = episode(name, cfg)
-        except envs.EnvError as error:
-            if cfg.envs:
-                raise
-            left_out[name] = str(error)
-            continue
-        rows.append(_row(f"{name}: {outcome}", tiles))
-        shown.append(name)
+    with Bar("drawing", len(names)) as bar:
+        for i, name in enumerate(names):
+            bar.at(i, name)
+            try:
+                tiles, outcome = episode(name, cfg)
+            except envs.EnvError as error:
+                if cfg.envs:
+                    raise
+                left_out[name] = str(error)
+                continue
+            rows.append(_row(f"{name}: {outcome}", tiles))
+            shown.append(name)
     if not rows:
         raise UserError(f"The expert {cfg.expert} knows none of these environments: {', '.join(names)}.")
     buffer = io.BytesIO()

@@ -1,10 +1,10 @@
-"""Success against the number of demonstrations, of several conditions in one picture, and their numbers in one line.
+"""Success against the number of demonstrations, for several conditions in one picture, and the numbers in one line.
 
     python -m toto_robot.demo_curve 'runs=[runs/toto-30-0,runs/toto-60-0,runs/resnet-30-0]'
     out=docs/bc_demonstrations.png
 
-A run is named CONDITION-DEMONSTRATIONS-SEED. The episodes of a condition's seeds are scored together; bars are Wilson's
-95 % intervals.
+A run's name is CONDITION-DEMONSTRATIONS-SEED. The episodes of a condition's seeds are counted together. Bars are
+Wilson's 95 % intervals.
 """
 
 import io
@@ -33,7 +33,7 @@ class DemoCurveConfig:
     out: str = "demonstrations.png"
     """Picture to write."""
     title: str = ""
-    """Above the picture."""
+    """The picture's title."""
 
     def __post_init__(self):
         if not self.runs:
@@ -56,7 +56,7 @@ def points(runs: list[str]) -> dict[str, dict[int, list[int]]]:
 
 
 def main(cfg: DemoCurveConfig) -> dict:
-    """Draws the picture and returns every point."""
+    """Draw the picture. Returns every point."""
     found, out = points(cfg.runs), Path(cfg.out)
     figure = Figure(figsize=(6.5, 4.5), layout="constrained")
     axes = figure.subplots()

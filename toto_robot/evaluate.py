@@ -1,4 +1,4 @@
-"""Evaluate a policy on a fixed list of seeds that training can't reach; each is run once and scored once.
+"""Evaluate a policy on a fixed list of seeds that training can't reach. Each seed is run once and scored once.
 
     python -m toto_robot.evaluate runs/franka_pick-20261120-120000 env=franka_pick episodes=200 seed=12345
     python -m toto_robot.evaluate policy=expert env=franka_pick
@@ -8,11 +8,11 @@
     python -m toto_robot.evaluate bc_cube env=franka_cube protocol=trials16
     python -m toto_robot.evaluate bc_cube env=franka_pick convert=[rate,range]
 
-A policy whose numbers mean something else than the environment's is refused before anything starts (docs/policy_fit.md).
-Prints a table, and last one JSON line: env, policy, episodes, successes, success, wilson95, mean_steps.
-protocol=trials16 first runs the paper's 16 trials with varied position and orientation (policies/scoring/trials.py says how
-they are laid out), and the line ends with protocol, trials (such as "13/16"), trials_successes, trials_wilson95 and
-trials_seeds.
+A policy whose numbers don't mean the same as the environment's is refused before anything starts (docs/policy_fit.md).
+The command prints a table, and last one JSON line: env, policy, episodes, successes, success, wilson95, mean_steps.
+With protocol=trials16 it first runs the paper's 16 trials with varied position and orientation (their layout is
+described in policies/scoring/trials.py). The line then also has protocol, trials (such as "13/16"), trials_successes,
+trials_wilson95 and trials_seeds.
 """
 
 import sys
@@ -48,20 +48,20 @@ class EvaluateConfig(FitKeys):
     env: EnvConfig = field(default_factory=EnvConfig)
     """The environment."""
     episodes: int = 200
-    """How many episodes; the first k seeds are the same whatever this is."""
+    """How many episodes. The first k seeds are the same for every number."""
     seed: int = 12345
     """Chooses the list of episode seeds."""
     shift: str | None = None
     """Changed appearance: colour, light, camera, noise or all; photo, shadow, blur, drift, cloth or held_out (a family
     that no training draws); null for what training showed."""
     expert: str = "scripted"
-    """Which expert `policy=expert` is: scripted, or the folder or name of a run of train_expert."""
+    """The expert behind `policy=expert`: scripted, or the folder or name of a run of train_expert."""
     protocol: str = "episodes"
-    """episodes: `episodes` random ones. trials16: the paper's 16 trials, and then the episodes beside them."""
+    """episodes: `episodes` random episodes. trials16: first the paper's 16 trials, then the episodes."""
     num_envs: int = 32
-    """Environments that run side by side; the result does not depend on it for a deterministic policy."""
+    """Environments that run side by side. A deterministic policy's result does not depend on it."""
     video: str | None = None
-    """Where an MP4 of the first eight episodes goes; null for none."""
+    """File for an MP4 of the first eight episodes; null for no video."""
     encode_processes: int = 2
     """Processes that encode frames on a CPU, one thread each."""
     device: str = "cpu"
@@ -108,7 +108,7 @@ def main(cfg: EvaluateConfig) -> dict:
 
 
 def _trials(cfg: EvaluateConfig, vec, policy) -> dict:
-    """The paper's 16 trials: the keys that they add to the result."""
+    """Run the paper's 16 trials. Returns the keys that they add to the result."""
     trials = trials16(cfg.env.name, cfg.seed)
     seeds = [t.seed for t in trials]
     scored = summarise(evaluate(vec, policy.act, seeds, on_episode=lambda done: _count(done, len(seeds))))
@@ -121,11 +121,12 @@ def _count(done: int, of: int) -> None:
 
 
 def _load(cfg: EvaluateConfig) -> tuple:
-    """The policy, which is seen to fit before any process starts, and the options of the scene's pictures."""
+    """The policy, and the options of the scene's pictures. Whether the policy fits is checked before any process
+    starts."""
     if cfg.policy == "expert":
         return policies.ExpertPolicy(), {}
     if cfg.policy == "random" and not Path("random").exists():
-        return None, {}  # made once the number of actions is known
+        return None, {}  # `main` makes it when the number of actions is known
     fit, image_size = check_policy(cfg.policy, cfg.env, cfg)
     policy = policies.load(cfg.policy, device=cfg.device, processes=cfg.encode_processes)
     return adapted(policy, fit), {"image_size": image_size}

@@ -1,11 +1,12 @@
-"""The held-out error of runs of train_bc in one picture, a column for each run, and their numbers in one line.
+"""The held-out errors of runs of train_bc in one picture, with one column for each run, and their numbers in one line.
 
     python -m toto_robot.held_out_curve 'runs=[runs/fr3_stack,runs/bridge,runs/g1]' out=docs/held_out.png
     python -m toto_robot.held_out_curve 'runs=[runs/small,runs/wide]' 'titles=[256 units,1024 units]'
 
-Above: all actions together, in standard deviations of the actions that were learned from, beside the errors of the mean action and
-of the previous action. Below: each action in its own unit. docs/did_training_work.md says how to read it. A run that is
-still going may be drawn. Prints one JSON line: out, and for each run the epoch and the errors of its smallest held-out error.
+The upper row shows all actions together, in standard deviations of the training actions, beside the errors of the mean
+action and of the previous action. The lower row shows each action in its own unit. docs/did_training_work.md explains
+the picture. A run need not be finished. The command prints one JSON line: out, and for each run the epoch and the
+errors at its smallest held-out error.
 """
 
 import io
@@ -43,18 +44,18 @@ class HeldOutCurveConfig:
 
 
 def rows_of(run: str) -> list[dict]:
-    """The checkpoints of a run that have a held-out error."""
+    """The rows of a run's checkpoints that have a held-out error."""
     path = Path(run) / "metrics.jsonl"
     if not path.is_file():
         raise UserError(f"{run} is not a run: it has no metrics.jsonl")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     if not (found := [row for row in rows if row.get("held_out_error") is not None]):
-        raise UserError(f"{run} holds no episode out; train it with data.held_out=0.1, say")
+        raise UserError(f"{run} has no held-out episodes; train it with data.held_out=0.1, for example")
     return found
 
 
 def main(cfg: HeldOutCurveConfig) -> dict:
-    """Draws the picture and returns the numbers of the smallest errors."""
+    """Draw the picture. Returns the numbers at the smallest errors."""
     columns = [rows_of(run) for run in cfg.runs]
     figure = Figure(figsize=(5 * len(columns), 7), layout="constrained")
     numbers = {}

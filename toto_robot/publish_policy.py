@@ -1,9 +1,9 @@
-"""Embed a trained policy: `policies.load(NAME)` then finds it, and its card says what it is and how it was made.
+"""Embed a trained policy in the package, with a model card. `policies.load(NAME)` then finds it.
 
     python -m toto_robot.publish_policy runs/bc_cube bc_cube recipe=recipes/bc_cube.sh 'scores=[trials.json]'
 
-Copies the run's policy to policies/weights/NAME and writes MODEL_CARD.md from the run's config, its result and the JSON
-lines of further evaluations. Prints one JSON line: out, encoder, success, megabytes.
+The command copies the run's policy to policies/weights/NAME and writes MODEL_CARD.md from the run's config, its result
+and the JSON lines of further evaluations. It prints one JSON line: out, encoder, success, megabytes.
 """
 
 import json
@@ -23,7 +23,7 @@ from toto_robot.ground.strict import dump_yaml, read_yaml
 from toto_robot.weights import LIMIT_MB
 
 WITHOUT_FILES = ("none", "privileged", "resnet")
-"""What a policy can read besides the encoders that are shipped."""
+"""Inputs of a policy that need no encoder."""
 
 
 @dataclass
@@ -33,9 +33,9 @@ class PublishPolicyConfig:
     run: str = "???"
     """A finished run's folder."""
     name: str = "???"
-    """Name to load it by."""
+    """Name by which `policies.load` finds it."""
     recipe: str = ""
-    """What makes it, for the card."""
+    """The script that makes the policy, for the card."""
     scores: list[str] = field(default_factory=list)
     """Files whose last line is the JSON line of `evaluate`, for the card."""
 
@@ -45,7 +45,7 @@ class PublishPolicyConfig:
 
 
 def main(cfg: PublishPolicyConfig) -> dict:
-    """Copies the policy and writes its card."""
+    """Copy the policy and write its card."""
     folder = Path(cfg.run)
     source = folder / "policy"
     try:
@@ -59,7 +59,8 @@ def main(cfg: PublishPolicyConfig) -> dict:
     encoder, spec = about.encoder.name, spec_of_folder(about)
     if spec is None:
         raise UserError(
-            f"{cfg.run} doesn't say what its policy's numbers mean, and env={about.env} can't tell; train it again"
+            f"{cfg.run} doesn't say what its policy's numbers mean, and env={about.env} is not one of ours; train it "
+            "again"
         )
     if encoder not in (*encoder_names(), *WITHOUT_FILES):
         raise UserError(f"{cfg.run} reads the encoder {encoder!r}, which isn't shipped; publish that first")
@@ -77,7 +78,7 @@ def main(cfg: PublishPolicyConfig) -> dict:
 
 
 def card(cfg: PublishPolicyConfig, about: About, config: dict, scores: list[dict]) -> str:
-    """MODEL_CARD.md."""
+    """The text of MODEL_CARD.md."""
     rows = []
     for i, s in enumerate(scores):
         if "success" in s:
@@ -105,7 +106,7 @@ A policy for `{about.env}`: features of `{about.encoder.name}` and proprioceptio
 {settings}```
 
 ## Use and limits
-For the simulated task that it was trained on, at that protocol and in that look. Licence: Apache-2.0.
+For the simulated task that it was trained on, with that protocol and that appearance. Licence: Apache-2.0.
 """
 
 

@@ -5,16 +5,17 @@
     python -m toto_robot.train_bc encoder=resnet demos=data/pick run=scratch resume=true
     python -m toto_robot.train_bc env=none demos=data/my_robot data.held_out=0.1 encoder.crop=centre
 
-policy=bc_mlp is MVP's controller and bc_transformer RPT's; optim=mvp and optim=rpt are their published settings.
-optim=fast takes minutes on a CPU with the MLP, rpt_fast with the transformer, scratch_fast suits encoder=resnet. Frozen
-features are computed once for each episode and kept in data/features. Everything else goes to runs/<env>-<time>/ (run=
-names it): config.yaml, metrics.jsonl, tb/, learning_curve.png, rollouts.mp4, checkpoints/ and policy/. A run that was
-killed goes on with resume=true and ends with the same policy, bit for bit. Last, the policy is evaluated on seeds that
-training can't reach; the last line on stdout is that result as JSON.
+policy=bc_mlp is MVP's controller and bc_transformer RPT's. optim=mvp and optim=rpt are their published settings. On a
+CPU, optim=fast (MLP) and optim=rpt_fast (transformer) take minutes, and optim=scratch_fast suits encoder=resnet.
 
-env=none clones a set of any robot, without an environment: whole episodes are held out (data.held_out), the error of the policy
-on them is reported for each action in its own unit, beside the errors of the mean action and of the previous action, and the
-checkpoint of the smallest error is kept. docs/did_training_work.md says how to read it.
+Frozen features are computed once for each episode and stored in data/features. Everything else goes to
+runs/<env>-<time>/ (run= gives another name): config.yaml, metrics.jsonl, tb/, learning_curve.png, rollouts.mp4,
+checkpoints/ and policy/. A killed run continues with resume=true and ends with the same policy, bit for bit. At the end
+the policy is evaluated on seeds that training can't reach. The last line on stdout is the result as JSON.
+
+env=none clones a set of any robot without an environment. Whole episodes are held out (data.held_out). The policy's
+error on them is reported for each action in its own unit, beside the errors of the mean action and of the previous
+action. The checkpoint with the smallest error becomes the policy. docs/did_training_work.md explains the figures.
 """
 
 import re
@@ -29,11 +30,11 @@ from toto_robot import command
 from toto_robot.ground.errors import UserError
 
 JOINT = re.compile(r"(robot\d+_)?(joint_pos|q)([._]?\d+)?|q_\w+")
-"""Names of joint positions in the proprioception of sets from elsewhere."""
+"""Names of joint positions in the proprioception of imported sets."""
 
 
 def make_vec(cfg: TrainBcConfig) -> VectorEnv:
-    """The environments of the evaluations, rendered only when the features need it."""
+    """The environments of the evaluations. They render only if the features need it."""
     return cfg.env.make_vec(
         min(cfg.num_envs, max(cfg.episodes, cfg.eval_episodes if cfg.eval_every else 1)),
         render=cfg.renders,
@@ -41,8 +42,11 @@ def make_vec(cfg: TrainBcConfig) -> VectorEnv:
 
 
 def joints_rad(attrs: dict, proprio: np.ndarray) -> np.ndarray:
-    """The arm's joint positions (T, J) of a set's proprioception (T, P): scaled to the robot's range in our simulator,
-    in radians elsewhere, in the entries whose names are those of joint positions."""
+    """The arm's joint positions (T, J) in rad, from a set's proprioception (T, P).
+
+    In our simulator's sets they are scaled to the robot's range. In other sets they are in rad, in the entries that
+    have the names of joint positions. Raises UserError if there are none.
+    """
     if attrs.get("env") in envs.names():
         robot = envs.make(attrs["env"], render=False).robot
         arms = len(robot.arm_joints)
@@ -53,8 +57,9 @@ def joints_rad(attrs: dict, proprio: np.ndarray) -> np.ndarray:
     if not joints or units and not units.startswith("rad"):
         raise UserError(
             f"data.static_filter=true: the set's environment {attrs.get('env')!r} is not ours, its proprio_names are "
-            f"{', '.join(names) or 'none'} and its proprio_units {units!r}; expected entries named joint_pos.0 or q_0, and so "
-            "on, in units that begin with rad or are not given. Leave the filter off, or import with proprio=[joint_pos]."
+            f"{', '.join(names) or 'none'} and its proprio_units {units!r}; expected entries named joint_pos.0 or q_0, "
+            "and so on, in units that begin with rad or are not given. Switch the filter off, or import with "
+            "proprio=[joint_pos]."
         )
     return proprio[:, joints]
 

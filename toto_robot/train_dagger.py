@@ -7,14 +7,14 @@
     python -m toto_robot.train_dagger env=franka_pick gate=hg gate.person=keyboard dagger=person
     python -m toto_robot.train_dagger env=franka_pick gate=vanilla dagger=s2v learner=s2v policy=paper
 
-gate= chooses who acts and which states the expert labels: beta (a schedule; the default), vanilla, safe, lazy, ensemble,
-thrifty, or hg, where a person watches view.png (or a window), takes the arm with t, drives it with the keys of
-demos.record source=keyboard, and gives it back with t. Queries and interventions are reported beside success.
+gate= chooses who acts and which states the expert labels: beta (a schedule, the default), vanilla, safe, lazy,
+ensemble, thrifty, or hg. With hg a person watches view.png (or a window), takes the arm with t, moves it with the keys
+of demos.record source=keyboard, and gives it back with t. Queries and interventions are reported beside success.
 
-Everything goes to runs/<env>-<time>/ (run= names it): config.yaml, metrics.jsonl, tb/, learning_curve.png,
-rollouts.mp4, checkpoints/ and policy/. A run that was killed loses at most its current round: the same command with
-resume=true goes on and ends with the same policy, bit for bit. Last, the policy is evaluated on seeds that training
-can't reach; the last line on stdout is that result as JSON.
+Everything goes to runs/<env>-<time>/ (run= gives another name): config.yaml, metrics.jsonl, tb/, learning_curve.png,
+rollouts.mp4, checkpoints/ and policy/. A killed run loses at most its current round: the same command with resume=true
+continues and ends with the same policy, bit for bit. At the end the policy is evaluated on seeds that training can't
+reach. The last line on stdout is the result as JSON.
 """
 
 import sys
@@ -29,8 +29,10 @@ from toto_robot import command
 
 
 def make_vec(cfg: TrainConfig) -> VectorEnv:
-    """The environments of a training run: labelled by the expert, or by a person at the keyboard, in whose process they
-    then are; rendered only when the features need it."""
+    """The environments of a training run. They render only if the features need it.
+
+    The expert labels their states, or a person at the keyboard. With a person, they run in this process.
+    """
     sits = cfg.gate.sits
     if sits:
         labeller = at_keyboard(cfg.gate, cfg.dagger.num_envs, ScriptedPick().drive)

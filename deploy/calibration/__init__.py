@@ -1,1 +1,1 @@
-"""Where the camera sits in the hand."""
+"""The pose of the camera in the hand."""

@@ -1,13 +1,13 @@
-"""Where the camera sits in the hand: from pictures of a ChArUco board that lies still, taken from many arm poses.
+"""The pose of the camera in the hand, from pictures of a fixed ChArUco board that are taken in many arm poses.
 
     solution, residuals = solve(T_base_hand, T_camera_board)    # (N, 4, 4) each: N poses of the hand and of the board
     solution.save("hand_eye.yaml", board)
     solution, board = load("hand_eye.yaml")                     # later: does it still hold?
     print(solution.error(T_base_hand, T_camera_board))
 
-T_a_b takes points from frame b to frame a. The solver is Park and Martin's (IEEE T-RA 10(5), 1994): AX = XB, rotation
-first, in closed form. (OpenCV 4 has the same one as calibrateHandEye and the test compares them; OpenCV 5 dropped it.)
-The report is ours: how far the board, which lies still, seems to move from picture to picture.
+T_a_b transforms points from frame b to frame a. The solver is Park and Martin's (IEEE T-RA 10(5), 1994): AX = XB in
+closed form, the rotation first. OpenCV 4 has the same solver as calibrateHandEye, and a test compares them; OpenCV 5
+does not have it. The report is our own: how far the fixed board seems to move from picture to picture.
 """
 
 import contextlib
@@ -25,18 +25,19 @@ from toto_robot.ground.strict import read_yaml
 
 MIN_POSES = 5
 MIN_TURN_RAD = 0.1
-"""Least rotation about a second axis between the poses; with less, the camera's place along the first is a guess."""
+"""Least rotation about a second axis between the poses. With less, the camera's place along the first axis is
+unknown."""
 GOOD_M, GOOD_RAD = 0.005, 0.0175
-"""What counts as good for a wrist camera: 5 mm and 1°. A grasp of a 45 mm cube in an 80 mm hand forgives more."""
+"""What counts as good for a wrist camera: 5 mm and 1°. A grasp of a 45 mm cube with an 80 mm hand tolerates more."""
 
 
 class HandEyeError(UserError):
-    """Poses or a file that a calibration can't be made from."""
+    """A calibration can't be made from these poses or from this file."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """A printed ChArUco board; measure `square_m` on the paper, printers scale."""
+    """A printed ChArUco board. Measure `square_m` on the paper, because printers scale."""
 
     columns: int = 7
     rows: int = 5
@@ -54,8 +55,11 @@ class Board:
         return self.opencv().generateImage((self.columns * pixels_per_square, self.rows * pixels_per_square))
 
     def find(self, rgb: np.ndarray, lens: Intrinsics) -> np.ndarray | None:
-        """T_camera_board (4, 4) of the board in uint8 (H, W, 3), or None where fewer than 6 of its corners are seen.
-        Camera: x right, y down, z ahead; board: x along its columns, y along its rows."""
+        """T_camera_board (4, 4) of the board in a picture uint8 (H, W, 3), or None if fewer than 6 of its corners are
+        visible.
+
+        Camera: x right, y down, z ahead. Board: x along its columns, y along its rows.
+        """
         cv2 = _cv2()
         board = self.opencv()
         corners, ids, _, _ = cv2.aruco.CharucoDetector(board).detectBoard(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
@@ -80,26 +84,37 @@ def _cv2():
 
 @contextlib.contextmanager
 def whole_picture(config: CameraConfig) -> Iterator[Camera]:
-    """The camera, open, with square pictures as large as they go. CameraError; HandEyeError where its lens is unknown."""
-    with make(replace(config, size=min(config.width, config.height), crop="center")) as camera:
-        if camera.intrinsics is None:
-            raise HandEyeError(
-                f"the lens of the camera {config.name} is unknown; calibrate it (docs/real_robot.md) and write "
-                "its intrinsics into the camera file"
-            )
+    """The camera, open, with the largest square pictures. Raises CameraError, and HandEyeError if the lens is
+    unknown."""
+    camera = make(replace(config, size=min(config.width, config.height), crop="center"))
+    try:
+        camera.open()
+        lens_of(camera)
         yield camera
+    finally:
+        camera.close()
+
+
+def lens_of(camera: Camera) -> Intrinsics:
+    """The lens of an open camera. Raises HandEyeError if it is unknown."""
+    if camera.intrinsics is None:
+        raise HandEyeError(
+            f"the lens of the camera {camera.features.name} is unknown; calibrate it (docs/real_robot.md) and write "
+            "its intrinsics into the camera file"
+        )
+    return camera.intrinsics
 
 
 @dataclass(frozen=True)
 class Errors:
-    """How far apart poses are that should be one: (N,) each."""
+    """The distances between poses that should be equal, (N,) each."""
 
     shift_m: np.ndarray
     turn_rad: np.ndarray
 
     @property
     def good(self) -> bool:
-        """Whether they are, root mean square, within GOOD_M and GOOD_RAD."""
+        """Whether their root mean squares are within GOOD_M and GOOD_RAD."""
         return _rms(self.shift_m) <= GOOD_M and _rms(self.turn_rad) <= GOOD_RAD
 
     def __str__(self) -> str:
@@ -111,20 +126,20 @@ class Errors:
 
 @dataclass(frozen=True)
 class HandEye:
-    """A calibration: the camera in the hand, and the board on the table where it lay."""
+    """A calibration: the camera's pose in the hand, and the board's pose on the table."""
 
     T_hand_camera: np.ndarray
     T_base_board: np.ndarray
     poses: int
-    """How many pictures it is from."""
+    """Number of pictures."""
 
     def error(self, T_base_hand: np.ndarray, T_camera_board: np.ndarray) -> Errors:
-        """How far the board of each picture (N, 4, 4) is from where it was when this was calibrated."""
+        """How far the board of each picture (N, 4, 4) is from its place at the calibration."""
         seen = T_base_hand.reshape(-1, 4, 4) @ self.T_hand_camera @ T_camera_board.reshape(-1, 4, 4)
         return _apart(seen, self.T_base_board)
 
     def save(self, path, board: Board) -> None:
-        """Write YAML, whole or not at all."""
+        """Writes YAML, completely or not at all."""
         values = {
             "T_hand_camera": self.T_hand_camera.tolist(),
             "T_base_board": self.T_base_board.tolist(),
@@ -135,23 +150,24 @@ class HandEye:
 
 
 def load(path) -> tuple[HandEye, Board]:
-    """What `save` wrote. HandEyeError for a file that is something else."""
+    """Reads what `save` wrote. Raises HandEyeError for another file."""
     try:
         values = read_yaml(path)
-        T = [np.array(values[key], np.float64) for key in ("T_hand_camera", "T_base_board")]
-        for pose in T:
+        T_hand_camera, T_base_board = (np.array(values[key], np.float64) for key in ("T_hand_camera", "T_base_board"))
+        for pose in (T_hand_camera, T_base_board):
             if pose.shape != (4, 4) or not np.allclose(pose[:3, :3] @ pose[:3, :3].T, np.eye(3), atol=1e-6):
                 raise ValueError("expected poses of 4 x 4 numbers with a rotation in them")
-        return HandEye(*T, int(values["poses"])), Board(**values["board"])
+        return HandEye(T_hand_camera, T_base_board, int(values["poses"])), Board(**values["board"])
     except (KeyError, TypeError, ValueError) as error:
         raise HandEyeError(
-            f"{path} is no hand-eye calibration ({type(error).__name__}: {' '.join(str(error).split())}); "
+            f"{path} is not a hand-eye calibration ({type(error).__name__}: {' '.join(str(error).split())}); "
             "make one with `python -m deploy.calibrate`"
         ) from error
 
 
 def solve(T_base_hand: np.ndarray, T_camera_board: np.ndarray) -> tuple[HandEye, Errors]:
-    """The calibration from N poses (N, 4, 4) each, and its residuals. HandEyeError for poses that can't tell it."""
+    """The calibration from N poses (N, 4, 4) each, and its residuals. Raises HandEyeError for poses that don't
+    determine it."""
     hands, boards = np.asarray(T_base_hand, np.float64), np.asarray(T_camera_board, np.float64)
     if hands.shape != boards.shape or hands.shape[1:] != (4, 4) or len(hands) < MIN_POSES:
         raise HandEyeError(
@@ -159,9 +175,10 @@ def solve(T_base_hand: np.ndarray, T_camera_board: np.ndarray) -> tuple[HandEye,
             f"{boards.shape}; take more pictures"
         )
     i, j = np.triu_indices(len(hands), 1)
-    A = np.linalg.inv(hands[j]) @ hands[i]  # motions of the hand, and of the camera: A X = X B
+    A = np.linalg.inv(hands[j]) @ hands[i]  # motions of the hand and of the camera between all pairs: A X = X B
     B = boards[j] @ np.linalg.inv(boards[i])
     a, b = (np.stack([_log(T[:3, :3]) for T in motions]) for motions in (A, B))
+    # The hand has to turn about at least two axes.
     spread_rad = np.linalg.svd(a, compute_uv=False)[1] / np.sqrt(len(a))
     if spread_rad < MIN_TURN_RAD:
         raise HandEyeError(
@@ -170,10 +187,12 @@ def solve(T_base_hand: np.ndarray, T_camera_board: np.ndarray) -> tuple[HandEye,
         )
     u, _, vt = np.linalg.svd(a.T @ b)  # the rotation that takes each axis b to a
     R = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+    # The translation, by least squares.
     C = (A[:, :3, :3] - np.eye(3)).reshape(-1, 3)
     d = (B[:, :3, 3] @ R.T - A[:, :3, 3]).reshape(-1)
     X = np.eye(4)
     X[:3, :3], X[:3, 3] = R, np.linalg.lstsq(C, d, rcond=None)[0]
+    # The board's pose is the mean over all pictures.
     seen = hands @ X @ boards
     middle = np.eye(4)
     u, _, vt = np.linalg.svd(seen[:, :3, :3].mean(0))
@@ -193,7 +212,7 @@ def _apart(poses: np.ndarray, pose: np.ndarray) -> Errors:
 
 
 def _log(R: np.ndarray) -> np.ndarray:
-    """The rotation vector (3,) of R (3, 3), by way of its quaternion, which stays exact near half a turn."""
+    """The rotation vector (3,) of R (3, 3). It uses the quaternion, which is exact near half a turn."""
     x, y, z = R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]
     K = np.array(
         [

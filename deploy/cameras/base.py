@@ -1,19 +1,20 @@
-"""What every camera gives: one square RGB frame, when it was taken, and its number.
+"""What every camera gives: a square RGB frame, its time, and its number.
 
     camera = make(CameraConfig(kind="opencv", device="/dev/video0", crop="lower"))
     camera.features            # known before the device is touched
     with camera:
         frame = camera.read(timeout_s=0.5)
 
-`read` gives the newest frame and never the same one twice, except where the source itself repeats one: a number that
-stands still is how a loop tells a frozen camera. Frames come cropped and resized as `config` says (by
-`toto_robot.video`, as everywhere), so a policy sees from a lens what it saw in training.
+`read` gives the newest frame, and never the same one twice unless the source itself repeats one. A loop recognises a
+frozen camera by a number that does not change. `config` says how frames are cropped and resized (with
+`toto_robot.video`, as everywhere), so a policy sees through a lens what it saw in training.
 """
 
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -24,11 +25,12 @@ from toto_robot.video.frames import check_frames, resize_center_crop
 
 
 class CameraError(UserError):
-    """A camera that can't be opened or read as asked; the message says what exists and what to do."""
+    """A camera can't be opened or read as asked. The message says what exists and what to do."""
 
 
 class CameraLost(CameraError):
-    """A camera that worked and gives nothing any more: unplugged, at its end, or no new frame within the timeout."""
+    """A camera that worked gives nothing any more: it is unplugged, at its end, or has no new frame within the
+    timeout."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,9 @@ class Frame:
     rgb: np.ndarray
     """uint8 (H, W, 3)."""
     captured_s: float
-    """When it was taken, on `time.monotonic` (in lockstep: on the emulated robot's clock)."""
+    """The time of its capture, on `time.monotonic` (in lockstep: on the emulated robot's clock)."""
     sequence: int
-    """Counts frames of the source, dropped ones too; never goes back."""
+    """The number of the frame. It counts dropped frames too and never goes back."""
 
 
 @dataclass
@@ -48,26 +50,26 @@ class CameraConfig:
     """One camera, as a YAML file or the command line describes it."""
 
     kind: str = "mujoco"
-    """Which backend: realsense, opencv, video, mujoco, or one that a package adds."""
+    """The backend: realsense, opencv, video, mujoco, or one that a package adds."""
     name: str = "wrist"
-    """What it is called in recordings, and in a simulated scene."""
+    """Its name in recordings, and in a simulated scene."""
     device: str = ""
-    """realsense: serial number (empty: the only one); opencv: index or path; video: file; mujoco: IP[:PORT] of the
+    """realsense: serial number (empty for the only one); opencv: index or path; video: file; mujoco: IP[:PORT] of the
     emulator's console."""
     width: int = 640
-    """Pixels asked of the sensor."""
+    """Width of the sensor's picture, pixels."""
     height: int = 480
-    """Pixels asked of the sensor."""
+    """Height of the sensor's picture, pixels."""
     fps: float = 30.0
-    """Frames a second asked of the sensor; a video file keeps its own."""
+    """Frames a second of the sensor. A video file keeps its own rate."""
     crop: str = "center"
     """center: the square in the middle; lower: MVP's, 448 of 480 rows from the bottom."""
     size: int = 128
-    """Pixels on the side of the frames that come out."""
+    """Side of the resulting frames, pixels."""
     intrinsics: Intrinsics | None = None
-    """Of the sensor's whole picture; None where unknown (a RealSense tells its own)."""
+    """The lens of the sensor's whole picture; None if it is unknown. A RealSense reports its own."""
     faults: list[str] = field(default_factory=list)
-    """For tests: what goes wrong and when, e.g. [freeze@20-40]; see `faulty`."""
+    """For tests: the faults and their times, e.g. [freeze@20-40]; see `faulty`."""
 
     def __post_init__(self) -> None:
         if self.crop not in CROPS:
@@ -83,7 +85,7 @@ class CameraConfig:
         if inner and (inner.width, inner.height) != (self.width, self.height):
             raise CameraError(
                 f"the intrinsics are for {inner.width}×{inner.height} pixels and the camera is asked for "
-                f"{self.width}×{self.height}; calibrate at the size that is used"
+                f"{self.width}×{self.height}; calibrate at the size that you use"
             )
 
     def picture(self, rgb: np.ndarray) -> np.ndarray:
@@ -93,7 +95,7 @@ class CameraConfig:
 
 
 def read_config(path) -> CameraConfig:
-    """The camera that a YAML file describes: keys of `CameraConfig`. CameraError for what is not one."""
+    """The camera in a YAML file with the keys of `CameraConfig`. Raises CameraError for a wrong file."""
     path = Path(path)
     try:
         values = read_yaml(path)
@@ -102,7 +104,11 @@ def read_config(path) -> CameraConfig:
     return _from_dict(CameraConfig, values, str(path))
 
 
-def _from_dict(kind: type, values, where: str):
+Kind = TypeVar("Kind", CameraConfig, Intrinsics)
+
+
+def _from_dict(kind: type[Kind], values: Any, where: str) -> Kind:
+    """A dataclass from a dict with its keys. Raises CameraError for wrong keys or values."""
     keys = [f.name for f in fields(kind)]
     wrong = sorted(set(values) - set(keys)) if isinstance(values, dict) else [type(values).__name__]
     if wrong:
@@ -115,7 +121,7 @@ def _from_dict(kind: type, values, where: str):
 
 @dataclass(frozen=True)
 class CameraFeatures:
-    """What is known of a camera before it is opened."""
+    """What is known about a camera before it is opened."""
 
     name: str
     kind: str
@@ -123,28 +129,33 @@ class CameraFeatures:
     """(H, W, 3) of its frames."""
     fps: float
     physical: bool
-    """Whether a sensor's noise makes two equal frames in a row a sign of a stuck camera."""
+    """Whether it has a sensor. The sensor's noise makes frames differ, so two equal frames mean that the camera is
+    stuck."""
 
 
 class Camera(Protocol):
-    """A source of frames. `features` holds before `open`; `open` raises CameraError and `read` CameraLost."""
+    """A source of frames. `features` is valid before `open`. `open` raises CameraError, `read` raises CameraLost."""
 
     features: CameraFeatures
-    intrinsics: Intrinsics | None
-    """Of the frames that `read` gives; None where unknown."""
+
+    @property
+    def intrinsics(self) -> Intrinsics | None:
+        """The lens of the frames that `read` gives; None if it is unknown."""
 
     def open(self) -> None: ...
 
     def read(self, timeout_s: float) -> Frame:
-        """The newest frame; waits for one that it has not given yet."""
+        """The newest frame. It waits for a frame that it has not given yet."""
 
     def close(self) -> None: ...
 
 
-class BaseCamera:
-    """What the backends share: config, features, and closing at the end of a `with`."""
+class BaseCamera(ABC):
+    """The base of the backends: config and features. As a context it opens the camera, and closes it at the end."""
 
     physical = True
+    intrinsics: Intrinsics | None
+    """The lens of the frames that `read` gives; None if it is unknown."""
 
     def __init__(self, config: CameraConfig):
         self.config = config
@@ -152,6 +163,18 @@ class BaseCamera:
             config.name, config.kind, (config.size, config.size, 3), config.fps, self.physical
         )
         self.intrinsics = config.intrinsics and config.intrinsics.cropped(config.crop, config.size)
+
+    @abstractmethod
+    def open(self) -> None:
+        """Opens the device. Raises CameraError."""
+
+    @abstractmethod
+    def read(self, timeout_s: float) -> Frame:
+        """The newest frame. Raises CameraLost."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Closes the device; safe to call twice, and before `open`."""
 
     def __enter__(self):
         self.open()
@@ -161,30 +184,33 @@ class BaseCamera:
         self.close()
 
     def error(self, text: str, kind: type[CameraError] = CameraError) -> CameraError:
+        """An error that names this camera."""
         device = f" ({self.config.device})" if self.config.device else ""
         return kind(f"camera {self.config.name}, {self.config.kind}{device}: {text}")
 
 
 class Newest:
-    """One place between a reader thread and `read`: a newer frame replaces an older one."""
+    """The newest frame between a reader thread and `read`. A newer frame replaces an older one."""
 
     def __init__(self):
-        self._changed, self._frame, self._end = threading.Condition(), None, None
+        self._changed = threading.Condition()
+        self._frame: Any = None
+        self._end: str | None = None
 
     def put(self, frame) -> None:
-        """`frame`: anything; `take` gives it once."""
+        """Sets the newest frame, which may be of any type. `take` gives it once."""
         with self._changed:
             self._frame = frame
             self._changed.notify_all()
 
     def end(self, reason: str) -> None:
-        """Nothing more will come."""
+        """Records why no more frames will come."""
         with self._changed:
             self._end = reason
             self._changed.notify_all()
 
     def take(self, timeout_s: float):
-        """The newest frame that was not taken yet; LookupError with the reason where none comes."""
+        """The newest frame that was not taken yet. Raises LookupError with the reason if none comes."""
         with self._changed:
             self._changed.wait_for(lambda: self._frame is not None or self._end is not None, timeout_s)
             frame, self._frame = self._frame, None

@@ -1,4 +1,4 @@
-"""A camera that goes wrong on purpose: what the deploy loop must notice, in tests and in the soak."""
+"""A camera with injected faults that the deploy loop has to notice, for tests and the soak."""
 
 import re
 import time
@@ -11,7 +11,7 @@ from deploy.cameras.base import Camera, CameraError, CameraLost, Frame
 
 FAULTS = {
     "freeze": "the last good frame again and again, with its number and its time",
-    "stuck": "the last good picture with new numbers and times, as from a sensor whose firmware hangs",
+    "stuck": "the last good picture with new numbers and times, as from a sensor with frozen firmware",
     "drop": "no frame",
     "delay": "each frame is handed out 5 frames late",
     "corrupt": "noise over the lower half, as from a torn transfer",
@@ -21,7 +21,7 @@ LATE = 5
 
 
 def parse(text: str) -> tuple[str, int, float]:
-    """`freeze@20-40`, or `freeze@20` for good, to (name, first frame, frame after the last)."""
+    """(name, first frame, frame after the last) of `freeze@20-40`, or of `freeze@20`, which has no end."""
     match = re.fullmatch(r"(\w+)@(\d+)(?:-(\d+))?", text)
     if not match or match[1] not in FAULTS:
         raise CameraError(
@@ -32,12 +32,16 @@ def parse(text: str) -> tuple[str, int, float]:
 
 
 class FaultyCamera:
-    """`camera` with `faults` (see `parse`); where several are on, the first one acts."""
+    """`camera` with `faults` (see `parse`). If several are on, the first one acts."""
 
     def __init__(self, camera: Camera, faults: list[str]):
         self.camera, self.faults = camera, [parse(text) for text in faults]
         self.features = camera.features
-        self.close = camera.close
+        self._good: Frame | None = None
+        """The last frame before a fault that repeats it."""
+        self._past: deque[Frame] = deque(maxlen=LATE + 1)
+        self._seen = -1
+        """The number of the newest frame, counted from `open` on."""
 
     @property
     def intrinsics(self):
@@ -52,9 +56,11 @@ class FaultyCamera:
 
     def open(self) -> None:
         self.camera.open()
-        self._good: Frame | None = None
-        self._past: deque[Frame] = deque(maxlen=LATE + 1)
-        self._seen = -1
+        self._good, self._seen = None, -1
+        self._past.clear()
+
+    def close(self) -> None:
+        self.camera.close()
 
     def read(self, timeout_s: float) -> Frame:
         deadline_s = time.monotonic() + timeout_s

@@ -1,6 +1,7 @@
-"""The camera of a simulated scene, drawn exactly as the environment draws it: from an emulated robot, or from an env."""
+"""The camera of a simulated scene: of an emulated robot, or of an environment. Its pictures are the environment's."""
 
 import time
+from typing import Any
 
 import mujoco
 
@@ -11,17 +12,22 @@ from deploy.emulator.console import CONSOLE_PORT, Console, ConsoleError
 
 
 class MujocoCamera(BaseCamera):
-    """Draws the scene's camera `config.name`, of what the emulator's console at `config.device` reports, or of `env` (a
-    `RobotEnv` that something else steps). A frame's number is its millisecond of simulated time, so it stands still when
-    the simulation does. Time is the wall's, or with the console's lockstep clock the robot's.
+    """Draws the scene's camera `config.name`: the state that the emulator's console at `config.device` reports, or the
+    state of `env`, a `RobotEnv` that something else steps.
+
+    A frame's number is its millisecond of simulated time, so it stands still when the simulation does. The time is the
+    wall's, or the robot's if the emulator runs in lockstep.
     """
 
     physical = False
 
     def __init__(self, config, env=None):
         super().__init__(config)
-        self._env, self._console, self._lockstep = env, None, False
-        self._dressed, self._reads = None, 0
+        self._env: Any = env
+        self._console: Console | None = None
+        self._lockstep, self._reads, self._due_s = False, 0, 0.0
+        self._dressed: int | None = None
+        """The seed whose look the scene has."""
 
     def open(self) -> None:
         self._due_s = time.monotonic()
@@ -39,10 +45,10 @@ class MujocoCamera(BaseCamera):
         scene = info["pixels_env"]
         self._env = envs.make(scene["name"], **{**scene["options"], "image_size": self.config.size})
         self._lockstep = info["clock"] == "lockstep"
-        self._fetch()
+        self._fetch(self._console)
 
     def read(self, timeout_s: float) -> Frame:
-        if not self._lockstep:  # in lockstep whoever grants the time says when a frame is due
+        if not self._lockstep:  # in lockstep a frame is due when it is ordered
             wait_s = self._due_s - time.monotonic()
             if wait_s > timeout_s:
                 time.sleep(timeout_s)
@@ -52,17 +58,17 @@ class MujocoCamera(BaseCamera):
             time.sleep(max(0.0, wait_s))
         captured_s = time.monotonic()
         self._due_s = max(self._due_s + 1 / self.config.fps, captured_s)
-        time_ms = round(1000 * self._env.data.time) if self._console is None else self._fetch()
+        time_ms = round(1000 * self._env.data.time) if self._console is None else self._fetch(self._console)
         rgb = self._env.view(self.config.name, self.config.size, self.config.size)
-        if self._console is not None:  # an env that something else steps counts its own frames
+        if self._console is not None:  # an environment that something else steps counts its own frames
             rgb = self._env.sensed(rgb, self._reads)
         self._reads += 1
         return Frame(rgb, time_ms / 1000 if self._lockstep else captured_s, time_ms)
 
-    def _fetch(self) -> int:
-        """The emulator's state into the scene, in the look of its last reset; its time in milliseconds."""
+    def _fetch(self, console: Console) -> int:
+        """Sets the scene to the emulator's state, with the look of its last reset. Returns its time in milliseconds."""
         try:
-            physics = self._console.ask("physics")
+            physics = console.ask("physics")
         except ConsoleError as error:
             raise self.error(str(error), CameraLost) from error
         if physics["seed"] != self._dressed:

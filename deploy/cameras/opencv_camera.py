@@ -2,18 +2,27 @@
 
 import threading
 import time
+from typing import Any
 
 import numpy as np
 
-from deploy.cameras.base import BaseCamera, CameraLost, Frame, Newest
+from deploy.cameras.base import BaseCamera, CameraConfig, CameraLost, Frame, Newest
 
 
 class OpencvCamera(BaseCamera):
-    """A thread reads all the time and keeps the newest frame, stamped when it was grabbed, before it was decoded.
+    """A thread reads all the time and keeps the newest frame. Its time is that of the grab, before it is decoded.
 
-    OpenCV gives no capture time: what the sensor, the cable and the driver take (some 30 to 170 ms with USB cameras)
-    comes on top, and no program can see it from here.
+    OpenCV gives no capture time. The time for the sensor, the cable and the driver comes in addition (about 30 to 170
+    ms with USB cameras), and a program can't measure it here.
     """
+
+    def __init__(self, config: CameraConfig):
+        super().__init__(config)
+        self._capture: Any = None
+        self._convert: Any = None
+        """cvtColor and its code, from OpenCV's colours to RGB."""
+        self._newest, self._closing = Newest(), threading.Event()
+        self._thread: threading.Thread | None = None
 
     def open(self) -> None:
         try:
@@ -27,7 +36,7 @@ class OpencvCamera(BaseCamera):
                 f"OpenCV can't open {device!r}; expected an index, a path or an address; on Linux `ls "
                 "/dev/video*` lists the cameras, and reading one may need the group `video`"
             )
-        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # else a slow reader gets old frames; not every driver obeys
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # otherwise a slow reader gets old frames; some drivers ignore it
         self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, self.config.width)
         self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self.config.height)
         self._capture.set(cv2.CAP_PROP_FPS, self.config.fps)
@@ -62,8 +71,8 @@ class OpencvCamera(BaseCamera):
         return Frame(self.config.picture(convert(np.ascontiguousarray(bgr), code)), captured_s, sequence)
 
     def close(self) -> None:
-        if hasattr(self, "_thread"):
+        thread, self._thread = self._thread, None
+        if thread is not None:
             self._closing.set()
-            self._thread.join()
+            thread.join()
             self._capture.release()
-            del self._thread

@@ -1,6 +1,7 @@
 """An Intel RealSense: its colour sensor through librealsense, with the sensor's own time stamps and lens."""
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -9,12 +10,15 @@ from deploy.cameras.intrinsics import Intrinsics
 
 
 class RealsenseCamera(BaseCamera):
-    """librealsense keeps the newest frame in a queue of one. `device`, a `pyrealsense2.device`, takes the place of the
-    one with the serial number `config.device` (or the only one)."""
+    """librealsense keeps the newest frame in a queue of length one. `device`, a `pyrealsense2.device`, replaces the one
+    with the serial number `config.device` (or the only one)."""
 
     def __init__(self, config, device=None):
         super().__init__(config)
-        self._device, self._sensor = device, None
+        self._device = device
+        self._rs: Any = None
+        self._queue: Any = None
+        self._sensor: Any = None
 
     def open(self) -> None:
         try:
@@ -69,12 +73,12 @@ class RealsenseCamera(BaseCamera):
             frame = self._queue.wait_for_frame(int(timeout_s * 1000))
         except RuntimeError as error:
             raise self.error(f"no new frame within {timeout_s:g} s ({error})", CameraLost) from error
-        rgb = np.asanyarray(frame.get_data()).copy()  # librealsense takes its memory back
+        rgb = np.asanyarray(frame.get_data()).copy()  # librealsense uses the memory again
         return Frame(self.config.picture(rgb), self._captured_s(frame), frame.get_frame_number())
 
     def _captured_s(self, frame) -> float:
-        """The frame's own time on our clock: librealsense maps a sensor's clock to the system's. Where it does not
-        (its global time switched off, or no metadata), the time at which the frame came."""
+        """The frame's own time on our clock, because librealsense maps a sensor's clock to the system's. Without that
+        (global time switched off, or no metadata) the time at which the frame came."""
         domains = self._rs.timestamp_domain
         if frame.get_frame_timestamp_domain() in (domains.system_time, domains.global_time):
             return frame.get_timestamp() / 1000 - (time.time() - time.monotonic())

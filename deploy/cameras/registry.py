@@ -1,4 +1,4 @@
-"""Which cameras there are; each is imported when it is made, so none of their libraries is needed for the others."""
+"""The cameras by name. Each is imported when it is made, so its library is not needed for the others."""
 
 import importlib
 from importlib.metadata import entry_points
@@ -21,7 +21,7 @@ def names() -> list[str]:
 
 
 def make(config: CameraConfig) -> Camera:
-    """The camera of `config`, closed, with its faults around it. CameraError for a kind that does not exist."""
+    """The camera of `config`, not yet open, with its faults. Raises CameraError for a kind that does not exist."""
     if config.kind in OURS:
         module, _, name = OURS[config.kind].partition(":")
         camera = getattr(importlib.import_module(module), name)(config)

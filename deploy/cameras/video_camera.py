@@ -1,15 +1,19 @@
-"""A video file in a camera's place: its frames come when they would have come, and those nobody read are dropped."""
+"""A video file instead of a camera. Its frames come at their own times, and frames that nobody reads in time are
+dropped."""
 
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from deploy.cameras.base import BaseCamera, CameraLost, Frame
 from toto_robot.video.decode import VideoError, iter_frames
 
 
 class VideoCamera(BaseCamera):
-    """Replays a file at its own rate, from `open` on; at its end `read` says so. `fps` of the config is not used."""
+    """Plays a file at its own rate from `open` on. At its end `read` raises CameraLost. `fps` of the config is not
+    used."""
 
-    physical = False  # films hold still pictures
+    physical = False  # a film may repeat a picture
 
     def __init__(self, config, clock=time.monotonic, sleep=time.sleep):
         super().__init__(config)
@@ -17,7 +21,10 @@ class VideoCamera(BaseCamera):
             raise self.error(
                 f"a video file is decoded to the square in its middle, got crop={config.crop!r}; use crop=center"
             )
-        self._clock, self._sleep = clock, sleep
+        self._clock, self._sleep, self._start_s = clock, sleep, 0.0
+        self._frames: Iterator[tuple[int, Any]] = iter(())
+        self._waiting: Any = None
+        """(number, (time, frame)) of the next frame."""
 
     def open(self) -> None:
         self._frames = enumerate(iter_frames(self.config.device, self.config.size))

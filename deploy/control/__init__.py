@@ -1,1 +1,1 @@
-"""What decides: the state machine, the limits, the gate; what the processes share."""
+"""The decisions of a run: the state machine, the limits, the gate. And the memory that its processes share."""

@@ -1,7 +1,7 @@
 """The run's clock: the wall's, or the emulated robot's, which stands still until it is granted time.
 
-A servo period is `begin`, what the arm needs in it, `end`. In lockstep `begin` asks for the time and `end` waits until it
-has passed, so between them a client whose loop runs in this process can answer.
+A servo period is `begin`, then what the arm needs, then `end`. In lockstep `begin` asks for the time and `end` waits
+until it has passed, so a client whose loop runs in this process can answer in between.
 """
 
 import time
@@ -11,8 +11,11 @@ SERVO_MS = 1
 
 
 class Clock(Protocol):
-    lockstep: bool
-    """Whether time stands still between `end` and the next `begin`."""
+    """What the loop needs of a clock."""
+
+    @property
+    def lockstep(self) -> bool:
+        """Whether time stands still between `end` and the next `begin`."""
 
     def now_s(self) -> float: ...
     def begin(self, ms: int = SERVO_MS) -> None: ...
@@ -20,7 +23,7 @@ class Clock(Protocol):
 
 
 class WallClock:
-    """time.monotonic; a servo period is a sleep until the next millisecond."""
+    """time.monotonic. A servo period is a sleep until the next millisecond."""
 
     lockstep = False
 
@@ -32,7 +35,7 @@ class WallClock:
 
     def begin(self, ms: int = SERVO_MS) -> None:
         now = time.monotonic()
-        self._due_s = max(self._due_s + ms / 1000, now)  # never hurries after a delay
+        self._due_s = max(self._due_s + ms / 1000, now)  # a delay is not made up for
 
     def end(self) -> None:
         time.sleep(max(0.0, self._due_s - time.monotonic()))

@@ -1,10 +1,11 @@
-"""From a policy's actions to set-points that are inside every limit: the only way from one to the other.
+"""Turns a policy's actions into set-points that are inside every limit. There is no other way from actions to
+set-points.
 
-The scene's own limiter and interpolation (`envs/robots/control.py`) make the set-points, so that a policy meets the
-clamping it was trained with. The gate adds what a scene doesn't have: before a command is taken, the path on which the
-arm would brake from it is computed, and unless all of that lies inside the envelope the increment is shortened to a half,
-a quarter, or none. Braking is then always possible: it is the path that was checked with the last command that was taken.
-And an arm that presses on something, which a scene doesn't mind, yields before a collision threshold stops it.
+The scene's own limiter and interpolation (`envs/robots/control.py`) make the set-points, so a policy meets the limits
+that it was trained with. The gate adds two things that a scene does not have. Before it accepts a command, it computes
+the path on which the arm would brake from it. Unless the whole path is inside the envelope, the increment is shortened
+to a half, a quarter, or nothing. Braking is therefore always possible: the braking path was checked with the last
+accepted command. And an arm that presses on something yields before a collision threshold stops it.
 """
 
 from dataclasses import dataclass, replace
@@ -19,28 +20,28 @@ from envs.robots.robot import Robot
 
 SHARES = (1.0, 0.5, 0.25)
 MARGIN_M = 0.004
-"""Room that the lookahead asks for beyond the envelope: set-points round off the corners of the commands' path."""
+"""Extra room for the braking path, because the set-points round off the corners of the commands' path."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """What one control period sends."""
+    """The result of one control period."""
 
     points_rad: np.ndarray
     """(period / 1 ms, J) set-points."""
     applied: np.ndarray
-    """(J + 1,) the action that was actually applied, in the policy's units; the gripper's part is -1 or 1."""
+    """(J + 1,) the action that was applied, in the policy's units. The gripper's part is -1 or 1."""
     close: bool
-    """What the gripper shall do."""
+    """Whether the gripper closes."""
     limited: str
-    """Why the action was shortened or refused; empty if it was taken as it came."""
+    """Why the action was shortened or refused. Empty for an unchanged action."""
     breach: str = ""
-    """Why nothing may be sent at all: the set-points would be outside the limits. Empty in all other cases."""
+    """Why nothing may be sent, because the set-points would be outside the limits. Empty in all other cases."""
 
 
 class Gate:
-    """One arm's commands. `speed` scales the policy's increments and the limits on speed, acceleration and jerk alike:
-    1 is what the policy was trained with."""
+    """The commands of one arm. `speed` scales the policy's increments and the limits on speed, acceleration and jerk. 1
+    is the speed of training."""
 
     def __init__(
         self,
@@ -60,6 +61,9 @@ class Gate:
         self.controller = ArmController(arm, period_s, max_lead_rad)
         self.braking = JointLimiter(self.limits, period_s)
         self.joints = len(robot.arm_joints)
+        self.sent_rad = np.zeros((3, self.joints))
+        """(3, J) the last three set-points."""
+        self.closed = False
         self.reset(np.array(robot.q_home_rad))
 
     def reset(self, q_rad) -> None:
@@ -69,8 +73,9 @@ class Gate:
         self.closed = False
 
     def command(self, action, q_rad: np.ndarray, contact: safety.Contact = safety.Contact()) -> Command:
-        """The next period, from an action (J + 1,) or None for slowing down, the measured joints (J,), and what the arm
-        touches."""
+        """The next period's command, from an action (J + 1,) or None to slow down, the measured joints (J,) and the
+        contact."""
+        # The wanted action. An action that can't be sent counts as none.
         limited = "" if action is None else safety.refuse_action(action, self.joints + 1) or ""
         wanted = np.zeros(self.joints + 1)
         if action is not None and not limited:
@@ -78,11 +83,13 @@ class Gate:
             self.closed = safety.closes(wanted[-1], self.closed, HYSTERESIS)
         before, start = self.controller.state(), self.controller.limiter.q_rad
         increment = self.max_step_rad * wanted[:-1]
+        # An arm that presses on something presses no harder.
         if contact.share > safety.TOUCH:
             softer = safety.yielding(increment, start - q_rad, contact, self.controller.impedance.k)
             if softer is not increment:
                 increment = np.clip(softer, -self.max_step_rad, self.max_step_rad)
                 limited = limited or f"yields to a contact at {contact.share:.0%} of the collision threshold"
+        # The largest share of the increment from which the arm can brake inside the envelope, or slowing down.
         for share in SHARES if increment.any() else ():
             points = self.controller.command(share * increment, q_rad)
             why = self.envelope.refuse(self._braking_path(start), MARGIN_M)
@@ -98,12 +105,13 @@ class Gate:
         )
 
     def _braking_path(self, start: np.ndarray) -> np.ndarray:
-        """(N, J) from the last command over the one just taken to where the arm would stop, and the points between."""
+        """(N, J) from the last command through the new one to where the arm would stop, with the points half-way
+        between."""
         self.braking.restore(self.controller.limiter.state())
-        path = [start, self.braking.q_rad]
+        points = [start, self.braking.q_rad]
         while np.abs(self.braking.dq_rad_s).max() > 1e-9:
-            path.append(self.braking.step(self.braking.q_rad))
-        path = np.array(path)
+            points.append(self.braking.step(self.braking.q_rad))
+        path = np.array(points)
         return np.concatenate([path[1:], (path[1:] + path[:-1]) / 2])
 
     def _breach(self, points: np.ndarray) -> str:
@@ -113,10 +121,11 @@ class Gate:
 
 
 def minimum_jerk(start_rad, end_rad, limits: JointLimits, dt_s: float = SERVO_DT_S) -> np.ndarray:
-    """(N, J) set-points from rest at `start_rad` to rest at `end_rad`, all joints in step, inside `limits`.
+    """(N, J) set-points from rest at `start_rad` to rest at `end_rad` inside `limits`. All joints move in the same
+    time.
 
-    10τ³ - 15τ⁴ + 6τ⁵ (Flash and Hogan 1985), whose greatest speed, acceleration and jerk are 15/8 Δ/T, 10/√3 Δ/T²
-    and 60 Δ/T³; T is the shortest for which no joint exceeds any.
+    The path is 10τ³ - 15τ⁴ + 6τ⁵ (Flash and Hogan 1985). Its greatest speed, acceleration and jerk are 15/8 Δ/T, 10/√3
+    Δ/T² and 60 Δ/T³. T is the shortest time for which no joint exceeds a limit.
     """
     start, end = np.asarray(start_rad, np.float64), np.asarray(end_rad, np.float64)
     way = np.abs(end - start)
@@ -126,7 +135,8 @@ def minimum_jerk(start_rad, end_rad, limits: JointLimits, dt_s: float = SERVO_DT
         np.cbrt(60 * way / limits.dddq_max_rad_s3),
     ]
     path = _minimum_jerk(start, end, int(np.ceil(np.max(times) / dt_s)) + 1)
-    # Near an end an arm may allow less: all speeds shrink alike when the way takes longer. Where it allows none, nothing helps.
+    # Near an end an arm may allow less speed. A longer time makes all speeds smaller in the same ratio. If the arm
+    # allows no speed at all, this does not help and the path stays as it is.
     low, high = limits.speeds_rad_s(path)
     dq = np.diff(path, axis=0, prepend=start[None]) / dt_s
     slower = np.max(np.maximum(dq / np.maximum(high, 1e-6), dq / np.minimum(low, -1e-6)))

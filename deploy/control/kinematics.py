@@ -1,7 +1,8 @@
-"""Where an arm's parts are, from its joints alone: forward kinematics of the chain that `envs/robots/` publishes.
+"""Where an arm's parts are, from its joints alone: forward kinematics of the chain in `envs/robots/`.
 
-Read from the robot's own MJCF text, so that there is one source of lengths and shapes, but computed with numpy: the
-process that owns a robot needs no simulator. Frames: the robot's base. N is any number of configurations.
+Lengths and shapes come from the robot's own MJCF text, so there is one source for them. The computation needs only
+numpy, because the process that owns a robot has no simulator. Positions are in the frame of the robot's base. N is any
+number of configurations.
 """
 
 import xml.etree.ElementTree as ElementTree
@@ -17,7 +18,8 @@ class Capsules:
     """The shapes of an arm: C segments with a radius, each fixed to a link."""
 
     link: np.ndarray
-    """(C,) the frame that each is fixed to: 0 the base, j the link after joint j, the last one the hand."""
+    """(C,) the coordinate frame of each capsule: 0 for the base, j for the link after joint j, the last one for the
+    hand."""
     ends_m: np.ndarray
     """(C, 2, 3) the segment's ends in that frame."""
     radius_m: np.ndarray
@@ -25,18 +27,18 @@ class Capsules:
 
 
 class Kinematics:
-    """Forward kinematics of one arm with J joints that turn about z, and a hand that is fixed to the last link."""
+    """Forward kinematics of an arm with J joints that turn about z and a hand that is fixed to the last link."""
 
     def __init__(self, robot: Robot):
-        body = ElementTree.fromstring(robot.body_mjcf)
-        offsets, shapes, frame = [], _shapes(body), 0
-        rows = [(0, shape) for shape in shapes]
-        while (
-            body := next((b for b in body.findall("body") if b.get("name") not in robot.finger_bodies), None)
-        ) is not None:
-            frame += 1
-            offsets.append(_transform(body))
-            rows += [(frame, shape) for shape in _shapes(body)]
+        # From the base outwards, body in body, without the fingers.
+        body: ElementTree.Element | None = ElementTree.fromstring(robot.body_mjcf)
+        offsets: list[np.ndarray] = []
+        rows = []
+        while body is not None:
+            rows += [(len(offsets), shape) for shape in _shapes(body)]
+            body = next((b for b in body.findall("body") if b.get("name") not in robot.finger_bodies), None)
+            if body is not None:
+                offsets.append(_transform(body))
         self.joints = len(robot.arm_joints)
         if len(offsets) != self.joints + 1:
             raise ValueError(
@@ -74,13 +76,14 @@ class Kinematics:
 
 
 def segment_distance_m(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Least distances (...) between segments p and q, (..., 2, 3) each. (Ericson, Real-Time Collision Detection, 5.1.9.)"""
+    """Least distances (...) between segments p and q, (..., 2, 3) each (Ericson, Real-Time Collision Detection,
+    5.1.9)."""
     d1, d2, r = p[..., 1, :] - p[..., 0, :], q[..., 1, :] - q[..., 0, :], p[..., 0, :] - q[..., 0, :]
     dot = lambda u, v: (u * v).sum(-1)
-    point = 1e-30  # a segment whose squared length is below this is one
+    point = 1e-30  # a segment with a squared length below this counts as a point
     a, e, b = np.maximum(dot(d1, d1), point), np.maximum(dot(d2, d2), point), dot(d1, d2)
     c, f = dot(d1, r), dot(d2, r)
-    parallel = 1e-12 * a * e  # an angle below 1e-6 rad: the answer is within that of the length
+    parallel = 1e-12 * a * e  # an angle below 1e-6 rad; the error is below that share of the length
     denominator = a * e - b * b
     s = np.clip(np.where(denominator > parallel, (b * f - c * e) / np.maximum(denominator, parallel), 0.0), 0, 1)
     t = np.clip((b * s + f) / e, 0, 1)
@@ -105,7 +108,7 @@ def _transform(body) -> np.ndarray:
 
 
 def _shapes(body) -> list[tuple[np.ndarray, float]]:
-    """Capsules as they are; a box as the capsule along its longest side that holds it."""
+    """(ends, radius) of every capsule, and for every box of a capsule along its longest side that contains it."""
     out = []
     for geom in body.findall("geom"):
         size = _numbers(geom.get("size"), "0")

@@ -1,11 +1,12 @@
-"""The state machine of a deployment, as a pure function: what has happened and when in, the next state and what to do out.
+"""The state machine of a deployment, as a pure function: from an event and its time to the next state and the
+reactions.
 
     INIT ─▶ PREFLIGHT ─▶ HOME ─▶ ARMED ─▶ RUN ◀─▶ HOLD        any state ─▶ STOP | FAULT
                 ▲          ▲               │
                 └ recovery └── next episode┘
 
-The arm may move in HOME, RUN and HOLD only (in HOLD it slows down inside its limits and holds). Nothing here reads a
-clock, sends anything or waits: the process that owns the robot feeds events in and carries the reactions out.
+The arm may move only in HOME, RUN and HOLD; in HOLD it slows down inside its limits and holds. Nothing here reads a
+clock, sends anything or waits. The process that owns the robot reports the events and carries out the reactions.
 """
 
 import enum
@@ -66,20 +67,20 @@ class Rules:
     """Times in seconds."""
 
     policy_hold_s: float = 0.2
-    """Silence of the policy after which the arm holds."""
+    """Time without an action after which the arm holds."""
     policy_stop_s: float = 1.0
-    """Silence of the policy after which the run stops."""
+    """Time without an action after which the run stops."""
     camera_hold_s: float = 0.2
     """Age of the newest frame, and time without a new sequence number, after which the arm holds."""
     camera_stop_s: float = 5.0
     """The same, after which the run stops."""
     max_recoveries: int = 1
-    """Reflexes that are recovered without a person, in one run."""
+    """Number of reflexes in one run that are recovered without a person."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """Everything that the machine remembers."""
+    """The machine's memory."""
 
     state: State = State.INIT
     action_s: float = 0.0
@@ -90,7 +91,7 @@ class Situation:
     """When the newest frame was captured."""
     recoveries: int = 0
     recovering: bool = False
-    """Whether the arm has been asked for its recovery and has not answered."""
+    """Whether the arm was asked for its recovery and has not answered yet."""
     ending: Ending | None = None
     """Set in STOP and FAULT."""
     why: str = ""
@@ -125,8 +126,8 @@ FORWARD = {
 def react(
     now: Situation, event: Event, time_s: float, rules: Rules, *, captured_s: float = 0.0, why: str = ""
 ) -> tuple[Situation, list[Reaction]]:
-    """The situation after `event` at `time_s`, and the reactions in their order. An event that means nothing in a state
-    changes nothing."""
+    """The situation after `event` at `time_s`, and the reactions in their order. An event without a meaning in the
+    present state changes nothing."""
     if now.state in (State.STOP, State.FAULT):
         return _after_the_end(now, event)
     why = why or event.value
@@ -146,20 +147,21 @@ def react(
 
 
 def recoverable(now: Situation, rules: Rules) -> bool:
-    """Whether a FAULT may ask the arm for its recovery: a reflex, and not more often than allowed."""
+    """Whether the arm may be asked for its recovery: only after a reflex, and not more often than the rules allow."""
     waits = now.state is State.FAULT and now.ending is Ending.REFLEX and not now.recovering
     return waits and now.recoveries < rules.max_recoveries
 
 
 def recover(now: Situation, rules: Rules) -> tuple[Situation, list[Reaction]]:
-    """Called once the arm is at rest after a reflex: counts and asks, or leaves it to the operator."""
+    """Counts a recovery and asks the arm for it, or changes nothing if it is not allowed. Call it when the arm is at
+    rest."""
     if not recoverable(now, rules):
         return now, []
     return replace(now, recoveries=now.recoveries + 1, recovering=True), [Reaction.RECOVER]
 
 
 def _after_the_end(now: Situation, event: Event) -> tuple[Situation, list[Reaction]]:
-    if event is Event.USER_STOP and now.ending is not Ending.USER_STOP:  # pressed after a reflex: no recovery any more
+    if event is Event.USER_STOP and now.ending is not Ending.USER_STOP:  # after it a reflex is not recovered any more
         return replace(now, state=State.FAULT, ending=Ending.USER_STOP, why=event.value), []
     if now.state is State.FAULT and now.ending is Ending.REFLEX:
         if event is Event.RECOVERED and now.recovering:
@@ -178,7 +180,7 @@ def _end(now: Situation, state: State, ending: Ending, why: str) -> tuple[Situat
 def _forward(now: Situation, state: State, time_s: float) -> tuple[Situation, list[Reaction]]:
     reactions = [Reaction.STOP_MOTION] if now.state in MOVES else []
     reactions += [Reaction.START_MOTION] if state in MOVES else []
-    if state is State.RUN:  # the watch begins now
+    if state is State.RUN:  # from now on silence counts
         now = replace(now, action_s=time_s, frame_s=time_s, captured_s=time_s)
     return replace(now, state=state), reactions
 

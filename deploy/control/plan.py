@@ -1,8 +1,9 @@
-"""What a run is to do, what its process is connected to, and what it tells of each control period."""
+"""What the robot's process gets and gives: the plan of a run, its connections, and the record of a control period."""
 
 import contextlib
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Semaphore
 
 import numpy as np
 
@@ -13,32 +14,33 @@ from envs.robots.limits import JointLimits
 
 @dataclass
 class Plan:
-    """What is to be run."""
+    """The episodes of a run, and the rules for them."""
 
     seeds: list[int]
-    """One episode each."""
+    """One for each episode."""
     periods: int
-    """Control periods that an episode may take."""
+    """The largest number of control periods in an episode."""
     period_s: float
     home_rad: np.ndarray
+    """(J,)"""
     limits: JointLimits
-    """The arm's published ones: what it measures must stay inside."""
+    """The arm's published limits. Measured states must stay inside them."""
     home_speed: float = 0.2
-    """Share of the limits with which it goes home."""
+    """Share of the limits for the way home."""
     max_age_s: float = 0.25
-    """An action whose frame is older than this when its period begins is late and is dropped."""
+    """An action is dropped as late if its frame is older than this when the period begins."""
     dry: bool = False
-    """Everything but motion."""
+    """Do everything but move."""
     rules: machine.Rules = field(default_factory=machine.Rules)
     look_frames: int = 0
-    """Frames that the policy compares with its training pictures before anything moves; 0 for none."""
+    """Number of frames that the policy compares with its training pictures before anything moves."""
     yes_look: bool = False
-    """Go on where they are out of what it was trained on."""
+    """Go on where the frames do not look like the training pictures."""
 
 
 def heard(connection: Connection) -> tuple[list, bool]:
-    """What has come, and whether nobody is at the other end any more."""
-    messages = []
+    """The messages that have come, and whether the other end is gone."""
+    messages: list = []
     try:
         while connection.poll():
             messages.append(connection.recv())
@@ -49,29 +51,29 @@ def heard(connection: Connection) -> tuple[list, bool]:
 
 @dataclass
 class Links:
-    """The other processes, as this one sees them."""
+    """The connections of the robot's process to the others."""
 
     main: Connection
     policy: Connection
     frames: FrameSlot
     history: History
-    orders: object
-    """Semaphore of the camera in lockstep."""
+    orders: Semaphore
+    """Orders to the camera in lockstep."""
 
     def tell(self, message: tuple) -> None:
-        """To the main process. Where that has ended nobody hears it, and the kernel asks this process to end too."""
+        """Sends a message to the main process. If that has ended, the kernel asks this process to end too."""
         with contextlib.suppress(OSError):
             self.main.send(message)
 
 
 @dataclass
 class Period:
-    """One control period, as it is recorded. Times on the run's clock."""
+    """The record of one control period. Times are on the run's clock."""
 
     episode: int
     index: int
     asked: int
-    """The request whose action was applied; -1 for none."""
+    """The request whose action was applied; -1 without an action."""
     start_s: float
     state: str
     applied: np.ndarray
@@ -83,7 +85,7 @@ class Period:
     late: int
     """Actions that were dropped since the last period."""
     lag_s: float
-    """How late the period began, by the wall."""
+    """How late the period began, on the wall's clock."""
     latency_s: float
-    """From the frame's capture to the first set-point; nan without an action."""
+    """Time from the frame's capture to the first set-point; nan without an action."""
     success: bool

@@ -1,8 +1,9 @@
-"""What may be sent to an arm, as pure functions of numbers: nothing here keeps a state, reads a clock or sends.
+"""What may be sent to an arm, as pure functions of numbers. Nothing here keeps a state, reads a clock or sends
+anything.
 
-An action that is not finite, of another shape or out of range is refused (`refuse_action`). A set-point is sent only if
-`refuse_set_points` and `Envelope.refuse` find nothing wrong with it; `deploy/control/gate.py` chooses commands for which they
-don't. What an arm measures is checked by `refuse_state`.
+`refuse_action` refuses an action that is not finite, has another shape or is out of range. A set-point is sent only if
+`refuse_set_points` and `Envelope.refuse` find nothing wrong with it; `deploy/control/gate.py` chooses its commands
+accordingly. `refuse_state` checks what an arm measures.
 """
 
 from dataclasses import dataclass, field, replace
@@ -14,16 +15,18 @@ from envs.robots.limits import JointLimits
 from envs.robots.robot import Robot
 
 LINK_GAP = 3
-"""Links that are fewer joints apart than this overlap by construction, and their joints' limits keep them apart."""
+"""Links that are fewer joints apart than this overlap by construction; their joints' limits keep them from
+colliding."""
 TOLERANCE = 1e-6
-"""Relative; derivatives of 1 kHz set-points lose digits."""
+"""Relative. Derivatives of 1 kHz set-points lose digits."""
 TOUCH, YIELD = 0.2, 0.5
-"""Shares of the collision threshold: what counts as a contact (an arm's estimate of external forces errs by a few newtons),
-and how hard the arm may press."""
+"""Shares of the collision threshold. From the first on a force counts as a contact (an arm's estimate of external
+forces has an error of a few newtons). The second is how hard the arm may press."""
 
 
 def share_of(limits: JointLimits, speed: float, margin_rad: float = 0.0) -> JointLimits:
-    """`limits` with `speed` of the velocity, acceleration and jerk (0 < speed <= 1), `margin_rad` inside the positions."""
+    """`limits` with `speed` of the velocity, acceleration and jerk (0 < speed <= 1), `margin_rad` inside the
+    positions."""
     return replace(
         limits,
         q_min_rad=limits.q_min_rad + margin_rad,
@@ -35,7 +38,7 @@ def share_of(limits: JointLimits, speed: float, margin_rad: float = 0.0) -> Join
 
 
 def tighter(a: JointLimits, b: JointLimits) -> JointLimits:
-    """Limits that keep both `a` and `b`."""
+    """The limits that satisfy both `a` and `b`."""
     numbers = {
         name: (np.maximum if name == "q_min_rad" else np.minimum)(value, getattr(b, name))
         for name, value in vars(a).items()
@@ -45,13 +48,13 @@ def tighter(a: JointLimits, b: JointLimits) -> JointLimits:
 
 
 def refuse_action(action, size: int) -> str | None:
-    """Why a policy's action can't be sent, or None: it must be `size` finite numbers in [-1, 1]."""
+    """Why a policy's action can't be sent, or None if it is `size` finite numbers in [-1, 1]."""
     try:
         values = np.asarray(action, np.float64)
     except (TypeError, ValueError):
-        return f"an action of {size} numbers was expected, got {type(action).__name__}"
+        return f"expected an action of {size} numbers, got {type(action).__name__}"
     if values.shape != (size,):
-        return f"an action of shape ({size},) was expected, got {values.shape}"
+        return f"expected an action of shape ({size},), got {values.shape}"
     if not np.isfinite(values).all():
         return f"the action holds NaN or infinity at {np.flatnonzero(~np.isfinite(values)).tolist()}"
     if np.abs(values).max() > 1 + TOLERANCE:
@@ -60,15 +63,18 @@ def refuse_action(action, size: int) -> str | None:
 
 
 def refuse_set_points(before_rad: np.ndarray, points_rad: np.ndarray, limits: JointLimits, dt_s: float) -> str | None:
-    """Why set-points (N, J) that follow the three `before_rad` (3, J) can't be sent, or None: finite, inside the position
-    limits, and inside speed, acceleration and jerk from each to the next."""
+    """Why set-points (N, J) that follow the three points `before_rad` (3, J) can't be sent, or None.
+
+    They have to be finite, inside the position limits, and inside speed, acceleration and jerk from each to the next.
+    """
     if points_rad.ndim != 2 or points_rad.shape[1:] != limits.q_min_rad.shape:
-        return f"set-points of shape (N, {len(limits.q_min_rad)}) were expected, got {points_rad.shape}"
+        return f"expected set-points of shape (N, {len(limits.q_min_rad)}), got {points_rad.shape}"
     if not np.isfinite(points_rad).all():
         return "a set-point holds NaN or infinity"
     if (points_rad < limits.q_min_rad - TOLERANCE).any() or (points_rad > limits.q_max_rad + TOLERANCE).any():
         joint = int(np.argmax(np.maximum(limits.q_min_rad - points_rad, points_rad - limits.q_max_rad).max(0)))
         return f"a set-point is outside the position limits of joint {joint + 1}"
+    # Speed, acceleration and jerk: one more difference each time.
     path = np.vstack([before_rad, points_rad])
     for name, top in (
         ("speed", limits.dq_max_rad_s),
@@ -79,6 +85,7 @@ def refuse_set_points(before_rad: np.ndarray, points_rad: np.ndarray, limits: Jo
         found = np.abs(path[-len(points_rad) :]).max(0) / top
         if found.max() > 1 + 1e3 * TOLERANCE:
             return f"the {name} of joint {int(found.argmax()) + 1} would be {found.max():.3g} times its limit"
+    # The speed that is allowed near an end.
     path = np.vstack([before_rad[-1:], points_rad])
     (low, high), dq = limits.speeds_rad_s(path[1:]), np.diff(path, axis=0) / dt_s
     over = np.maximum(low - dq, dq - high).max(0)
@@ -90,7 +97,7 @@ def refuse_set_points(before_rad: np.ndarray, points_rad: np.ndarray, limits: Jo
 
 
 def refuse_state(q_rad, dq_rad_s, limits: JointLimits) -> str | None:
-    """Why a measured state (J,) is a breach of the arm's published limits, or None."""
+    """Why a measured state (J,) is outside the arm's published limits, or None."""
     q, dq = np.asarray(q_rad, np.float64), np.asarray(dq_rad_s, np.float64)
     if q.shape != limits.q_min_rad.shape or dq.shape != q.shape or not (np.isfinite(q).all() and np.isfinite(dq).all()):
         return "the arm reports joints that are not finite numbers"
@@ -104,7 +111,8 @@ def refuse_state(q_rad, dq_rad_s, limits: JointLimits) -> str | None:
 
 
 def closes(value: float, closed: bool, hysteresis: float) -> bool:
-    """Whether the gripper is to be closed: below -hysteresis closes, above it opens, between them it stays."""
+    """Whether the gripper has to be closed. Below -hysteresis it closes, above hysteresis it opens, in between it
+    stays."""
     return bool(value < 0) if abs(value) > hysteresis else closed
 
 
@@ -113,18 +121,21 @@ class Contact:
     """How hard an arm touches something."""
 
     share: float = 0.0
-    """The greatest external torque or force as a share of its collision threshold, at 1 of which the arm stops with a reflex."""
+    """The greatest external torque or force as a share of its collision threshold. At 1 the arm stops with a reflex."""
     tau_ext_nm: np.ndarray | None = None
-    """(J,) what the joints exert on it; None where the arm doesn't tell."""
+    """(J,) the torques of the joints on the thing; None if the arm does not report them."""
 
 
 def yielding(increment_rad: np.ndarray, lead_rad: np.ndarray, contact: Contact, k_nm_rad: np.ndarray) -> np.ndarray:
-    """The increment (J,) without what would press harder than `YIELD`, and back where the arm does already.
+    """The increment (J,), reduced so that the arm presses at most with `YIELD` of the threshold; backwards if it
+    presses more.
 
-    An impedance law of stiffness `k_nm_rad` that a contact stops presses with K times what the command leads by, here
-    `lead_rad` and the increment. Of that the part along the contact's own torques is limited to those at `YIELD`; motion that
-    doesn't press, or that leads away, stays what it was. So it does where the arm's torques say nothing.
+    An arm with the stiffness `k_nm_rad` that a contact stops presses with K times the command's lead, which is
+    `lead_rad` plus the increment. The part along the contact's own torques is limited to the torques at `YIELD`. Motion
+    that does not press, or that leads away, does not change. Without information about the torques nothing changes.
     """
+    if contact.tau_ext_nm is None:
+        return increment_rad
     size = np.linalg.norm(contact.tau_ext_nm)
     if not 0 < size < np.inf:
         return increment_rad
@@ -138,18 +149,18 @@ class Workspace:
     """A box for the tool centre point, metres in the robot's base frame."""
 
     low_m: tuple[float, float, float] = (0.25, -0.40, 0.412)
-    """Its low corner. The default is the scene franka_cube's: 12 mm above a table that is 0.4 m above the base, where the
-    fingertips are 3 mm above it."""
+    """The low corner. The default is that of the scene franka_cube: the table is 0.4 m above the base, and the tool may
+    be 12 mm above the table, where the fingertips are 3 mm above it."""
     high_m: tuple[float, float, float] = (0.75, 0.40, 0.95)
 
     def outside_m(self, points_m: np.ndarray) -> np.ndarray:
-        """(N,) how far points (N, 3) are outside, the greatest of the three axes; negative inside."""
+        """(N,) how far points (N, 3) are outside, on the worst of the three axes. It is negative inside."""
         return np.maximum(np.array(self.low_m) - points_m, points_m - np.array(self.high_m)).max(-1)
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """Where an arm may be: the workspace box, and apart from itself."""
+    """Where an arm may be: with the tool in the workspace box, and with its links apart."""
 
     kinematics: Kinematics
     workspace: Workspace = field(default_factory=Workspace)
@@ -175,7 +186,7 @@ class Envelope:
         return gaps.min(-1)
 
     def refuse(self, q_rad: np.ndarray, margin_m: float = 0.0) -> str | None:
-        """Why the arm may not be at any of joints (N, J), or None; `margin_m` asks for so much more room."""
+        """Why the arm may not be at one of the joints (N, J), or None. `margin_m` is extra room."""
         frames = self.kinematics.frames(q_rad)
         outside = self.workspace.outside_m(self.kinematics.tcp_m(frames)).max()
         if not outside <= -margin_m:

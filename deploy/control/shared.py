@@ -1,8 +1,9 @@
-"""What the processes of a run share without waiting for each other: the newest frame, the robot's recent states, physics.
+"""What the processes of a run share without waiting for each other: the newest frame, the robot's recent states,
+physics.
 
-Memory comes from multiprocessing's anonymous arenas, so nothing is left behind however the program ends. Each has one
-writer, which fills one of two places while readers take the other: a writer that is stopped in the middle keeps nobody
-waiting. All times are of the run's clock, in seconds.
+The memory comes from multiprocessing's anonymous arenas, so nothing is left behind however the program ends. Each block
+has one writer. It fills one of two places while readers use the other, so a writer that stops in the middle blocks
+nobody. All times are on the run's clock, in seconds.
 """
 
 import ctypes
@@ -12,7 +13,7 @@ import numpy as np
 
 
 class Block:
-    """`size` numbers of one type with one writer: `write` puts all of them, `read` gives a whole copy."""
+    """`size` numbers of one type with one writer. `write` sets all of them, `read` gives a consistent copy."""
 
     def __init__(self, context: BaseContext, size: int, kind=ctypes.c_double):
         self.size, self.kind = size, kind
@@ -23,7 +24,7 @@ class Block:
 
     @property
     def version(self) -> int:
-        """How often it was written; 0 for never."""
+        """How often it was written."""
         return self.count.value
 
     def write(self, values) -> None:
@@ -35,7 +36,7 @@ class Block:
         while True:
             before = self.count.value
             values = places[before % 2].copy()
-            if self.count.value == before:  # else the writer may have come round to this place
+            if self.count.value == before:  # otherwise the writer may have reached this place again
                 return values
 
 
@@ -47,7 +48,7 @@ class FrameSlot:
         self.block = Block(context, int(np.prod(shape)) + 16, ctypes.c_uint8)
         self.head = Block(context, 2)
         self.reads = context.RawValue(ctypes.c_longlong, 0)
-        """How many times the camera was asked, whether a frame came or not."""
+        """How many times the camera was read, whether a frame came or not."""
 
     def put(self, rgb: np.ndarray, captured_s: float, sequence: int, reads: int) -> None:
         head = np.array([captured_s, sequence], np.float64)
@@ -56,11 +57,11 @@ class FrameSlot:
         self.reads.value = reads
 
     def answered(self, reads: int) -> None:
-        """The camera was asked `reads` times; the frame is as it was."""
+        """Records that the camera was read `reads` times without a new frame."""
         self.reads.value = reads
 
     def latest(self) -> tuple[float, int, int]:
-        """captured_s, sequence and reads; sequence is -1 before the first frame."""
+        """captured_s, sequence and reads. sequence is -1 before the first frame."""
         reads = self.reads.value
         captured_s, sequence = self.head.read()
         return float(captured_s), int(sequence) if self.head.version else -1, reads
@@ -82,7 +83,7 @@ class History:
         self.start = context.RawValue(ctypes.c_longlong, 0)
 
     def _rows(self) -> np.ndarray:
-        return np.frombuffer(self.raw, np.float64).reshape(self.length, -1)
+        return np.frombuffer(memoryview(self.raw), np.float64).reshape(self.length, -1)
 
     def add(self, time_s: float, q_rad, dq_rad_s, width_m: float) -> None:
         count = self.count.value
@@ -91,22 +92,24 @@ class History:
         self.count.value = count + 1
 
     def forget(self) -> None:
-        """What was added so far is no past of what comes: the scene was put in another state."""
+        """Drops the states so far, because the scene was put in another state."""
         self.start.value = self.count.value
 
     def rows(self) -> np.ndarray:
-        """(n, 2 J + 2) whole rows, oldest first; the few that the writer may be at are left out."""
+        """(n, 2 J + 2) complete rows, oldest first. The few rows that the writer may be changing are left out."""
         count, start = self.count.value, self.start.value
         copy = self._rows().copy()
         first = max(start, self.count.value + 1 - self.length)
         return copy[np.arange(first, count) % self.length] if count > first else copy[:0]
 
     def at(self, time_s: float) -> tuple[np.ndarray, np.ndarray, float, float]:
-        """q (J,), dq (J,), width and the width's rate of change at `time_s`, interpolated between the states around it; the
-        first or the last one for a time outside. LookupError before the first state."""
+        """q (J,), dq (J,), width and the width's rate of change at `time_s`, interpolated between the states around it.
+
+        A time outside gives the first or the last state. Raises LookupError before the first state.
+        """
         rows = self.rows()
         if not len(rows):
-            raise LookupError("the robot has not told its state yet")
+            raise LookupError("the robot has not reported its state yet")
         J, times = self.joints, rows[:, 0]
         row = np.array([np.interp(time_s, times, column) for column in rows[:, 1:].T])
         width = lambda t: np.interp(t, times, rows[:, -1])

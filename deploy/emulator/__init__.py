@@ -1,1 +1,1 @@
-"""An emulator of a Franka arm's control interface, with MuJoCo behind it: `python -m deploy.emulator --help`."""
+"""An emulator of a Franka arm's control interface with MuJoCo physics: `python -m deploy.emulator --help`."""

@@ -5,27 +5,29 @@
     python -m deploy.emulator --scene cube --shift light
 
 It listens at the ports that are fixed in the clients: the robot at 1337, the gripper at 1338, and an operator's console
-at 1339. libfranka, pylibfranka, franky and panda_py connect to it as to an arm; they need no change but the address (and
-to be told that there is no real-time kernel, where there is none). One robot has one address: several of them, or several
-tests, run side by side at 127.0.0.2, 127.0.0.3, ...
+at 1339. libfranka, pylibfranka, franky and panda_py connect to it as to an arm. They need only another address, and
+without a real-time kernel the option to ignore that. Each robot has its own address, so several run side by side at
+127.0.0.2, 127.0.0.3, ...
 
-It checks what an arm's controller checks (position, speed, acceleration and jerk of a commanded motion, torque and its
-rate, measured position and speed, collisions, lost packets), stops with the same errors, and recovers from them the same
-way. The console (one JSON request a line) puts the scene back, tells what the physics are, and injects faults:
+It checks what an arm's controller checks: position, speed, acceleration and jerk of a commanded motion, torque and its
+rate, measured position and speed, collisions, lost packets. It stops with the same errors and recovers from them the
+same way. The console takes one JSON request on each line. It resets the scene, reports the physics, and injects faults:
 
     python -m deploy.emulator.console '{"do": "fault", "name": "user_stop"}'
 
 docs/emulator.md lists the requests, the checks, and what is not emulated.
 
-Clocks: realtime passes at 1 kHz of wall time, as far as the machine keeps up. In lockstep no time passes but what the
+Clocks: realtime runs at 1 kHz of wall time, as far as the machine keeps up. In lockstep time passes only as far as the
 console's `grant` allows, and in a motion each millisecond waits for the client's answer, so results don't depend on how
 busy the machine is.
 
 When it listens it prints one JSON line: ready, ip, console_port, pid. It ends with Ctrl-C, SIGTERM, the console's
-`shutdown`, or its parent. Exit codes: 0 ended so, 1 a bug (with its traceback), 2 a user's mistake (one sentence).
+`shutdown`, or its parent. Exit codes: 0 for such an end, 1 for a bug (with its traceback), 2 for a user's mistake (one
+sentence).
 """
 
 import argparse
+import contextlib
 import json
 import os
 import select
@@ -47,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = arguments.add_argument
-    add("--scene", default="cube", choices=sorted(SCENES), help="what stands around the arm (cube: franka_cube)")
+    add("--scene", default="cube", choices=sorted(SCENES), help="the scene around the arm (cube: franka_cube)")
     add("--ip", default="127.0.0.1", help="address to listen at; every 127.x.x.x is this machine")
     add(
         "--protocol",
@@ -68,14 +70,14 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--shift",
         choices=SHIFTS,
-        help="how the scene looks to cameras, in place of what training showed; a new look with each "
-        "reset, as in the environment",
+        help="how cameras see the scene, instead of the look of training; a new look at each reset, as in the "
+        "environment",
     )
     add("--viewer", action="store_true", help="open MuJoCo's viewer; needs a display")
     add(
         "--film",
         metavar="FILE.mp4",
-        help="write a video of the scene from the side, 25 frames a second of the robot's time",
+        help="write a video of the scene from the side, with 25 frames for each second of the robot's time",
     )
     add("--parent-pid", type=int, metavar="PID", help="end when this process does")
     return arguments
@@ -110,24 +112,21 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: emulator.shutdown())
     if options.parent_pid:
         threading.Thread(target=_end_with, args=(options.parent_pid, emulator), daemon=True).start()
-    eyes = []
     try:
-        if options.film:
-            from deploy.emulator.film import Film
+        with contextlib.ExitStack() as eyes:
+            if options.film:
+                from deploy.emulator.film import Film
 
-            eyes.append(Film(emulator, options.film))
-        if options.viewer:
-            from deploy.emulator.viewer import Viewer
+                eyes.callback(Film(emulator, options.film).close)
+            if options.viewer:
+                from deploy.emulator.viewer import Viewer
 
-            eyes.append(Viewer(emulator))
-        ready = {"ready": True, "ip": options.ip, "console_port": emulator.console.port, "pid": os.getpid()}
-        print(json.dumps(ready), flush=True)
-        emulator.run()
+                eyes.callback(Viewer(emulator).close)
+            ready = {"ready": True, "ip": options.ip, "console_port": emulator.console.port, "pid": os.getpid()}
+            print(json.dumps(ready), flush=True)
+            emulator.run()
     except ConsoleError as error:
         return _refuse(str(error))
-    finally:
-        for each in eyes:
-            each.close()
     return 0
 
 

@@ -9,7 +9,7 @@ from envs.robots.limits import JointLimits
 
 FLANGE_IN_LINK7_M = 0.107
 HAND_MASS_KG, HAND_COM_M, HAND_INERTIA_KGM2 = 0.73, (-0.01, 0.0, 0.03), (0.001, 0.0025, 0.0017)
-"""What Desk sets for the Franka Hand; the first two in the flange frame."""
+"""The values that Desk sets for the Franka Hand, in the flange frame."""
 
 
 _C = np.sqrt(0.5)
@@ -18,15 +18,18 @@ F_T_NE = np.array([[_C, _C, 0, 0], [-_C, _C, 0, 0], [0, 0, 1, 0.1034], [0, 0, 0,
 
 
 def links(model: mujoco.MjModel) -> list[dict]:
-    """The seven links of the arm in `model`: `pos` m and `mat` (3, 3) in the parent, `mass` kg, `com` m, `inertia`
-    kg·m² (3, 3) about it in the link's frame. Each turns about its own z axis."""
+    """The seven links of the arm in `model`. Each turns about its own z axis.
+
+    Keys: `pos` m and `mat` (3, 3) in the parent, `mass` kg, `com` m, and `inertia` kg·m² (3, 3) about it in the link's
+    frame.
+    """
     found = []
     for i in range(1, 8):
         body = model.body(f"link{i}")
-        turn, own = np.zeros(9), np.zeros(9)
+        turn, axes = np.zeros(9), np.zeros(9)
         mujoco.mju_quat2Mat(turn, body.quat)
-        mujoco.mju_quat2Mat(own, body.iquat)
-        own = own.reshape(3, 3)
+        mujoco.mju_quat2Mat(axes, body.iquat)
+        own = axes.reshape(3, 3)
         found.append(
             dict(
                 pos=body.pos.copy(),
@@ -40,8 +43,13 @@ def links(model: mujoco.MjModel) -> list[dict]:
 
 
 def urdf(model: mujoco.MjModel, limits: JointLimits) -> str:
-    """The model that GetRobotModel sends: kinematics and inertias of the arm in `model`, without the hand, which the
-    client adds from the state. Joint limits as the client reads them: the ends of the brake limits."""
+    """The URDF that GetRobotModel sends: kinematics and inertias of the arm in `model`, without the hand.
+
+    The client adds the hand from the state. It reads the ends of the brake limits as joint limits, so `limits` must
+    have a brake.
+    """
+    if (brake := limits.brake) is None:
+        raise ValueError("expected limits with a brake, as an FR3 has")
     parts = [
         '<robot name="fr3"><link name="base"/><link name="link0"/><joint name="base_joint" type="fixed">'
         '<parent link="base"/><child link="link0"/></joint>'
@@ -51,7 +59,7 @@ def urdf(model: mujoco.MjModel, limits: JointLimits) -> str:
         inertia = " ".join(
             f'{k}="{v:.12g}"' for k, v in dict(ixx=ixx, ixy=ixy, ixz=ixz, iyy=iyy, iyz=iyz, izz=izz).items()
         )
-        top, effort, brake = limits.dq_max_rad_s[i - 1], limits.tau_max_nm[i - 1], limits.brake
+        top, effort = limits.dq_max_rad_s[i - 1], limits.tau_max_nm[i - 1]
         parts.append(
             f'<link name="link{i}"><inertial><origin xyz={_xyz(link["com"])}/><mass value="{link["mass"]:.9g}"/>'
             f"<inertia {inertia}/></inertial></link>"
@@ -69,7 +77,7 @@ def urdf(model: mujoco.MjModel, limits: JointLimits) -> str:
 
 
 def _rpy(mat: np.ndarray) -> tuple[float, float, float]:
-    """Fixed-axis roll, pitch, yaw of a rotation that is not at the pole of pitch (no link of this arm is)."""
+    """Fixed-axis roll, pitch and yaw of a rotation. The pitch must not be ±90°; no link of this arm has that."""
     return np.arctan2(mat[2, 1], mat[2, 2]), -np.arcsin(np.clip(mat[2, 0], -1, 1)), np.arctan2(mat[1, 0], mat[0, 0])
 
 

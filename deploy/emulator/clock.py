@@ -1,15 +1,28 @@
-"""Two ways in which the emulator's time passes; `wait` returns when the next millisecond may, with True where it passes only
-to keep a client alive."""
+"""The two clocks of the emulator. `wait` returns when the next millisecond may pass."""
 
 import threading
 import time
+from typing import Protocol
 
 KEEPALIVE_S = 0.5
-"""A client gives its robot up after 1 s without a state, so in lockstep it is sent one after as long a wait."""
+"""A client gives up its robot after 1 s without a state, so in lockstep it gets one after this wait."""
+
+
+class Clock(Protocol):
+    """How the emulator's time passes."""
+
+    name: str
+    late_ms: int
+    """By how much the emulator is behind the wall's clock."""
+
+    def wait(self, time_ms: int, answered) -> bool:
+        """Waits until the next millisecond may pass. True: it passes only to keep a client alive. `answered(timeout_s)`
+        waits for the client's answer to the last state, where one is due."""
 
 
 class RealTime:
-    """1 kHz of wall time. What the machine can't keep up with is not caught up: the emulator's clock is then late."""
+    """1 kHz of wall time. On a machine that is too slow the emulator's clock gets late; the delay is not made up
+    for."""
 
     name = "realtime"
 
@@ -39,7 +52,6 @@ class Lockstep:
         self._changed = threading.Condition()
 
     def wait(self, time_ms: int, answered) -> bool:
-        """`answered(timeout_s)` waits for the client's answer to the last state, where one is due."""
         end_s = time.monotonic() + KEEPALIVE_S
         answered(KEEPALIVE_S)
         with self._changed:
@@ -50,7 +62,7 @@ class Lockstep:
         return not granted
 
     def grant(self, until_ms: int, alive) -> int:
-        """Lets time pass until `until_ms` and returns when it is there, with the time then; or when `alive()` ends."""
+        """Lets time pass until `until_ms`. Returns the time when that is reached, or when `alive()` turns false."""
         with self._changed:
             self._until_ms = max(self._until_ms, until_ms)
             self._changed.notify_all()

@@ -1,4 +1,5 @@
-"""The operator's console: one JSON request a line over TCP, one JSON reply a line. docs/emulator.md lists the requests.
+"""The operator's console over TCP: each line is a JSON request, each reply a JSON line. docs/emulator.md lists the
+requests.
 
 Console("127.0.0.1").ask("fault", name="user_stop")
 """
@@ -8,17 +9,17 @@ import socket
 import sys
 import threading
 
+from toto_robot.ground.errors import UserError
+
 CONSOLE_PORT = 1339
 
 
-class ConsoleError(ValueError):
-    """The emulator refused a request, or there is none. `exit_code` as for every mistake of a user."""
-
-    exit_code = 2
+class ConsoleError(UserError):
+    """The emulator refused a request, or there is no emulator."""
 
 
 class Console:
-    """A client of the console. Several may be open; one is for one thread."""
+    """A client of the console. Several may be open; each belongs to one thread."""
 
     def __init__(self, ip: str = "127.0.0.1", port: int = CONSOLE_PORT, timeout_s: float | None = None):
         try:
@@ -32,20 +33,20 @@ class Console:
         self._file = self._socket.makefile("rwb")
 
     def ask(self, do: str, **arguments) -> dict:
-        """The reply, without its "ok". ConsoleError with the emulator's sentence where it refuses."""
+        """The reply, without its "ok". If the emulator refuses, its sentence is raised as a ConsoleError."""
         self.send(do, **arguments)
         return self.receive()
 
     def send(self, do: str, **arguments) -> None:
-        """A request whose reply is read later, with `receive`."""
+        """Sends a request. `receive` reads the reply later."""
         try:
             self._file.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
             self._file.flush()
         except OSError as error:
-            raise ConsoleError(f"the emulator took no {do!r} ({error})") from error
+            raise ConsoleError(f"the emulator did not take the request {do!r} ({error})") from error
 
     def receive(self) -> dict:
-        """The reply to the oldest request that has none yet."""
+        """The reply to the oldest request without a reply."""
         try:
             line = self._file.readline()
         except OSError as error:
@@ -69,7 +70,8 @@ class Console:
 
 
 class ConsoleServer:
-    """Answers requests with `answer(request) -> dict`, which raises ConsoleError to refuse; a thread a connection."""
+    """Answers requests with `answer(request) -> dict`, which raises ConsoleError to refuse. Each connection has a
+    thread."""
 
     def __init__(self, ip: str, port: int, answer):
         self._answer = answer
@@ -96,7 +98,7 @@ class ConsoleServer:
                     file.write(json.dumps(self._reply(line)).encode() + b"\n")
                     file.flush()
             except OSError:
-                pass  # the other side has gone
+                pass  # the client is gone
 
     def _reply(self, line: bytes) -> dict:
         try:

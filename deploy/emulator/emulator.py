@@ -1,11 +1,13 @@
-"""Everything together: one arm, its servers, its clock and its console."""
+"""The whole emulator: one arm with its servers, its clock and its console."""
 
 import os
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from deploy.emulator.clock import Lockstep, RealTime
+from deploy.emulator.clock import Clock, Lockstep, RealTime
 from deploy.emulator.console import ConsoleError, ConsoleServer
 from deploy.emulator.controller import Controller
 from deploy.emulator.faults import Faults
@@ -18,11 +20,11 @@ from envs.robots.franka import ARM_LIMITS
 
 ROBOT_OF = {10: "fr3", 5: "panda"}
 """The arm that speaks a version of the protocol."""
-CLOCKS = {"realtime": RealTime, "lockstep": Lockstep}
+CLOCKS: dict[str, Callable[[], Clock]] = {"realtime": RealTime, "lockstep": Lockstep}
 
 
 class Emulator:
-    """An emulated robot at `ip`. `run` is its loop; it returns after `shutdown`."""
+    """An emulated robot at `ip`. `run` is its loop and returns after `shutdown`."""
 
     def __init__(
         self,
@@ -34,7 +36,7 @@ class Emulator:
         seed: int = 0,
         shift: str | None = None,
     ):
-        """`shift`: the look of what cameras draw of the scene (envs.appearance.SHIFTS), a new one with each reset."""
+        """`shift`: how cameras see the scene (envs.appearance.SHIFTS), a new look at each reset."""
         self.scene, self.ip, self.version, self.shift = scene, ip, version, shift
         limits = ARM_LIMITS[ROBOT_OF[version]]
         self.lock = threading.RLock()
@@ -44,15 +46,16 @@ class Emulator:
         self.controller = Controller(limits, self.plant.data.qpos[:7], self.plant.env.robot.arm_kd, clock == "realtime")
         self.hand = Hand(self.plant.finger_kp)
         self.observers: list = []
-        """Called with this emulator after each millisecond, inside the lock."""
+        """They are called with this emulator after each millisecond, inside the lock."""
         self._stop = threading.Event()
         self.robot = RobotServer(ip, version, self.controller, self.plant, self.faults, self.lock)
-        self._sense()
+        self.sensed = self.plant.sense(self.robot.F_T_EE)
         self.robot.publish(0, self.sensed)
         self.gripper = GripperServer(ip, self.hand, self.plant.width_m, self.lock)
         self.console = ConsoleServer(ip, console_port, self.answer)
 
     def run(self) -> None:
+        """Lets time pass, one millisecond after another, until `shutdown`."""
         while not self._stop.is_set():
             keep_alive = self.clock.wait(self.time_ms, self.robot.wait_answered)
             with self.lock:
@@ -81,8 +84,8 @@ class Emulator:
             observer(self)
 
     def _repeat(self) -> None:
-        """Sends the last state once more, with the next number: clients drop a number that they know. The scene stands still, so
-        a run in lockstep doesn't depend on how long anybody waited."""
+        """Sends the last state again with the next number, because clients drop a number that they know. The scene
+        stands still, so a run in lockstep does not depend on how long a client waited."""
         self._repeats += 1
         self.robot.publish(self.time_ms + self._repeats, self.sensed)
         self.robot.settle()
@@ -96,7 +99,7 @@ class Emulator:
     # --------------------------------------------------------------------------------------------------------- console
 
     def answer(self, request: dict) -> dict:
-        """The reply to a console's request. ConsoleError where it makes no sense."""
+        """The reply to a request of the console. Raises ConsoleError for a request that can't be answered."""
         arguments = dict(request)
         do = arguments.pop("do", None)
         requests = {name.removeprefix("do_"): getattr(self, name) for name in dir(self) if name.startswith("do_")}
@@ -118,7 +121,7 @@ class Emulator:
 
     def do_reset(self, seed: int) -> dict:
         if self.controller.motion is not None:
-            raise ConsoleError("expected an arm at rest, but a motion runs: nobody reaches into a moving robot's cell")
+            raise ConsoleError("expected an arm at rest, but a motion runs; end the motion first")
         self.plant.reset(int(seed))
         self.controller.place(self.plant.data.qpos[:7])
         self.controller.guiding = False
@@ -210,7 +213,8 @@ class Emulator:
         self.hand.fail_next = int(count)
 
 
-def _call(functions: dict, kind: str, name, arguments: dict, lock=None) -> dict:
+def _call(functions: dict, kind: str, name: Any, arguments: dict, lock=None) -> Any:
+    """Calls `functions[name]` with the arguments of a request, inside `lock` where it is given."""
     if name not in functions:
         raise ConsoleError(f"the {kind} {name!r} does not exist; there are: {', '.join(sorted(functions))}")
     try:

@@ -1,4 +1,4 @@
-"""A video of the emulated scene, drawn in a thread of its own so that the millisecond loop doesn't wait for a picture."""
+"""A video of the emulated scene. Its own thread draws it, so the millisecond loop does not wait for pictures."""
 
 import queue
 import threading
@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import mujoco
+import numpy as np
 
 import envs
 from demos.formats.video import VideoWriter
@@ -18,14 +19,15 @@ class Film:
     """Writes `path`, an MP4 of the view from the side at 25 frames a second of the robot's time, until `close`."""
 
     def __init__(self, emulator, path: str):
-        self._path, self._poses = Path(path), queue.SimpleQueue()
+        self._path = Path(path)
+        self._poses: queue.SimpleQueue[tuple[int, np.ndarray] | None] = queue.SimpleQueue()
         self._scene, self._shift = emulator.scene, emulator.shift
         self._thread = threading.Thread(target=self._draw, name="film", daemon=True)
         self._thread.start()
         emulator.observers.append(self._watch)
 
     def close(self) -> None:
-        """Draws what is still waiting and finishes the file."""
+        """Draws the remaining frames and finishes the file."""
         self._poses.put(None)
         self._thread.join()
 

@@ -11,14 +11,14 @@ from deploy.emulator.wire import GripperReply
 MAX_WIDTH_M, MAX_SPEED_M_S, MAX_FORCE_N = 0.08, 0.2, 40.0
 HOMING_M_S = 0.05
 STILL_MS = 60
-"""A hand whose fingers have not moved for as long has arrived, or is stopped by something."""
+"""If the fingers have not moved for this time, they have arrived or something stops them."""
 STILL_M = 2e-5
-"""In a millisecond: 2 cm/s."""
+"""A smaller movement in a millisecond counts as none: 2 cm/s."""
 
 
 @dataclass
 class _Task:
-    """A command that is being carried out. `reply` takes its status."""
+    """A running command. `reply` takes its status."""
 
     goals_m: list[float]
     speed_m_s: float
@@ -28,35 +28,38 @@ class _Task:
 
 
 class Hand:
-    """Widths are between the fingers, in metres; `finger_kp` is the stiffness of a finger's servo, N/m.
+    """The Franka Hand. Widths are between the fingers, in metres. `finger_kp` is the stiffness of a finger's servo,
+    N/m.
 
-    `fail_next`: as many commands fail without a movement, as injected.
+    The next `fail_next` commands fail without a movement, as an injected fault.
     """
 
     def __init__(self, finger_kp: float):
         self.kp = finger_kp
         self.commands = self.fail_next = 0
-        self.place(MAX_WIDTH_M)
+        self.set_point_m, self.force_n = MAX_WIDTH_M / 2, MAX_FORCE_N
+        self.grasped, self._still_ms, self._width = False, 0, MAX_WIDTH_M
+        self.task: _Task | None = None
 
     def place(self, width_m: float) -> None:
-        """At rest, holding nothing, after somebody has put the fingers there."""
+        """Sets the fingers at rest at a width, holding nothing."""
         self.set_point_m, self.force_n = width_m / 2, MAX_FORCE_N
         self.grasped, self.task, self._still_ms, self._width = False, None, 0, width_m
 
     def homing(self, reply) -> None:
-        """Closes, opens, and so learns the greatest width."""
+        """Closes and opens, as a real hand does to measure its greatest width."""
         self._start(_Task([0.0, MAX_WIDTH_M / 2], HOMING_M_S, MAX_FORCE_N, lambda width: GripperReply.SUCCESS, reply))
 
     def move(self, width_m: float, speed_m_s: float, reply) -> None:
-        """Moves to `width_m`; unsuccessful where something keeps the fingers more than 5 mm from there."""
+        """Moves to `width_m`. It is unsuccessful if something keeps the fingers more than 5 mm away from it."""
         if not 0 <= width_m <= MAX_WIDTH_M + 1e-6 or not speed_m_s > 0:
             return self._refuse(reply)
         there = lambda width: GripperReply.SUCCESS if abs(width - width_m) < 0.005 else GripperReply.UNSUCCESSFUL
         self._start(_Task([width_m / 2], speed_m_s, MAX_FORCE_N, there, reply))
 
     def grasp(self, width_m: float, speed_m_s: float, force_n: float, inner_m: float, outer_m: float, reply) -> None:
-        """Closes until something stops the fingers, then keeps pressing. It is a grasp where the width is then between
-        `width_m - inner_m` and `width_m + outer_m`."""
+        """Closes until something stops the fingers, and keeps pressing. It counts as a grasp if the width is then
+        between `width_m - inner_m` and `width_m + outer_m`."""
         if not 0 <= width_m <= MAX_WIDTH_M or not speed_m_s > 0 or not force_n > 0:
             return self._refuse(reply)
         force_n = min(force_n, MAX_FORCE_N)
@@ -65,12 +68,11 @@ class Hand:
             self.grasped = width_m - inner_m < width < width_m + outer_m
             return GripperReply.SUCCESS if self.grasped else GripperReply.UNSUCCESSFUL
 
-        self._start(
-            _Task([-force_n / self.kp], speed_m_s, force_n, done, reply)
-        )  # the servo presses with force_n when closed
+        # A set-point below zero: the servo presses with `force_n` when the fingers are closed.
+        self._start(_Task([-force_n / self.kp], speed_m_s, force_n, done, reply))
 
     def stop(self) -> None:
-        """Ends the running command, which is told so, where the fingers are; a grasp goes on."""
+        """Ends the running command, with a reply to its client, where the fingers are. A grasp goes on."""
         if self.task is not None:
             self.task.reply(GripperReply.ABORTED)
             self.task = None
@@ -89,7 +91,7 @@ class Hand:
         reply(GripperReply.FAIL)
 
     def advance(self, width_m: float) -> float:
-        """A finger's set-point (m) for the next millisecond, from the width now."""
+        """A finger's set-point (m) for the next millisecond, from the present width."""
         moved, self._width = abs(width_m - self._width), width_m
         if self.task is None:
             return self.set_point_m

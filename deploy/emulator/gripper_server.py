@@ -1,4 +1,4 @@
-"""The gripper's server: commands over TCP, its state over UDP."""
+"""The gripper's server: it receives commands over TCP and sends the state over UDP."""
 
 import contextlib
 import socket
@@ -19,12 +19,12 @@ from deploy.emulator.wire import (
 )
 
 STATE_PERIOD_S = 0.03
-"""Of wall time in both clocks: a client waits for the next state whenever it is asked for the width."""
+"""Wall time, with both clocks, because a client that is asked for the width waits for the next state."""
 TEMPERATURE_C = 30
 
 
 class GripperServer:
-    """Listens on `ip`; holds `lock` when it touches `hand`. `width_m()` is the measured width."""
+    """Listens on `ip`. It holds `lock` while it uses `hand`. `width_m()` is the measured width."""
 
     def __init__(self, ip: str, hand: Hand, width_m, lock: threading.RLock):
         self.ip, self.hand, self.width_m, self.lock = ip, hand, width_m, lock
@@ -68,7 +68,7 @@ class GripperServer:
 
     def _handle(self, tcp: socket.socket, number: int, command_id: int, body: bytes) -> None:
         def reply(status: GripperReply) -> None:
-            with contextlib.suppress(OSError):  # the client has gone; the hand finishes what it does
+            with contextlib.suppress(OSError):  # the client is gone; the hand finishes its command
                 tcp.sendall(message(GRIPPER_HEADER, number, command_id, struct.pack("<H", status)))
 
         name = GRIPPER_COMMANDS[number]
@@ -76,7 +76,8 @@ class GripperServer:
             if name == "Homing":
                 self.hand.homing(reply)
             elif name == "Move":
-                self.hand.move(*struct.unpack("<dd", body), reply)
+                width_m, speed_m_s = struct.unpack("<dd", body)
+                self.hand.move(width_m, speed_m_s, reply)
             elif name == "Grasp":
                 width_m, inner_m, outer_m, speed_m_s, force_n = struct.unpack("<5d", body)
                 self.hand.grasp(width_m, speed_m_s, force_n, inner_m, outer_m, reply)
@@ -90,8 +91,8 @@ class GripperServer:
             count = 0
             while open_.is_set():
                 count += 1
-                # Without the lock, which a busy loop might keep for longer than the second that a client waits.
+                # Without the lock: a busy loop might hold it for longer than the second that a client waits.
                 state = GRIPPER_STATE.pack(count, self.width_m(), MAX_WIDTH_M, self.hand.grasped, TEMPERATURE_C)
-                with contextlib.suppress(OSError):  # nobody listens: the TCP side ends this
+                with contextlib.suppress(OSError):  # the client is gone; the TCP side ends this loop
                     udp.sendto(state, address)
                 time.sleep(STATE_PERIOD_S)

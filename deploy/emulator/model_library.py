@@ -1,4 +1,5 @@
-"""The shared library with the arm's model that clients of protocol 5 download; compiled here, so it needs a C compiler."""
+"""The shared library with the arm's model that clients of protocol 5 download. It is compiled here with a C
+compiler."""
 
 import functools
 import platform
@@ -13,16 +14,19 @@ import mujoco
 from deploy.emulator.arm import FLANGE_IN_LINK7_M, links
 
 _MACHINES = {"x86_64": 0, "i686": 1, "aarch64": 3}
-"""Numbers of the architectures that a client may ask for; what is compiled here runs on this one."""
+"""Numbers of the architectures that a client may ask for. A library that is compiled here runs on this machine's."""
 
 
 def build(model: mujoco.MjModel, architecture: int, system: int) -> bytes | None:
-    """The library of the arm in `model` as a file's content. None where there is no compiler or the client is of another
-    architecture or system than Linux on this machine's; then the reason stands on stderr."""
+    """The library of the arm in `model` as a file's content.
+
+    None if there is no compiler, or if the client does not run on Linux on this machine's architecture. The reason is
+    printed on stderr.
+    """
     if architecture != _MACHINES.get(platform.machine()) or system != 0:
         print(
-            f"model library refused: the client asks for architecture {architecture}, system {system}; this machine can "
-            f"only compile for Linux on {platform.machine()}",
+            f"model library refused: the client asks for architecture {architecture}, system {system}; this machine "
+            f"can only compile for Linux on {platform.machine()}",
             file=sys.stderr,
         )
         return None

@@ -1,4 +1,4 @@
-"""The robot's server: commands over TCP, the state and its answers over UDP, one client at a time."""
+"""The robot's server for one client: commands come over TCP; states and the client's answers go over UDP."""
 
 import contextlib
 import select
@@ -30,8 +30,8 @@ from deploy.emulator.wire import (
 
 
 class RobotServer:
-    """Listens on `ip`. Everything that touches `controller` or `plant` holds `lock`; the loop calls `take`, `publish` and
-    `settle` in this order each millisecond, and `wait_answered` between them in lockstep."""
+    """Listens on `ip`. All code that uses `controller` or `plant` holds `lock`. Each millisecond the loop calls `take`,
+    `publish` and `settle` in this order, and in lockstep `wait_answered` between them."""
 
     def __init__(
         self, ip: str, version: int, controller: Controller, plant: Plant, faults: Faults, lock: threading.RLock
@@ -39,10 +39,13 @@ class RobotServer:
         self.ip, self.protocol = ip, PROTOCOLS[version]
         self.controller, self.plant, self.faults, self.lock = controller, plant, faults, lock
         self.commands = self.connections = 0
-        self.tcp = self.udp = None
+        self.tcp: socket.socket | None = None
+        self.udp: socket.socket | None = None
         self._number = {name: i for i, name in enumerate(self.protocol.commands)}
         self._state = np.zeros((), self.protocol.state)
-        self._move_id = self._recovery_id = None
+        self._move_id: int | None = None
+        self._recovery_id: int | None = None
+        """The commands whose end the client has not been told yet."""
         self._sent = self._taken = self._client_port = self._handshake = 0
         self._pending, self._lost, self._due, self._announced = None, False, False, False
         self._listener = socket.create_server((ip, ROBOT_PORT))
@@ -106,11 +109,13 @@ class RobotServer:
             udp.setblocking(False)
             self.tcp, self.udp, self._client_port, self._pending, self._due = tcp, udp, port, None, False
             self.connections += 1
-            udp.send(self._state.tobytes())  # time may stand still, and the client waits for a state
+            udp.send(self._state.tobytes())  # the client waits for a state, and time may stand still
             return True
 
     def _reply(self, name: str, command_id: int, status: int, extra: bytes = b"") -> None:
-        with contextlib.suppress(OSError):  # the reading side of the session ends it
+        if self.tcp is None:
+            return
+        with contextlib.suppress(OSError):  # the client is gone; the reading side ends the session
             self.tcp.sendall(message(ROBOT_HEADER, self._number[name], command_id, bytes([status]) + extra))
 
     def _handle(self, number: int, command_id: int, body: bytes) -> None:
@@ -135,7 +140,7 @@ class RobotServer:
             library = model_library.build(self.plant.model, *body[:2])
             self._reply(name, command_id, library is None, library or b"")
         elif name == "GetCartesianLimit":
-            self._reply(name, command_id, Reply.SUCCESS, np.zeros(22).tobytes() + b"\0")  # a wall that is not active
+            self._reply(name, command_id, Reply.SUCCESS, np.zeros(22).tobytes() + b"\0")  # an inactive wall
         else:
             self._set(name, command_id, body)
 
@@ -159,7 +164,7 @@ class RobotServer:
     # ------------------------------------------------------------------------------------------------------------- UDP
 
     def take(self) -> tuple[Command | None, bool]:
-        """The newest command that has come since the last call, and whether the network lost it (an injected fault)."""
+        """The newest command since the last call, and whether the network lost it (an injected fault)."""
         self._receive()
         packet, self._pending = self._pending, None
         lost, self._lost = self._lost, False
@@ -179,7 +184,7 @@ class RobotServer:
                 continue
             packet = np.frombuffer(data, self.protocol.command)[0]
             motion = self.controller.motion
-            # Targets of an asynchronous motion may come without a state having been read between them.
+            # Several targets of an asynchronous motion may come for one state.
             if packet["message_id"] < self._taken + (motion is None or not motion.use_async):
                 continue
             self._taken = int(packet["message_id"])
@@ -189,9 +194,12 @@ class RobotServer:
                 self._pending = packet
 
     def wait_answered(self, timeout_s: float) -> None:
-        """For lockstep: returns when the client has answered the last state, or none is due, or after `timeout_s` of wall
-        time. At the start of a motion it waits until the client has read what it was sent, for it answers the second
-        state of a motion, and two states that wait together would be one to it."""
+        """For lockstep: returns when the client has answered the last state, or if no answer is due, or after
+        `timeout_s` of wall time.
+
+        At the start of a motion it waits until the client has read the state. The client answers from the second state
+        of a motion on, and if two states wait together, it sees only one of them.
+        """
         end_s = time.monotonic() + timeout_s
         while time.monotonic() < end_s:
             with self.lock:
@@ -205,13 +213,13 @@ class RobotServer:
             try:
                 select.select([udp], [], [], 0.005 if due else 0.001)
             except (OSError, ValueError):
-                return  # the session has just ended
+                return  # the session has ended
 
     def publish(self, time_ms: int, sensed: Sensed) -> None:
-        """Sends the state, numbered `time_ms`."""
+        """Sends the state with the number `time_ms`."""
         self._fill(time_ms, sensed)
         motion = self.controller.motion
-        # libfranka takes the first state of a motion without an answer, and answers each one from the second on.
+        # libfranka does not answer the first state of a motion, and answers every state from the second on.
         self._due = motion is not None and not motion.use_async and self._announced
         self._announced = motion is not None
         if self.udp is None:
@@ -221,7 +229,7 @@ class RobotServer:
             self._pending, self._due = None, False
             return
         self._sent = time_ms
-        with contextlib.suppress(OSError):  # nobody listens: the session is about to end
+        with contextlib.suppress(OSError):  # the client is gone; the session is about to end
             self.udp.send(self._state.tobytes())
 
     def settle(self) -> None:
@@ -234,7 +242,7 @@ class RobotServer:
             self._recovery_id = None
 
     def close_tcp(self) -> bool:
-        """Closes the client's connection, an injected fault; False where there is none."""
+        """Closes the client's connection, as an injected fault. Returns whether there was one."""
         if self.tcp is None:
             return False
         self.tcp.shutdown(socket.SHUT_RDWR)
@@ -284,8 +292,8 @@ class RobotServer:
 
 
 def _unread(port: int) -> bool:
-    """Whether a UDP socket of this machine at `port` holds something that its owner has not read; False where the kernel
-    doesn't tell (Linux does)."""
+    """Whether a UDP socket of this machine at `port` holds data that its owner has not read. False on systems without
+    this information; Linux has it."""
     try:
         rows = Path("/proc/net/udp").read_text().splitlines()[1:]
     except OSError:

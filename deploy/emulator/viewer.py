@@ -7,7 +7,7 @@ PERIOD_MS = 33
 
 
 class Viewer:
-    """Shows a copy of the scene, which nobody can push by mouse. Raises what MuJoCo raises where no window opens."""
+    """Shows a copy of the scene, so the mouse can't push anything. MuJoCo's error is raised if no window opens."""
 
     def __init__(self, emulator):
         self._model, self._data = emulator.plant.model, mujoco.MjData(emulator.plant.model)

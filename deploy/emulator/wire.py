@@ -1,7 +1,8 @@
-"""What goes over the wire between a Franka arm's controller and its clients, protocol versions 10 (FR3) and 5 (Panda).
+"""The messages between a Franka arm's controller and its clients, protocol versions 10 (FR3) and 5 (Panda).
 
 Layouts, numbers and names are those of libfranka-common's research_interface headers (Apache-2.0). Everything is packed
-and little-endian; matrices are column-major. Version 10 sends its state in 32-bit floats, version 5 in 64-bit ones.
+and little-endian, and matrices are column-major. Version 10 sends its state in 32-bit floats, version 5 in 64-bit
+floats.
 """
 
 import enum
@@ -71,7 +72,7 @@ class Control(enum.IntEnum):
 
 
 class Generator(enum.IntEnum):
-    """What a Move's commands are. The state reports it as one more, with 0 for idle."""
+    """The kind of a Move's commands. The state reports the number plus 1, with 0 for idle."""
 
     JOINT_POSITION, JOINT_VELOCITY, CARTESIAN_POSITION, CARTESIAN_VELOCITY, NONE = range(5)
 
@@ -94,7 +95,7 @@ class MoveStatus(enum.IntEnum):
 
 
 class Reply(enum.IntEnum):
-    """Status of the other robot commands, as far as they share it."""
+    """The status values that the other robot commands share."""
 
     SUCCESS, NOT_POSSIBLE, INVALID_ARGUMENT = range(3)
 
@@ -183,7 +184,7 @@ _COMMAND = [
 
 @dataclass(frozen=True)
 class Protocol:
-    """One version of the robot's protocol: its commands in the order of their numbers, its state, its command."""
+    """One version of the robot's protocol: its commands in the order of their numbers, its state and its command."""
 
     version: int
     commands: tuple[str, ...]
@@ -193,12 +194,12 @@ class Protocol:
     def finished(self, command: np.void) -> bool:
         """Whether `command` ends its motion."""
         flags = ("motion_generation_finished", "torque_command_finished")
-        return any(bool(command[name]) for name in flags if name in self.command.names)
+        return any(bool(command[name]) for name in flags if name in (self.command.names or ()))
 
     def move(self, body: bytes) -> "MoveRequest":
-        """The request in the payload of a Move. ValueError for a wrong size or a mode that doesn't exist."""
+        """The request in the payload of a Move. Raises ValueError for a wrong size or an unknown mode."""
         if len(body) != (113 if self.version == 10 else 56):
-            raise ValueError(f"a Move of protocol {self.version} has no payload of {len(body)} bytes")
+            raise ValueError(f"a Move of protocol {self.version} can't have a payload of {len(body)} bytes")
         control, generator = struct.unpack_from("<II", body)
         use_async = self.version == 10 and bool(body[56])
         velocity = np.frombuffer(body, "<f8", 7, 57) if self.version == 10 else np.zeros(7)
@@ -207,7 +208,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class MoveRequest:
-    """`use_async`: the robot itself interpolates to the last target, no faster than `dq_max_rad_s` (7,)."""
+    """With `use_async` the robot itself interpolates to the newest target, no faster than `dq_max_rad_s` (7,)."""
 
     control: Control
     generator: Generator
@@ -280,18 +281,19 @@ _SETTERS = {
 
 
 def setter(name: str, body: bytes) -> dict[str, np.ndarray]:
-    """The numbers that the setter `name` sets, by their name. ValueError for a wrong size; KeyError for no setter."""
+    """The numbers that the setter `name` sets, by name. Raises ValueError for a wrong size, KeyError for an unknown
+    setter."""
     fields = _SETTERS[name]
     if fields is None:
         return {"guiding_mode": np.frombuffer(body, "u1", 7)}
     if len(body) != 8 * sum(n for _, n in fields):
-        raise ValueError(f"{name} has no payload of {len(body)} bytes")
+        raise ValueError(f"{name} can't have a payload of {len(body)} bytes")
     values = np.split(np.frombuffer(body, "<f8"), np.cumsum([n for _, n in fields])[:-1])
     return {field: value for (field, _), value in zip(fields, values)}
 
 
 def read_exactly(sock, size: int) -> bytes:
-    """`size` bytes of a stream socket. ConnectionError when the other side has closed it."""
+    """`size` bytes from a stream socket. Raises ConnectionError if the other side has closed it."""
     data = b""
     while len(data) < size:
         part = sock.recv(size - len(data))
@@ -302,7 +304,7 @@ def read_exactly(sock, size: int) -> bytes:
 
 
 def read_message(sock, header: struct.Struct, longest: int = 4096) -> tuple[int, int, bytes]:
-    """(command, id, payload) of the next message. ConnectionError when closed or when it is no message."""
+    """(command, id, payload) of the next message. Raises ConnectionError if closed, or if the size is not possible."""
     command, number, size = header.unpack(read_exactly(sock, header.size))
     if not header.size <= size <= longest:
         raise ConnectionError(f"a message claims to have {size} bytes")
@@ -310,5 +312,5 @@ def read_message(sock, header: struct.Struct, longest: int = 4096) -> tuple[int,
 
 
 def message(header: struct.Struct, command: int, number: int, payload: bytes) -> bytes:
-    """A whole message: header and payload."""
+    """A complete message: header and payload."""
     return header.pack(command, number, header.size + len(payload)) + payload

@@ -1,1 +1,1 @@
-"""The processes of a run, and the loop of the one that owns the arm."""
+"""The processes of a run, and the loop of the process that owns the arm."""

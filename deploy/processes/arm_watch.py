@@ -1,4 +1,4 @@
-"""A process that only reads an arm: for programs in which a person moves it. The vendor's client stays alone in there."""
+"""A process that only reads an arm, for programs in which a person moves it. The vendor's client runs in it alone."""
 
 import time
 from collections.abc import Callable
@@ -15,8 +15,10 @@ POLL_S = 0.002
 
 
 def watch_main(make: Callable, state: Block, report: Connection, stopped) -> None:
-    """Writes time, joints and speeds to `state` until `stopped`. To `report` goes ("ready", the client), ("refused", why) where
-    that is not there, or ("failed", why)."""
+    """Writes time, joints and speeds to `state` until `stopped`.
+
+    `report` gets ("ready", the client), or ("refused", why) if the client is missing, or ("failed", why).
+    """
     try:
         robot = make()
         robot.connect()
@@ -25,7 +27,8 @@ def watch_main(make: Callable, state: Block, report: Connection, stopped) -> Non
             seen = robot.observe()
             state.write(np.concatenate([[seen.time_s], seen.q_rad, seen.dq_rad_s]))
             if not ready:
-                ready = report.send(("ready", robot.features.client)) is None
+                report.send(("ready", robot.features.client))
+                ready = True
             time.sleep(POLL_S)
         robot.disconnect()
     except RobotFault as fault:
@@ -35,14 +38,13 @@ def watch_main(make: Callable, state: Block, report: Connection, stopped) -> Non
 
 
 class WatchedArm:
-    """The other end: what the arm measured last. `reports`: of this process and of others without which it makes no sense
-    to go on."""
+    """The other end: gives what the arm measured last. `reports` are the connections of all processes that it needs."""
 
     def __init__(self, state: Block, reports: tuple[Connection, ...], joints: int):
         self.state, self.reports, self.joints = state, reports, joints
 
     def observe(self) -> RobotState:
-        """RobotFault where a process failed or has ended."""
+        """The newest state. Raises RobotFault if a process has failed or ended."""
         for report in self.reports:
             try:
                 if report.poll():

@@ -1,6 +1,7 @@
-"""The process that owns a camera: it keeps the newest frame in shared memory.
+"""The process that owns a camera. It keeps the newest frame in shared memory.
 
-Free-running on the wall's clock; in lockstep one frame for each order, because time stands still between them.
+On the wall's clock it reads all the time. In lockstep it reads one frame for each order, because time stands still
+between the orders.
 """
 
 import time
@@ -12,13 +13,15 @@ from deploy.control.shared import FrameSlot
 from toto_robot.ground.errors import UserError
 
 READ_S = 0.5
-"""How long a read may wait for a new frame before the process looks whether it shall end."""
+"""The longest wait for a new frame. After it the process looks whether it has to end."""
 
 
 def camera_main(make: Callable, slot: FrameSlot, orders, lockstep: bool, report: Connection, stopped) -> None:
-    """Reads `make()`'s camera until `stopped`. `orders` is a semaphore: one release, one frame, in lockstep. To `report`
-    goes ("ready", text), or ("refused", why) for a camera that can't be opened as asked; ("silent", why) each time that a
-    frame does not come."""
+    """Reads the camera `make()` until `stopped`. In lockstep each release of the semaphore `orders` asks for one frame.
+
+    `report` gets ("ready", text), or ("refused", why) if the camera can't be opened as asked, and ("silent", why) each
+    time a frame does not come.
+    """
     try:
         reads, camera = 0, make()
         camera.open()

@@ -1,134 +1,35 @@
-"""The loop of the process that owns the arm: it carries out what the state machine says, one control period at a time.
+"""The loop of the process that owns the arm. It does what the state machine says, one control period at a time.
 
-Everything that decides is elsewhere and pure: `machine.react` (may the arm move?), `gate.Gate` (with which set-points?).
-Here are the ends: the clock, the arm, the hand, the newest frame, the policy's answers, and the messages to and from the
-main process, which talks to the operator.
+All decisions are made elsewhere by pure code: `machine.react` says whether the arm may move, `gate.Gate` with which
+set-points. This file carries them out with the clock, the arm, the hand, the newest frame, the policy's answers, and
+the main process, which talks to the operator.
 """
 
 import time
 
 import numpy as np
 
-from deploy.control import machine, safety
-from deploy.control.gate import Command, Gate
-from deploy.control.lead import Lead
-from deploy.control.machine import Event, Reaction, State
-from deploy.control.plan import Links, Period, Plan, heard
-from deploy.endings import Ending
+from deploy.control import machine
+from deploy.control.gate import Command
+from deploy.control.machine import Event, State
+from deploy.control.plan import Period
 from deploy.processes import preflight
-from deploy.processes.policy import Answer, LookAnswer, Request
-from deploy.robots.base import RobotFault, RobotState
+from deploy.processes.arm_loop import WALL_S, ArmLoop
+from deploy.processes.policy import Answer, Request
+from deploy.robots.base import RobotFault
 from envs.robots.control import SERVO_DT_S
 
-WALL_S = 30.0
-"""In lockstep, where time stands still: how long an answer may take on the wall's clock."""
-REST_S = 6.0
-"""How long a stop may take."""
 CATCH_UP = 4
-"""Set-points, milliseconds."""
+"""The largest number of set-points, one each millisecond, by which the loop goes on at once."""
 
 
-class Driver:
-    """`scene`: places the object, scores, and lets the hand settle on a simulated arm (None on a real one)."""
-
-    def __init__(self, robot, hand, scene, clock, gate: Gate, plan: Plan, links: Links, answer_s: float, stopped):
-        self.robot, self.hand, self.scene, self.clock, self.gate = robot, hand, scene, clock, gate
-        self.plan, self.links, self.lead, self.stopped = plan, links, Lead(answer_s, plan.period_s), stopped
-        self.answer_s = answer_s
-        self.now = machine.Situation()
-        self.episode, self.index, self.answer, self.late = -1, 0, None, 0
-        self.asked_reads, self.sequence, self.waiting = 0, -1, False
-        self.allowed, self.in_episode, self.look = False, False, None
-
-    # ------------------------------------------------------------------------------------------ events
-
-    def event(self, event: Event, why: str = "", captured_s: float = 0.0) -> None:
-        """Tells the machine, and carries its reactions out."""
-        before, rules, now_s = self.now.state, self.plan.rules, self.clock.now_s()
-        self.now, reactions = machine.react(self.now, event, now_s, rules, captured_s=captured_s, why=why)
-        after = self.now.state
-        if after is not before:
-            self.links.tell(("state", after.value, self.now.why, event.name))
-        for reaction in reactions:
-            if (
-                self.now.state is after
-            ):  # else the reaction before met a fault, and what follows from that has been done
-                self._carry_out(reaction)
-
-    def _carry_out(self, reaction: Reaction) -> None:
-        if self.plan.dry and reaction is not Reaction.RECOVER:
-            return
-        try:
-            if reaction is Reaction.START_MOTION:
-                self._take_control()
-            elif reaction is Reaction.STOP_MOTION:
-                self._rest()
-            else:
-                self.robot.recover()
-                self.event(Event.RECOVERED)
-        except RobotFault as fault:
-            failed = reaction is Reaction.RECOVER and fault.event not in (Event.USER_STOP, Event.NETWORK)
-            self.event(Event.RECOVERY_FAILED if failed else fault.event, str(fault))
-
-    def _take_control(self) -> None:
-        if self.robot.features.serves:  # nothing answers the arm before the first servo period, so no time is granted
-            return self.robot.start()
-        self.clock.begin(5)
-        self.robot.start()
-        self.clock.end()
-
-    def _rest(self) -> None:
-        """Brings the arm to rest and gives control back."""
-        if not self.robot.moving:
-            return
-        try:
-            self.robot.stop()
-            end_s, end = self.clock.now_s() + REST_S, time.monotonic() + WALL_S
-            while self.robot.moving and self.clock.now_s() < end_s and time.monotonic() < end:
-                if self._servo() is None and self.now.ending is Ending.NETWORK:
-                    break  # nobody is there to be waited for
-            if self.robot.moving:
-                raise RobotFault(Event.NETWORK, f"the arm did not come to rest within {REST_S} s")
-        except RobotFault as fault:
-            if fault.event is not Event.REFLEX:  # a reflex has stopped it as well
-                self.event(fault.event, str(fault))
-
-    def _poll(self) -> None:
-        """Messages of the main process, frames, answers, time."""
-        if self.stopped:
-            self.event(Event.INTERRUPTED)
-        said, gone = heard(self.links.main)
-        for kind, *rest in said + [("interrupted", "the main process has ended")] * gone:
-            if kind == "go":
-                self.allowed = True
-            else:
-                self.event(Event[kind.upper()], *rest)
-        captured_s, sequence, _ = self.links.frames.latest()
-        if sequence != self.sequence:
-            self.sequence = sequence
-            self.event(Event.FRAME, captured_s=captured_s)
-        answers, gone = heard(self.links.policy)
-        for answer in answers:
-            self._take(answer)
-        self.event(Event.POLICY_DIED if gone else Event.TICK)
-
-    def _take(self, answer: Answer | LookAnswer) -> None:
-        if isinstance(answer, LookAnswer):
-            self.look = answer
-            return
-        if (answer.episode, answer.index) == (self.episode, self.asked):
-            self.waiting = False
-        self.lead.heard(self.clock.now_s() - answer.asked_s)
-        if why := answer.error or safety.refuse_action(answer.action, self.gate.joints + 1):
-            self.links.tell(("refused", answer.episode, answer.index, why))
-        elif answer.episode == self.episode:
-            self.answer = answer
-            self.event(Event.ACTION)
+class Driver(ArmLoop):
+    """The states of a run, and the control periods of an episode."""
 
     # ------------------------------------------------------------------------------------------ states
 
     def run(self) -> machine.Situation:
-        """Until STOP or FAULT."""
+        """Runs until STOP or FAULT."""
         slices = {
             State.INIT: self.idle,
             State.PREFLIGHT: self._preflight,
@@ -138,8 +39,10 @@ class Driver:
             State.HOLD: self._period,
         }
         while True:
+            # A state's method returns after a short time, or when the state has changed.
             if self.now.state in slices:
                 slices[self.now.state]()
+            # A reflex may be recovered once the arm is at rest. The episode that it broke is a failure.
             elif machine.recoverable(self.now, self.plan.rules):
                 self.links.tell(("note", f"reflex: {self.now.why}; recovery {self.now.recoveries + 1}"))
                 self.now, reactions = machine.recover(self.now, self.plan.rules)
@@ -151,48 +54,18 @@ class Driver:
                 return self.now
 
     def idle(self) -> None:
-        """20 ms in which nothing moves."""
+        """Lets 20 ms pass in which nothing moves."""
         self._servo(20)
         time.sleep(0.002 * self.clock.lockstep)
 
-    def _servo(self, ms: int = 1) -> RobotState | None:
-        """`ms` servo periods in one go; faults become events."""
-        try:
-            self.clock.begin(ms)
-            for _ in range(ms if self.robot.features.serves else 1):
-                self.robot.serve()
-            self.hand.serve()
-            if self.robot.moving:
-                self.clock.end()
-                state = self._observe()
-            else:  # a client that controls nothing waits for the next state, and in lockstep none comes after the end
-                state = self._observe()
-                self.clock.end()
-        except RobotFault as fault:
-            self.event(fault.event, str(fault))
-            return None
-        self._poll()
-        return state
-
-    def _observe(self) -> RobotState:
-        state = self.robot.observe()
-        why = safety.refuse_state(state.q_rad, state.dq_rad_s, self.plan.limits)
-        if state.mode == "user_stopped":
-            raise RobotFault(Event.USER_STOP, "the user stop is pressed")
-        if why and self.now.state in machine.MOVES:
-            raise RobotFault(Event.LIMITS, why)
-        self.links.history.add(self.clock.now_s(), state.q_rad, state.dq_rad_s, self.hand.observe().width_m)
-        self.last = state
-        return state
-
     def _preflight(self) -> None:
-        """Checks, then the operator's word, then HOME. Nothing moves."""
-        if self.episode + 1 >= len(self.plan.seeds):  # a recovery after the last episode
+        """Runs the checks, then waits for the operator, then HOME follows. Nothing moves."""
+        if self.episode + 1 >= len(self.plan.seeds):  # after the recovery from a reflex in the last episode
             return self.event(Event.FINISHED)
         self.allowed = False
         state = self._servo(20)
         rows = preflight.found(self, state) if state is not None else []
-        if self.now.state is not State.PREFLIGHT:  # a fault came in between
+        if self.now.state is not State.PREFLIGHT:  # a fault came during the checks
             return
         self.links.tell(("checks", rows))
         bad = [f"{name}: {said}" for name, ok, said in rows if not ok]
@@ -205,6 +78,7 @@ class Driver:
     def _home(self) -> None:
         """Opens the hand, and goes to the home pose in the shortest time inside a share of the limits."""
         if not self.plan.dry:
+            # The arm may have moved since the checks, so its way is judged again.
             way = preflight.path_home(self.last.q_rad, self.plan)
             clear, said = preflight.judge(way, self.last.q_rad, self.plan, self.gate.envelope)
             if not clear:
@@ -213,14 +87,13 @@ class Driver:
             for points in np.array_split(way, max(1, len(way) // 100)):
                 if not self._stream(points, State.HOME):
                     return
-            if not self._stream(
-                np.tile(self.plan.home_rad, (1000, 1)), State.HOME
-            ):  # comes to rest, and the hand opens
+            # One more second: the arm comes to rest and the hand opens.
+            if not self._stream(np.tile(self.plan.home_rad, (1000, 1)), State.HOME):
                 return
         self.event(Event.AT_HOME)
 
     def _armed(self) -> None:
-        """Places the object where there is a simulation, then waits for the operator."""
+        """Places the object in a simulated scene, then waits for the operator. At the end the episode has begun."""
         self.episode, self.index, self.answer, self.late, self.asked = self.episode + 1, 0, None, 0, -1
         self.success = False
         self._servo(20)
@@ -228,7 +101,7 @@ class Driver:
             if self.scene is not None:
                 self.scene.place_object(self.plan.seeds[self.episode])
                 self.scene.settle(self.hand)
-                self.links.history.forget()  # arm and hand did not move to where they have been put
+                self.links.history.forget()  # arm and hand were put there, they did not move there
         except RobotFault as fault:
             return self.event(fault.event, str(fault))
         self._servo(20)
@@ -244,14 +117,16 @@ class Driver:
     # ------------------------------------------------------------------------------------------ the control period
 
     def ask_camera(self) -> None:
+        """Orders the next frame in lockstep. Otherwise the camera reads by itself."""
         if self.clock.lockstep:
             self.asked_reads = self.links.frames.latest()[2] + 1
             self.links.orders.release()
 
     def _ask(self) -> None:
-        """Asks for the action of the next period; in lockstep waits for it, for time stands still."""
+        """Requests the action of the next period. In lockstep it waits for the answer, because time stands still."""
         if not self.clock.lockstep:
             return self._request(self.index)
+        # First a new frame, then the action for it.
         self.asked, self.waiting = self.index, True
         self.ask_camera()
         end = time.monotonic() + WALL_S
@@ -275,7 +150,7 @@ class Driver:
         self._poll()
 
     def _usable(self) -> Answer | None:
-        """The newest action, unless its frame is too old."""
+        """The newest action, unless its frame is too old. It is used once."""
         answer, self.answer = self.answer, None
         if answer is not None and self.clock.now_s() - answer.captured_s > self.plan.max_age_s:
             self.late += 1
@@ -283,10 +158,14 @@ class Driver:
         return answer
 
     def _period(self) -> None:
+        """One control period: an action becomes set-points, the set-points go to the arm, and the period is
+        reported."""
+        # When it begins. A short delay is made up for, a longer one is not.
         start_s = self.clock.now_s()
         lag_s = 0.0 if self.next_s is None or self.clock.lockstep else max(0.0, start_s - self.next_s)
-        due_s = start_s - (lag_s if lag_s < self.plan.period_s / 4 else 0.0)  # a longer delay is not caught up
+        due_s = start_s - (lag_s if lag_s < self.plan.period_s / 4 else 0.0)
         self.next_s = due_s + self.plan.period_s
+        # Which set-points. In HOLD there is no action, and the arm slows down.
         answer = self._usable() if self.now.state is State.RUN else None
         if self.plan.dry:
             self.gate.reset(self.last.q_rad)
@@ -294,31 +173,27 @@ class Driver:
         command = self.gate.command(None if answer is None else answer.action, self.last.q_rad, self.last.contact)
         if command.breach:
             return self.event(Event.LIMITS, command.breach)
+        # Sending them takes the whole period.
         state, q = self.now.state, self.last.q_rad
         self._send(command, due_s)
         self._after_motion(command)
-        latency_s = float("nan") if answer is None else start_s - answer.captured_s
-        self.links.tell(
-            (
-                "period",
-                Period(
-                    self.episode,
-                    self.index,
-                    -1 if answer is None else answer.index,
-                    start_s,
-                    state.value,
-                    command.applied,
-                    q,
-                    q_d,
-                    self.hand.observe().width_m,
-                    command.limited,
-                    self.late,
-                    lag_s,
-                    latency_s,
-                    self.success,
-                ),
-            )
+        period = Period(
+            self.episode,
+            self.index,
+            -1 if answer is None else answer.index,
+            start_s,
+            state.value,
+            command.applied,
+            q,
+            q_d,
+            self.hand.observe().width_m,
+            command.limited,
+            self.late,
+            lag_s,
+            float("nan") if answer is None else start_s - answer.captured_s,
+            self.success,
         )
+        self.links.tell(("period", period))
         self.index, self.late = self.index + 1, 0
         if self.now.state in machine.RUNNING:
             self._after_period()
@@ -336,14 +211,19 @@ class Driver:
             self._ask()
 
     def _stream(self, points: np.ndarray, *states: State, start_s: float | None = None) -> bool:
-        """Sends set-points, one a servo period from `start_s` (default now) on, while the machine is in one of `states`. On
-        the wall's clock it sends the one that is due, but never goes on by more than `CATCH_UP` at once: on a machine that is
-        too slow the motion gets slower, not rougher."""
+        """Sends set-points (N, J), one each servo period from `start_s` (by default now) on, while the machine is in
+        one of `states`. Returns whether all were sent.
+
+        On the wall's clock it sends the point that is due, but never goes on by more than `CATCH_UP` points at once. On
+        a machine that is too slow the motion gets slower, not rougher.
+        """
         start_s, sent = self.clock.now_s() if start_s is None else start_s, -1
         if self.plan.dry and self.clock.lockstep:
             return self._servo(len(points)) is not None
+        # Whether nothing needs to be requested for the next period during this one.
         asked = self.clock.lockstep or State.RUN not in states or self.index + 1 >= self.plan.periods
         while self.now.state in states:
+            # Which point is due. The last point keeps its full millisecond.
             due = sent + 1 if self.clock.lockstep else int((self.clock.now_s() - start_s) / SERVO_DT_S)
             if sent == len(points) - 1 and due > sent:
                 return True
@@ -356,13 +236,14 @@ class Driver:
                 return False
             sent = due
             self._servo()
+            # The next action is requested late, so that its frame is new, but not too late.
             if not asked and (len(points) - due) * SERVO_DT_S <= self.lead.seconds:
                 asked = True
                 self._request(self.index + 1)
         return False
 
     def _after_motion(self, command: Command) -> None:
-        """On a simulated arm: the score, and the hand's state of now for the next observation."""
+        """On a simulated arm: scores, and lets the hand settle for the next observation."""
         if self.scene is None:
             return
         try:
@@ -382,7 +263,7 @@ class Driver:
             self.event(Event.EPISODE_OVER)
 
     def _close_episode(self, success: bool | None) -> None:
-        """One that a fault has ended is a failure."""
+        """Reports the end of the running episode. An episode that a fault ended is a failure."""
         if self.in_episode:
             self.in_episode = False
             self.links.tell(("episode", self.episode, self.index, success))

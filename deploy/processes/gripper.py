@@ -1,4 +1,5 @@
-"""The process that owns a gripper: its client blocks for seconds, and in some clients keeps the interpreter meanwhile."""
+"""The process that owns a gripper. Its client blocks for seconds, and some clients hold the interpreter in this
+time."""
 
 import contextlib
 import time
@@ -13,26 +14,30 @@ POLL_S = 0.005
 
 
 def gripper_main(make: Callable, state: Block, orders: Connection, report: Connection, stopped) -> None:
-    """Carries out the newest order (True closes) that differs from the last one, and writes width and grasp to `state`. To
-    `report` goes ("ready", ""), or ("refused", why) where its client is not there; ("failed", why) where the gripper fails."""
+    """Carries out the newest order (True closes) if it differs from the last one, and writes width and grasp to
+    `state`.
+
+    `report` gets ("ready", ""), or ("refused", why) if the client is missing, or ("failed", why) if the gripper fails.
+    """
     try:
         gripper = make()
         gripper.connect()
         report.send(("ready", ""))
-        wanted = None
+        wanted: bool | None = None
         while not stopped:
             seen = gripper.observe()
             state.write((seen.width_m, seen.holds))
+            # Of several orders only the newest counts.
             newest = wanted
             while orders.poll(POLL_S if newest == wanted else 0):
                 newest = orders.recv()
             if newest != wanted:
                 wanted = newest
-                gripper.command(wanted)
+                gripper.command(bool(wanted))
             gripper.serve()
     except RobotFault as fault:
         report.send(("failed", str(fault)))
-        while not stopped:  # main decides
+        while not stopped:  # the main process decides
             time.sleep(0.05)
     except UserError as error:
         return report.send(("refused", str(error)))
@@ -42,10 +47,11 @@ def gripper_main(make: Callable, state: Block, orders: Connection, report: Conne
 
 
 class RemoteGripper:
-    """The robot's process's end of it. Orders don't block."""
+    """The gripper as the robot's process sees it. Orders don't block."""
 
     def __init__(self, state: Block, orders: Connection):
-        self.state, self.orders, self.sent, self.last = state, orders, 0, None
+        self.state, self.orders, self.sent = state, orders, 0
+        self.last: bool | None = None
 
     def connect(self) -> None:
         pass
@@ -57,7 +63,7 @@ class RemoteGripper:
     def command(self, close: bool) -> None:
         if close != self.last:
             self.sent, self.last = self.sent + 1, close
-            with contextlib.suppress(OSError):  # it has died: the main process sees that, and says so
+            with contextlib.suppress(OSError):  # the process has died; the main process sees and reports it
                 self.orders.send(close)
 
     def serve(self) -> None:

@@ -1,4 +1,4 @@
-"""The emulated robot from the loop's side: starting it, granting it time, putting its scene back, its score."""
+"""The emulated robot as the control loop sees it: starts it, grants it time, resets its scene, reads its score."""
 
 import contextlib
 import json
@@ -21,11 +21,11 @@ from toto_robot.ground.errors import UserError
 START_S = 120
 PROTOCOL = {"fr3": 10, "panda": 5}
 WAIT_S = 5.0
-"""On the wall's clock: for a gripper's command or width to get through."""
+"""The longest wait, on the wall's clock, until a gripper's command or width has arrived."""
 
 
 class GrantClock:
-    """The robot's clock, which stands still between `end` and the next `begin`."""
+    """The robot's clock. It stands still between `end` and the next `begin`."""
 
     lockstep = True
 
@@ -36,9 +36,9 @@ class GrantClock:
         return self.time_ms / 1000
 
     def begin(self, ms: int = 1) -> None:
-        """Grants; the reply is read in `end`, so that a client may answer the arm in between. Time that the emulator let
-        pass to keep a client alive counts as passed."""
+        """Grants `ms` milliseconds. `end` reads the reply, so a client can answer the arm in between."""
         try:
+            # The emulator may have let time pass to keep a client alive; that time counts.
             if time.monotonic() - self._heard_s > KEEPALIVE_S / 2:
                 self.time_ms = self.console.ask("info")["time_ms"]
             self.console.send("grant", until_ms=self.time_ms + ms)
@@ -54,7 +54,7 @@ class GrantClock:
 
 
 class EmulatorScene:
-    """What a person does beside a real arm: puts the object in place, and says whether it was picked."""
+    """Does what a person does beside a real arm: places the object, and says whether it was picked."""
 
     def __init__(self, ip: str, port: int, lockstep: bool):
         self.console, self.lockstep = Console(ip, port), lockstep
@@ -67,8 +67,8 @@ class EmulatorScene:
         return self._ask("physics")["success"]
 
     def settle(self, hand) -> None:
-        """In lockstep: waits, at standing time, until the gripper's client has sent what it was told to and has seen the
-        width of now. Both travel on the wall's time and must not decide what the policy sees."""
+        """In lockstep: waits, while the robot's time stands still, until the gripper's client has sent its command and
+        has seen the present width. Both take wall time, which must not change what the policy sees."""
         if not self.lockstep:
             return
         end = time.monotonic() + WAIT_S
@@ -87,8 +87,10 @@ class EmulatorScene:
 
 @contextlib.contextmanager
 def started(arm: str, clock: str, shift: str | None = None):
-    """An emulator as a process of its own, at a free address, whose scene looks as `shift` says: yields (ip, (ip, console's port)). It ends with the block, or
-    with this process."""
+    """An emulator in its own process at a free address, with the look `shift`. Yields (ip, (ip, port of the console)).
+
+    The emulator ends with the block, or with this process.
+    """
     draw = random.SystemRandom()
     ip = f"127.{draw.randint(1, 254)}.{draw.randint(0, 254)}.{draw.randint(2, 254)}"  # several may run on one machine
     process = _spawn(arm, clock, ip, shift)
@@ -127,8 +129,9 @@ def _spawn(arm: str, clock: str, ip: str, shift: str | None) -> subprocess.Popen
 
 
 def _ready(process: subprocess.Popen, ip: str) -> tuple[str, tuple[str, int]]:
-    readable, _, _ = select.select([process.stdout], [], [], START_S)
-    line = process.stdout.readline() if readable else ""
+    """Waits for the line in which the emulator says that it is ready."""
+    output = process.stdout
+    line = output.readline() if output is not None and select.select([output], [], [], START_S)[0] else ""
     if not line:
         raise UserError(
             f"The emulator did not start at {ip} (exit code {process.poll()}); its message is above. Try "

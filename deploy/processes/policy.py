@@ -1,8 +1,8 @@
-"""The process that runs the policy: observations in, actions out. It never touches the robot.
+"""The process that runs the policy: it turns observations into actions and never touches the robot.
 
-It is warm before it says that it is ready: loading weights and the first inferences take seconds, in which an arm would be
-without an answer. An observation is made for the time at which its frame was captured: joints and gripper come from the
-robot's recent states, interpolated to that moment.
+It warms up before it reports that it is ready, because loading weights and the first inferences take seconds in which
+an arm would get no answer. An observation belongs to the time at which its frame was captured: joints and gripper come
+from the robot's recent states, interpolated to that time.
 """
 
 import os
@@ -17,27 +17,27 @@ from deploy.control.shared import FrameSlot, History
 from toto_robot.ground.errors import UserError
 
 WARM_UP = 5
-"""Inferences before it is ready; the first one or two are slow."""
+"""Number of inferences before it is ready. The first one or two are slow."""
 
 
 @dataclass
 class Request:
-    """What the robot's process asks for: an action for the period `index` of `episode`."""
+    """A request of the robot's process: the action for the period `index` of `episode`."""
 
     episode: int
     index: int
     asked_s: float
-    """Run's clock."""
+    """When, on the run's clock."""
 
 
 @dataclass
 class Answer:
-    """An action and everything about how it came to be. Times on the run's clock, durations on the wall's."""
+    """An action and how it came about. Times are on the run's clock, durations on the wall's."""
 
     episode: int
     index: int
     action: object
-    """What the policy said, unchecked."""
+    """What the policy gave, unchecked."""
     captured_s: float
     sequence: int
     asked_s: float
@@ -47,7 +47,7 @@ class Answer:
 
 @dataclass
 class LookRequest:
-    """What the robot's process asks for before anything moves: do these frames look like the training pictures?"""
+    """A request of the robot's process before anything moves: do these frames look like the training pictures?"""
 
     frames: np.ndarray
     """uint8 (N, H, W, 3)."""
@@ -55,7 +55,7 @@ class LookRequest:
 
 @dataclass
 class LookAnswer:
-    """The policy's word on a `LookRequest`."""
+    """The policy's answer to a `LookRequest`."""
 
     verdict: str
     """in, doubtful, out or unknown (policies/look)."""
@@ -64,32 +64,34 @@ class LookAnswer:
 
 @dataclass
 class Scale:
-    """From joints to what a policy was trained on: q in [-1, 1] of its range, 0.1 x speed."""
+    """Turns joints into proprioception as in training: q scaled to [-1, 1] of its range, and 0.1 × speed."""
 
     low: np.ndarray
+    """(J + fingers,)"""
     high: np.ndarray
+    """(J + fingers,)"""
     fingers: int
 
     def proprio(self, q_rad, dq_rad_s, width_m: float, rate_m_s: float) -> np.ndarray:
-        """float32 (2 (J + fingers),); each finger has its share of the width."""
+        """float32 (2 (J + fingers),). Each finger has its share of the width."""
         q = np.append(q_rad, [width_m / self.fingers] * self.fingers)
         dq = np.append(dq_rad_s, [rate_m_s / self.fingers] * self.fingers)
         return np.concatenate([2 * (q - self.low) / (self.high - self.low) - 1, 0.1 * dq]).astype(np.float32)
 
 
 class Blind:
-    """What acts in a policy's place and looks at no pictures."""
+    """The base of everything that acts without looking at pictures."""
 
     def look_at(self, frames: np.ndarray) -> LookAnswer:
-        """Every picture fits: none is used."""
-        return LookAnswer("in", "nothing that acts looks at the pictures")
+        """Every picture fits, because none is used."""
+        return LookAnswer("in", "no pictures are used")
 
 
 class FolderPolicy(Blind):
     """A trained policy: `policies.load(name)`."""
 
     def __init__(self, name: str, device: str = "cpu", fit=None):
-        """`fit` (`policies.fit.rules.Fit`): how it is converted for this arm."""
+        """`fit` (`policies.fit.conversion.Fit`): how the policy is converted for this arm."""
         import torch
 
         import policies
@@ -102,7 +104,7 @@ class FolderPolicy(Blind):
         self.env = self.policy.env
 
     def look_at(self, frames: np.ndarray) -> LookAnswer:
-        """The policy's word on live frames uint8 (N, H, W, 3)."""
+        """Whether live frames uint8 (N, H, W, 3) look like the training pictures."""
         from policies import look
 
         if self.trained.needs != "rgb":
@@ -118,7 +120,7 @@ class FolderPolicy(Blind):
 
 
 class ScriptedPolicy(Blind):
-    """The scripted expert. It sees the simulator's true state, which no real arm has: for tests of the stack."""
+    """The scripted expert. It sees the simulator's true state, which no real arm has. It is for tests of the stack."""
 
     def __init__(self, env_name: str, physics):
         import envs
@@ -135,11 +137,13 @@ class ScriptedPolicy(Blind):
 def policy_main(
     make: Callable, scale: Scale, frames: FrameSlot, history: History, requests: Connection, report: Connection, stopped
 ) -> None:
-    """Answers requests until `stopped` or the other end closes. `make()` gives an object with `act(obs, episode, index)` and
-    `look_at(frames)`.
-    To `report` goes ("ready", seconds of the slower warm-up inferences), or ("refused", why) for a policy that can't be loaded
-    as asked; then (Answer, rgb, proprio) for each step."""
-    os.nice(5)  # an arm's process goes first
+    """Answers requests until `stopped` or until the other end closes. `make()` gives an object with `act(obs, episode,
+    index)` and `look_at(frames)`.
+
+    `report` gets ("ready", seconds of the slowest warm-up inference but the first two), or ("refused", why) if the
+    policy can't be loaded as asked; then (Answer, rgb, proprio) for each step.
+    """
+    os.nice(5)  # the arm's process has priority
     try:
         policy = make()
     except UserError as error:
@@ -157,7 +161,8 @@ def policy_main(
             continue
         try:
             request = requests.recv()
-            while requests.poll():  # a policy that is too slow answers the newest request, not one after the other
+            # A policy that is too slow answers only the newest request.
+            while requests.poll():
                 request = requests.recv()
         except EOFError:
             return
@@ -175,7 +180,7 @@ def _answer(policy, request: Request, scale: Scale, frames: FrameSlot, history: 
     began, action, error = time.perf_counter(), None, ""
     try:
         action = policy.act({"rgb": rgb, "proprio": proprio}, request.episode, request.index)
-    except Exception as problem:  # a policy is the user's: what it raises is told and counts as silence
+    except Exception as problem:  # the policy is the user's code: its error is reported and counts as no answer
         error = f"{type(problem).__name__}: {problem}"
     inference_s = time.perf_counter() - began
     answer = Answer(request.episode, request.index, action, captured_s, sequence, request.asked_s, inference_s, error)

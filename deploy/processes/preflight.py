@@ -1,4 +1,5 @@
-"""The checks before the first motion: (name, whether it passed, what was found) each. Nothing moves meanwhile."""
+"""The checks before the first motion. Each gives (name, whether it passed, what was found). Nothing moves in this
+time."""
 
 import time
 
@@ -15,20 +16,19 @@ from deploy.robots.base import Features, RobotState
 from envs.robots.control import SERVO_DT_S
 
 FRAMES_S, LOOK_S = 10.0, 60.0
-"""What the frames, and the policy's word on them, may take on the wall's clock."""
+"""The longest time, on the wall's clock, for the frames and for the policy's answer about them."""
 OUT = "out"
-"""As in policies.look, which this process doesn't load: it would bring torch to the loop that owns the arm."""
+"""As in policies.look. This process does not import it, because it would bring torch to the loop that owns the arm."""
 WORSE_M = 0.002
-"""An arm outside its box may go home if it gets no further out than this on the way."""
+"""An arm outside its box may go home if the way leads at most this much further out."""
 
 
 def found(driver, state: RobotState) -> list[tuple[str, bool, str]]:
-    """`checks` of all that `driver` (deploy/processes/driver.py) holds, with the arm at `state`."""
+    """The result of `checks` for a driver (deploy/processes/driver.py) whose arm is at `state`."""
     driver.ask_camera()
     age_s = frame_age_s(driver.links.frames, driver.clock, driver.asked_reads)
-    if (
-        driver.plan.look_frames and driver.look is None and age_s is not None
-    ):  # once: after a recovery the arm stands anywhere
+    # The policy is asked once. After a recovery the arm may be anywhere, and the pictures with it.
+    if driver.plan.look_frames and driver.look is None and age_s is not None:
         ask_for_look(driver)
     return checks(
         driver.robot.features,
@@ -43,8 +43,11 @@ def found(driver, state: RobotState) -> list[tuple[str, bool, str]]:
 
 
 def ask_for_look(driver) -> None:
-    """Asks the policy whether the next frames look like its training pictures; its answer is `driver.look`. The arm is served. It
-    ends early where the state machine leaves PREFLIGHT, also for a policy that says nothing."""
+    """Asks the policy whether the next frames look like its training pictures. The answer is in `driver.look`.
+
+    The arm is served in this time. It ends early if the state machine leaves PREFLIGHT, also because there is no
+    answer.
+    """
     frames = newest_frames(driver, driver.plan.look_frames)
     try:
         driver.links.policy.send(LookRequest(np.stack(frames)))
@@ -60,14 +63,15 @@ def ask_for_look(driver) -> None:
 
 
 def newest_frames(driver, count: int) -> list[np.ndarray]:
-    """The newest frame (H, W, 3) and those that follow it, `count` of them, or as many as come in `FRAMES_S` of the wall's time."""
+    """The newest frame (H, W, 3) and those after it: `count` frames, or as many as come within `FRAMES_S` of wall
+    time."""
     slot, lockstep, end = driver.links.frames, driver.clock.lockstep, time.monotonic() + FRAMES_S
     rgb, _, last = slot.get()
     frames = [rgb]
     driver.ask_camera()
     while len(frames) < count and driver.now.state is State.PREFLIGHT and time.monotonic() < end:
         driver.idle()
-        if slot.latest()[2] < driver.asked_reads:  # in lockstep; else nobody was asked
+        if slot.latest()[2] < driver.asked_reads:  # in lockstep the ordered frame has not come yet
             continue
         rgb, _, number = slot.get()
         if lockstep or number != last:
@@ -87,8 +91,11 @@ def checks(
     answer_s: float | None,
     look: LookAnswer | None = None,
 ) -> list[tuple[str, bool, str]]:
-    """`frame_age_s`: of the newest frame, None where there is none; `answer_s`: what the policy takes for an action, None
-    where time stands still meanwhile; `look`: its word on the newest frames, None where it wasn't asked."""
+    """All checks.
+
+    `frame_age_s` is the age of the newest frame, None without a frame. `answer_s` is the policy's time for an action,
+    None if time stands still while it answers. `look` is its answer about the newest frames, None if it was not asked.
+    """
     low, high = plan.limits.q_min_rad, plan.limits.q_max_rad
     room = float(np.minimum(state.q_rad - low, high - state.q_rad).min())
     errors = f", errors {', '.join(state.errors)}" if state.errors else ""
@@ -108,8 +115,10 @@ def checks(
 
 
 def frame_age_s(frames: FrameSlot, clock: Clock, reads: int) -> float | None:
-    """Seconds since the newest frame's capture, after waiting for one for 5 s of the wall's time at most; in lockstep for the
-    one of the camera's read number `reads`. None where none came."""
+    """Seconds since the capture of the newest frame, or None if no frame comes within 5 s of wall time.
+
+    In lockstep it waits for the camera's read number `reads`.
+    """
     end = time.monotonic() + 5
     while time.monotonic() < end:
         captured_s, sequence, done = frames.latest()
@@ -120,7 +129,7 @@ def frame_age_s(frames: FrameSlot, clock: Clock, reads: int) -> float | None:
 
 
 def _known(look: LookAnswer, plan: Plan) -> tuple[bool, str]:
-    """Whether the camera sees what the policy knows, or the operator takes it as it is."""
+    """Whether the camera sees what the policy knows, or the operator accepts that it does not."""
     said = f"{look.verdict}: {look.said}"
     if look.verdict != OUT:
         return True, said
@@ -130,7 +139,7 @@ def _known(look: LookAnswer, plan: Plan) -> tuple[bool, str]:
 
 
 def _pace(answer_s: float | None, plan: Plan) -> tuple[bool, str]:
-    """Whether a policy that takes `answer_s` for an action can drive the arm at all."""
+    """Whether a policy that needs `answer_s` for an action is fast enough to drive the arm."""
     if answer_s is None:
         return True, "time stands still while it answers"
     said = f"{1e3 * answer_s:.0f} ms an action, for periods of {1e3 * plan.period_s:.0f} ms"
@@ -153,7 +162,11 @@ def way_home(q_rad: np.ndarray, plan: Plan, envelope: safety.Envelope) -> tuple[
 
 
 def judge(way: np.ndarray, q_rad: np.ndarray, plan: Plan, envelope: safety.Envelope) -> tuple[bool, str]:
-    """Whether the way leads into the box without leaving it further, and past the arm itself; and how long it takes."""
+    """Whether the way home is free, and how long it takes or why it is not free.
+
+    It has to stay inside the limits, keep the links apart, and lead towards the box. `way` (N, J) starts at `q_rad`
+    (J,).
+    """
     limits = safety.share_of(plan.limits, plan.home_speed)
     if why := safety.refuse_set_points(np.tile(q_rad, (3, 1)), way, limits, SERVO_DT_S):
         return False, f"{why}; guide the arm nearer to home by hand"

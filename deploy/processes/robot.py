@@ -1,4 +1,5 @@
-"""The process that owns the arm: makes the client, the clock, the gate, and runs the loop (deploy/processes/driver.py)."""
+"""The process that owns the arm. It makes the client, the clock and the gate, and runs the loop
+(deploy/processes/driver.py)."""
 
 import gc
 from dataclasses import dataclass
@@ -6,32 +7,35 @@ from dataclasses import dataclass
 import numpy as np
 
 from deploy.control import safety
-from deploy.control.clock import OwnClock, WallClock
+from deploy.control.clock import Clock, OwnClock, WallClock
 from deploy.control.gate import Gate
 from deploy.control.machine import Event
 from deploy.control.plan import Links, Plan
 from deploy.endings import Ending
+from deploy.processes.arm_loop import Scene
 from deploy.processes.driver import Driver
 from deploy.processes.gripper import RemoteGripper
 from deploy.robots import registry
 from deploy.robots.base import Address, RobotFault
 from deploy.robots.sim_robot import SimGripper, SimRobot
+from envs.robots.limits import JointLimits
+from envs.robots.robot import Robot
 from toto_robot.ground.errors import UserError
 
 
 @dataclass
 class RobotSpec:
-    """Everything that this process needs to know."""
+    """Everything that this process needs."""
 
     backend: str
     address: Address
     lockstep: bool
     console: tuple[str, int] | None
     """The emulator's console, where the robot is emulated."""
-    robot: object
-    """envs.robots.Robot of the policy's scene."""
-    limits: object
-    """The arm's published ones."""
+    robot: Robot
+    """The robot of the policy's scene."""
+    limits: JointLimits
+    """The arm's published limits."""
     speed: float
     workspace: safety.Workspace
     max_step_rad: float
@@ -52,12 +56,15 @@ class SimScene:
         return self.robot.score(applied)
 
     def settle(self, hand) -> None:
-        """Nothing is under way."""
+        """Does nothing: the hand is part of the scene."""
 
 
 def robot_main(spec: RobotSpec, hand_ends, links: Links, answer_s: float, stopped) -> None:
-    """Runs the whole plan; the last message to main is ("end", ending's name, why). `hand_ends`: the gripper process's
-    state and orders, None for a hand that the robot's client serves; `answer_s`: what the policy took when it was warmed up."""
+    """Runs the whole plan. The last message to the main process is ("end", the ending's name, why).
+
+    `hand_ends`: state and orders of the gripper's process, or None for a hand that the robot's client serves.
+    `answer_s`: the policy's time for an action in its warm-up.
+    """
     ending, why = Ending.BUG, "the robot's process failed"
     robot = None
     try:
@@ -67,10 +74,10 @@ def robot_main(spec: RobotSpec, hand_ends, links: Links, answer_s: float, stoppe
         clock, scene = _clock_and_scene(spec, robot)
         driver = Driver(robot, hand, scene, clock, gate_of(spec), spec.plan, links, answer_s, stopped)
         gc.collect()
-        gc.freeze()  # no pauses for what was made so far
+        gc.freeze()  # the collector no longer scans what exists now, so its pauses are short
         driver.event(Event.READY)
         now = driver.run()
-        ending, why = now.ending, now.why
+        ending, why = now.ending or Ending.BUG, now.why
     except RobotFault as fault:
         ending, why = (Ending.USER_STOP if fault.event is Event.USER_STOP else Ending.NETWORK), str(fault)
     except UserError as error:
@@ -78,11 +85,11 @@ def robot_main(spec: RobotSpec, hand_ends, links: Links, answer_s: float, stoppe
     finally:
         links.tell(("end", ending.name, why))
     if robot is not None:
-        robot.disconnect()  # last: a client's destructor may wait for an arm that says nothing any more
+        robot.disconnect()  # last, because a client may wait for an arm that does not answer any more
 
 
 def gate_of(spec: RobotSpec) -> Gate:
-    """The gate with the tighter of the scene's limits (what the policy was trained with) and the arm's."""
+    """The gate with the tighter limits of the scene, with which the policy was trained, and of the arm."""
     limits = safety.tighter(spec.robot.limits, spec.limits)
     envelope = safety.Envelope.of(spec.robot, spec.workspace)
     return Gate(
@@ -96,7 +103,7 @@ def gate_of(spec: RobotSpec) -> Gate:
     )
 
 
-def _clock_and_scene(spec: RobotSpec, robot):
+def _clock_and_scene(spec: RobotSpec, robot) -> tuple[Clock, Scene | None]:
     if isinstance(robot, SimRobot):
         return (OwnClock(robot.time_s) if spec.lockstep else WallClock()), SimScene(robot)
     if spec.console is None:

@@ -1,9 +1,9 @@
-"""What a robot is to the control loop, and the errors that it may raise.
+"""A robot and a gripper as the control loop sees them, and the errors that they may raise.
 
     robot = backend.make(Address(...))
     robot.features                     # known before anything is connected
     robot.connect()
-    robot.start()                      # takes control of the arm, at rest where it is
+    robot.start()                      # takes control of the arm, which is at rest
     every 1 ms: robot.act(q_d_rad); robot.serve()
     robot.stop(); while robot.moving: robot.serve()
     robot.disconnect()
@@ -23,7 +23,7 @@ from deploy.control.safety import Contact
 
 
 class RobotFault(Exception):
-    """Something that ends the motion. `event` is its class: REFLEX, USER_STOP, NETWORK, LIMITS or GRIPPER_FAILED."""
+    """An error that ends the motion. `event` is its class: REFLEX, USER_STOP, NETWORK, LIMITS or GRIPPER_FAILED."""
 
     def __init__(self, event: Event, message: str):
         super().__init__(" ".join(message.split()))
@@ -32,16 +32,16 @@ class RobotFault(Exception):
 
 @dataclass(frozen=True)
 class Features:
-    """What is known of a robot before it is connected."""
+    """What is known about a robot before it is connected."""
 
     backend: str
     arms: tuple[str, ...]
-    """Arms that this client can speak to: fr3, panda."""
+    """Arms that this client supports: fr3, panda."""
     joints: int
     serves: bool
-    """Whether `serve` is the arm's servo loop, so that nothing may keep the process longer than a millisecond."""
+    """Whether `serve` is the arm's servo loop. Then nothing may block the process for longer than a millisecond."""
     client: str
-    """The client library and its version, or what has to be installed."""
+    """The client library, with its version where that is known."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Address:
     arm: str
     """fr3 or panda."""
     options: dict
-    """Settings of one backend, e.g. topics of `ros`."""
+    """Settings of the backend, e.g. the topics of `ros`."""
 
 
 @dataclass(frozen=True)
@@ -67,65 +67,73 @@ class RobotState:
     """idle, move, guiding, reflex, user_stopped or other."""
     errors: tuple[str, ...] = ()
     success_rate: float | None = None
-    """Share of the last 100 commands that arrived in time; None where the arm doesn't tell."""
+    """Share of the last 100 commands that arrived in time; None if the arm does not report it."""
     contact: Contact = Contact()
 
 
 class Robot(Protocol):
+    """One arm behind its client."""
+
     features: Features
-    moving: bool
-    """Whether this client controls the arm."""
+
+    @property
+    def moving(self) -> bool:
+        """Whether this client controls the arm."""
 
     def connect(self) -> None: ...
 
     def observe(self) -> RobotState:
-        """The newest state. RobotFault where the connection is lost."""
+        """The newest state. Raises RobotFault if the connection is lost."""
 
     def start(self) -> None:
-        """Take control, at rest where the arm is."""
+        """Takes control of the arm, which is at rest."""
 
     def act(self, q_d_rad: np.ndarray) -> np.ndarray:
-        """Command the set-point (J,); what was actually sent. RobotFault where the arm has stopped by itself."""
+        """Commands the set-point (J,). Returns what was sent. Raises RobotFault if the arm has stopped by itself."""
 
     def serve(self) -> None:
-        """What the arm needs in each servo period. RobotFault where the arm has stopped by itself."""
+        """Does what the arm needs in each servo period. Raises RobotFault if the arm has stopped by itself."""
 
     def stop(self) -> None:
-        """Begin to bring the arm to rest; `moving` turns false when control is given back."""
+        """Begins to bring the arm to rest. `moving` turns false when its control is given back."""
 
     def recover(self) -> None:
-        """The arm's own error recovery; RobotFault where it refuses."""
+        """Asks the arm for its own error recovery. Raises RobotFault if it refuses."""
 
     def disconnect(self) -> None: ...
 
 
 @dataclass(frozen=True)
 class GripperState:
+    """What a gripper measures."""
+
     width_m: float
-    """Between the fingers."""
+    """Distance between the fingers."""
     holds: bool
-    """Whether it says that it has grasped something."""
+    """Whether it reports that it has grasped something."""
 
 
 class Gripper(Protocol):
+    """One gripper behind its client."""
+
     def connect(self) -> None: ...
     def observe(self) -> GripperState: ...
 
     def command(self, close: bool) -> None:
-        """Begin to close or to open; replaces a command that is under way."""
+        """Begins to close or to open. A running command is replaced."""
 
     def serve(self) -> None:
-        """RobotFault where a command has failed."""
+        """Watches the command. Raises RobotFault if it has failed."""
 
     def disconnect(self) -> None: ...
 
 
 RECOVERABLE = {"joint_reflex", "cartesian_reflex", "communication_constraints_violation"}
-"""What a touch, or a late packet, does to the arm; after any other error a person looks first."""
+"""The errors after a touch or a late packet. After any other error a person looks at the arm first."""
 
 
 def stopped_by_itself(message: str) -> RobotFault:
-    """The fault behind an error text of libfranka: its texts, and its names of errors, are the same in every client."""
+    """The fault that an error text of libfranka means. Its texts and names of errors are the same in every client."""
     low = message.lower()
     if "user stop" in low or "userstop" in low or "user_stop" in low:
         return RobotFault(Event.USER_STOP, message)

@@ -1,10 +1,12 @@
-"""`--backend franky`: franky-control's joint-impedance tracker, whose 1 kHz loop is C++ and keeps time while Python works.
+"""`--backend franky`: franky-control's joint-impedance tracker. Its 1 kHz loop is C++ and keeps time while Python
+works.
 
-The tracker gets the gains that the scene is simulated with (`envs/robots/`), and the set-points of the gate; it adds the
-Coriolis torque and limits the torque's rate to 1 N·m a millisecond, as `envs.robots.control.JointImpedance` does.
+The tracker gets the gains of the simulated scene (`envs/robots/`) and the set-points of the gate. It adds the Coriolis
+torque and limits the torque's rate to 1 N·m in a millisecond, as `envs.robots.control.JointImpedance` does.
 """
 
 import contextlib
+from typing import Any
 
 import numpy as np
 
@@ -24,13 +26,16 @@ class FrankyRobot:
     features = Features("franky", ("fr3",), 7, False, "franky-control")
 
     def __init__(self, address: Address):
-        self.address, self._tracker, self._stopping = address, None, False
+        self.address, self._stopping = address, False
         self._franky = client("franky", INSTALL)
+        self._robot: Any = None
+        self._tracker: Any = None
+        self._gains: dict[str, np.ndarray] = {}
+        self._thresholds = thresholds(address.options)
 
     def connect(self) -> None:
         franky = self._franky
         config, enforce = franky.RealtimeConfig, self.address.options.get("realtime") == "enforce"
-        self._thresholds = thresholds(self.address.options)
         try:
             self._robot = franky.Robot(self.address.ip, realtime_config=config.Enforce if enforce else config.Ignore)
         except Exception as error:  # libfranka's exceptions have no common base in Python
@@ -69,7 +74,7 @@ class FrankyRobot:
         return target
 
     def serve(self) -> None:
-        """The servo loop is franky's own; here it is only watched."""
+        """Watches the servo loop, which is franky's own."""
         if self._tracker is None:
             return
         try:
@@ -83,7 +88,7 @@ class FrankyRobot:
             raise RobotFault(Event.REFLEX, "the arm ended the motion by itself")
 
     def stop(self) -> None:
-        """franky's own stop: ramps the torque into damping and ends when the arm is at rest."""
+        """franky's own stop. It turns the torque into damping and ends when the arm is at rest."""
         self._stopping = True
         try:
             self._robot.move(self._franky.TorqueStopMotion(), asynchronous=True)
@@ -111,13 +116,14 @@ class FrankyRobot:
 class FrankyGripper(LibfrankaGripper):
     def __init__(self, address: Address):
         super().__init__(address, client("franky", INSTALL))
-        self._running, self._closing = None, False
+        self._running: Any = None
+        self._closing = False
 
     def _read(self):
         return self._gripper.state
 
     def command(self, close: bool) -> None:
-        """A hand that is busy is stopped first: real ones don't reliably take a new command before."""
+        """Stops a busy hand first, because a real one does not reliably take a new command before."""
         try:
             if self._running is not None:
                 self._gripper.stop()
@@ -140,7 +146,7 @@ class FrankyGripper(LibfrankaGripper):
             raise RobotFault(Event.GRIPPER_FAILED, f"{'grasp' if self._closing else 'open'}: {error}") from error
 
     def disconnect(self) -> None:
-        """A command that is under way is stopped, for its end is waited for: with an emulator in lockstep it never comes."""
+        """Stops a running command. The client waits for its end, which never comes with an emulator in lockstep."""
         if self._running is not None:
             with contextlib.suppress(Exception):
                 self._gripper.stop()

@@ -1,4 +1,4 @@
-"""What the clients have in common because each binds libfranka: its states, its exceptions, its hand."""
+"""What the clients share, because each of them binds libfranka: states, errors and the hand."""
 
 from typing import Any
 
@@ -11,17 +11,17 @@ from toto_robot.ground.errors import UserError
 
 MODES = {"Idle": "idle", "Move": "move", "Guiding": "guiding", "Reflex": "reflex", "UserStopped": "user_stopped"}
 OPEN_M, SPEED_M_S, FORCE_N = 0.08, 0.1, 40.0
-"""The hand, as the scene closes and opens it."""
+"""How the hand closes and opens, as in the scene."""
 
 COLLISION = 60.0
-"""N·m in a joint, N and N·m at the hand: more stops the arm with a reflex. A good pick presses a cube with 3 to 15 N, a finger
-that comes down on its edge hits it with 40 N. libfranka's examples set 20, polymetis 40. `--option collision=…` sets
-another."""
+"""N·m in a joint, N and N·m at the hand; above it the arm stops with a reflex. A good pick presses a cube with 3 to 15
+N, and a finger that comes down on the cube's edge hits it with 40 N. libfranka's examples set 20, polymetis sets 40.
+`--option collision=…` sets another value."""
 
 
 def thresholds(options: dict) -> tuple[list[float], ...]:
-    """What `set_collision_behavior` takes: lower and upper torques (7,), lower and upper forces (6,). UserError for what is
-    none."""
+    """The arguments of `set_collision_behavior`: lower and upper torques (7,), lower and upper forces (6,). Raises
+    UserError for a value that is not a number from 1 to 100."""
     text = options.get("collision", COLLISION)
     try:
         value = float(text)
@@ -35,19 +35,19 @@ def thresholds(options: dict) -> tuple[list[float], ...]:
 
 
 def check_options(options: dict) -> None:
-    """UserError for what is none of `--option collision=…` and `--option realtime=…`."""
+    """Raises UserError for options other than `collision` and `realtime`, and for wrong values."""
     if wrong := sorted(set(options) - {"collision", "realtime"}):
         raise UserError(f"--option {wrong[0]}: does not exist. What exists: collision, realtime.")
     if options.get("realtime", "ignore") not in ("enforce", "ignore"):
         raise UserError(
-            f"--option realtime={options['realtime']}: expected enforce (the client refuses a kernel that is not a "
-            "real-time one) or ignore, the default."
+            f"--option realtime={options['realtime']}: expected enforce (the client refuses a kernel without real-time "
+            "support) or ignore, the default."
         )
     thresholds(options)
 
 
 def robot_state(s: Any, errors: tuple[str, ...], collision: tuple[list[float], ...]) -> RobotState:
-    """A client's state, with the names of its `errors`; `collision` are its `thresholds`."""
+    """The state from a client's state, with the names of its `errors`. `collision` are its `thresholds`."""
     mode = MODES.get(s.robot_mode.name.removeprefix("k"), "other")
     return RobotState(
         s.time.to_sec(),
@@ -61,7 +61,7 @@ def robot_state(s: Any, errors: tuple[str, ...], collision: tuple[list[float], .
 
 
 def contact(tau_ext_nm, wrench, collision: tuple[list[float], ...]) -> Contact:
-    """From external torques (7,) and the external wrench (6,)."""
+    """The contact from external torques (7,) and the external wrench (6,)."""
     _, torques, _, forces = collision
     share = np.max(np.abs([*tau_ext_nm, *wrench]) / [*torques, *forces])
     return Contact(float(share), np.array(tau_ext_nm))
@@ -73,10 +73,11 @@ def set_flags(errors: Any) -> tuple[str, ...]:
 
 
 class LibfrankaGripper:
-    """The hand through `library.Gripper`. A client adds how it commands it without waiting, if it can."""
+    """The hand through `library.Gripper`. A client adds commands that don't wait, if it has them."""
 
     def __init__(self, address: Address, library: Any):
         self.address, self._library = address, library
+        self._gripper: Any = None
 
     def connect(self) -> None:
         try:
@@ -100,7 +101,7 @@ class LibfrankaGripper:
         return self._gripper.read_once()
 
     def _move(self, close: bool) -> None:
-        """Closes or opens, and waits until that is done."""
+        """Closes or opens, and waits for the end."""
         if close:
             self._gripper.grasp(0.0, SPEED_M_S, FORCE_N, OPEN_M, OPEN_M)
         else:

@@ -1,9 +1,10 @@
 """`--backend panda_py`: panda-python's joint-position controller, for the Panda; its 1 kHz loop is C++.
 
-The controller is an impedance law in torques with the gains that the scene is simulated with, and no filter.
+The controller is an impedance law in torques with the gains of the simulated scene, and no filter.
 """
 
 import threading
+from typing import Any
 
 import numpy as np
 
@@ -23,14 +24,17 @@ class PandaRobot:
     features = Features("panda_py", ("panda",), 7, False, "panda-python")
 
     def __init__(self, address: Address):
-        self.address, self._controller, self._stopping = address, None, False
+        self.address = address
         self._client = client("panda_py", INSTALL)
         self._controllers = client("panda_py.controllers", INSTALL)
+        self._panda: Any = None
+        self._controller: Any = None
+        self._gains: dict[str, Any] = {}
+        self._thresholds = thresholds(address.options)
 
     def connect(self) -> None:
         config = client("panda_py.libfranka", INSTALL).RealtimeConfig
         enforce = self.address.options.get("realtime") == "enforce"
-        self._thresholds = thresholds(self.address.options)
         try:
             self._panda = self._client.Panda(
                 self.address.ip, realtime_config=config.kEnforce if enforce else config.kIgnore
@@ -61,7 +65,7 @@ class PandaRobot:
         try:
             self._panda.get_robot().set_collision_behavior(*self._thresholds)
             q = np.array(self._panda.get_state().q)
-            self._controller, self._stopping = self._controllers.JointPosition(**self._gains), False
+            self._controller = self._controllers.JointPosition(**self._gains)
             self._panda.start_controller(self._controller)
             self._controller.set_control(q)
         except Exception as error:
@@ -73,7 +77,7 @@ class PandaRobot:
         return target
 
     def serve(self) -> None:
-        """The servo loop is panda-python's own; here it is only watched."""
+        """Watches the servo loop, which is panda-python's own."""
         if self._controller is None:
             return
         try:
@@ -83,7 +87,7 @@ class PandaRobot:
             raise self._fault(error) from error
 
     def stop(self) -> None:
-        """Gives control back; the controller ends with the arm held by itself."""
+        """Gives control back. When the controller ends, the arm holds itself."""
         try:
             self._panda.stop_controller()
         except Exception as error:
@@ -106,11 +110,12 @@ class PandaRobot:
 
 
 class PandaGripper(LibfrankaGripper):
-    """libfranka's gripper as panda-python binds it: commands block, so they run in a thread of the gripper's process."""
+    """libfranka's gripper in panda-python. Commands block, so they run in a thread of the gripper's process."""
 
     def __init__(self, address: Address):
         super().__init__(address, client("panda_py.libfranka", INSTALL))
-        self._thread, self._error = None, None
+        self._thread: threading.Thread | None = None
+        self._error: str | None = None
 
     def command(self, close: bool) -> None:
         def run():
@@ -122,7 +127,7 @@ class PandaGripper(LibfrankaGripper):
         if self._thread is not None and self._thread.is_alive():
             self._gripper.stop()
             self._thread.join(1.0)
-            self._error = None  # the one that was stopped says so
+            self._error = None  # the stopped command reports that it was stopped
         self._thread = threading.Thread(target=run, daemon=True)
         self._thread.start()
 

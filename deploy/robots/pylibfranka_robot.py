@@ -1,11 +1,13 @@
 """`--backend pylibfranka`: Franka's own Python client, in torque mode, with the scene's control law in this process.
 
-Its 1 kHz loop is this process's: each `serve` reads a state and answers it with torques of
-`envs.robots.control.JointImpedance`. That is the law of the simulated scene to the last operation, but it wants a
-real-time kernel and a core of its own: on a busy desktop about half of the answers come late, and 20 in a row end the
-motion (real_robot.md, measured). The client's asynchronous position handler is not used: it stops at every target, its
-errors don't raise, and its authors call it experimental.
+The 1 kHz loop runs in this process: each `serve` reads a state and answers it with torques of
+`envs.robots.control.JointImpedance`. That is exactly the law of the simulated scene, but it needs a real-time kernel
+and its own core. On a busy desktop about half of the answers come late, and 20 in a row end the motion (measured,
+real_robot.md). The client's asynchronous position handler is not used: it stops at every target, its errors don't
+raise, and its authors call it experimental.
 """
+
+from typing import Any
 
 import numpy as np
 
@@ -18,23 +20,31 @@ from envs.robots.control import JointImpedance
 
 INSTALL = "Install it with `pip install pylibfranka==0.21.3` (Linux, x86-64, glibc 2.34 or newer)."
 REST_RAD_S = 0.005
-"""Slower than this in every joint is at rest."""
+"""An arm whose joints are all slower than this is at rest."""
 REST_CYCLES = 2000
-"""After as many milliseconds of damping control is given back in any case."""
+"""After this many milliseconds of damping, control is given back in any case."""
 
 
 class PylibfrankaRobot:
     features = Features("pylibfranka", ("fr3",), 7, True, "pylibfranka")
 
     def __init__(self, address: Address):
-        self.address, self._control, self._state, self._stopping = address, None, None, 0
+        self.address = address
         self._client = client("pylibfranka", INSTALL)
         self._law = JointImpedance(ROBOTS["franka"])
+        self._robot: Any = None
+        self._model: Any = None
+        self._control: Any = None
+        self._state: Any = None
+        """The state that was answered last."""
+        self._stopping = 0
+        """Milliseconds since the stop began; 0 without a stop."""
+        self.q_d_rad = np.array(ROBOTS["franka"].q_home_rad)
+        self._thresholds = thresholds(address.options)
 
     def connect(self) -> None:
         config = self._client.RealtimeConfig
         enforce = self.address.options.get("realtime") == "enforce"
-        self._thresholds = thresholds(self.address.options)
         try:
             self._robot = self._client.Robot(self.address.ip, config.kEnforce if enforce else config.kIgnore)
             self._model = self._robot.load_model()
@@ -60,14 +70,14 @@ class PylibfrankaRobot:
             self._control = self._robot.start_torque_control()
         except Exception as error:
             raise self._fault(error) from error
-        self.serve()  # the state that told of the start waits for its answer
+        self.serve()  # the state that reported the start waits for its answer
 
     def act(self, q_d_rad: np.ndarray) -> np.ndarray:
         self.q_d_rad = np.array(q_d_rad, np.float64)
         return self.q_d_rad
 
     def serve(self) -> None:
-        """One state, one answer."""
+        """Reads one state and answers it."""
         if self._control is None:
             return
         try:
@@ -86,7 +96,7 @@ class PylibfrankaRobot:
             self._control = None
 
     def stop(self) -> None:
-        """From now on `serve` damps until the arm is at rest."""
+        """Lets `serve` damp the arm from now on until it is at rest."""
         self._stopping = 1
 
     def recover(self) -> None:
@@ -105,7 +115,7 @@ class PylibfrankaRobot:
 
 
 class PylibfrankaGripper(LibfrankaGripper):
-    """Commands block in this client, and its width can't be read meanwhile: the last one is told until it is done."""
+    """Commands block in this client, and the width can't be read before they are done."""
 
     def __init__(self, address: Address):
         super().__init__(address, client("pylibfranka", INSTALL))

@@ -18,13 +18,13 @@ OURS = {
 SPEAKS = {
     "franky": (
         {"fr3"},
-        "franky-control's wheel has server version 10, which is the FR3's; for a Panda, franky is built by robot server "
-        "version, see its README",
+        "franky-control's wheel has server version 10, which is the FR3's; for a Panda, franky is built by robot "
+        "server version, see its README",
     ),
     "pylibfranka": ({"fr3"}, "pylibfranka's wheel has server version 10, which is the FR3's"),
     "panda_py": (
         {"panda"},
-        "panda-python's wheel on PyPI is built with libfranka 0.9.2, which supports only the Panda",
+        "panda-python's wheel on PyPI has libfranka 0.9.2, which supports only the Panda",
     ),
     "ros": ({"fr3", "panda"}, ""),
     "sim": ({"fr3", "panda"}, ""),
@@ -50,7 +50,8 @@ def check(backend: str, arm: str) -> None:
 
 
 def check_options(backend: str, options: dict) -> None:
-    """Raises UserError for an option or a value that the backend does not have. Other packages check their own options."""
+    """Raises UserError for an option or a value that the backend does not have. Other packages check their own
+    options."""
     if backend == "sim" and options:
         raise UserError(f"--option {sorted(options)[0]}: the backend sim has no options.")
     if backend == "ros":

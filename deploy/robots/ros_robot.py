@@ -1,15 +1,16 @@
 """`--backend ros`: an arm behind ROS 1 and franka_ros. Topics and actions are options (`--option grasp=/my/action`).
 
-States come as franka_msgs/FrankaState of the franka_state_controller, whose mode and errors tell of reflexes and the user
+States come as franka_msgs/FrankaState of the franka_state_controller; their mode and errors show reflexes and the user
 stop. Set-points go as std_msgs/Float64MultiArray to a controller that follows joint positions, such as ros_controllers'
-`JointGroupPositionController`, which has to be loaded and running; franka_hw's rate limiter stays on underneath. Recovery,
-grasping and opening are franka_ros' own actions; the hand's width comes as sensor_msgs/JointState.
+`JointGroupPositionController`, which has to be loaded and running. franka_hw's rate limiter stays active. Recovery,
+grasping and opening are franka_ros' own actions. The hand's width comes as sensor_msgs/JointState.
 """
 
 import os
 import threading
 import time
 import xmlrpc.client
+from typing import Any
 
 import numpy as np
 
@@ -32,20 +33,20 @@ DEFAULTS = {
     "grasp": "/franka_gripper/grasp",
     "move": "/franka_gripper/move",
     "port": "11311",
-    "collision": "20",  # what franka_control sets if nobody changes it
+    "collision": "20",  # franka_control's default
 }
 MODES = ("other", "idle", "move", "guiding", "reflex", "user_stopped", "other")
-"""By the number in FrankaState.robot_mode."""
+"""The mode for each number in FrankaState.robot_mode."""
 SILENT_S = 0.5
-"""Without a state for as long the connection counts as lost."""
+"""After this time without a state the connection counts as lost."""
 ACTION_S, RECOVERY_S = 2.0, 20.0
-"""How long an action's server may take to answer, and a recovery to end (a real one takes 0.4 to 16 s)."""
+"""The longest times for an action's server to answer and for a recovery to end. A real recovery takes 0.4 to 16 s."""
 BRAKE = 0.5
-"""Share of the acceleration limits with which a stop ends the motion."""
+"""A stop brakes with this share of the acceleration limits."""
 
 
 def settings(options: dict) -> dict:
-    """`DEFAULTS` with `options` over them; UserError for an option that does not exist, or a value that is none."""
+    """`DEFAULTS` with `options` over them. Raises UserError for an option that does not exist, or a wrong value."""
     wrong = sorted(set(options) - set(DEFAULTS))
     if wrong:
         raise UserError(f"--option {wrong[0]}: the backend ros has {', '.join(DEFAULTS)}.")
@@ -54,15 +55,17 @@ def settings(options: dict) -> dict:
 
 
 class RosNode:
-    """One rospy node in this process: the newest message of one topic, and clients of actions. `event` is the class of its
-    faults."""
+    """One rospy node in this process: the newest message of one topic, and clients of actions. Its faults have the
+    class `event`."""
 
     def __init__(self, address: Address, event: Event):
         self.options, self.event = settings(address.options), event
         self.uri = f"http://{address.ip or '127.0.0.1'}:{self.options['port']}"
         os.environ["ROS_MASTER_URI"] = self.uri
         self.rospy, self.actionlib = client("rospy", INSTALL), client("actionlib", INSTALL)
-        self._changed, self._newest, self._came_s = threading.Condition(), None, 0.0
+        self._changed, self._came_s = threading.Condition(), 0.0
+        self._newest: Any = None
+        self._topic = ""
 
     def open(self, name: str, topic: str, kind) -> None:
         """Registers at the master and listens to `topic`."""
@@ -72,8 +75,8 @@ class RosNode:
             raise RobotFault(self.event, f"no ROS master at {self.uri} ({error})") from error
         if self.rospy.get_node_uri() is None:
             self.rospy.init_node(name, anonymous=True, disable_signals=True)
-        self.rospy.Subscriber(topic, kind, self._take, queue_size=1, tcp_nodelay=True)
         self._topic = topic
+        self.rospy.Subscriber(topic, kind, self._take, queue_size=1, tcp_nodelay=True)
 
     def _take(self, message) -> None:
         with self._changed:
@@ -81,7 +84,7 @@ class RosNode:
             self._changed.notify_all()
 
     def newest(self):
-        """The newest message; RobotFault where none has come for `SILENT_S`."""
+        """The newest message. Raises RobotFault if it is older than `SILENT_S` and no other comes."""
         with self._changed:
             fresh = lambda: self._newest is not None and time.monotonic() - self._came_s < SILENT_S
             if not self._changed.wait_for(fresh, 4 * SILENT_S):
@@ -91,7 +94,7 @@ class RosNode:
             return self._newest
 
     def action(self, name: str, kind):
-        """A client of the action `name`; RobotFault where nobody serves it."""
+        """A client of the action `name`. Raises RobotFault if no server answers."""
         found = self.actionlib.SimpleActionClient(name, kind)
         if not found.wait_for_server(self.rospy.Duration(ACTION_S)):
             raise RobotFault(
@@ -110,6 +113,11 @@ class RosRobot:
         self.node, self.moving = RosNode(address, Event.NETWORK), False
         self._messages, self._std = client("franka_msgs.msg", INSTALL), client("std_msgs.msg", INSTALL)
         self._brake_rad_s2 = BRAKE * ARM_LIMITS[address.arm].ddq_max_rad_s2
+        self._command: Any = None
+        self._recovery: Any = None
+        # The last set-point, its speed and its time; and whether the arm brakes.
+        self._q_d, self._dq_d = np.zeros(7), np.zeros(7)
+        self._sent_s, self._stopping = 0.0, False
 
     def connect(self) -> None:
         names = self.node.options
@@ -149,7 +157,7 @@ class RosRobot:
         return q_d
 
     def serve(self) -> None:
-        """The servo loop is the controller's; here the arm is watched, and braked after `stop`."""
+        """Watches the arm, and brakes it after `stop`. The servo loop is the controller's."""
         if not self.moving:
             return
         state = self.observe()
@@ -167,7 +175,7 @@ class RosRobot:
             self._dq_d, self.moving = dq, bool(dq.any())
 
     def stop(self) -> None:
-        """From now on `serve` brakes; the controller then holds the last set-point."""
+        """Lets `serve` brake from now on. The controller then holds the last set-point."""
         self._stopping = True
 
     def recover(self) -> None:
@@ -188,7 +196,10 @@ class RosGripper:
     def __init__(self, address: Address):
         self.node = RosNode(address, Event.GRIPPER_FAILED)
         self._messages, self._sensor = client("franka_gripper.msg", INSTALL), client("sensor_msgs.msg", INSTALL)
-        self._running, self._what = None, ""
+        self._grasp: Any = None
+        self._move: Any = None
+        self._running: Any = None
+        self._what = ""
 
     def connect(self) -> None:
         names = self.node.options

@@ -1,10 +1,11 @@
-"""`--backend sim`: the Gymnasium scene itself, stepped millisecond by millisecond with the law that an arm is given.
+"""`--backend sim`: the Gymnasium scene itself, stepped millisecond by millisecond with the control law of a real arm.
 
 The same set-points give the same bits as `env.step`: torques of `envs.robots.control.JointImpedance` on 1 kHz physics.
 The hand is part of the scene, so the gripper is served here too.
 """
 
 import time
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -15,17 +16,19 @@ from deploy.robots.base import Address, Features, GripperState, RobotState
 from envs.robots.control import SERVO_DT_S, JointImpedance
 
 CATCH_UP = 50
-"""Milliseconds that one `serve` makes up for at most; a scene that falls behind further loses time."""
+"""The largest number of milliseconds that one `serve` makes up for. A scene that is further behind loses time."""
 
 
 class SimRobot:
-    """`realtime`: physics keep up with the wall's clock; otherwise each `serve` is one millisecond."""
+    """With `realtime` the physics follows the wall's clock. Otherwise each `serve` is one millisecond."""
 
     features = Features("sim", ("fr3", "panda"), 7, True, f"mujoco {mujoco.__version__}")
 
     def __init__(self, env_name: str, physics: Block | None = None, realtime: bool = False):
         self.env_name, self.physics, self.realtime = env_name, physics, realtime
         self.moving = False
+        self.time_ms, self.seed, self._start_s = 0, 0, 0.0
+        self.env: Any = None
 
     def connect(self) -> None:
         self.env = envs.make(self.env_name, render=False)
@@ -35,7 +38,7 @@ class SimRobot:
         self.place(0)
 
     def place(self, seed: int) -> None:
-        """Object and arm where `env.reset(seed=seed)` puts them; simulated time goes on."""
+        """Puts object and arm where `env.reset(seed=seed)` puts them. Simulated time goes on."""
         self.seed = seed
         self.env.reset(seed=seed)
         self.law.reset()
@@ -89,7 +92,7 @@ class SimRobot:
             self.physics.write(np.concatenate([[self.time_s(), self.seed], self.env.data.qpos, self.env.data.qvel]))
 
     def stop(self) -> None:
-        """A simulated arm holds where it is told to: here."""
+        """Holds the arm where it is. A simulated arm stops at once."""
         self.q_d_rad = self.env.data.qpos[: self.arms].copy()
         self.moving = False
 
@@ -100,7 +103,7 @@ class SimRobot:
         self.moving = False
 
     def score(self, action: np.ndarray) -> bool:
-        """Called once a control period, as `env.step` does: whether the task is now done."""
+        """Whether the task is now done. It is called once in a control period, as in `env.step`."""
         mujoco.mj_forward(self.env.model, self.env.data)
         _, done, _ = self.env.task.evaluate(self.env.data, action)
         return bool(done)

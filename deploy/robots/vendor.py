@@ -1,5 +1,5 @@
-"""The clients of arms come as packages of their vendors. Each is imported only in the process that uses it: pylibfranka and
-franky can't be in one process."""
+"""The clients of arms come as packages of their vendors. Each is imported only in the process that uses it: pylibfranka
+and franky can't be in one process."""
 
 import importlib
 

@@ -1,1 +1,1 @@
-"""A run from start to end: settings, parts, records, the operator's side, the report."""
+"""A run from start to end: settings, parts, recording, the operator's side, the report."""

@@ -6,20 +6,24 @@ import signal
 import sys
 import termios
 import threading
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 
 
 class Panel:
-    """A live line on stderr and lines above it. `asks` answers from the keyboard without stopping the loop."""
+    """A live line on stderr with lines above it. Questions are answered at the keyboard without stopping the loop."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.console = Console(file=sys.stderr)
         self._live = Live("", console=self.console, refresh_per_second=5, transient=True)
         self._lines: queue.Queue = queue.Queue()
         self._reader: threading.Thread | None = None
+        self._before: dict[signal.Signals, Any] = {}
+        """The signal handlers outside this panel."""
         self.interrupts = 0
+        """Number of Ctrl-C and SIGTERM that nobody has handled yet."""
 
     def __enter__(self):
         self._before = {s: signal.signal(s, self._interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
@@ -41,7 +45,7 @@ class Panel:
         self.console.print(text, highlight=False)
 
     def ask(self, text: str) -> None:
-        """Puts a question; `reply` has the answer later. What was typed before it is no answer to it."""
+        """Puts a question. `reply` gives the answer later. Lines that were typed before the question are dropped."""
         if sys.stdin is not None and sys.stdin.isatty():
             termios.tcflush(sys.stdin, termios.TCIFLUSH)
             with contextlib.suppress(queue.Empty):
@@ -58,7 +62,7 @@ class Panel:
         self._lines.put(None)
 
     def reply(self) -> tuple[bool, str | None]:
-        """(whether there is one, the line; None at the end of the input)."""
+        """(whether there is an answer, the line or None at the end of the input)."""
         try:
             return True, self._lines.get_nowait()
         except queue.Empty:

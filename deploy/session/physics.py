@@ -1,43 +1,45 @@
-"""The true state of a simulated scene, for a camera that draws it and for an expert that sees it."""
+"""The true state of a simulated scene, for the camera that draws it and for the scripted expert."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import mujoco
 import numpy as np
 
 from deploy.control.shared import Block
+from deploy.emulator.console import Console
 
 
 @dataclass
 class SharedPhysics:
-    """What `--backend sim` writes: time, the seed of the last reset, qpos and qvel."""
+    """The state that `--backend sim` writes: time, the seed of the last reset, qpos and qvel."""
 
     block: Block
     lockstep: bool
 
     def into(self, env) -> float:
-        """Brings `env` (a RobotEnv of the same scene) to the state of now; its time in seconds of the run's clock."""
+        """Sets `env` (a RobotEnv of the same scene) to the present state. Returns its time on the run's clock,
+        seconds."""
         values = self.block.read()
         nq = env.model.nq
         return _set(env, values[0], values[2 : 2 + nq], values[2 + nq :])
 
     def seed(self) -> int:
-        """Of the last reset."""
+        """The seed of the last reset."""
         return int(self.block.read()[1])
 
 
 @dataclass
 class ConsolePhysics:
-    """What the emulator's console tells."""
+    """The state that the emulator's console reports. The process that asks first opens the connection."""
 
     ip: str
     port: int
     lockstep: bool
+    _console: Console | None = field(default=None, init=False, repr=False)
 
     def into(self, env) -> float:
-        from deploy.emulator.console import Console
-
-        if not hasattr(self, "_console"):
+        """As `SharedPhysics.into`."""
+        if self._console is None:
             self._console = Console(self.ip, self.port)
         said = self._console.ask("physics")
         return _set(env, said["time_ms"] / 1000, said["qpos"], said["qvel"])

@@ -1,4 +1,5 @@
-"""Every episode of a deployment as a demonstration set: what the policy saw and said, what was applied, and when."""
+"""Records every episode of a deployment in a demonstration set: the policy's observations and actions, what was
+applied, and when."""
 
 import subprocess
 from pathlib import Path
@@ -13,9 +14,10 @@ from deploy.processes.policy import Answer
 from envs.interface import Interface
 
 STATES = [state.value for state in State]
-EXTRA = """Beside the schema's keys: captured_s, asked_s, applied_s and inference_s (seconds on the run's clock, the last a
-duration), q_rad and q_command_rad (measured joints and the last command when the period began), width_m, frame (the
-camera's number) and state (an index into notes.states). A period without an action has no row; meta/missed counts them."""
+EXTRA = """Beside the schema's keys: captured_s, asked_s, applied_s and inference_s (seconds on the run's clock, the
+last a duration), q_rad and q_command_rad (measured joints and the last command when the period began),
+width_m, frame (the camera's number) and state (an index into notes.states). A period without an action
+has no row; meta/missed counts them."""
 
 
 class Recorder:
@@ -33,7 +35,7 @@ class Recorder:
         self.periods.append(period)
 
     def episode(self, episode: int, seed: int, success: bool) -> None:
-        """Writes it, unless no action was ever applied."""
+        """Appends the episode to the set, unless no action was applied."""
         mine = [p for p in self.periods if p.episode == episode]
         rows = [(p, *self.steps[episode, p.asked]) for p in mine if (episode, p.asked) in self.steps]
         self.periods, self.steps = [], {}
@@ -42,7 +44,7 @@ class Recorder:
         columns = [self._row(*row) for row in rows]
         data = {key: np.stack([row[key] for row in columns]) for key in columns[0]}
         data["timestamp_s"] = data["captured_s"] - data["captured_s"][0]
-        data["success"][-1] = data["reward"][-1] = success  # where a person judges, the rows don't know
+        data["success"][-1] = data["reward"][-1] = success  # a person's verdict is not in the rows
         self.writer.append(
             data,
             {
@@ -79,8 +81,11 @@ class Recorder:
 
 
 def attributes(env, camera: dict, notes: dict, interface: Interface | None = None) -> dict:
-    """Of a set recorded on a robot that does `env`'s task; `camera` is its intrinsics where they are known, and `interface` what its
-    numbers mean where its camera is not the scene's."""
+    """The attributes of a set that is recorded on a robot in the task of `env`.
+
+    `camera` is the intrinsics of its camera, empty if they are unknown. `interface` is what its numbers mean, by
+    default those of `env`.
+    """
     joints = (*env.robot.arm_joints, *env.robot.finger_joints)
     return schema.attributes(
         env=env.name,
@@ -88,7 +93,8 @@ def attributes(env, camera: dict, notes: dict, interface: Interface | None = Non
         control_hz=env.control_hz,
         cameras={"wrist": camera},
         proprio_names=[f"q_{j}" for j in joints] + [f"dq_{j}" for j in joints],
-        proprio_units="q: 2 (q - low) / (high - low) - 1 of the joint's range (rad; fingers m); dq: 0.1 x rad/s (fingers m/s)",
+        proprio_units="q: 2 (q - low) / (high - low) - 1 of the joint's range (rad; fingers m); "
+        "dq: 0.1 x rad/s (fingers m/s)",
         action=dict(
             names=list(env.action_names),
             low=-1.0,
@@ -101,7 +107,7 @@ def attributes(env, camera: dict, notes: dict, interface: Interface | None = Non
 
 
 def revision() -> str:
-    """The git commit that runs, with a + where files differ from it; "unknown" outside a checkout."""
+    """The running git commit, with a + if files differ from it. "unknown" outside a checkout."""
 
     def ask(*words: str) -> str:
         return subprocess.run(["git", *words], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()

@@ -1,4 +1,4 @@
-"""What a run is told by: the live line, the timing table, the outcome. Every printed number comes from here."""
+"""The report of a run: the live line, the timing table, the outcome. Every printed number comes from this file."""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +8,7 @@ from rich.table import Table
 
 @dataclass
 class Timings:
-    """Seconds of every step of a run, by what took them."""
+    """The durations of every step of a run in seconds, by name."""
 
     values: dict[str, list[float]] = field(default_factory=dict)
 
@@ -43,17 +43,17 @@ class Timings:
 
 @dataclass
 class Counts:
-    """What happened in a run, beside its episodes."""
+    """Counts of a run in addition to its episodes."""
 
     periods: int = 0
     missed: int = 0
-    """Control periods of RUN and HOLD without an action."""
+    """Control periods in RUN and HOLD without an action."""
     late: int = 0
-    """Actions dropped because their frame was too old."""
+    """Actions that were dropped because their frame was too old."""
     refused: int = 0
     """Actions that could not be sent: NaN, infinity, wrong shape, out of range."""
     limited: int = 0
-    """Actions shortened by the workspace box or the distance of the arm to itself."""
+    """Actions that were shortened because of the workspace box, the arm's distance to itself, or a contact."""
     holds: int = 0
     recoveries: int = 0
 
@@ -62,23 +62,24 @@ class Counts:
 
 
 def periods_line(counts: Counts, period_s: float) -> str:
-    """How well the rate was kept, and what was done to the policy's actions."""
+    """One line: how well the rate was kept, and how many actions were changed."""
     if not counts.periods:
         return "no control period was run"
     return (
-        f"{1 / period_s:g} Hz: {counts.missed} of {counts.periods} control periods ({100 * counts.missed_share():.1f} %) "
-        f"without an action in time, {counts.late} actions dropped as too late, {counts.limited} limited, "
-        f"{counts.refused} refused; {counts.holds} holds, {counts.recoveries} recoveries"
+        f"{1 / period_s:g} Hz: {counts.missed} of {counts.periods} control periods "
+        f"({100 * counts.missed_share():.1f} %) without an action in time, {counts.late} actions "
+        f"dropped as too late, {counts.limited} limited, {counts.refused} refused; {counts.holds} holds, "
+        f"{counts.recoveries} recoveries"
     )
 
 
 def outcome_line(number: int, seed: int, steps: int, success: bool) -> str:
-    """One episode; `number` counts from 1."""
+    """One line for an episode. `number` counts from 1."""
     return f"episode {number}: {'success' if success else 'no success'} after {steps} steps (seed {seed})"
 
 
 def status_line(state: str, episode: int, episodes: int, period, hz: float, counts: Counts, inference_s: float) -> str:
-    """One line while a run goes on; `period` is the newest `driver.Period` or None."""
+    """The live line of a run. `period` is the newest `Period`, or None before the first."""
     parts = [f"[bold]{state.upper():<9}[/bold]", f"episode {max(episode, 0) + 1}/{episodes}"]
     if period is not None:
         error = float(np.abs(period.q_d_rad - period.q_rad).max())

@@ -1,20 +1,22 @@
-"""What `run_real` does with its arguments: settings, parts, session, report."""
+"""Runs one deployment from the flags of `run_real`: settings, parts, session, report."""
 
 import argparse
 import contextlib
 import dataclasses
 import datetime
 import sys
+from dataclasses import replace
 
 from rich.console import Console
 
 from deploy.control import safety
 from deploy.control.machine import Rules
+from deploy.endings import Ending
 from deploy.session import parts, recording
 from deploy.session.panel import Panel
 from deploy.session.report import outcome_line, periods_line
 from deploy.session.session import Session
-from deploy.session.settings import Settings, check_rate, resolved
+from deploy.session.settings import Resolved, Settings, at, check_rate, resolved
 from policies.fit.conversion import Fit
 from policies.fit.folder import About
 from policies.fit.rules import FitKeys, Tolerance, check
@@ -24,23 +26,24 @@ from toto_robot.ground.errors import UserError, unknown
 
 
 def run(args: argparse.Namespace) -> int:
-    """One deployment; its exit code. Prints the report on stdout, the JSON line last."""
+    """One deployment. Prints the report on stdout, with the JSON line last. Returns the exit code."""
+    # Everything that can be refused is refused before a process starts.
     s = resolved(settings_of(args), emulator_at)
     about = _policy(s.policy)
     env = parts.scene_for(about)
     check_rate(s.hz, env.control_hz if about is None or about.spec is None else about.spec.control_hz, s.policy)
-    s.camera_config = parts.camera_config(s, env, about)
+    s = replace(s, camera_config=parts.camera_config(s, env, about))
     fit = _fit(s, env, about)
     with contextlib.ExitStack() as stack:
         if s.emulated and not s.simulated and s.console is None:
-            s.robot_ip, s.console = stack.enter_context(emulator(s))
+            s = at(s, *stack.enter_context(emulator(s)))
         panel = stack.enter_context(Panel())
         panel.say(_what(s))
         for warning in fit.warnings:
             panel.say(f"warning: {warning}")
-        session = Session(s, None, _seeds(s, env.name), panel)
-        session.parts = parts.make(s, env, session.context, fit)
-        session.recorder = _recorder(s, env, session.parts, about)
+        seeds, s = _seeds(s, env.name), replace(s, record=_record_path(s))
+        made = parts.make(s, env, fit)
+        session = Session(s, made, seeds, panel, _recorder(s, env, made, about))
         ending = session.run()
         witness = _emulator_says(s)
     result = session.result()
@@ -48,12 +51,13 @@ def run(args: argparse.Namespace) -> int:
         result |= trials.report(result, result["seeds"])
     if witness:
         result["emulator"] = witness
-    _print(session, result)
+    _print(session, ending, result)
     command.print_json(result)
     return ending.code
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
+    """The settings in the flags. Raises UserError for a value that can't be read."""
     values = vars(args).copy()
     box, options, recoveries = values.pop("workspace"), values.pop("option"), values.pop("recoveries")
     values["fit"] = FitKeys(values.pop("convert"), tolerance(values.pop("tolerate")))
@@ -70,7 +74,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 
 def tolerance(given: list[str]) -> Tolerance:
-    """What the flags --tolerate KEY=NUMBER say."""
+    """The values of the flags --tolerate KEY=NUMBER."""
     exist, values = [f.name for f in dataclasses.fields(Tolerance)], {}
     for one in given:
         key, _, number = one.partition("=")
@@ -83,8 +87,8 @@ def tolerance(given: list[str]) -> Tolerance:
     return Tolerance(**values)
 
 
-def _fit(s: Settings, env, about: About | None) -> Fit:
-    """How the policy is run; UserError, before any process starts, where it must not be."""
+def _fit(s: Resolved, env, about: About | None) -> Fit:
+    """How the policy is converted for the arm. Raises UserError for a policy that does not fit; no process runs yet."""
     if about is None:
         return Fit()
     where = f"--robot {s.robot}" + (f" --backend {s.backend}" if s.simulated else "")
@@ -92,7 +96,7 @@ def _fit(s: Settings, env, about: About | None) -> Fit:
 
 
 def _policy(name: str) -> About | None:
-    """What a policy's folder says; None for the scripted expert."""
+    """The description in a policy's folder; None for the scripted expert."""
     if name == "scripted":
         return None
     from policies.policy import inspect
@@ -105,7 +109,7 @@ def _policy(name: str) -> About | None:
     return about
 
 
-def emulator_at(ip: str):
+def emulator_at(ip: str) -> tuple[tuple[str, int], dict] | None:
     """The console (ip, port) and the info of an emulator that listens at `ip`, or None."""
     from deploy.emulator.console import CONSOLE_PORT, ConsoleError
     from deploy.emulator.console import Console as EmulatorConsole
@@ -117,8 +121,8 @@ def emulator_at(ip: str):
         return None
 
 
-def _emulator_says(s: Settings) -> dict | None:
-    """What the emulated controller counted: violations, lost packets, and more."""
+def _emulator_says(s: Resolved) -> dict | None:
+    """The emulated controller's counts: violations, lost packets, and more. None on a real arm."""
     from deploy.emulator.console import Console as EmulatorConsole
     from deploy.emulator.console import ConsoleError
 
@@ -131,24 +135,25 @@ def _emulator_says(s: Settings) -> dict | None:
         return None
 
 
-def emulator(s: Settings):
-    """Starts one; see `lockstep.started`."""
+def emulator(s: Resolved):
+    """Starts an emulator; see `lockstep.started`."""
     from deploy.processes.lockstep import started
 
     return started(s.robot, s.clock, s.shift)
 
 
-def _seeds(s: Settings, env_name: str) -> list[int]:
+def _seeds(s: Resolved, env_name: str) -> list[int]:
     from policies.seeds import evaluation_seeds
 
     if s.trials16:
         if not s.emulated:
-            raise UserError("--trials16 puts the object in place in a simulated scene; on a robot give --episodes 16.")
+            raise UserError("--trials16 places the object in a simulated scene; on a robot give --episodes 16.")
         return [trial.seed for trial in trials.trials16(env_name, s.seed)]
     return evaluation_seeds(s.seed, s.episodes)
 
 
-def _what(s: Settings) -> str:
+def _what(s: Resolved) -> str:
+    """The first line that the operator sees: which arm this is, and whether it moves."""
     if s.simulated:
         return "No robot: the Gymnasium scene, stepped by this program (--backend sim)."
     if s.emulated:
@@ -161,11 +166,16 @@ def _what(s: Settings) -> str:
     )
 
 
-def _recorder(s: Settings, env, made: parts.Parts, about: About | None) -> recording.Recorder | None:
+def _record_path(s: Resolved) -> str | None:
+    """The set to which the episodes are appended; None where nothing is recorded."""
     if s.record == "none":
-        s.record = None
         return None
-    s.record = s.record or f"data/deployments/{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    return s.record or f"data/deployments/{datetime.datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _recorder(s: Resolved, env, made: parts.Parts, about: About | None) -> recording.Recorder | None:
+    if s.record is None:
+        return None
     notes = dict(
         source="deploy",
         policy=s.policy,
@@ -186,7 +196,8 @@ def _recorder(s: Settings, env, made: parts.Parts, about: About | None) -> recor
     return recording.Recorder(s.record, recording.attributes(env, made.camera, notes, made.interface))
 
 
-def _print(session: Session, result: dict) -> None:
+def _print(session: Session, ending: Ending, result: dict) -> None:
+    """The report for a person: timing, periods, episodes, success."""
     from policies.scoring.statistics import summary_line
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 120)
@@ -199,9 +210,7 @@ def _print(session: Session, result: dict) -> None:
         console.print(summary_line(result["successes"], result["episodes"]), highlight=False)
     if session.s.emulated and not session.s.simulated:
         console.print(
-            "The robot was emulated: this says how the stack works, not how an arm would do.", highlight=False
+            "The robot was emulated: this shows that the stack works, not how a real arm would do.", highlight=False
         )
-    if session.ending.code:
-        console.print(
-            f"ended with {session.ending.name.lower()} ({session.ending.code}): {session.why}", highlight=False
-        )
+    if ending.code:
+        console.print(f"ended with {ending.name.lower()} ({ending.code}): {session.why}", highlight=False)

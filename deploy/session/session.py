@@ -1,68 +1,91 @@
 """One deployment from start to end: the processes, the operator, the records, the result.
 
-The main process holds no device. It starts the others, passes on what the operator says, and ends them all; the arm is
-brought to rest by the process that owns it, also when this one is gone (deploy/processes/children.py).
+The main process holds no device. It starts the other processes, passes on the operator's answers, and ends all
+processes. The process that owns the arm brings it to rest, also if the main process is gone
+(deploy/processes/children.py).
 """
 
 import contextlib
 import functools
-import multiprocessing
 import time
+from collections.abc import Callable
 from dataclasses import asdict
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, Protocol
 
 import numpy as np
 
 from deploy.control.machine import Event
-from deploy.control.plan import Links, Plan
+from deploy.control.plan import Links, Period, Plan
 from deploy.control.shared import Block, FrameSlot, History
 from deploy.endings import Ending
 from deploy.processes import children
 from deploy.processes.camera import camera_main
 from deploy.processes.gripper import gripper_main
-from deploy.processes.policy import policy_main
+from deploy.processes.policy import Answer, policy_main
 from deploy.processes.robot import RobotSpec, robot_main
 from deploy.robots import registry
 from deploy.robots.base import Address, RobotFault
-from deploy.session import recording
 from deploy.session.panel import Panel
+from deploy.session.parts import Parts
 from deploy.session.report import Counts, Timings, outcome_line, status_line
-from deploy.session.settings import Settings
+from deploy.session.settings import Resolved
 from envs.robots.franka import ARM_LIMITS
 from toto_robot.ground.errors import UserError
 
 LOOK_FRAMES = 30
-"""A second of frames that are compared with the policy's training pictures before anything moves."""
+"""About a second of frames. The policy compares them with its training pictures before anything moves."""
 START_S = 120
-"""What a process may take until it is ready: a large policy's weights come from a disk."""
+"""The time in which a process must be ready. A large policy's weights come from a disk."""
+
+
+class Recorder(Protocol):
+    """What takes the steps, periods and episodes of a session (`recording.Recorder`, or another in its place)."""
+
+    def step(self, answer: Answer, rgb: np.ndarray, proprio: np.ndarray) -> None: ...
+    def period(self, period: Period) -> None: ...
+    def episode(self, episode: int, seed: int, success: bool) -> None: ...
+    def close(self) -> None: ...
 
 
 class Session:
-    """`parts` says how to make what the policy's and the camera's processes need (deploy/session/parts.py)."""
+    """One run of a list of episodes, one seed each. `parts` is what the processes are made from."""
 
     def __init__(
-        self, settings: Settings, parts, seeds: list[int], panel: Panel, recorder: recording.Recorder | None = None
+        self, settings: Resolved, parts: Parts, seeds: list[int], panel: Panel, recorder: Recorder | None = None
     ):
         self.s, self.parts, self.seeds, self.panel, self.recorder = settings, parts, seeds, panel, recorder
-        self.context = multiprocessing.get_context("spawn")
         self.timings, self.counts = Timings(), Counts()
         self.outcomes: list[tuple[int, int, bool]] = []
         """(seed, steps, success) of each episode that ended."""
-        self.state, self.period, self.inference_s, self.hz = "init", None, 0.0, 0.0
-        self.ending, self.why, self.look = None, "", None
-        self.children: dict[str, multiprocessing.process.BaseProcess] = {}
-        self.reports = {}
+        self.state, self.inference_s, self.hz = "init", 0.0, 0.0
+        self.period: Period | None = None
+        """The newest control period."""
+        self.ended = (0, 0)
+        """(episode, steps) of the newest episode that ended."""
+        self.ending: Ending | None = None
+        self.why = ""
+        self.look: str | None = None
+        """What the policy says about the camera's pictures."""
+        self.children: dict[str, BaseProcess] = {}
+        self.reports: dict[str, Connection] = {}
+        """Where the processes of camera, policy and gripper report."""
+        self.robot, self._robot_end = parts.context.Pipe()
+        """The connection to the robot's process, and the end that goes there."""
+        self._links: Links | None = None
+        """The links of the robot's process. A semaphore lives only as long as the process that made it keeps it."""
         self.questions: list[tuple[str, str]] = []
-        """(kind, text) of what the operator is asked, oldest first; the first of them has been put."""
+        """(kind, text) of the questions to the operator, oldest first. The first one has been put."""
         self.told_s = time.monotonic()
 
     def run(self) -> Ending:
-        """Everything; the way it ended."""
+        """Runs everything. Returns why it ended."""
         try:
             self._start()
             while self.ending is None:
                 self._turn()
-        except RobotFault as fault:  # of a process that did not start
+        except RobotFault as fault:  # a process did not start
             self.ending, self.why = Ending.NETWORK, str(fault)
         finally:
             children.end(list(self.children.values()))
@@ -73,11 +96,12 @@ class Session:
     # ------------------------------------------------------------------------------------------ starting
 
     def _start(self) -> None:
-        c, parts, lockstep = self.context, self.parts, self.s.clock == "lockstep"
-        joints = len(parts.robot.arm_joints)
-        frames, history = FrameSlot(c, parts.frame_shape), History(c, joints)
+        c, parts, lockstep = self.parts.context, self.parts, self.s.clock == "lockstep"
+        # What the processes share.
+        frames, history = FrameSlot(c, parts.frame_shape), History(c, len(parts.robot.arm_joints))
         orders = c.Semaphore(0)
         policy_here, policy_there = c.Pipe()
+        # Camera, policy and gripper start side by side. All must be ready before the robot's process is made.
         self._spawn("camera", camera_main, parts.make_camera, frames, orders, lockstep)
         self._spawn("policy", policy_main, parts.make_policy, parts.scale, frames, history, policy_there)
         hand = None
@@ -94,18 +118,17 @@ class Session:
         ready = {name: self._ready(name) for name in list(self.children)}
         self.panel.say(f"camera: {ready['camera']}")
         self.panel.say(f"policy: {self.s.policy}, {1e3 * ready['policy']:.0f} ms an action")
-        self.robot, robot_there = c.Pipe()
-        links = Links(robot_there, policy_here, frames, history, orders)
-        self._kept = links  # a semaphore lives as long as its first owner keeps it
+        self._links = links = Links(self._robot_end, policy_here, frames, history, orders)
         self.children["robot"] = children.start(c, "robot", robot_main, self._spec(), hand, links, ready["policy"])
 
-    def _spawn(self, name: str, target, *args) -> None:
-        here, there = self.context.Pipe(duplex=False)
+    def _spawn(self, name: str, target: Callable, *args) -> None:
+        here, there = self.parts.context.Pipe(duplex=False)
         self.reports[name] = here
-        self.children[name] = children.start(self.context, name, target, *args, there)
+        self.children[name] = children.start(self.parts.context, name, target, *args, there)
 
-    def _ready(self, name: str):
-        """What the child says when it is ready. UserError for what can't be done as asked, RobotFault where the robot fails."""
+    def _ready(self, name: str) -> Any:
+        """The child's message when it is ready. Raises UserError if it can't do what was asked, RobotFault if the robot
+        fails."""
         end = time.monotonic() + START_S
         while time.monotonic() < end and not self.panel.interrupts:
             if self.reports[name].poll(0.1):
@@ -121,7 +144,7 @@ class Session:
                 break
         if self.panel.interrupts:
             raise KeyboardInterrupt
-        raise UserError(f"The {name}'s process ended or said nothing for {START_S} s; its messages are above.")
+        raise UserError(f"The {name}'s process ended or did not answer for {START_S} s; its messages are above.")
 
     def _address(self) -> Address:
         return Address(self.s.robot_ip or "", self.s.robot, self.parts.options)
@@ -157,10 +180,12 @@ class Session:
     # ------------------------------------------------------------------------------------------ running
 
     def _turn(self) -> None:
-        """Everything that has come since the last turn."""
+        """Handles everything that has come since the last turn."""
         wait([self.robot, *self.reports.values(), *(p.sentinel for p in self.children.values())], 0.1)
+        # Reports first: a step has to be recorded before the period that applies it.
         for name in ("policy", "camera", "gripper"):
             self._listen(name)
+        # Then the robot's messages: each has a method of its kind.
         while self.ending is None and self._has(self.robot):
             try:
                 kind, *rest = self.robot.recv()
@@ -176,7 +201,7 @@ class Session:
         )
 
     @staticmethod
-    def _has(connection) -> bool:
+    def _has(connection: Connection) -> bool:
         try:
             return connection.poll()
         except (OSError, EOFError):
@@ -192,9 +217,8 @@ class Session:
             if name == "policy":
                 answer, rgb, proprio = said
                 self.inference_s = answer.inference_s
-                age_s = max(
-                    0.0, answer.asked_s - answer.captured_s
-                )  # a policy that was busy takes a frame that came later
+                # A busy policy takes a frame that came after the request.
+                age_s = max(0.0, answer.asked_s - answer.captured_s)
                 self.timings.add(camera_age=age_s, inference=answer.inference_s)
                 if self.recorder is not None:
                     self.recorder.step(answer, rgb, proprio)
@@ -202,7 +226,7 @@ class Session:
                 self._tell("gripper_failed", said[1])
 
     def _tell(self, *message) -> None:
-        with contextlib.suppress(OSError):  # it has ended, and says why in its last message
+        with contextlib.suppress(OSError):  # it has ended; its last message says why
             self.robot.send(message)
 
     def _watch_children(self) -> None:
@@ -213,9 +237,7 @@ class Session:
                 Ending.NETWORK,
                 "the robot's process died; an arm stops by itself when its client is gone",
             )
-            if self.period is not None and self.period.episode == len(
-                self.outcomes
-            ):  # it was in the middle of this one
+            if self.period is not None and self.period.episode == len(self.outcomes):  # an episode was running
                 self.ended = self.period.episode, self.period.index + 1
                 self._close(False)
         for name in ("policy", "camera", "gripper"):
@@ -235,13 +257,13 @@ class Session:
             self._put()
 
     def _ask(self, kind: str, text: str) -> None:
-        """One question at a time: an answer to one must never be taken for another's."""
+        """Adds a question. There is one question at a time, so an answer is never taken for the answer to another."""
         self.questions.append((kind, text))
         if len(self.questions) == 1:
             self._put()
 
     def _put(self) -> None:
-        """The oldest question; what nobody has to be asked is answered at once."""
+        """Puts the oldest question. A question that needs no person is answered at once."""
         while self.questions:
             kind, text = self.questions[0]
             if kind == "verdict" or not (self.s.yes or self.s.dry_run):
@@ -254,13 +276,13 @@ class Session:
     def _answer(self, line: str | None) -> None:
         kind, _ = self.questions.pop(0)
         if kind == "verdict":
-            self._close(bool(line) and line.lower().startswith("y"))
+            self._close(line is not None and line.lower().startswith("y"))
         elif line is None or line.lower() in ("n", "no", "q"):
             self._tell("declined")
         else:
             self._tell("go" if kind == "home" else "confirmed")
 
-    # ------------------------------------------------------------------------------------------ what the robot's process says
+    # ------------------------------------------------------------------------------------------ the robot's messages
 
     def _on_state(self, state: str, why: str, event: str) -> None:
         self.state = state
@@ -289,7 +311,7 @@ class Session:
         if self.counts.refused <= 5:
             self.panel.say(f"refused: {why} (episode {episode + 1}, step {index}); not sent")
 
-    def _on_period(self, period) -> None:
+    def _on_period(self, period: Period) -> None:
         now = time.monotonic()
         self.hz, self.told_s = 1 / max(now - self.told_s, 1e-3), now
         self.period = period
@@ -319,7 +341,8 @@ class Session:
 
     def _on_end(self, ending: str, why: str) -> None:
         self._listen("policy")
-        while any(kind == "verdict" for kind, _ in self.questions):  # the last episode's; nobody's word is no success
+        # The last episode may still wait for its verdict. Without an answer it does not count as a success.
+        while any(kind == "verdict" for kind, _ in self.questions):
             answered, line = (True, None) if self.panel.interrupts else self.panel.reply()
             if answered:
                 self._answer(line)
@@ -327,9 +350,10 @@ class Session:
         self.ending, self.why = Ending[ending], why
 
     def result(self) -> dict:
-        """The keys of `toto_robot.evaluate`, and what belongs to a deployment."""
+        """The keys of `toto_robot.evaluate`, then those of a deployment. Call it after `run`."""
         from policies.scoring.rollout import Episode, summarise
 
+        ending = self.ending or Ending.BUG
         episodes = [Episode(seed, success, steps, 0.0) for seed, steps, success in self.outcomes]
         empty = {"episodes": 0, "successes": 0, "success": None, "wilson95": None, "mean_steps": None}
         counts = asdict(self.counts) | {"missed_share": round(self.counts.missed_share(), 4)}
@@ -337,8 +361,8 @@ class Session:
             {"env": self.parts.env_name, "policy": self.s.policy}
             | (summarise(episodes) if episodes else empty)
             | {
-                "ending": self.ending.name.lower(),
-                "exit_code": self.ending.code,
+                "ending": ending.name.lower(),
+                "exit_code": ending.code,
                 "why": self.why,
                 "robot": self.s.robot,
                 "backend": self.s.backend,

@@ -1,7 +1,9 @@
-"""What a deployment is asked to do, checked before anything is started."""
+"""The settings of a deployment, checked before anything starts. They come from the flags of `run_real` or another
+command."""
 
 import ipaddress
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
 
 from deploy import cameras
 from deploy.cameras.base import CameraConfig
@@ -15,12 +17,16 @@ from toto_robot.ground.errors import UserError
 
 CLOCKS = ("lockstep", "realtime")
 HOME_TOP = 0.5
-"""Nearer to the limits a compliant arm that lags and then catches up is measured beyond them."""
+"""Greatest share of the limits for the way home. A compliant arm that lags and then catches up is faster than its
+command, so nearer to the limits the measured motion would exceed them."""
+
+EmulatorAt = Callable[[str], tuple[tuple[str, int], dict] | None]
+"""Gives ((ip, port) of the console, its info) of an emulator that listens at an IP address, or None."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Settings:
-    """Keys of `run_real`; None stands for a default that depends on the others (`resolved`)."""
+    """The settings as a person gives them. None stands for a default that depends on other settings (`resolved`)."""
 
     policy: str
     robot_ip: str | None = None
@@ -43,61 +49,80 @@ class Settings:
     rules: Rules = field(default_factory=Rules)
     options: dict = field(default_factory=dict)
     fit: FitKeys = field(default_factory=FitKeys)
-    """What may be converted, and how far the camera may be from where it was in training. `force` stays false on an arm."""
+    """What may be converted, and how far the camera may be from its place in training. `force` stays false on an
+    arm."""
     hand_eye: str | None = None
-    camera_config: CameraConfig | None = None
-    """The camera as it is used, once the policy is known."""
     device: str = "cpu"
     shift: str | None = None
     """The look of a scene that this program simulates."""
     yes_look: bool = False
-    """Go on where the camera sees what the policy doesn't know."""
-    emulated: bool = True
-    """Whether the arm is simulated: by `sim`, by the emulator that the session starts, or by one at `robot_ip`."""
-    console: tuple[str, int] | None = None
-    """The console of an emulator that runs already."""
+    """Go on where the camera sees something that the policy does not know."""
 
     @property
     def simulated(self) -> bool:
+        """Whether this program steps the scene itself, without a client."""
         return self.backend == "sim"
 
 
-def resolved(s: Settings, emulator_at) -> Settings:
-    """`s` with its defaults filled in. UserError for what can't be. `emulator_at(ip)` gives the console (ip, port) and the
-    info of an emulator that listens there, or None."""
+@dataclass(frozen=True)
+class Resolved(Settings):
+    """`Settings` with every default filled in."""
+
+    backend: str = ""
+    clock: str = ""
+    speed_scale: float = 1.0
+    emulated: bool = True
+    """Whether the arm is simulated: by the backend sim, by an emulator that the command starts, or by one at
+    `robot_ip`."""
+    console: tuple[str, int] | None = None
+    """(ip, port) of the console of an emulator that runs."""
+    camera_config: CameraConfig | None = None
+    """The camera for this policy; None for the camera that the settings name."""
+
+
+def resolved(s: Settings, emulator_at: EmulatorAt) -> Resolved:
+    """`s` with its defaults filled in. Raises UserError for what can't work."""
     if s.robot not in ARM_LIMITS:
         raise UserError(f"--robot {s.robot!r} does not exist. What exists: {', '.join(ARM_LIMITS)}.")
-    s.backend = s.backend or ("franky" if s.robot == "fr3" else "panda_py")
-    registry.check(s.backend, s.robot)
-    registry.check_options(s.backend, s.options)
-    if s.simulated and s.robot_ip:
+    backend = s.backend or ("franky" if s.robot == "fr3" else "panda_py")
+    registry.check(backend, s.robot)
+    registry.check_options(backend, s.options)
+    if backend == "sim" and s.robot_ip:
         raise UserError("--backend sim has no robot to connect to: leave out --robot-ip, or choose another backend.")
+    # An address of this computer may be an emulator's. Only its console makes it one.
     found = emulator_at(s.robot_ip) if s.robot_ip and _is_loopback(s.robot_ip) else None
-    s.emulated = s.robot_ip is None or found is not None
+    emulated, clock, console = s.robot_ip is None or found is not None, s.clock, None
     if found is not None:
-        s.console, info = found
+        console, info = found
         if info["robot"] != s.robot:
             raise UserError(
                 f"The emulator at {s.robot_ip} is a {info['robot']}, not a {s.robot}: give --robot {info['robot']}."
             )
-        if s.clock not in (None, info["clock"]):
-            raise UserError(f"The emulator at {s.robot_ip} runs on the {info['clock']} clock, not {s.clock}.")
-        s.clock = info["clock"]
-    _check_operator(s)
-    _check_camera(s)
-    _check_shift(s)
-    s.clock = s.clock or ("lockstep" if s.emulated else "realtime")
-    if s.clock not in CLOCKS:
-        raise UserError(f"--clock {s.clock!r} does not exist. What exists: {', '.join(CLOCKS)}.")
-    if s.clock == "lockstep" and not s.emulated:
-        raise UserError("--clock lockstep stops the robot's time, which only a simulated robot can: leave it out.")
-    s.speed_scale = s.speed_scale if s.speed_scale is not None else 1.0 if s.emulated else 0.2
-    for name, value, top in (("--speed-scale", s.speed_scale, 1), ("--home-speed", s.home_speed, HOME_TOP)):
+        if clock not in (None, info["clock"]):
+            raise UserError(f"The emulator at {s.robot_ip} runs on the {info['clock']} clock, not {clock}.")
+        clock = info["clock"]
+    _check_operator(s, emulated)
+    camera = _checked_camera(s, emulated)
+    _check_shift(s, camera)
+    clock = clock or ("lockstep" if emulated else "realtime")
+    if clock not in CLOCKS:
+        raise UserError(f"--clock {clock!r} does not exist. What exists: {', '.join(CLOCKS)}.")
+    if clock == "lockstep" and not emulated:
+        raise UserError("--clock lockstep stops the robot's time, which only a simulated robot can do: leave it out.")
+    speed_scale = s.speed_scale if s.speed_scale is not None else 1.0 if emulated else 0.2
+    for name, value, top in (("--speed-scale", speed_scale, 1), ("--home-speed", s.home_speed, HOME_TOP)):
         if not 0 < value <= top:
             raise UserError(f"{name} {value}: expected a number above 0 and at most {top}.")
     if s.episodes < 1:
         raise UserError(f"--episodes {s.episodes}: expected at least 1.")
-    return s
+    given = {each.name: getattr(s, each.name) for each in fields(Settings)}
+    filled = dict(backend=backend, clock=clock, speed_scale=speed_scale, camera=camera)
+    return Resolved(**{**given, **filled}, emulated=emulated, console=console)
+
+
+def at(s: Resolved, robot_ip: str, console: tuple[str, int]) -> Resolved:
+    """`s` with the emulator that was started for it."""
+    return replace(s, robot_ip=robot_ip, console=console)
 
 
 def _is_loopback(ip: str) -> bool:
@@ -107,25 +132,26 @@ def _is_loopback(ip: str) -> bool:
         return ip == "localhost"
 
 
-def _check_operator(s: Settings) -> None:
-    if s.yes and not s.emulated and not s.at_robot:
+def _check_operator(s: Settings, emulated: bool) -> None:
+    if s.yes and not emulated and not s.at_robot:
         raise UserError(
             f"--yes skips the operator's confirmation, and {s.robot_ip} is not an emulated robot. Stand at the arm "
             "with the user stop in your hand and give --i-am-at-the-robot too, or leave out --yes."
         )
-    if s.policy == "scripted" and not s.emulated:
+    if s.policy == "scripted" and not emulated:
         raise UserError(
             "--policy scripted sees the simulator's true state, which a real robot doesn't have. Give a trained one."
         )
 
 
-def _check_camera(s: Settings) -> None:
+def _checked_camera(s: Settings, emulated: bool) -> str | None:
+    """The kind of camera; None where a camera file says it."""
     kinds = cameras.names()
     if s.camera and s.camera_file:
         raise UserError(
             f"--camera {s.camera} and --camera-file {s.camera_file}: give one of them; the file says which kind it is."
         )
-    if not s.camera and not s.camera_file and not s.emulated:
+    if not s.camera and not s.camera_file and not emulated:
         raise UserError(f"--camera is needed on a robot: one of {', '.join(c for c in kinds if c != 'mujoco')}.")
     kind = cameras.read_config(s.camera_file).kind if s.camera_file else s.camera or "mujoco"
     if kind not in kinds:
@@ -135,32 +161,32 @@ def _check_camera(s: Settings) -> None:
             "--camera video needs the name of its file: give --camera-file with a YAML that says kind: video and "
             "device: FILE."
         )
-    if kind == "mujoco" and not s.emulated:
+    if kind == "mujoco" and not emulated:
         raise UserError(
             "--camera mujoco draws a simulated scene, and this robot is not simulated. Give realsense or opencv."
         )
-    s.camera = None if s.camera_file else kind
+    return None if s.camera_file else kind
 
 
-def _check_shift(s: Settings) -> None:
+def _check_shift(s: Settings, camera: str | None) -> None:
     if s.shift is None:
         return
     if s.shift not in SHIFTS:
         raise UserError(f"--shift {s.shift!r} does not exist. What exists: {', '.join(SHIFTS)}.")
     if s.robot_ip:
         raise UserError(
-            f"--shift {s.shift} changes how a scene that this program simulates is drawn, and {s.robot_ip} is not that. "
+            f"--shift {s.shift} changes the look of a scene that this program simulates, and {s.robot_ip} is not that. "
             f"Leave out one of them; an emulator of yours takes it itself: python -m deploy.emulator --shift {s.shift}."
         )
-    if s.camera != "mujoco":
+    if camera != "mujoco":
         raise UserError(
-            f"--shift {s.shift} changes what the simulated camera draws, and the camera is {s.camera or s.camera_file}: "
+            f"--shift {s.shift} changes what the simulated camera draws, and the camera is {camera or s.camera_file}: "
             "leave out one of them."
         )
 
 
 def check_rate(hz: float | None, policy_hz: float, policy: str) -> None:
-    """UserError for a control rate other than the policy's own: its increments are meant for one period of that length."""
+    """Raises UserError for a control rate other than the policy's: its increments are for periods of that length."""
     if hz is not None and hz != policy_hz:
         raise UserError(
             f"--hz {hz:g}: the policy {policy} was trained at {policy_hz:g} Hz and its increments are for periods "

@@ -1,21 +1,28 @@
-"""The camera of `--backend sim`: draws the scene that the robot's process steps, exactly as the environment draws it."""
+"""The camera of `--backend sim`. It draws the scene that the robot's process steps, exactly as the environment does."""
 
 import time
+from typing import Any
 
 import envs
-from deploy.cameras.base import BaseCamera, CameraLost, Frame
+from deploy.cameras.base import BaseCamera, CameraConfig, CameraLost, Frame
+from deploy.session.physics import SharedPhysics
 
 
 class SimCamera(BaseCamera):
-    """`physics` tells the state (see deploy/session/physics.py). In lockstep a frame's time is the run's clock; otherwise the
-    wall's, at `config.fps`."""
+    """`physics` gives the state. In lockstep a frame's time is on the run's clock. Otherwise it is wall time, and
+    frames come at `config.fps`."""
 
     physical = False
 
-    def __init__(self, config, env_name: str, physics, shift: str | None = None):
-        """`shift`: the scene's look (envs.appearance.SHIFTS), a new one with each reset; None for what training showed."""
+    def __init__(self, config: CameraConfig, env_name: str, physics: SharedPhysics, shift: str | None = None):
+        """`shift`: the scene's look (envs.appearance.SHIFTS), a new one at each reset. None for the look of
+        training."""
         super().__init__(config)
         self.env_name, self.physics, self.shift, self._due_s = env_name, physics, shift, 0.0
+        self._env: Any = None
+        self._dressed: int | None = None
+        """The seed whose look the scene has."""
+        self._reads = 0
 
     def open(self) -> None:
         self._env = envs.make(self.env_name, image_size=self.config.size, shift=self.shift)

@@ -1,1 +1,1 @@
-"""A person or a recording on the arm, through the same stack."""
+"""A person or a recording on the arm, with the same processes and limits as for a policy."""

@@ -1,10 +1,12 @@
-"""`python -m demos.record robot=… source=guide`: from the command's keys to a recorded set."""
+"""`python -m demos.record robot=… source=guide`: makes a recorded set from the command's keys and a person's hands."""
 
 import contextlib
 import functools
-import multiprocessing
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext
 
 from demos import DemoSet, DemoWriter
 from demos.recording.keyboard import Keyboard
@@ -24,8 +26,11 @@ from toto_robot.ground.errors import UserError
 
 
 def record(keys: ArmKeys, env_name: str, out: str, episodes: int, resume: bool, source=None) -> dict:
-    """Guide until the set at `out` holds `episodes`. What the command prints. `source`: where keys come from, by default the
-    terminal. UserError for what can't be; ArmEnded and CameraLost where arm or camera fail."""
+    """Records until the set at `out` holds `episodes`. Returns what the command prints.
+
+    `source` gives the keys, by default the terminal's. Raises UserError for what can't work, ArmEnded if the arm fails
+    and CameraLost if the camera does.
+    """
     if keys.backend == "sim" or keys.clock == "lockstep":
         raise UserError(
             "source=guide needs an arm that a person (or the emulator's console) can move in real time: leave out "
@@ -36,11 +41,9 @@ def record(keys: ArmKeys, env_name: str, out: str, episodes: int, resume: bool, 
     asked = keys.settings("hand guiding")
     with contextlib.ExitStack() as stack:
         s = stack.enter_context(on_arm.emulated(replace(asked, clock="realtime") if asked.console is None else asked))
-        context = multiprocessing.get_context("spawn")
-        made = parts.make(s, env, context)
-        robot, hand = _clients(
-            stack, context, s.backend, Address(s.robot_ip, s.robot, made.options), len(env.robot.arm_joints)
-        )
+        made = parts.make(s, env)
+        address = Address(s.robot_ip or "", s.robot, made.options)
+        robot, hand = _clients(stack, made.context, s.backend, address, len(env.robot.arm_joints))
         camera = made.make_camera()
         camera.open()
         stack.callback(camera.close)
@@ -82,8 +85,10 @@ def record(keys: ArmKeys, env_name: str, out: str, episodes: int, resume: bool, 
     }
 
 
-def _clients(stack: contextlib.ExitStack, context, backend: str, address: Address, joints: int):
-    """Arm and hand, each with the vendor's client in a process of its own that ends with `stack`."""
+def _clients(
+    stack: contextlib.ExitStack, context: SpawnContext, backend: str, address: Address, joints: int
+) -> tuple[WatchedArm, RemoteGripper]:
+    """Arm and hand. The vendor's clients run in one process each, which ends with `stack`."""
     arm_state, hand_state = Block(context, 1 + 2 * joints), Block(context, 2)
     orders_here, orders_there = context.Pipe()
     arm, hand = (functools.partial(_make, backend, what, address) for what in ("make", "make_gripper"))
@@ -98,14 +103,14 @@ def _make(backend: str, what: str, address: Address):
     return getattr(registry.module(backend), what)(address)
 
 
-def _start(stack: contextlib.ExitStack, context, name: str, target, *args):
-    """The connection on which the process reports, once it has said that it is ready. ArmEnded where it fails."""
+def _start(stack: contextlib.ExitStack, context: SpawnContext, name: str, target: Callable, *args) -> Connection:
+    """Starts a process and waits until it is ready. Returns its report connection. Raises ArmEnded if it fails."""
     here, there = context.Pipe(duplex=False)
     process = children.start(context, name, target, *args, there)
     stack.callback(children.end, [process])
     there.close()
     try:
-        kind, said = here.recv() if here.poll(START_S) else ("failed", f"said nothing for {START_S} s")
+        kind, said = here.recv() if here.poll(START_S) else ("failed", f"no answer for {START_S} s")
     except EOFError:
         kind, said = "failed", "its process ended; the message is above"
     if kind == "refused":

@@ -1,7 +1,8 @@
-"""A recorded episode once more on an arm: its actions pass the same gate as a policy's, so it stays inside the limits."""
+"""Replays a recorded episode on an arm. Its actions pass the same gate as a policy's, so the arm stays inside the
+limits."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,17 +10,24 @@ from demos import DemoSet
 from demos.errors import DemoError
 from deploy.endings import Ending
 from deploy.processes.policy import Answer, Blind
+from deploy.session import parts
 from deploy.session.panel import Panel
+from deploy.session.session import Session
+from deploy.session.settings import Resolved
 from deploy.teaching import on_arm
 from deploy.teaching.on_arm import ArmKeys
 
 AFTER_S = 1.0
-"""Standing still after the last action, so that a success that was just reached is reached again."""
+"""The arm stands still for this long after the last action, so an episode that ended just at its success succeeds
+again."""
 
 
 class RecordedActions(Blind):
-    """In a policy's place. At a share of the speed, each period gets its share of the recorded increments, so that the way
-    stays the same: the increments that fall into [k s, (k + 1) s) recorded periods, divided by s."""
+    """Takes a policy's place and gives the recorded actions.
+
+    At a share s of the speed, period k gets the increments of the recorded periods in [k s, (k + 1) s), divided by s,
+    so the arm goes the same way.
+    """
 
     def __init__(self, path: str, episode: int, speed: float):
         data = DemoSet(path).episode(episode)
@@ -27,7 +35,7 @@ class RecordedActions(Blind):
         self.speed, self.way = speed, np.vstack([np.zeros(self.actions.shape[1]), np.cumsum(self.actions, 0)])
 
     def act(self, obs: dict, episode: int, index: int) -> np.ndarray:
-        """float64 (A,); after the last action the arm stands still."""
+        """float64 (A,). After the last action the arm stands still."""
         ends = np.clip(self.speed * np.array([index, index + 1]), 0, len(self.actions))
         at = np.stack([np.interp(ends, np.arange(len(self.way)), column) for column in self.way.T], 1)
         action = (at[1] - at[0]) / self.speed
@@ -37,12 +45,14 @@ class RecordedActions(Blind):
 
 @dataclass
 class Drift:
-    """In a recorder's place: how far the joints are from where they were recorded."""
+    """Takes a recorder's place and measures how far the joints are from the recorded ones."""
 
     q_rad: np.ndarray
-    """(N, J) recorded."""
+    """(N, J) the recorded joints."""
     low: np.ndarray
+    """(J,) lower ends of the range to which proprioception is scaled."""
     span: np.ndarray
+    """(J,) the size of that range."""
     speed: float
     greatest_rad: float = 0.0
 
@@ -63,8 +73,11 @@ class Drift:
 
 
 def replay(path: str, episodes, keys: ArmKeys) -> tuple[list[dict], Ending, str]:
-    """Each episode: the arm goes to where it began, then through its actions. {episode, steps, drift_rad, success, was},
-    and how the last one ended; what follows an ending other than DONE is not begun."""
+    """Replays each episode: the arm goes to the first recorded joints, then through the actions.
+
+    Returns {episode, steps, drift_rad, success, was} for each episode, and how and why the last one ended. After an
+    ending other than DONE no further episode starts.
+    """
     demos = DemoSet(path)
     missing = [key for key in ("proprio", "action") if key not in demos.keys]
     if missing or not demos.attrs.get("env"):
@@ -90,7 +103,7 @@ def replay(path: str, episodes, keys: ArmKeys) -> tuple[list[dict], Ending, str]
     return rows, ending, why
 
 
-def _one(demos: DemoSet, i: int, env, s, panel: Panel) -> tuple[dict, Ending, str]:
+def _one(demos: DemoSet, i: int, env, s: Resolved, panel: Panel) -> tuple[dict, Ending, str]:
     arms = len(env.robot.arm_joints)
     low, span = env.robot.scale_low[:arms], (env.robot.scale_high - env.robot.scale_low)[:arms]
     q_rad = low + (demos.episode(i)["proprio"][:, :arms] + 1) / 2 * span
@@ -98,7 +111,9 @@ def _one(demos: DemoSet, i: int, env, s, panel: Panel) -> tuple[dict, Ending, st
     seed = int(demos.meta("seed")[i]) if "seed" in demos.meta_names else 0
     again = functools.partial(RecordedActions, str(demos.path), i, s.speed_scale)
     periods = len(q_rad) + round(AFTER_S * env.control_hz * s.speed_scale)
-    session = on_arm.session(s, env, again, [seed], panel, periods=periods, home_rad=q_rad[0], recorder=drift)
+    there = replace(env.robot, q_home_rad=tuple(q_rad[0]))  # the arm goes to the first recorded joints
+    made = replace(parts.make(s, env), make_policy=again, horizon=periods, robot=there)
+    session = Session(s, made, [seed], panel, drift)
     ending = session.run()
     success = any(success for _, _, success in session.outcomes)
     was = bool(demos.meta("success")[i]) if "success" in demos.meta_names else None

@@ -1,4 +1,4 @@
-"""A person drives the arm with a keyboard or a SpaceMouse, through everything that stands between a policy and the arm."""
+"""A person drives the arm with a keyboard or a SpaceMouse. The commands pass the same gate and limits as a policy's."""
 
 import functools
 from dataclasses import replace
@@ -11,20 +11,23 @@ from demos.recording.teleop import DISCARD, DONE, QUIT, Source
 from deploy.control.shared import Block
 from deploy.endings import Ending
 from deploy.processes.policy import Blind
-from deploy.session import recording
+from deploy.session import parts, recording
 from deploy.session.panel import Panel
-from deploy.session.session import Session
+from deploy.session.parts import Parts
+from deploy.session.session import Recorder, Session
+from deploy.session.settings import Resolved
 from deploy.teaching import on_arm
 from deploy.teaching.on_arm import ArmKeys
 from policies.seeds import training_seed
 
 TURN_RAD_S = 1.0
-"""Top turning rate of the hand."""
+"""Greatest turning rate of the hand."""
 RUNNING = ("run", "hold")
 
 
 class Driven(Blind):
-    """In a policy's place: the action that moves the hand as the person asks, from the joints that the robot reports."""
+    """Takes a policy's place. Its action moves the hand as the person asks, starting from the joints that the robot
+    reports."""
 
     def __init__(self, env_name: str, command: Block, speed_m_s: float):
         import envs
@@ -48,16 +51,28 @@ class Driven(Blind):
 
 
 class TeleopSession(Session):
-    """The operator is `source`: Enter confirms, and in an episode ends and keeps it; Backspace discards it; Esc quits."""
+    """The operator is `source`. Enter confirms; in an episode it ends and keeps the episode. Backspace discards the
+    episode, Esc quits. The session runs until `episodes` are kept."""
 
-    def drive(self, source: Source, episodes: int, speed_m_s: float) -> None:
-        """Call before `run`: until `episodes` are kept. `parts` must be set."""
-        self.source, self.wanted, self.kept, self.tried, self.open_episode = source, episodes, 0, 0, False
-        self.command = Block(self.context, 7)
+    def __init__(
+        self,
+        settings: Resolved,
+        parts: Parts,
+        seeds: list[int],
+        panel: Panel,
+        recorder: Recorder,
+        source: Source,
+        episodes: int,
+        speed_m_s: float,
+    ):
+        """`speed_m_s`: the hand's greatest speed. The policy of `parts` is replaced by `Driven`."""
+        self.command = Block(parts.context, 7)
+        """What the person asks for: velocity (3,) and spin (3,) in [-1, 1], and whether the gripper opens."""
         self.command.write([0] * 6 + [1])
-        self.parts = replace(
-            self.parts, make_policy=functools.partial(Driven, self.parts.env_name, self.command, speed_m_s)
-        )
+        driven = functools.partial(Driven, parts.env_name, self.command, speed_m_s)
+        super().__init__(settings, replace(parts, make_policy=driven), seeds, panel, recorder)
+        self.source, self.wanted, self.kept, self.tried = source, episodes, 0, 0
+        self.open_episode, self.steps = False, 0
 
     def _operator(self) -> None:
         if self.panel.interrupts:
@@ -79,14 +94,14 @@ class TeleopSession(Session):
         super()._ask(kind, text)
 
     def _show(self, text: str, keys: str) -> None:
-        self.panel.say(f"{text} Enter: go on, Esc: end.")  # the source has the keyboard
+        self.panel.say(f"{text} Enter: go on, Esc: end.")  # the answer comes from `source`, which has the keyboard
 
     def _on_period(self, period) -> None:
         super()._on_period(period)
         self.steps = period.index + 1
 
     def _on_episode(self, episode: int, steps: int, success: bool | None) -> None:
-        """Time was up, or a simulated scene says that it was done."""
+        """The time is up, or a simulated scene reports success."""
         if self.open_episode:
             self.steps = steps
             self._end(bool(success))
@@ -105,11 +120,11 @@ class TeleopSession(Session):
 def record(
     keys: ArmKeys, source: Source, env_name: str, out: str, episodes: int, resume: bool, seed: int, speed_m_s: float
 ) -> tuple[dict, Ending, str]:
-    """Drive until the set at `out` holds `episodes`. What the command prints, and how the arm's run ended."""
+    """Runs until the set at `out` holds `episodes`. Returns what the command prints, and how and why the run ended."""
     env = on_arm.scene_of(env_name)
     asked = keys.settings("teleoperation")
     if asked.emulated and keys.clock is None and asked.console is None:
-        asked = replace(asked, clock="realtime")  # a person can't wait for standing time
+        asked = replace(asked, clock="realtime")  # a person needs a clock that goes on
     with on_arm.emulated(asked) as s, Panel() as panel:
         panel.say(
             f"The robot is EMULATED.\n{source.help}" if s.emulated else f"REAL ROBOT at {s.robot_ip}.\n{source.help}"
@@ -125,19 +140,11 @@ def record(
             speed_scale=s.speed_scale,
         )
         there = DemoSet(out).episodes if resume and Path(out).exists() else 0
-        attempts = range(there, there + 10 * episodes)
-        made = on_arm.session(
-            s,
-            env,
-            None,
-            [training_seed(seed, i) for i in attempts],
-            panel,
-            periods=10 * env.horizon,
-            kind=TeleopSession,
-        )
-        made.recorder = recording.Recorder(out, recording.attributes(env, made.parts.camera, notes))
-        made.drive(source, episodes - there, speed_m_s)
-        ending = made.run()
+        seeds = [training_seed(seed, i) for i in range(there, there + 10 * episodes)]
+        made = replace(parts.make(s, env), horizon=10 * env.horizon)
+        recorder = recording.Recorder(out, recording.attributes(env, made.camera, notes))
+        session = TeleopSession(s, made, seeds, panel, recorder, source, episodes - there, speed_m_s)
+        ending = session.run()
     demos = DemoSet(out)
     return (
         {
@@ -146,10 +153,10 @@ def record(
             "successes": demos.episodes,
             "steps": demos.steps if demos.episodes else 0,
             "recorded": demos.episodes - there,
-            "attempts": made.tried,
+            "attempts": session.tried,
             "emulated": s.emulated,
             "ending": ending.name.lower(),
         },
         ending,
-        made.why,
+        session.why,
     )

@@ -43,6 +43,8 @@ class SetPoints:
         # Three periods of the line through four commands, averaged: the share of each command in the last period.
         time = np.arange(1, 3 * self.count + 1) / self.count
         shares = np.maximum(1 - np.abs(time[:, None] - np.arange(4)), 0)
+        self.history = np.zeros((4, len(limits.q_min_rad)))
+        """(4, J) the last four commands, the newest last."""
         self.weights = np.stack([np.convolve(share, kernel)[2 * self.count : 3 * self.count] for share in shares.T], 1)
 
     def reset(self, q_rad) -> None:
@@ -68,7 +70,8 @@ class JointImpedance:
         self.k, self.d = np.array(robot.impedance_k_nm_rad), np.array(robot.impedance_d_nms_rad)
         self.high, self.low = robot.limits.tau_max_nm, -robot.limits.tau_max_nm
         self.reach = robot.limits.dtau_max_nm_s * dt_s
-        self.reset()
+        self.tau_nm = np.zeros_like(self.k)
+        """(J,) the last command."""
 
     def reset(self) -> None:
         """Starts from zero torque, as an arm that holds itself."""

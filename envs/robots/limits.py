@@ -95,7 +95,10 @@ class JointLimiter:
         self.limits, self.dt_s = limits, dt_s
         self.low = limits.q_min_rad + margin_rad
         self.high = limits.q_max_rad - margin_rad
-        self.reset((self.low + self.high) / 2)
+        self.q_rad = (self.low + self.high) / 2
+        """(J,) the last command."""
+        self.dq_rad_s = np.zeros_like(self.q_rad)
+        """(J,) its speed."""
 
     def reset(self, q_rad) -> None:
         """Starts at rest at `q_rad` (J,)."""

@@ -27,6 +27,7 @@ from torch import Tensor
 from toto_robot.ground.atomic import atomic_folder, atomic_write_text
 from toto_robot.ground.errors import UserError
 from toto_robot.ground.resume import differences, flat, listed
+from toto_robot.ground.screen import cut_log
 from toto_robot.ground.strict import dump_yaml, read_yaml
 
 RUNS = Path("runs")
@@ -117,17 +118,7 @@ class RunFolder:
 
     def truncate_metrics(self, rounds: int) -> list[dict]:
         """Drop the lines of `metrics.jsonl` whose rounds were not committed. Returns the lines that stay."""
-        path = self.folder / "metrics.jsonl"
-        if not path.exists():
-            return []
-        kept = []
-        for line in path.read_text().splitlines():
-            with contextlib.suppress(json.JSONDecodeError):  # a kill may have cut the last line
-                row = json.loads(line)
-                if row["round"] < rounds:
-                    kept.append(row)
-        atomic_write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
-        return kept
+        return cut_log(self.folder / "metrics.jsonl", lambda row: row["round"] < rounds)
 
     def _round(self, round_: int) -> Path:
         return self.folder / "checkpoints" / f"round_{round_:04d}"

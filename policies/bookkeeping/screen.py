@@ -3,11 +3,9 @@
 On the arrow: the trainers call `Progress` around each round. Nothing that is learned depends on it.
 """
 
-import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -15,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from policies.bookkeeping.learning_curve import AXES, dimensions, learning_curve
+from toto_robot.ground.screen import Record
 
 SHOWN = 8
 """A plain line lists the held-out error of this many actions. The screen lists all."""
@@ -47,7 +46,7 @@ class Progress:
         self.steps_at_start = 0
         self._drawn = self.began
         self._live: Live | None = None
-        self._board: Any = None
+        self._record = Record(folder / "metrics.jsonl", folder / "tb", axis) if folder else None
 
     def __enter__(self) -> "Progress":
         if self.console.is_terminal:
@@ -59,8 +58,8 @@ class Progress:
         if self._live is not None:
             self._live.__exit__(*error)
         self._draw()
-        if self._board is not None:
-            self._board.close()
+        if self._record is not None:
+            self._record.close()
 
     def resume(self, rows: list[dict], steps: int, train_seconds: float) -> None:
         """Continue after the rounds in `rows`."""
@@ -87,10 +86,8 @@ class Progress:
         """Log the metrics of a committed round (a flat dict with `round`, `env_steps`, `loss`, ...)."""
         self.rows.append(row)
         self.train_seconds = row["train_seconds"]
-        if self.folder is not None:
-            with open(self.folder / "metrics.jsonl", "a") as log:
-                log.write(json.dumps(row) + "\n")
-            self._to_tensorboard(row, self.folder)
+        if self._record is not None:
+            self._record.write(row)
             self._draw(at_most_every_s=20)
         if self._live is None:
             print(self.line(row), file=sys.stderr, flush=True)
@@ -190,13 +187,3 @@ class Progress:
         for name, value in cells.items():
             grid.add_row(name, value)
         return grid
-
-    def _to_tensorboard(self, row: dict, folder: Path) -> None:
-        if self._board is None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._board = SummaryWriter(str(folder / "tb"), purge_step=row[self.axis])
-        for key, value in row.items():
-            if isinstance(value, (int, float)) and key != self.axis:
-                self._board.add_scalar(key, value, row[self.axis])
-        self._board.flush()

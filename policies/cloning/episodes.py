@@ -58,11 +58,11 @@ class DemoReader(Protocol):
     """The reading side of `demos.store.demo_set.DemoSet`."""
 
     attrs: dict
-    keys: Sequence[str]
-    meta_names: Sequence[str]
+    keys: tuple[str, ...]
+    meta_names: tuple[str, ...]
     episodes: int
 
-    def episode(self, index: int, keys: Sequence[str]) -> dict[str, np.ndarray]: ...
+    def episode(self, i: int, keys: Sequence[str]) -> dict[str, np.ndarray]: ...
     def meta(self, name: str) -> np.ndarray: ...
 
 

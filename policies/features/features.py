@@ -13,11 +13,11 @@ from torch import Tensor
 
 from policies.features.parallel_encoder import LARGEST_HALF, ParallelEncoder
 from toto_robot.features.contract import FrozenEncoder
-from toto_robot.ground.errors import UserError
+from toto_robot.features.pooling import POLICY_POOLINGS
+from toto_robot.ground.errors import UserError, expected
 from toto_robot.ground.precision import DTYPES, choose_dtype
 from toto_robot.video.frames import check_frames, lower_square, resize_center_crop
 
-POOLINGS = ("mean", "attention", "grid", "cls")
 CROPS = ("none", "centre", "lower")
 PIXELS = 128
 """Side of the frames that the policy's own network sees, in pixels."""
@@ -45,8 +45,8 @@ class EncoderConfig:
     resized. lower: MVP's, a square of 14/15 of the height (448 of 480) at the bottom, resized."""
 
     def __post_init__(self) -> None:
-        if self.pooling not in POOLINGS:
-            raise UserError(f"encoder.pooling={self.pooling!r}: expected one of {', '.join(POOLINGS)}.")
+        if self.pooling not in POLICY_POOLINGS:
+            raise expected("encoder.pooling", f"one of {', '.join(POLICY_POOLINGS)}", repr(self.pooling))
         if self.dtype not in ("auto", *DTYPES):
             raise UserError(f"encoder.dtype={self.dtype!r}: expected one of auto, {', '.join(DTYPES)}.")
         if self.crop not in CROPS:

@@ -332,9 +332,9 @@ def _unsaid(about: About, there: Interface, given: str, where: str, keys: FitKey
             )
         )
     raise UserError(
-        f"The policy {given} has {counts[0]} numbers of proprioception and {counts[1]} actions, {where} has {wanted[0]} "
-        f"and {wanted[1]}, and its folder does not say what they mean. Train it again, which writes that; in simulation "
-        "force=true runs one whose counts agree."
+        f"The policy {given} has {counts[0]} numbers of proprioception and {counts[1]} actions, {where} has "
+        f"{wanted[0]} and {wanted[1]}, and its folder does not say what they mean. Train it again, which writes that; "
+        "in simulation force=true runs a policy whose counts agree."
     )
 
 

@@ -14,6 +14,7 @@ from envs.backends import interface
 from envs.errors import EnvError
 from envs.interface import Interface
 from policies.scoring.statistics import wilson95
+from toto_robot.ground.errors import unknown
 
 NONE = "none"
 """env=none: train_bc clones a set of any robot without an environment."""
@@ -43,7 +44,7 @@ class EnvConfig:
 
     def __post_init__(self) -> None:
         if self.backend not in envs.BACKENDS:
-            raise EnvError(f"backend={self.backend!r} does not exist; there are: {', '.join(envs.BACKENDS)}")
+            raise unknown("backend", self.backend, envs.BACKENDS, error=EnvError)
 
     @property
     def exists(self) -> bool:

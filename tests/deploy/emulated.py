@@ -1,4 +1,4 @@
-"""Emulators for the tests: each in a process of its own and at an address of its own, because ports are fixed."""
+"""Emulators for the tests. Each has its own process and its own address, because the ports are fixed."""
 
 import contextlib
 import itertools
@@ -32,7 +32,7 @@ class Running:
         self.console = Console(self.ip)
 
     def run_free(self) -> None:
-        """Lets time pass without end: in lockstep, as fast as the client and this machine go."""
+        """Lets time pass without end; in lockstep as fast as the client and this machine can."""
 
         def grant():
             with contextlib.suppress(ConsoleError), Console(self.ip) as console:
@@ -41,7 +41,7 @@ class Running:
         threading.Thread(target=grant, daemon=True).start()
 
     def client(self, library: str, scenario: str, *arguments, python: str = sys.executable, on_line=None) -> dict:
-        """What the client's scenario reports; `on_line(line)` sees what it prints before that."""
+        """The report of the client's scenario. `on_line(line)` gets the lines that it prints before."""
         script, others = CLIENTS / f"{library}_client.py", os.environ.get("PYTHONPATH", "").split(os.pathsep)
         process = subprocess.Popen(
             [python, str(script), scenario, self.ip, *map(json.dumps, arguments)],

@@ -41,7 +41,7 @@ def main(backend, arm, ip, port, plan):
         return robot, RemoteGripper(state, here), EmulatorScene(ip, port, True), GrantClock(ip, port)
 
     def operator(message):
-        """The main process's word that the gripper has failed, at the driver's next message."""
+        """Reports as the main process that the gripper has failed, at the driver's next message."""
         return ("gripper_failed", told[0].recv()[1]) if told and told[0].poll() else None
 
     trouble = Trouble(**plan["hostile"]) if "hostile" in plan else None

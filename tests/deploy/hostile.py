@@ -1,4 +1,4 @@
-"""Policies, cameras and faults as nobody wants them, drawn from a seed."""
+"""Hostile policies, cameras and faults, drawn from a seed."""
 
 import random
 
@@ -11,7 +11,7 @@ PERIODS = 25
 
 
 def action(draw: random.Random):
-    """One action as no policy should give it; about a third can be sent."""
+    """A hostile action. About a third of them can be sent."""
     kind = draw.randrange(9)
     if kind < 3:
         return np.array([draw.choice([-1.0, 1.0, draw.uniform(-1, 1)]) for _ in range(8)])
@@ -23,7 +23,7 @@ def action(draw: random.Random):
 
 
 class Trouble:
-    """One episode's: what the policy says and the camera shows. `count`: how many hostile actions there were."""
+    """The policy's actions and the camera's frames of one episode. `count` is the number of hostile actions."""
 
     def __init__(self, kind: str, seed):
         self.draw, self.kind, self.count = random.Random(f"{seed}"), kind, 0
@@ -36,7 +36,7 @@ class Trouble:
         return np.append(np.full(7, 0.2), self.draw.choice([-1.0, 1.0]))
 
     def touch(self) -> Contact:
-        """What the arm feels, in a third of all states: anything up to twice what stops an arm."""
+        """The contact of the arm in a third of all states, up to twice the force that stops an arm."""
         if self.feels.random() < 2 / 3:
             return Contact()
         torques = [self.feels.choice([0.0, self.feels.uniform(-40, 40)]) for _ in range(7)]
@@ -45,13 +45,13 @@ class Trouble:
         return Contact(self.feels.choice([self.feels.uniform(0, 2), np.nan, np.inf]), np.array(torques))
 
     def camera(self, reads: int):
-        """The frame's number: the next one, or with this trouble none, an older one, or always the same."""
+        """The frame's number: the next one; or, with a fault, none, an older one, or always the same."""
         if self.kind != "cameras" or self.draw.random() < self.share:
             return reads
         return self.draw.choice([None, reads - self.draw.randrange(1, 9), 3])
 
     def fault(self) -> dict:
-        """One for the emulator's console, and the period `at` which it comes."""
+        """A fault for the emulator's console, and the period `at` which it comes."""
         return {
             "at": self.draw.randrange(1, 20),
             **self.draw.choice(

@@ -24,7 +24,7 @@ from deploy.robots.sim_robot import SimGripper, SimRobot
 from envs.robots.franka import ARM_LIMITS
 
 GONE = object()
-"""Instead of an action, or of the operator's answer: that process has been killed."""
+"""Stands for an action or an operator's answer of a process that was killed."""
 CONTEXT = multiprocessing.get_context("spawn")
 
 
@@ -68,7 +68,7 @@ class Stage:
     rules: Rules = field(default_factory=Rules)
     dry: bool = False
     look: object = None
-    """`look(frames)` gives a LookAnswer to the frames of the preflight; None: nobody asks."""
+    """`look(frames)` gives a LookAnswer to the frames of the preflight. Without it nobody asks."""
     yes_look: bool = False
     robot: Spy = field(default_factory=Spy)
     speed: float = 1.0

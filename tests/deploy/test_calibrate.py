@@ -1,4 +1,4 @@
-"""The calibration's loop: what a person types, what the arm and the camera tell, and what comes of it."""
+"""The calibration's loop: from typed lines, the arm's joints and the camera's pictures to the result."""
 
 import json
 

@@ -1,4 +1,6 @@
-"""No wrong policy is run, by `evaluate` or by `run_real`, and docs/policy_fit.md says what they say."""
+"""Neither `evaluate` nor `run_real` runs a wrong policy, and docs/policy_fit.md has their sentences."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,8 +9,10 @@ import yaml
 
 from deploy import run_real
 from deploy.session import parts, run
-from deploy.session.settings import Settings
+from deploy.session.settings import Resolved
+from envs.interface import robot_name
 from envs.robots import ROBOTS
+from envs.robots.franka import ARM_LIMITS
 from policies.fit.folder import CONFIG
 from policies.policy import inspect
 from toto_robot.ground.errors import UserError
@@ -56,9 +60,9 @@ def test_no_flag_forces_an_arm():
 
 
 def fit(policy, **settings):
-    s = Settings(policy=policy, camera="mujoco", backend="sim", **settings)
+    s = Resolved(policy=policy, camera="mujoco", backend="sim", **settings)
     about = inspect(policy)
-    s.camera_config = parts.camera_config(s, parts.scene_for(about), about)
+    s = replace(s, camera_config=parts.camera_config(s, parts.scene_for(about), about))
     return s, run._fit(s, parts.scene_for(about), about)
 
 
@@ -68,7 +72,7 @@ def test_the_embedded_policy_drives_both_arms_without_a_word():
 
 
 def test_every_arm_is_a_robot_that_exists():
-    assert set(parts.ROBOTS) == {"fr3", "panda"} and set(parts.ROBOTS.values()) <= set(ROBOTS)
+    assert set(ARM_LIMITS) == {"fr3", "panda"} and {robot_name(arm) for arm in ARM_LIMITS} <= set(ROBOTS)
 
 
 def test_a_slower_policy_is_held_on_the_arm_where_that_is_asked_for():

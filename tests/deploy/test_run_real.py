@@ -1,4 +1,5 @@
-"""The command: its help, its exit codes, a whole episode on the simulated arm, and what is left when it is killed."""
+"""The command: its help, its exit codes, a whole episode on the simulated arm, and that nothing is left when it is
+killed."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Each verdict turns where its sentence says that it does."""
+"""Each verdict changes at the value that its sentence names."""
 
 import numpy as np
 import pytest

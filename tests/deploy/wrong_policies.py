@@ -1,4 +1,5 @@
-"""Policies that must never drive: each is wrong for `env=franka_cube` and for the arm in one way; what commands say.
+"""Policies that must never drive, and the commands' sentences. Each is wrong for `env=franka_cube` and the arm in one
+way.
 
 python tests/deploy/wrong_policies.py     writes the tables of docs/policy_fit.md anew
 """
@@ -200,7 +201,7 @@ def nothing_starts():
 
 
 def said(call) -> str:
-    """What a command says when it refuses, with exit code 2; AssertionError where it doesn't."""
+    """The sentence of a command that refuses with exit code 2. Raises AssertionError if it does not refuse."""
     try:
         with nothing_starts():
             call()
@@ -221,7 +222,7 @@ def by_run_real(policy: str, *flags: str) -> str:
 
 
 def refusals() -> str:
-    """The table of wrong policies: what `evaluate` and `run_real` say of each."""
+    """The table of wrong policies: the sentences of `evaluate` and `run_real` for each."""
     rows = ["| a policy | `evaluate P env=franka_cube` | `run_real --policy P` (FR3) |", "|---|---|---|"]
     for name in WRONG:
         policy = make(name)
@@ -232,7 +233,7 @@ def refusals() -> str:
 
 
 def scenes() -> str:
-    """What `evaluate bc_cube env=…` says in every other scene."""
+    """The sentence of `evaluate bc_cube env=…` for every other scene."""
     others = [name for name in envs.names() if name != "franka_cube"]
     return "\n".join(
         [
@@ -244,7 +245,7 @@ def scenes() -> str:
 
 
 def page(text: str) -> str:
-    """The page with its tables made anew."""
+    """The page with new tables."""
     for mark, made in (("rules", table), ("refusals", refusals), ("scenes", scenes)):
         begin, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
         before, _, rest = text.partition(begin)

@@ -1,4 +1,4 @@
-"""What random looks hold, over many draws."""
+"""Properties of random looks, over many draws."""
 
 from collections import Counter
 

@@ -41,7 +41,7 @@ def test_at_constant_speed_set_points_are_late_by_the_delay():
     for k in range(1, 6):
         q_d = points.push(np.full(7, 0.03 * k))
     np.testing.assert_allclose(q_d[:, 0], 0.03 * (4 + np.arange(1, 101) / 100) - 0.3 * points.delay_s, atol=1e-12)
-    assert points.delay_s == pytest.approx(0.051)  # half of 100 ms, and of the 4 ms that the jerk limit asks for
+    assert points.delay_s == pytest.approx(0.051)  # half of 100 ms, and of the 4 ms that the jerk limit needs
 
 
 def test_a_loop_that_falls_silent_makes_the_arm_stop_and_hold():
@@ -89,7 +89,7 @@ def test_restore_continues_exactly():
 
 
 class Affine(Deployment):
-    """The same law by MuJoCo's position servos inside the physics step, without Coriolis torque and rate limit."""
+    """The same law with MuJoCo's position servos inside the physics step, without Coriolis torque and rate limit."""
 
     @classmethod
     def actuators(cls, robot):

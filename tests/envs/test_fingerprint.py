@@ -1,4 +1,4 @@
-"""A description of an environment is the same for the same environment, and says what differs otherwise."""
+"""Equal environments have equal descriptions, and for different ones the difference is named."""
 
 import json
 

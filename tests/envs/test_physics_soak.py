@@ -1,4 +1,5 @@
-"""The soak of the physics (tests/soak/physics.py) finds nothing in a short run, and finds what it is there to find."""
+"""The soak of the physics (tests/soak/physics.py) finds nothing in a short run, and finds the faults that it is made
+for."""
 
 import importlib.util
 from pathlib import Path
@@ -40,7 +41,7 @@ def test_a_contact_as_soft_as_foam_is_found(soak, monkeypatch):
 
 
 def sink(env, depth_m):
-    """The cube, lying on the table at reset, that far in it."""
+    """Puts the cube this deep into the table on which it lies at reset."""
     env.data.qpos[env.task.start + 2] -= depth_m
     mujoco.mj_forward(env.model, env.data)
 

@@ -157,7 +157,7 @@ if __name__ == "__main__" or 'guarded' not in sys.argv:
 
 @pytest.mark.parametrize("words, runs", [([], 1), (["own", "guarded"], 2)])
 def test_workers_import_the_program_only_for_a_labeller_of_its_own(tmp_path, words, runs):
-    """Without that a program needs no `if __name__ == "__main__"`, and a worker no torch."""
+    """A program needs no `if __name__ == "__main__"`, and a worker needs no torch, without such a labeller."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
     done = subprocess.run(

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from toto_robot.ground.atomic import atomic_folder, atomic_write_bytes, atomic_write_text
+from toto_robot.ground.atomic import atomic_file, atomic_folder, atomic_write_bytes, atomic_write_text
 
 
 def names(path):
@@ -52,6 +52,16 @@ def test_a_kill_during_a_write_leaves_the_old_file(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")])
     assert done.returncode == -signal.SIGKILL and (tmp_path / "a").read_text() == "old"
+
+
+def test_a_file_that_the_block_writes_appears_under_its_name_or_not_at_all(tmp_path):
+    with atomic_file(tmp_path / "deep" / "a", prefix=".tmp-") as temporary:
+        temporary.write_text("one")
+        assert temporary.name.startswith(".tmp-a") and not (tmp_path / "deep" / "a").exists()
+    with pytest.raises(RuntimeError), atomic_file(tmp_path / "deep" / "a") as temporary:
+        temporary.write_text("two")
+        raise RuntimeError
+    assert (tmp_path / "deep" / "a").read_text() == "one" and names(tmp_path / "deep") == ["a"]
 
 
 def test_files_get_the_usual_permissions(tmp_path):

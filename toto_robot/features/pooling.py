@@ -12,6 +12,8 @@ POOLINGS = ("mean", "attention", "grid", "none")
 """mean: one vector. attention and grid: the means of 4×4 cells; the policy learns to read them. none: every token."""
 PROBED = ("mean", "attention", "grid")
 """The poolings that a probe compares."""
+POLICY_POOLINGS = (*PROBED, "cls")
+"""The poolings that a policy can read."""
 VISION_POOLINGS = ("cls", *POOLINGS)
 """Those of a vision transformer, which also has a class token."""
 

@@ -65,7 +65,7 @@ def close(workers: Sequence[Worker]) -> None:
 
 def _serve(pipe: Connection, make: Callable, args: tuple) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    served = None
+    served: Any = None
     try:
         served = make(*args)
         pipe.send(("ok", None))
@@ -79,5 +79,6 @@ def _serve(pipe: Connection, make: Callable, args: tuple) -> None:
     except Exception:
         pipe.send(("bug", traceback.format_exc()))
     finally:
-        if hasattr(served, "close"):
-            served.close()
+        close_served = getattr(served, "close", None)
+        if close_served is not None:
+            close_served()

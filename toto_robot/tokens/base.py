@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ class Tokenizer(nn.Module, ABC):
     continuous: ClassVar[bool] = False
     """Whether a token is a vector of `vocab_size` uint8 values in place of one of `vocab_size` codes."""
 
-    def __init__(self, config):
+    def __init__(self, config: Any):
         super().__init__()
         self.config, self.vocab_size, self.patch = config, config.vocab_size, self.patch_of(config)
         self.source: dict = {}

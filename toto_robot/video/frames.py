@@ -106,7 +106,7 @@ def scaled_square(x: torch.Tensor, size: int) -> torch.Tensor:
     """float (B, 3, H, W) to (B, 3, size, size): scale the shorter side (bilinear, antialiased), crop the centre."""
     if x.shape[-2:] == (size, size):
         return x
-    height, width = scaled_shape(*x.shape[-2:], size)
+    height, width = scaled_shape(x.shape[-2], x.shape[-1], size)
     x = torch.nn.functional.interpolate(x, (height, width), mode="bilinear", antialias=True)
     return x[..., middle(height, size), middle(width, size)]
 

@@ -1,4 +1,4 @@
-"""Pictures whose number can be read off their pixels, so that a test knows which frame it got."""
+"""Pictures with a number in their pixels, so a test knows which frame it got."""
 
 import numpy as np
 

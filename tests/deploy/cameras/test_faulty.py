@@ -32,7 +32,7 @@ class Numbers:
 
 
 def play(faults, reads=12):
-    """(number seen, sequence, time) of each read, None where none came."""
+    """(visible number, sequence, time) of each read; None if no frame came."""
     with FaultyCamera(Numbers(), faults) as camera:
         seen = []
         for _ in range(reads):

@@ -48,7 +48,7 @@ def test_it_keeps_its_rate(env):
 
 @pytest.fixture(params=["lockstep", "realtime"])
 def console(request):
-    """The console of an emulator of our own."""
+    """The console of an emulator that the test runs."""
     command = [sys.executable, "-m", "deploy.emulator", "--ip", IP, "--clock", request.param]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

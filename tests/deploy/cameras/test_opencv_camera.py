@@ -1,4 +1,4 @@
-"""OpenCV's own VideoCapture over a file in a device's place: all of the backend but the driver."""
+"""OpenCV's own VideoCapture with a file instead of a device: the whole backend without the driver."""
 
 import threading
 import time

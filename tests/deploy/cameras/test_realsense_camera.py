@@ -1,4 +1,4 @@
-"""The real librealsense with a software device in the camera's place: everything but the USB cable."""
+"""The real librealsense with a software device instead of a camera: everything but the USB cable."""
 
 import time
 

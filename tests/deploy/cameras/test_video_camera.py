@@ -1,4 +1,4 @@
-"""A film as a camera: what is due, in time, newest first."""
+"""A film as a camera: the newest frame that is due comes in time."""
 
 import numpy as np
 import pytest

@@ -96,7 +96,7 @@ def test_exit_codes_are_one_for_each_class():
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """A model of the arm: under control between START_MOTION and STOP_MOTION, and let go by itself on a fault."""
+    """A model of the arm. It is under control between START_MOTION and STOP_MOTION, and a fault ends the control."""
 
     @initialize()
     def begin(self):

@@ -1,4 +1,5 @@
-"""What may be sent is finite, inside the limits, inside the box and apart from itself; and the gate only makes such."""
+"""Set-points have to be finite, inside the limits and inside the box, with the links apart; the gate makes only
+such."""
 
 import mujoco
 import numpy as np

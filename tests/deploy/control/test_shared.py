@@ -1,4 +1,4 @@
-"""Readers always see something whole, and are never kept waiting by a writer."""
+"""Readers always see complete values, and a writer never makes them wait."""
 
 import ctypes
 import multiprocessing

@@ -1,4 +1,4 @@
-"""The hand on a fake clock, with fingers that follow their set-point and stop at what they hold."""
+"""The hand on a fake clock, with fingers that follow their set-point and stop at the object."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from deploy.emulator.wire import GripperReply
 
 
 def run(hand, object_m=0.0, width_m=0.08, ms=5000):
-    """Advances until the hand is done; the width then and how long it took."""
+    """Advances until the hand is done. Returns the width and the duration."""
     for i in range(ms):
         width_m = min(max(2 * hand.advance(width_m), object_m, 0.0), 0.08)
         if hand.task is None:

@@ -1,4 +1,4 @@
-"""The wire format: sizes, and that what is packed comes back."""
+"""The wire format: its sizes, and packed values come back."""
 
 import contextlib
 import struct

@@ -1,4 +1,4 @@
-"""No process outlives its parent, however that ends."""
+"""No process outlives its parent, however the parent ends."""
 
 import multiprocessing
 import os
@@ -27,7 +27,7 @@ if __name__ == "__main__":
 
 
 def polite(log, stopped):
-    """Ends when it is asked to, and leaves a word."""
+    """Ends when it is asked to, and writes a line."""
     Path(log).write_text("up")
     while not stopped:
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The loop that owns the arm, on a simulated one: what it does with actions, frames, faults and orders."""
+"""The loop that owns the arm, with a simulated arm: how it handles actions, frames, faults and orders."""
 
 import numpy as np
 import pytest

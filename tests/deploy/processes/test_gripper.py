@@ -5,7 +5,7 @@ from deploy.processes.gripper import RemoteGripper
 
 
 def test_an_order_is_sent_once_and_one_for_a_process_that_has_died_is_no_error():
-    """The main process sees the death, and says so."""
+    """The main process sees and reports the death."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     hand = RemoteGripper(Block(context, 2), here)

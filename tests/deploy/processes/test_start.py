@@ -1,4 +1,4 @@
-"""A process that can't start as it was asked to says why in a sentence, and ends."""
+"""A process that can't start as asked reports the reason in one sentence, and ends."""
 
 import functools
 import multiprocessing

@@ -1,4 +1,4 @@
-"""What an operator types counts for the question that he has read."""
+"""A typed line is the answer to the question that the operator has read."""
 
 import os
 import pty

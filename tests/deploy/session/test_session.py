@@ -9,11 +9,11 @@ import pytest
 from deploy.control.plan import Period
 from deploy.endings import Ending
 from deploy.session.session import Session
-from deploy.session.settings import Settings
+from deploy.session.settings import Resolved
 
 
 class Panel:
-    """Answers questions with `typed`, a line each."""
+    """Answers each question with a line of `typed`."""
 
     def __init__(self, *typed):
         self.typed, self.asked, self.interrupts = list(typed), [], 0
@@ -40,15 +40,14 @@ class Recorder:
 
 
 def session(*typed, **settings):
-    s = Session(Settings("x", **settings), None, [11, 22], Panel(*typed), Recorder())
-    s.robot, s.robot_end = multiprocessing.Pipe()
-    return s
+    parts = SimpleNamespace(context=multiprocessing.get_context("spawn"))
+    return Session(Resolved("x", **settings), parts, [11, 22], Panel(*typed), Recorder())
 
 
 def told(s):
     said = []
-    while s.robot_end.poll():
-        said.append(s.robot_end.recv()[0])
+    while s._robot_end.poll():
+        said.append(s._robot_end.recv()[0])
     return said
 
 

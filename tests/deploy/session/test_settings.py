@@ -1,4 +1,4 @@
-"""What is refused before anything is started, and with which words; and which defaults follow from which flags."""
+"""What is refused before anything starts, and with which words; and which flags give which defaults."""
 
 import pytest
 
@@ -62,7 +62,7 @@ def test_an_emulator_at_a_loopback_address_is_recognised_and_nothing_else_there(
         (("--option", "collision=much"), "from 1 to 100"),
         (("--option", "realtime=yes"), "enforce"),
         (("--backend", "ros", "--option", "topic=x"), "ros has states, command"),
-        (("--backend", "sim", "--option", "collision=20"), "sim has none"),
+        (("--backend", "sim", "--option", "collision=20"), "sim has no options"),
         (("--camera", "webcam"), "What exists: realsense, opencv, video, mujoco"),
         (("--camera", "video"), "--camera-file"),
         (("--camera", "opencv", "--camera-file", "x.yaml"), "give one of them"),

@@ -1,4 +1,4 @@
-"""Hand guiding: what happened is recorded, actions lead from each state to the next, and keys do what they say."""
+"""Hand guiding: the motion is recorded, actions lead from each state to the next, and the keys work as documented."""
 
 import itertools
 from importlib.util import find_spec

@@ -1,4 +1,5 @@
-"""A recorded episode on an arm: the same way at any speed, from where it began, and the same outcome."""
+"""A recorded episode on an arm: it begins at the same joints, goes the same way at any speed, and has the same
+outcome."""
 
 from importlib.util import find_spec
 

@@ -1,4 +1,4 @@
-"""A person on the keys drives the arm through the whole stack: what they keep is recorded, what they discard is not."""
+"""A person on the keys drives the arm through the whole stack: kept episodes are recorded, discarded ones are not."""
 
 import os
 
@@ -68,13 +68,13 @@ class Person:
 @pytest.fixture
 def person(monkeypatch):
     """(verdicts) to a Person that sees the session it drives."""
-    drive = TeleopSession.drive
+    run = TeleopSession.run
 
-    def watched(session, source, *more):
-        source.session = session
-        drive(session, source, *more)
+    def watched(session):
+        session.source.session = session
+        return run(session)
 
-    monkeypatch.setattr(TeleopSession, "drive", watched)
+    monkeypatch.setattr(TeleopSession, "run", watched)
     return Person
 
 

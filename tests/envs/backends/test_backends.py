@@ -1,4 +1,4 @@
-"""The names of simulators: which environments each has, and what is said of a mistake."""
+"""The names of simulators: which environments each has, and the errors for mistakes."""
 
 import sys
 
@@ -31,9 +31,9 @@ def test_mujoco_is_the_default_and_makes_a_vector_env():
     [
         (
             lambda: envs.make_vec("franka_pick", 1, backend="bullet"),
-            ["bullet", "mujoco, robosuite, mujoco_warp, isaacgym"],
+            ["bullet", "isaacgym, mujoco, mujoco_warp, robosuite"],
         ),
-        (lambda: EnvConfig(backend="bullet"), ["bullet", "mujoco, robosuite, mujoco_warp, isaacgym"]),
+        (lambda: EnvConfig(backend="bullet"), ["bullet", "isaacgym, mujoco, mujoco_warp, robosuite"]),
         (
             lambda: envs.make_vec("franka_pick", 1, backend="robosuite"),
             ["franka_pick", "iiwa_lift, panda_lift", "backend=mujoco"],

@@ -1,4 +1,4 @@
-"""backend=isaacgym: the worker's rules over MuJoCo are our franka_pick_pixmc, and what is said where Isaac Gym is not.
+"""backend=isaacgym: the worker's rules over MuJoCo are our franka_pick_pixmc, and the errors without Isaac Gym.
 
 Isaac Gym itself can't be installed from an index, so `IsaacScene` is not run here.
 """

@@ -30,7 +30,7 @@ FIELDS = st.dictionaries(
 
 
 def over_a_socket(data: bytes):
-    """What `receive` makes of these bytes and the end of the stream after them."""
+    """The result of `receive` for these bytes, followed by the end of the stream."""
     here, there = socket.socketpair()
     with here, there:
         writer = threading.Thread(target=lambda: (here.sendall(data), here.shutdown(socket.SHUT_WR)))

@@ -1,4 +1,4 @@
-"""Environments in a worker with a Python of its own: the same numbers, clear errors, and nothing left behind."""
+"""Environments in a worker with its own Python: the same numbers, clear errors, and nothing left behind."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def remote(*words, name="franka_pick", num_envs=2, **options):
 
 
 def gone(pid):
-    """Whether the process is dead (a zombie that nobody has waited for is)."""
+    """Whether the process is dead. A zombie counts as dead."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
