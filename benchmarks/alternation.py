@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 ROUNDS = 9
+FEWEST = 3
+"""Rounds that a spread needs."""
 BUSY = 0.1
 """Spread of a ratio above which its report carries a warning."""
 MATRIX = 2048
@@ -89,7 +91,7 @@ class Ratio:
     def share(self) -> str:
         """As a share: 87 % (85 to 90)."""
         low, high = self.range
-        digits = 0 if self.median > 0.1 else 1
+        digits = 0 if self.median > 0.1 else 1 if self.median > 0.01 else 2
         return f"{100 * self.median:.{digits}f} % ({100 * low:.{digits}f} to {100 * high:.{digits}f})"
 
 
@@ -116,7 +118,9 @@ class Rounds:
         return found
 
     def warning(self) -> str:
-        """One sentence about the ratios that spread too far, "" if there are none."""
+        """A sentence about ratios that spread too far, or that have too few rounds to tell; "" if all is well."""
+        if self.asked and min(len(ratio.values) for ratio in self.asked.values()) < FEWEST:
+            return f"WARNING: fewer than {FEWEST} rounds, so nothing says whether the machine was busy."
         wide = {name: ratio.spread for name, ratio in self.asked.items() if ratio.spread > BUSY}
         if not wide:
             return ""

@@ -17,7 +17,7 @@ import torch
 from benchmarks import machine
 from benchmarks.alternation import Rounds, alternate, joined, matmul, repeated
 from toto_robot.features.encoder import Encoder
-from toto_robot.ground.precision import DTYPES, has_bfloat16
+from toto_robot.ground.precision import DTYPES, has_bfloat16, torch_dtype
 from toto_robot.models.flops import forward_flops, tokenizer_flops
 from toto_robot.models.presets import preset
 from toto_robot.models.toto import Toto
@@ -47,7 +47,7 @@ def make(size: str, dtype: str) -> Encoder:
 
 
 @torch.inference_mode()
-def measure(size: str, seconds: float, dtypes: dict[str, torch.dtype]) -> tuple[list[dict], list[Rounds]]:
+def measure(size: str, seconds: float, dtypes: tuple[str, ...]) -> tuple[list[dict], list[Rounds]]:
     """Rows of the table for one size, and the rounds that they come from."""
     rows, all_rounds = [], []
     frames = np.random.default_rng(0).integers(0, 256, (BATCH, 128, 128, 3), dtype=np.uint8)
@@ -62,7 +62,7 @@ def measure(size: str, seconds: float, dtypes: dict[str, torch.dtype]) -> tuple[
         name = f"Toto, {encoder.layer} of {encoder.num_layers} layers"
         parts[name] = (cost, lambda: encoder.features(codes), lambda: encoder.features(codes[:1]))
         for name, (cost, batch, one) in parts.items():
-            things = {"matmul": matmul(dtypes[dtype]), "batch": repeated(batch, BATCH), "one frame": repeated(one)}
+            things = {"matmul": matmul(torch_dtype(dtype)), "batch": repeated(batch, BATCH), "one frame": repeated(one)}
             rounds = alternate(things, seconds)
             all_rounds.append(rounds)
             rows.append(
@@ -85,7 +85,7 @@ def measure(size: str, seconds: float, dtypes: dict[str, torch.dtype]) -> tuple[
 def main(threads: int, seconds: float) -> None:
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    used = DTYPES if has_bfloat16("cpu") else {"float32": torch.float32}
+    used = DTYPES if has_bfloat16("cpu") else ("float32",)
     rows, all_rounds = [], []
     for size in SIZES:
         some, rounds = measure(size, seconds, used)

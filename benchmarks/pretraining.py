@@ -4,9 +4,9 @@
 
 Both have weights of the same shapes, the same dtype (bfloat16 autocast if the processor multiplies it, else float32),
 causal attention kernel (PyTorch's scaled_dot_product_attention), loss and AdamW. On CUDA both are compiled, on a CPU
-neither. Steps of the two and a large matrix product of the same dtype take turns, until each has done `steps` steps. The
-share is of the rate of that product. The FLOPs are those of `toto_robot.models.flops`, times 3. `layers` cuts the depth,
-so that a CPU has a result in a minute.
+neither. Steps of the two and a large matrix product of the same dtype take turns, until each has done `steps` steps.
+The share is of the rate of that product. The FLOPs are those of `toto_robot.models.flops`, times 3. `layers` cuts the
+depth, so that a CPU has a result in a minute.
 """
 
 import gc
@@ -127,8 +127,8 @@ def main(model: str, layers: int, tokens: int, rows: int, steps: int, threads: i
         )
         gc.collect()
     notes = (
-        f"{model} width, {config.layers} layers, {rows} × {tokens} tokens, {dtype}, median of {max(1, steps // 2)} rounds "
-        f"of two steps. A matrix product reaches {rounds.rate('matmul') / 1e9:.0f} GFLOP/s. Toto over Llama: "
+        f"{model} width, {config.layers} layers, {rows} × {tokens} tokens, {dtype}, median of {max(1, steps // 2)} "
+        f"rounds of two steps. A matrix product reaches {rounds.rate('matmul') / 1e9:.0f} GFLOP/s. Toto over Llama: "
         f"{rounds.ratio(*all_steps).times()}.{joined(rounds)}"
     )
     facts = {**machine.facts("torch", "transformers"), "threads": threads, "device": device}

@@ -1,6 +1,6 @@
 """Frames a second from video files to a token store, beside a plain loop with PyAV and torch.
 
-    python -m benchmarks.tokenizing [videos=48] [seconds=10] [size=320] [rounds=2]
+    python -m benchmarks.tokenizing [videos=48] [seconds=10] [size=320] [rounds=3]
 
 Films of `seconds` at 30 frames/s and `size` px, H.264, rows of 16 frames at stride 4. Ours is `python -m
 toto_robot.tokenize` with a process for each core. The loop is one process whose decoder and torch use all cores: frames
@@ -118,4 +118,4 @@ def main(videos: int, seconds: int, size: int, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(**machine.arguments("tokenizing", videos=48, seconds=10, size=320, rounds=2))
+    main(**machine.arguments("tokenizing", videos=48, seconds=10, size=320, rounds=3))

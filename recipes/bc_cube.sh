@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Behaviour cloning on franka_cube: 240 demonstrations of the scripted expert, the embedded policy bc_cube with its card, MLP
-# and transformer side by side, and success against the number of demonstrations for Toto, random features and a ResNet that
-# is trained end to end (docs/bc_demonstrations.png). Finished runs are kept, unfinished ones go on.
+# Behaviour cloning on franka_cube. Records 240 demonstrations of the scripted expert, makes the embedded policy bc_cube
+# with its card, and trains MLP and transformer side by side. Draws success against the number of demonstrations for Toto,
+# random features and a ResNet that is trained end to end (docs/bc_demonstrations.png).
+# Finished runs are kept, unfinished runs go on.
 #
 #   recipes/bc_cube.sh              everything
 #   recipes/bc_cube.sh policy       the demonstrations and bc_cube only
 #
-# RECORD and TRAIN add overrides to recording and to the training of bc_cube (RECORD="noise_std=0.1", say); COUNTS and SEEDS
-# choose the points of the sweep, 50 unseen episodes each.
+# RECORD and TRAIN add overrides to recording and to the training of bc_cube, for example RECORD="noise_std=0.1".
+# COUNTS and SEEDS choose the points of the sweep, with 50 unseen episodes each.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-.venv/bin/python}

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The learning curves of docs/controls.png: DAgger from different inputs, 50 evaluation episodes a point, with the
-# paper's mean pooling and with the default 4×4 grid. In smaller rounds than the default recipe, whose first point comes
-# when most are near their end. About 2.5 hours on 2 CPU cores. Finished runs are kept, unfinished ones go on.
+# paper's mean pooling and with the default 4×4 grid. The rounds are smaller than in the default recipe, because there
+# most curves are near their end at the first point. About 2.5 hours on 2 CPU cores.
+# Finished runs are kept, unfinished runs go on.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-.venv/bin/python}

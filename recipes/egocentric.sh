@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Pre-trains Toto on a folder of videos of your own, on whatever machine this is, and shows what came of it.
+# Pre-trains Toto on a folder of your own videos, on any machine, and shows the result.
 #
 #   recipes/egocentric.sh VIDEO_FOLDER [OUT]
 #
-# Tokenizes with the embedded dVAE (5 % of the videos held out), trains the embedded model on (STEPS steps of one row of 16
-# frames, default 100: minutes on two CPU cores), draws the loss, the loss by frame and the use of the codes, completes a
-# held-out clip, and loads the encoder. A stopped run goes on. MODEL=tiny, base … begins with random weights of that size
-# instead: single frames for 90 % of the steps, and many more videos and steps than a folder of ten and a hundred (LOG.md).
+# Tokenizes with the embedded dVAE (5 % of the videos are held out) and trains the embedded model further: STEPS steps of
+# one row of 16 frames, by default 100, which takes minutes on two CPU cores. Draws the loss, the loss by frame and the use
+# of the codes, completes a held-out clip, and loads the encoder. A stopped run goes on.
+# MODEL=tiny, base … begins with random weights of that size instead, with single frames for 90 % of the steps. It needs
+# many more videos than ten and many more steps than a hundred (LOG.md).
 # On a cluster: recipes/pretrain.slurm.
 set -euo pipefail
 VIDEOS=$(realpath "${1:?usage: recipes/egocentric.sh VIDEO_FOLDER [OUT]}")

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The table of experts in docs/environments.md: each scripted expert on 200 unseen evaluation seeds at the real arm's protocol
-# and on 40 at PixMC's, without drawing. About ten minutes on 2 CPU cores. Prints the table; the lines are in runs/experts.jsonl.
+# and on 40 at PixMC's, without drawing. Takes about ten minutes on 2 CPU cores, and prints the table. The results
+# are in runs/experts.jsonl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-.venv/bin/python}

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# From 16×16 to 32×32 tokens a frame (128 to 256 px): trained on at the finer grid from a 16×16 checkpoint, with RoPE base
+# From 16×16 to 32×32 tokens a frame (128 to 256 px): a 16×16 checkpoint trains further at the finer grid, with RoPE base
 # 50,000 (Sec. 4.1, Table 4).
 #
-#   recipes/finetune_32.sh VIDEO_FOLDER [OUT]        MODEL_FOLDER (default: the embedded toto_tiny), FRAMES, STEPS, DEVICE
+#   recipes/finetune_32.sh VIDEO_FOLDER [OUT]
+#
+# Variables: MODEL_FOLDER (by default the embedded toto_tiny), FRAMES, STEPS, DEVICE.
 set -euo pipefail
 VIDEOS=$(realpath "${1:?usage: recipes/finetune_32.sh VIDEO_FOLDER [OUT]}")
 cd "$(dirname "$0")/.."

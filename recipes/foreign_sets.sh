@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Three sets of other robots, in three formats, cloned without an environment and judged by held-out episodes: docs/held_out.png
-# and the numbers of docs/did_training_work.md. Minutes on two cores. Finished runs are kept.
+# Clones three sets of other robots, in three formats, without an environment, and judges them by held-out episodes. Makes
+# docs/held_out.png and the numbers of docs/did_training_work.md, in minutes on two cores. Finished runs are kept.
 #
 #   recipes/foreign_sets.sh FOLDER      a folder with franka_fr3_stack, octo_bridge and g1_inspire_lerobot_v21
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-.venv/bin/python}
 FROM=${1:?the folder of the sets}
-convert() {   # folder, name, then what its files don't say
+convert() {   # folder, name, then what the files do not say
     [ -e "data/$2.zarr" ] || $PY -m demos.convert "$FROM/$1" "data/$2.zarr" to=zarr "${@:3}"
 }
 train() {     # name, then overrides

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # docs/gates.png: success on franka_pick against the states in which the expert was asked, for each gate, one seed, 50
-# evaluation episodes a point. The expert's first round is short, so that what is asked later matters. About 45 minutes on
-# 2 CPU cores. Finished runs are kept, unfinished ones go on. Further arguments are overrides (threads=1 beside other jobs).
+# evaluation episodes a point. The expert's first round is short, so that the later queries matter. About 45 minutes on
+# 2 CPU cores. Finished runs are kept, unfinished runs go on. Arguments are overrides (threads=1 beside other jobs).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-.venv/bin/python}

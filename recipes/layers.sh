@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Which layer and which pooling: a probe for the cube's position for every layer (docs/probe/), and DAgger from three layers
-# with the paper's mean pooling and with the 4×4 grid (docs/layers.png). About an hour on 2 CPU cores, with
-# `recipes/controls.sh` run before: its runs/toto_tiny_mean-0 and toto_tiny-0 are layer 3. Finished runs are kept.
+# with the paper's mean pooling and with the 4×4 grid (docs/layers.png). About an hour on 2 CPU cores. Run
+# `recipes/controls.sh` first: its runs/toto_tiny_mean-0 and toto_tiny-0 are layer 3. Finished runs are kept.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PY=${PY:-.venv/bin/python}

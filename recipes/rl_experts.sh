@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Experts by reinforcement learning (pip install 'toto_robot[rl]'): PPO on the privileged state for franka_reach, a student of
 # that expert by DAgger, PPO for franka_pick, and MVP's published baseline, PPO from pixels on frozen features.
-# Finished runs are kept, unfinished ones go on. Arguments after the first are overrides (threads=1).
+# Finished runs are kept, unfinished runs go on. Arguments after the first are overrides (threads=1).
 #
 #   recipes/rl_experts.sh           PPO on franka_reach, and the student (2 CPU cores)
 #   recipes/rl_experts.sh pick      PPO on franka_pick, 3 million steps (2.4 million took 88 minutes beside other jobs)

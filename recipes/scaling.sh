@@ -3,8 +3,8 @@
 # power law with its interval, and a plot.
 #
 #   recipes/scaling.sh toy STORES VALIDATION TOKENIZER     widths 32 to 128, two layers, on two CPU cores; rows of 4
-#                                                          frames (tokenize with frames=4), minutes
-#   recipes/scaling.sh full STORES VALIDATION TOKENIZER    a1 to a6 as they are, under torchrun with GPUS processes
+#                                                          frames (tokenize with frames=4); takes minutes
+#   recipes/scaling.sh full STORES VALIDATION TOKENIZER    a1 to a6 at full size, under torchrun with GPUS processes
 set -euo pipefail
 cd "$(dirname "$0")/.."
 MODE=${1:?toy or full}; STORES=${2:?comma-separated token stores}; VALIDATION=${3:?a token store}; TOKENIZER=${4:?a tokenizer}

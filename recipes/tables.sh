@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The paper's design choices side by side (Sec. 4.1, Tables 3–5) at equal training FLOPs, on rendered and real frames, rows of
-# 4 frames, one seed: LLaMA, GPT-2, Mamba; 16×16 tokens, 32×32, 16×16 then 32×32 with RoPE base 10,000 and 50,000; dVAE,
-# VQGAN layout, patches. Each is scored by the probe for the cube's position. Writes docs/tables/*.md.
+# The paper's design choices side by side (Sec. 4.1, Tables 3–5) at equal training FLOPs: rendered and real frames, rows of
+# 4 frames, one seed. It compares LLaMA, GPT-2 and Mamba; 16×16 tokens, 32×32, and 16×16 then 32×32 with RoPE base 10,000
+# and 50,000; dVAE, VQGAN layout and patches. The probe for the cube's position scores each. Writes docs/tables/*.md.
 #
 #   recipes/tables.sh toy VIDEO_FOLDER      about an hour on two CPU cores
 #   recipes/tables.sh full VIDEO_FOLDER     base models on a GPU
 #
-# FLOPS is the budget of a run (toy 1.5e13). Finished steps are kept, unfinished ones go on.
+# FLOPS is the budget of a run (toy 1.5e13). Finished steps are kept, unfinished steps go on.
 set -euo pipefail
 MODE=${1:?toy or full}
 VIDEOS=$(realpath "${2:?a folder of real videos}")
@@ -17,7 +17,7 @@ PY=${PY:-.venv/bin/python}
 export MUJOCO_GL=${MUJOCO_GL:-egl}
 if [ "$MODE" = toy ]; then
     FLOPS=${FLOPS:-1.5e13}; CLIPS=${CLIPS:-96}; PROBE=${PROBE:-160}; VQGAN=${VQGAN:-"steps=700 batch=8"}
-    # Without single frames first LLaMA and GPT-2 don't get beyond the codes' frequencies on such a budget (recipes/LOG.md).
+    # Single frames come first: without them LLaMA and GPT-2 learn only the codes' frequencies on this budget (LOG.md).
     TRAIN="model=tiny short_share=0.6 short_batch=32 batch_rows=4 lr=1.5e-3 warmup_steps=20"
     FINE="short_batch=8 batch_rows=1"; MORE="lr=5e-4 warmup_steps=5"
 else

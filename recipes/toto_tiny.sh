@@ -4,9 +4,9 @@
 #
 #   recipes/toto_tiny.sh [VIDEO_FOLDER]
 #
-# Every step is skipped when its result is there, so a stopped run goes on. WORK is the working folder (default
-# data/toto_tiny); SCALE multiplies the clips and the training steps (default 1; 0.05 tries every step out in minutes).
-# No look of the evaluation is filmed: only random looks and the nominal one.
+# A step is skipped if its result exists, so a stopped run goes on. WORK is the working folder (by default
+# data/toto_tiny). SCALE multiplies the clips and the training steps (by default 1; 0.05 tries every step in minutes).
+# The looks of the evaluation are never filmed: only random looks and the nominal one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 VIDEOS=${1:-}

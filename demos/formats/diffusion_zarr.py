@@ -33,7 +33,7 @@ from demos.formats.source import (
 CHUNK_BYTES = 2 * 2**20
 ENDS = "episode_ends"
 PLAIN_FILTERS = ("delta", "fixedscaleoffset", "quantize", "shuffle", "astype", "bitround", "packbits")
-ROW = 64  # steps that are read at once where pictures are checked
+ROW = 64  # steps that are read at once when pictures are checked
 
 
 def looks(path: Path) -> bool:
@@ -80,7 +80,7 @@ def write(source: Imported, path: Path, options: Options) -> Report:
 
 
 def _create(data: zarr.Group, key: str, value: np.ndarray) -> zarr.Array:
-    """An empty array for a key, chunked in time only; zstd with bit-shuffle as Diffusion Policy has it on disk."""
+    """An empty array for a key, chunked in time only; compressed by zstd with bit-shuffle, as in Diffusion Policy."""
     row = max(1, int(np.prod(value.shape[1:])) * value.itemsize)
     chunks = (max(1, CHUNK_BYTES // row), *(max(1, n) for n in value.shape[1:]))
     compressor = numcodecs.Blosc("zstd", clevel=5, shuffle=numcodecs.Blosc.BITSHUFFLE)

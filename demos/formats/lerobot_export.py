@@ -150,7 +150,7 @@ class _Export:
             self.features[name] = {"dtype": kinds.get(name, "int64"), "shape": [1], "names": None}
 
     def _flat(self, key: str, value: np.ndarray) -> np.ndarray:
-        """Pictures as they are; numbers as (T, D), or (T,) where each step has one."""
+        """Pictures unchanged; numbers as (T, D), or as (T,) if each step has one."""
         feature = self.features[self.report.kept[key]]
         tail, dtype = (feature["shape"], "uint8") if key.startswith(CAMERA) else (self.tails[key], feature["dtype"])
         if list(value.shape[1:]) != tail or value.dtype.name != dtype:

@@ -1,4 +1,4 @@
-"""LeRobotDataset v3.0 on disk: its paths and names, how features look in Parquet, and their statistics."""
+"""LeRobotDataset v3.0 on disk: its paths and names, the form of features in Parquet, and their statistics."""
 
 import io
 import json
@@ -19,7 +19,7 @@ NAMES = {"proprio": "observation.state", "action": "action", "reward": "next.rew
 CHUNK, DATA_MB, VIDEO_MB = 1000, 100, 200
 DEFAULTS = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
-IMAGES_PER_EPISODE = 32  # for statistics; LeRobot samples too
+IMAGES_PER_EPISODE = 32  # for statistics; LeRobot also takes a sample
 DTYPES = {
     "float16",
     "float32",
@@ -37,7 +37,7 @@ DTYPES = {
 
 
 def pyarrow():
-    """The modules (pyarrow, pyarrow.parquet), or what to install."""
+    """The modules (pyarrow, pyarrow.parquet); DemoError that says what to install if they are missing."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -104,9 +104,9 @@ def write_tasks(path: Path, tasks: list[str]) -> None:
 
 
 def episode_stats(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Statistics of one feature over one episode: (T,) or (T, D) numbers, or uint8 (T, H, W, 3) as [0, 1] a channel.
+    """Statistics of one feature over one episode: (T,) or (T, D) numbers, or uint8 (T, H, W, 3), channels in [0, 1].
 
-    Each has the shape (D,) ((1,) for scalars, (3, 1, 1) for pictures); count is the number of steps.
+    Each has the shape (D,), (1,) for scalars, (3, 1, 1) for pictures. `count` is the number of steps.
     """
     count = np.array([len(values)])
     if values.ndim == 4:

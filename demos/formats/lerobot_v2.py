@@ -17,11 +17,11 @@ from demos.formats.video import read_span
 
 LIST = "meta/episodes.jsonl"
 NUMBER = "source_episode"
-"""The number of an episode in the whole set, which an imported part keeps of each."""
+"""The number of an episode in the whole set; an imported part keeps it for each episode."""
 
 
 def listed(path: Path) -> list[dict]:
-    """What meta/episodes.jsonl says of each episode, in order."""
+    """The rows of meta/episodes.jsonl, one for each episode, in order."""
     rows = []
     try:
         for line in (path / LIST).read_text().splitlines():
@@ -36,7 +36,7 @@ def listed(path: Path) -> list[dict]:
 
 
 def present(path: Path, info: dict, rows: list[dict], videos: list[str]) -> tuple[list[dict], str]:
-    """(the rows whose files are all there, what is missing in words). DemoError where no episode is whole."""
+    """(the rows of the episodes whose files all exist, the rest in words). DemoError if no episode is complete."""
     whole, gone, without = [], [], []
     for row in rows:
         if not data_file(path, info, row).is_file():
@@ -56,14 +56,14 @@ def present(path: Path, info: dict, rows: list[dict], videos: list[str]) -> tupl
 
 
 def data(path: Path, info: dict, rows: list[dict], columns: list[str]) -> Iterator[tuple[int, object]]:
-    """(episode, its table) of each of `rows`."""
+    """(episode, its table) for each of `rows`."""
     _, parquet = tables.pyarrow()
     for row in rows:
         file = data_file(path, info, row)
         try:
             table = parquet.ParquetFile(file).read(columns=columns)
             numbers = np.unique(table["episode_index"].to_numpy())
-        except Exception as error:  # whatever a damaged Parquet file drives the reader to
+        except Exception as error:  # a damaged Parquet file makes the reader raise anything
             raise DemoError(
                 f"{file} can't be read ({type(error).__name__}: {' '.join(str(error).split())[:160]}); download it "
                 "again"
@@ -82,12 +82,12 @@ def span(path: Path, info: dict, name: str, row: dict, fps: float) -> np.ndarray
 
 
 def data_file(path: Path, info: dict, row: dict) -> Path:
-    """Where an episode's numbers are."""
+    """The file with the numbers of an episode."""
     return _place(path, info, "data_path", row)
 
 
 def video_file(path: Path, info: dict, name: str, row: dict) -> Path:
-    """Where an episode's frames of camera `name` are."""
+    """The file with the frames of camera `name` in an episode."""
     return _place(path, info, "video_path", row, video_key=name)
 
 
@@ -106,7 +106,7 @@ def _place(path: Path, info: dict, key: str, row: dict, **more: str) -> Path:
 
 
 def _spans(numbers: list[int]) -> str:
-    """0-9, 11, 13-20 of sorted numbers."""
+    """Sorted numbers as ranges: 0-9, 11, 13-20."""
     spans: list[list[int]] = []
     for number in numbers:
         if spans and number == spans[-1][1] + 1:

@@ -33,12 +33,12 @@ __all__ = ["looks", "read", "write"]
 
 
 def looks(path: Path) -> bool:
-    """Whether there is an info file."""
+    """Whether `path` has the info file of a LeRobot set."""
     return (path / INFO).is_file()
 
 
 def read(path: Path, options: Options) -> Imported:
-    """The episodes of a set in `path`, our own exports with all they had."""
+    """The episodes of the set at `path`. An export of ours comes back with everything it had."""
     info, side = _json(path / INFO), _json(path / SIDE) if (path / SIDE).is_file() else None
     try:
         version, fps = str(info["codebase_version"]), float(info["fps"])
@@ -137,14 +137,14 @@ def _json(path: Path) -> dict:
 
 
 def _rows(path: Path) -> list[dict]:
-    """The episodes' table, without statistics, in order."""
+    """The rows of the table of episodes, in order, without statistics."""
     _, parquet = tables.pyarrow()
     rows: list[dict] = []
     for file in sorted(path.glob("meta/episodes/*/*.parquet")):
         try:
             names = [name for name in parquet.read_schema(file).names if not name.startswith("stats/")]
             rows += parquet.read_table(file, columns=names).to_pylist()
-        except Exception as error:  # whatever a damaged Parquet file drives the reader to
+        except Exception as error:  # a damaged Parquet file makes the reader raise anything
             raise DemoError(f"{file} is not a list of LeRobot episodes ({_said(error)}); download it again") from error
     if not rows or any(not isinstance(row.get(key), int) for row in rows for key in ("episode_index", "length")):
         raise DemoError(
@@ -155,7 +155,7 @@ def _rows(path: Path) -> list[dict]:
 
 
 def _keys(kinds: dict[str, str], chosen: list[str], source: Imported) -> dict[str, str]:
-    """Our key → the feature's name, for all that is kept beside pictures and several observations for one proprio."""
+    """{our key: name of the feature} for all that is kept, without pictures and without a proprio of several parts."""
     inverse = {name: key for key, name in NAMES.items() if key != "proprio"}
     keys = {"proprio": f"observation.{chosen[0]}"} if len(chosen) == 1 else {}
     for name, kind in kinds.items():

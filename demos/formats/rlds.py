@@ -1,7 +1,8 @@
 """Import of RLDS episodes as TensorFlow Datasets stores them (TFRecord shards), the format of the MVP and RPT sets.
 
 TFDS flattens an episode into one tf.train.Example: `steps/action` holds all T·A numbers of an episode, an image
-feature a list of T encoded pictures; features.json tells shapes, dataset_info.json how many episodes a shard has.
+feature holds a list of T encoded pictures. features.json has the shapes, dataset_info.json the number of episodes in
+each shard.
 """
 
 import io
@@ -43,11 +44,11 @@ FLAGS = {
 
 @dataclass(frozen=True)
 class Known:
-    """What a published set's files don't say."""
+    """Facts about a published set that its files do not say."""
 
     hz: float
     deltas: int
-    """How many leading entries of an action are increments of one step."""
+    """Number of leading entries of an action that are increments of one step."""
     meaning: str
     units: tuple[str, ...]
 
@@ -66,7 +67,8 @@ KNOWN = {
         ("m",) * 3 + ("rad",) * 3 + ("1",),
     ),
 }
-"""By the beginning of the TFDS name. MVP and RPT: their builders' source and the Open X-Embodiment sheet."""
+"""Facts by the beginning of the TFDS name. MVP and RPT: from the source of their builders and the Open X-Embodiment
+sheet."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Feature:
 
 
 def looks(path: Path) -> bool:
-    """Whether there are TFRecord files."""
+    """Whether `path` is a TFRecord file, or a folder with such files."""
     return bool(_shards(path))
 
 
@@ -159,7 +161,7 @@ def _shards(path: Path) -> list[Path]:
 
 
 def _check_shards(folder: Path, files: list[Path]) -> None:
-    """DemoError unless each split that is there is there with all its shards."""
+    """DemoError unless every split has all its shards."""
     splits: dict[tuple, set[int]] = {}
     for shard in filter(None, (SHARD.fullmatch(file.name) for file in files)):
         splits.setdefault((shard["split"], int(shard["of"])), set()).add(int(shard["at"]))
@@ -172,7 +174,7 @@ def _check_shards(folder: Path, files: list[Path]) -> None:
 
 
 def _info(folder: Path, files: list[Path]) -> tuple[str, dict[str, int]]:
-    """The set's name, and how many episodes each file must hold, where dataset_info.json says so."""
+    """(name of the set, {file: number of its episodes}). Files that dataset_info.json does not name are left out."""
     matched = SHARD.fullmatch(files[0].name)
     name = matched["name"] if matched else files[0].name.split(".tfrecord")[0]
     counts: dict[str, int] = {}
@@ -199,7 +201,7 @@ def _info(folder: Path, files: list[Path]) -> tuple[str, dict[str, int]]:
 
 
 def _features(folder: Path) -> dict[str, Feature]:
-    """Flat name → feature of features.json; {} without one."""
+    """{flat name: feature} of features.json; {} if the file is missing."""
     path = folder / "features.json"
     if not path.is_file():
         return {}
@@ -229,7 +231,7 @@ def _features(folder: Path) -> dict[str, Feature]:
 
 
 def _inferred(example: dict, where: str) -> dict[str, Feature]:
-    """What an episode's own lists say, for shards that came without features.json."""
+    """The features that the lists of an episode suggest, for shards without features.json."""
     length = next(
         (len(example[key]) for key in ("steps/is_first", "steps/is_last", "steps/reward") if key in example), 0
     )
@@ -256,7 +258,7 @@ def _inferred(example: dict, where: str) -> dict[str, Feature]:
 
 
 def _examples(files: list[Path], counts: dict[str, int]) -> Iterator[tuple[str, dict]]:
-    """(where, example) of every record; DemoError for a damaged or missing one."""
+    """(place, example) of every record; DemoError if one is damaged or missing."""
     for file in files:
         at = -1
         for at, record in enumerate(read_records(file)):
@@ -277,7 +279,7 @@ def _examples(files: list[Path], counts: dict[str, int]) -> Iterator[tuple[str, 
 
 
 def _survey(files: list[Path], counts: dict, features: dict[str, Feature], cameras: dict, source: Imported):
-    """Over all records: tasks, each episode's task, cameras that never show anything, whether rewards are given."""
+    """Over all records: tasks, the task of each episode, cameras that show nothing, whether there are rewards."""
     episode_tasks, seen, rewarded = [], set(), False
     flags: dict[str, set[bool]] = {}
     for where, example in _examples(files, counts):

@@ -37,11 +37,11 @@ def read_records(path: Path) -> Iterator[bytes]:
             length, crc = struct.unpack("<QI", head)
             if masked_crc(head[:8]) != crc:
                 raise DemoError(
-                    f"{where}: the checksum of its length is wrong; this is no TFRecord file, or a damaged one "
+                    f"{where}: the checksum of its length is wrong; this is not a TFRecord file, or it is damaged "
                     "(compressed ones must be unpacked first)"
                 )
             if file.tell() + length + 4 > size:
-                raise DemoError(f"{where}: it promises {length} bytes and the file ends before; download it again")
+                raise DemoError(f"{where}: it promises {length} bytes and the file ends before that; download it again")
             data = file.read(length)
             if masked_crc(data) != struct.unpack("<I", file.read(4))[0]:
                 raise DemoError(f"{where}: the checksum of its data is wrong; the file is damaged, download it again")
@@ -58,7 +58,7 @@ def write_records(path: Path, records: list[bytes]) -> None:
 
 
 def parse_example(data: bytes) -> dict[str, Value]:
-    """Name → float32 (n,), int64 (n,) or a list of byte strings. ValueError for what is no tf.train.Example."""
+    """{name: float32 (n,), int64 (n,) or a list of byte strings}. ValueError if it is not a tf.train.Example."""
     found: dict[str, Value] = {}
     for number, features in _fields(memoryview(data)):
         if number == 2:

@@ -86,3 +86,10 @@ def test_a_ratio_is_shown_with_its_spread():
     ratio = Ratio(np.array([1.0, 2.0, 3.0, 4.0, 5.0]) / 5)
     assert ratio.times() == "0.60× (0.40 to 0.80)" and ratio.share() == "60 % (40 to 80)"
     assert ratio.spread == pytest.approx(2 / 3)
+
+
+def test_too_few_rounds_are_named_in_a_warning():
+    rounds = two(FakeMachine(), rounds=2)
+    assert rounds.warning() == ""
+    rounds.ratio("thing", "peer")
+    assert "fewer than 3 rounds" in rounds.warning()

@@ -121,7 +121,7 @@ def test_it_ends_when_there_are_enough():
 
 def test_guiding_faster_than_a_policy_can_go_is_clipped_and_told():
     kept, said, *_ = guide(START, *[STILL] * 6, KEEP, arm=Arm(step_rad=0.1))
-    assert np.abs(kept[0]["action"]).max() == 1 and "83 % of it faster" in said[-2]
+    assert np.abs(kept[0]["action"]).max() == 1 and "83 % of it is faster" in said[-2]
 
 
 def test_an_emulated_arm_that_is_pulled_is_recorded_through_the_real_client(tmp_path):

@@ -119,7 +119,7 @@ def test_an_expert_that_sees_only_the_observation_labels_on_this_side(privileged
         (lambda vec: vec.step(np.full((2, 8), np.nan)), "NaN"),
         (lambda vec: vec.set_state([b"", b""]), "not from a worker"),
         (lambda vec: vec.set_state([messages.pack("state", {}, {"a": np.zeros(1)}), messages.pack("state")]), "differ"),
-        (lambda vec: vec.render(0), "wrist camera only"),
+        (lambda vec: vec.render(0), "only its wrist camera"),
     ],
 )
 def test_a_users_mistake_is_found_on_this_side_and_the_worker_lives_on(pair, call, words):
