@@ -2,7 +2,7 @@
 
     python recipes/real_clips.py VIDEO_FOLDER OUT
 
-Whole repositories are held out, never single clips, so that no scene is on both sides. A `sources.csv` (columns file and
+Whole repositories are held out, never single clips. So no scene is on both sides. A `sources.csv` (columns file and
 repository) beside the clips says where each clip comes from. A clip that it does not name belongs to its folder.
 """
 

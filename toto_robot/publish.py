@@ -88,11 +88,12 @@ def card(cfg: PublishConfig, notes: dict, scores: dict, toto: CausalModel, token
     )
     more = "\n".join(part for part in (_compute(cfg.run), _looks(cfg.looks)) if part)
     facts = "\n".join(f"- {key}: {value}" for key, value in notes.items())
+    note = f" {cfg.note}" if cfg.note else ""
     patch, bits = tokenizer.patch, f"{math.log2(tokenizer.vocab_size):.0f}"
     return f"""# {cfg.name}
 
 A small Toto (causal transformer over {tokenizer.kind} tokens of video frames) with its tokenizer, for frozen robot
-features. Made by `{cfg.recipe}`.{" " + cfg.note if cfg.note else ""} Loads with `toto_robot.load_encoder("{cfg.name}")`.
+features. Made by `{cfg.recipe}`.{note} Loads with `toto_robot.load_encoder("{cfg.name}")`.
 
 | part | parameters |
 |---|---|
@@ -156,8 +157,8 @@ def _looks(path: str) -> str:
     return f"""
 ## Looks
 The same states of {found["env"]} under other looks (`python -m toto_robot.looks`). Two states differ in
-{100 * found["between"]["mean"]:.1f} % of their codes. The probe reads the cube's position and is trained on random looks;
-a guess is {found["guess_mm"]:.0f} mm off.
+{100 * found["between"]["mean"]:.1f} % of their codes. The probe reads the cube's position and is trained on random
+looks; a guess is {found["guess_mm"]:.0f} mm off.
 
 | | {" | ".join(looks)} |
 |---|{"---|" * len(looks)}
