@@ -1,4 +1,4 @@
-"""The checks before a release: wheel, fresh environment, commands, site. Writes docs/release_check.md.
+"""The checks before a release: wheel, fresh environment, commands, site. Writes scripts/release_check.md.
 
     python scripts/release_check.py        about a quarter of an hour; everything is made in .release/
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / ".release"
-PAGE = ROOT / "docs/release_check.md"
+PAGE = ROOT / "scripts/release_check.md"
 PYTHON = WORK / "venv/bin/python"
 PACKAGES = ("toto_robot", "envs", "policies", "demos", "deploy")
 HELP = (

@@ -33,7 +33,7 @@ def test_environments_without_an_expert_are_named_and_left_out(tmp_path, monkeyp
         main(ContactSheetConfig(out=str(out), envs=["kuka_reach"]))
 
 
-@pytest.mark.parametrize("keys,words", [({"moments": 1}, "at least 2"), ({"out": "x.jpg"}, "PNG")])
+@pytest.mark.parametrize("keys,words", [({"moments": 1}, "at least 2"), ({"out": "x.jpg"}, r"\.png")])
 def test_a_users_mistake_is_one_sentence(keys, words):
     with pytest.raises(UserError, match=words):
         ContactSheetConfig(**keys)

@@ -98,7 +98,7 @@ def test_positions_are_maes_sine_and_cosine():
         ("vit:nowhere.pth", "vit_small_random"),
         ("timm:vit_small_patch16_224.dino", "timm:MODEL:FILE"),
         ("timm:vit_small_patch16_224.dino:nowhere.pth", "no file"),
-        ("vit_tiny_random", "vit_small_random, vit_base_random"),
+        ("vit_tiny_random", "vit_base_random, vit_large_random"),
     ],
 )
 def test_a_name_that_is_not_there_says_what_is(name, words):

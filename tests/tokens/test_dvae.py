@@ -74,7 +74,7 @@ def test_a_frames_codes_do_not_depend_on_the_rest_of_the_batch(dvae, frames):
 def test_the_model_is_fully_convolutional(dvae):
     assert dvae.encode(np.zeros((1, 16, 64, 3), np.uint8)).shape == (1, 2 * 8)
     assert dvae.decode(torch.zeros(1, 16, dtype=torch.int64), height=16).shape == (1, 16, 64, 3)
-    assert DVAE.grid(128) == (16, 16) and DVAE.grid(256) == (32, 32)
+    assert dvae.grid(128) == (16, 16) and dvae.grid(256) == (32, 32)
 
 
 def test_decoding_codes_equals_decoding_their_one_hot_picture(dvae, frames):

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.errors import UserError, expected
 from toto_robot.models.attention import KVCache, attend
 from toto_robot.models.causal import CausalModel, check_fields, check_heads
 from toto_robot.models.mup import attention_scale
@@ -55,7 +55,7 @@ class GPT2Config:
         check_fields("GPT-2", self, whole, ("norm_eps", "init_std"))
         check_heads("GPT-2", self)
         if self.positions not in POSITIONS:
-            raise unknown("GPT-2's positions", self.positions, POSITIONS)
+            raise expected("GPT-2's positions", " or ".join(POSITIONS), repr(self.positions))
 
     @property
     def head_width(self) -> int:
