@@ -3,11 +3,11 @@ PYTHON ?= python3
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -q -c constraints.txt
 PYTEST := $(PY) -m pytest
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --ignore tests/deploy
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PACKAGES := toto_robot envs policies demos deploy
 export MUJOCO_GL ?= egl
 
-.PHONY: setup dagger lint test coverage docs release-check clients compat soak robosuite clean
+.PHONY: setup dagger lint test test-fast coverage docs release-check clients compat soak robosuite clean
 setup: .venv/ready
 	@scripts/gl.sh
 
@@ -29,13 +29,18 @@ lint: .venv/ready
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+# Each process of the tests has a core, so one thread each.
+test test-fast: export OMP_NUM_THREADS := 1
 test: setup
-	$(PYTEST) $(PARALLEL)
-	$(PYTEST) tests/deploy    # alone: tests that follow the emulated arm in real time need the cores
+	$(PYTEST) $(PARALLEL) -m "not alone and not soak"
+	$(PYTEST) tests/deploy -m "alone and not soak"    # tests that follow the emulated arm in real time need the cores
+
+test-fast: setup
+	$(PYTEST) $(PARALLEL) -m "not slow and not alone and not soak"
 
 coverage: setup
-	$(PYTEST) $(PARALLEL) $(PACKAGES:%=--cov=%) --cov-report=
-	$(PYTEST) tests/deploy $(PACKAGES:%=--cov=%) --cov-append --cov-report=term --cov-report=html:coverage
+	$(PYTEST) $(PARALLEL) -m "not alone and not soak" $(PACKAGES:%=--cov=%) --cov-report=
+	$(PYTEST) tests/deploy -m "alone and not soak" $(PACKAGES:%=--cov=%) --cov-append --cov-report=term --cov-report=html:coverage
 
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
@@ -50,6 +55,7 @@ compat: setup
 	$(PY) tests/compat/run.py
 
 soak: setup
+	$(PYTEST) -m soak
 	$(PY) tests/soak/tokenize_kills.py kills=50
 	$(PY) tests/soak/record_kills.py kills=200 episodes=16
 	$(PY) tests/soak/physics.py steps=10000

@@ -66,7 +66,7 @@ def collect(take, board: Board, lines, say) -> tuple[np.ndarray, np.ndarray]:
         q_rad, rgb, lens = take()
         seen = board.find(rgb, lens)
         if seen is None:
-            say("fewer than 6 corners of the board are in the picture; nothing was taken")
+            say("the board is not in the picture (at least 6 of its corners must be visible); nothing was taken")
             continue
         hands.append(kinematics.frames(q_rad)[0, -1])
         boards.append(seen)

@@ -1,6 +1,4 @@
-import os
 import runpy
-import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -10,20 +8,30 @@ import pytest
 
 import envs  # noqa: F401 (before anything imports mujoco, so that it chooses the GL of a machine without a display)
 
+sys.path.insert(0, str(Path(__file__).parent))  # fork_server, pace
+from fork_server import ForkServer
+from pace import arrange
+
 hypothesis.settings.register_profile("busy machine", deadline=None)  # how long an example takes is not what is tested
 hypothesis.settings.load_profile("busy machine")
 
 
+def pytest_collection_modifyitems(items):
+    arrange(items)
+
+
 @pytest.fixture(scope="session")
-def command_process():
+def fork_server():
+    """Starts commands of this checkout, each in a process of its own."""
+    server = ForkServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def command_process(fork_server):
     """command_process(folder, MODULE, *argv) runs a command of this checkout in a folder: the finished process."""
-
-    def run(folder, module, *argv):
-        env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-        command = [sys.executable, "-m", module, *map(str, argv)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env, timeout=300)
-
-    return run
+    return fork_server.run
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def work(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(work):
     """A model folder made from rendered video by the real commands' functions."""
-    render.main(render.RenderConfig(out=str(work / "clips"), clips=4, frames=48, looks=["random", "nominal"]))
+    render.main(render.RenderConfig(out=str(work / "clips"), clips=4, frames=32, looks=["random", "nominal"]))
     assert len(list((work / "clips").glob("*.mp4"))) == 4
     scores = train_dvae.main(
         compose(
@@ -30,7 +30,7 @@ def model(work):
             [
                 f"videos={work / 'clips'}",
                 f"out={work / 'dvae'}",
-                "steps=12",
+                "steps=6",
                 "batch=2",
                 "vocab_size=64",
                 "held_out=0.25",
@@ -87,7 +87,8 @@ def test_dagger_trains_saves_and_is_scored(model, work, monkeypatch, capsys):
             "dagger.first_round_steps=32",
             "dagger.steps_per_round=32",
             "learner.updates_per_round=4",
-            "episodes=2",
+            "episodes=1",
+            "env.workers=1",
             "run=arrow",
         ],
     )
@@ -95,7 +96,7 @@ def test_dagger_trains_saves_and_is_scored(model, work, monkeypatch, capsys):
     run = work / "runs" / "arrow"
     for name in ("policy", "metrics.jsonl", "learning_curve.png", "rollouts.mp4", "rollouts.png", "config.yaml"):
         assert (run / name).exists(), name
-    assert result["episodes"] == 2 and 0 <= result["success"] <= 1 and result["env_steps"] == 64
+    assert result["episodes"] == 1 and 0 <= result["success"] <= 1 and result["env_steps"] == 64
     policy = policies.load(run)
     obs = {"rgb": np.zeros((2, 128, 128, 3), np.uint8), "proprio": np.zeros((2, 18), np.float32)}
     actions = policy.act(obs)
@@ -104,7 +105,7 @@ def test_dagger_trains_saves_and_is_scored(model, work, monkeypatch, capsys):
         compose(
             evaluate.EvaluateConfig,
             "evaluate",
-            [f"policy={run / 'policy'}", "env=franka_pick", "episodes=2", "seed=12345"],
+            [f"policy={run / 'policy'}", "env=franka_pick", "episodes=1", "seed=12345", "env.workers=1"],
             ("policy",),
         )
     )

@@ -13,7 +13,7 @@ from toto_robot.train_dagger import TrainConfig, main
 TINY = [
     "encoder=privileged",
     "run=tiny",
-    "episodes=2",
+    "episodes=1",
     "threads=1",
     "dagger.rounds=2",
     "dagger.num_envs=4",
@@ -53,7 +53,7 @@ def test_the_runs_folder_is_complete_and_its_video_plays(trained):
 
 
 def test_evaluating_the_saved_policy_gives_the_runs_own_result(trained, command_process):
-    done = command_process(trained[0], "toto_robot.evaluate", "tiny", "episodes=2", "env.workers=1")
+    done = command_process(trained[0], "toto_robot.evaluate", "tiny", "episodes=1", "env.workers=1")
     assert done.returncode == 0, done.stderr
     ours, theirs = (json.loads(text.splitlines()[-1]) for text in (done.stdout, trained[1].stdout))
     same = ("env", "episodes", "successes", "success", "wilson95", "mean_steps")

@@ -9,7 +9,7 @@ from toto_robot.train_expert import ExpertConfig, main
 TINY = [
     "threads=1",
     "env.workers=1",
-    "episodes=2",
+    "episodes=1",
     "algo.num_envs=4",
     "algo.total_steps=512",
     "algo.steps_per_round=256",
@@ -55,10 +55,10 @@ def test_the_runs_folder_is_complete(trained):
 
 def test_the_expert_of_a_run_does_in_the_simulators_process_what_its_policy_does(trained, command_process):
     as_policy = command_process(
-        trained[0], "toto_robot.evaluate", "ppo", "env=franka_reach", "episodes=2", "env.workers=1"
+        trained[0], "toto_robot.evaluate", "ppo", "env=franka_reach", "episodes=1", "env.workers=1"
     )
     as_expert = command_process(
-        trained[0], "toto_robot.evaluate", "expert", "expert=ppo", "env=franka_reach", "episodes=2", "env.workers=1"
+        trained[0], "toto_robot.evaluate", "expert", "expert=ppo", "env=franka_reach", "episodes=1", "env.workers=1"
     )
     ours, theirs, own = last_line(as_policy), last_line(as_expert), json.loads(trained[1].stdout.splitlines()[-1])
     same = ("env", "episodes", "successes", "mean_steps")

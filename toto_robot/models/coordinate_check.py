@@ -22,7 +22,7 @@ from toto_robot.models.toto import TotoConfig
 
 Transformer = TotoConfig | GPT2Config
 Check = dict[str, dict[str, dict[int, list[float]]]]
-"""muP on or off → what is measured → width → its size after step 1, 2, ..."""
+"""muP on or off → measured thing → width → size of its change after step 1, 2, ..."""
 
 
 def coordinate_check(

@@ -26,7 +26,7 @@ BOOKKEEPING = (
 
 @dataclass
 class PretrainConfig:
-    """Settings of `python -m toto_robot.pretrain`; the defaults are the paper's where it gives a number."""
+    """Settings of `python -m toto_robot.pretrain`. The defaults are the paper's, if it gives a number."""
 
     stores: list[str] = MISSING
     """Token stores to train on, made by `python -m toto_robot.tokenize`."""

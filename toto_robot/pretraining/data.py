@@ -39,7 +39,7 @@ class PretrainData:
     image_size: int
     """Pixels on the side of the frames."""
     identity: dict
-    """Fingerprints of all that is read; a resumed run must find the same."""
+    """Fingerprints of everything that the run reads. A resumed run must read the same."""
     describe: str
     """One phrase for the log."""
 

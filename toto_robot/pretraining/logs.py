@@ -1,4 +1,4 @@
-"""What a run writes while it trains: progress on stderr, log.jsonl, TensorBoard, Weights & Biases, and pictures."""
+"""The output of a run while it trains: progress on stderr, log.jsonl, TensorBoard, Weights & Biases, and pictures."""
 
 import io
 import time
@@ -81,7 +81,7 @@ class NoLog:
 
 
 def start_wandb(out: Path, cfg: PretrainConfig):
-    """A run of the project `cfg.wandb`. A resumed `out` goes on with the same one."""
+    """A run of the project `cfg.wandb`. A resumed run in `out` continues the same one."""
     try:
         import wandb
     except ImportError as error:

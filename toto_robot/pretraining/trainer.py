@@ -125,9 +125,7 @@ def batches_of_step(cfg: PretrainConfig, step: int, data: PretrainData, group: G
     families = []
     if step >= cfg.short_steps:
         families.append((full_rows(codes, kinds), longest(frames, tokens)))
-    if (
-        cfg.short_steps
-    ):  # one frame of each row stays beside the full rows, so that the model doesn't forget single frames
+    if cfg.short_steps:  # one frame of each full row comes too, so that the model doesn't forget single frames
         first = group.rank * len(codes)
         families.append((short_rows(codes, kinds, cfg.short_frames, step, first), cfg.short_frames * (tokens + 1)))
     batches = [ids for rows, length in families for ids in micro_batches(rows, cfg.micro_tokens, length)]

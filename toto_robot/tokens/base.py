@@ -43,7 +43,7 @@ class Tokenizer(nn.Module, ABC):
     remedy: ClassVar[str]
     """How to get one, for error messages."""
     continuous: ClassVar[bool] = False
-    """Whether a token is a vector of `vocab_size` uint8 values in place of one of `vocab_size` codes."""
+    """Whether a token is a vector of `vocab_size` uint8 values instead of one of `vocab_size` codes."""
 
     def __init__(self, config: Any):
         super().__init__()

@@ -81,7 +81,7 @@ class ResBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """x + self-attention of all its places, one head as wide as the channels."""
+    """x + self-attention over all places, with one head as wide as the channels."""
 
     def __init__(self, n: int):
         super().__init__()

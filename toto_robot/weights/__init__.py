@@ -1,2 +1,2 @@
 LIMIT_MB = 16
-"""The most that one set of shipped weights may have."""
+"""Largest size of one set of shipped weights, in megabytes."""

@@ -1,4 +1,4 @@
-"""How good a tokenizer is on frames that it never saw: numbers and a picture."""
+"""Scores of a tokenizer on held-out frames: numbers and a picture."""
 
 from pathlib import Path
 

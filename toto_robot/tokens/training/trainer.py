@@ -40,7 +40,7 @@ LOG_EVERY = 50
 
 @dataclass
 class TokenizerTrainingConfig(ABC):
-    """Keys that every tokenizer's training has."""
+    """Keys of the training of every tokenizer."""
 
     videos: str = "???"
     """Folder of videos."""
@@ -82,7 +82,7 @@ class TokenizerTrainingConfig(ABC):
     lr: float = 3e-3
     """Peak learning rate of every phase."""
     average: float = 0.998
-    """Decay of the averaged weights, which are what is saved."""
+    """Decay of the averaged weights. The averaged weights are saved."""
     precision: str = "float32"
     """float32, or bfloat16 for all convolutions except those that give the codes. On a CPU that multiplies in bfloat16
     (avx512_bf16 in /proc/cpuinfo) it reaches equal scores in 0.65 of the time; on any other it is slower."""
@@ -137,7 +137,7 @@ class TokenizerTrainer(ABC):
         """Do one optimizer step. Returns what to log."""
 
     def autocast(self) -> torch.autocast:
-        """bfloat16 where the keys ask for it."""
+        """A context with bfloat16, if the keys ask for it."""
         return torch.autocast(
             torch.device(self.cfg.device).type, torch.bfloat16, enabled=self.cfg.precision == "bfloat16"
         )

@@ -50,7 +50,7 @@ class TrainVQGANConfig(TokenizerTrainingConfig):
 
     @property
     def network(self) -> VQGANConfig:
-        """The preset, with `vocab_size` where one is given."""
+        """The preset, with `vocab_size` if that is given."""
         if self.preset not in PRESETS:
             raise unknown("VQGAN preset", self.preset, PRESETS)
         sizes = PRESETS[self.preset]
@@ -142,7 +142,7 @@ class VQGANTrainer(TokenizerTrainer):
 
     @torch.no_grad()
     def _write_codes(self) -> None:
-        """k-means on 100 tokens a code is the codebook."""
+        """Set the codebook by k-means on 100 tokens for each code."""
         codes = self.cfg.network.vocab_size
         z = self._outputs(100 * codes, salt=1).cpu()
         centroids = kmeans(z, codes, torch.Generator().manual_seed(self.cfg.seed + 2), iterations=20)

@@ -1,0 +1,87 @@
+"""Which tests are slow, which run alone, which belong to the soak: the one list, with seconds.
+
+Seconds are of two cores that ran nothing else, with two test processes. A line names a file, or a test in it with all
+its parameters, or one of these. The markers are `slow` (over about 2 s: left out by `make test-fast`), `soak` (run by
+`make soak` only) and `alone` (follows an emulated arm in real time, so it needs the cores).
+"""
+
+SOAK = {
+    "tests/deploy/test_check.py::test_a_scene_in_another_light_is_out_for_the_policy": 8.4,
+    "tests/deploy/test_fuzz.py::test_nothing_out_of_limits_is_sent_and_the_arm_is_let_go[cameras-3]": 9.9,
+    "tests/pretraining/test_distributed.py::test_a_run_of_two_that_is_killed_goes_on_as_one": 17.0,
+    "tests/pretraining/test_distributed.py::test_two_processes_have_the_losses_of_one[ddp]": 7.7,
+    "tests/policies/dagger/test_train.py::test_a_process_killed_with_sigkill_resumes_to_the_same_bits": 14.0,
+    "tests/pretraining/test_loop.py::"
+    "test_the_command_stopped_by_a_signal_and_resumed_equals_an_uninterrupted_run[9--9]": 18.4,
+    "tests/tokens/store/test_build.py::test_a_store_killed_half_way_goes_on_to_the_same_result": 11.4,
+    "tests/tokens/training/test_vqgan.py::test_training_learns_and_uses_its_codes": 16.0,
+}
+"""Tests with a sister that stays in the suite (the other signal, strategy or tokenizer, the same check in run_real, a
+run that is resumed in one process), or with a whole soak of their own (tokenize_kills.py, deploy_fuzz.py)."""
+
+SLOW = {
+    "tests/test_add_look.py": 0,
+    "tests/test_arrow.py": 43.5,
+    "tests/test_completion.py": 0,
+    "tests/test_evaluate.py": 0,
+    "tests/test_generate.py": 0,
+    "tests/test_looks.py": 10.3,
+    "tests/test_train_bc.py": 32.2,
+    "tests/test_train_dagger.py": 28.1,
+    "tests/test_train_expert.py": 31.3,
+    "tests/deploy/test_check.py": 23.3,
+    "tests/deploy/test_fuzz.py": 9.9,
+    "tests/deploy/test_run_real.py": 28.0,
+    "tests/deploy/emulator": 0,
+    "tests/deploy/processes/test_children.py": 6.4,
+    "tests/deploy/teaching": 23.0,
+    "tests/demos/test_convert.py": 0,
+    "tests/demos/test_damage.py": 0,
+    "tests/policies/cloning/test_train.py": 7.9,
+    "tests/policies/dagger/test_train.py": 14.0,
+    "tests/policies/rl/test_train.py": 0,
+    "tests/pretraining/test_distributed.py": 37.2,
+    "tests/pretraining/test_loop.py": 39.3,
+    "tests/tokens/store/test_build.py": 18.9,
+    "tests/tokens/store/test_executors.py": 11.5,
+    "tests/tokens/test_damage.py": 15.7,
+    "tests/tokens/training": 28.6,
+}
+"""0: slow because it starts commands, renders episodes or trains; not measured on an idle machine yet."""
+
+PARALLEL_IN_DEPLOY = (
+    "tests/deploy/calibration/",
+    "tests/deploy/control/test_lead.py",
+    "tests/deploy/control/test_machine.py",
+    "tests/deploy/control/test_safety.py",
+    "tests/deploy/emulator/test_wire.py",
+    "tests/deploy/processes/test_policy.py",
+    "tests/deploy/processes/test_preflight.py",
+    "tests/deploy/session/test_report.py",
+    "tests/deploy/test_fuzz.py",
+    "tests/deploy/test_policy_fit.py",
+    "tests/deploy/test_real_robot_page.py",
+)
+"""Tests of deploy with a clock of their own, or none. All others of that folder run alone."""
+
+
+def arrange(items) -> None:
+    """Mark the tests, and put files of slow tests first: a long file at the end would leave the other cores idle."""
+    for item in items:
+        name = item.nodeid
+        if name.partition("[")[0] in SOAK or name in SOAK:
+            item.add_marker("soak")
+        if listed(name):
+            item.add_marker("slow")
+        if name.startswith("tests/deploy/") and not name.startswith(PARALLEL_IN_DEPLOY):
+            item.add_marker("alone")
+    seconds = {item.path: 0.0 for item in items}
+    for item in items:
+        seconds[item.path] = max(seconds[item.path], listed(item.nodeid))
+    items.sort(key=lambda item: -seconds[item.path])
+
+
+def listed(name: str) -> float:
+    """Seconds that the list gives to the test, its file or its folder; 0.1 for 0 there, and 0 for a test not listed."""
+    places = [place for place in SLOW if name == place or name.startswith((f"{place}/", f"{place}::", f"{place}["))]
+    return max((SLOW[place] or 0.1 for place in places), default=0.0)
