@@ -21,7 +21,7 @@ def work(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(work):
     """A model folder made from rendered video by the real commands' functions."""
-    render.main(render.RenderConfig(out=str(work / "clips"), clips=4, frames=32, looks=["random", "nominal"]))
+    render.main(render.RenderConfig(out=str(work / "clips"), clips=4, frames=48, looks=["random", "nominal"]))
     assert len(list((work / "clips").glob("*.mp4"))) == 4
     scores = train_dvae.main(
         compose(
@@ -30,7 +30,7 @@ def model(work):
             [
                 f"videos={work / 'clips'}",
                 f"out={work / 'dvae'}",
-                "steps=6",
+                "steps=12",
                 "batch=2",
                 "vocab_size=64",
                 "held_out=0.25",

@@ -15,16 +15,10 @@ if not find_spec("franky"):  # importing it would keep the other client out of t
 IP, ROOT = "127.0.0.64", Path(__file__).parents[2]
 
 
-@pytest.fixture
-def run(command_process):
-    """run(*flags) is the finished command, and its lines by name."""
-
-    def run(*flags, script="deploy.check"):
-        done = command_process(ROOT, script, "--seconds", "1", *flags)
-        lines = done.stdout.splitlines()
-        return done, {line["name"]: line for line in json.loads(lines[-1])["lines"]} if lines else {}
-
-    return run
+def run(*flags, script=("-m", "deploy.check")):
+    done = subprocess.run([sys.executable, *script, "--seconds", "1", *flags], capture_output=True, text=True, cwd=ROOT)
+    lines = done.stdout.splitlines()
+    return done, {line["name"]: line for line in json.loads(lines[-1])["lines"]} if lines else {}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +34,7 @@ def console():
         process.wait()
 
 
-def test_it_looks_at_everything_and_moves_nothing(run, console):
+def test_it_looks_at_everything_and_moves_nothing(console):
     console.ask("reset", seed=3)
     done, lines = run("--robot-ip", IP, "--policy", "bc_cube")
     assert done.returncode in (0, 16), done.stderr  # a busy computer is bad at 1 kHz, and that is what it says
@@ -69,17 +63,17 @@ def test_it_looks_at_everything_and_moves_nothing(run, console):
     assert counters["moves"] == counters["gripper_commands"] == 0 and counters["connections"] >= 1
 
 
-def test_a_pressed_user_stop_is_not_fit_for_a_run_and_stays_pressed(run, console):
+def test_a_pressed_user_stop_is_not_fit_for_a_run_and_stays_pressed(console):
     console.ask("fault", name="user_stop")
     try:
-        done, lines = run("--robot-ip", IP, script="deploy/check.py")
+        done, lines = run("--robot-ip", IP, script=("deploy/check.py",))
         assert done.returncode == 16 and "release the user stop" in lines["robot"]["said"]
         assert console.ask("info")["mode"] == "user_stopped"
     finally:
         console.ask("release_user_stop")
 
 
-def test_a_scene_in_another_light_is_out_for_the_policy(run):
+def test_a_scene_in_another_light_is_out_for_the_policy():
     ip = "127.0.0.66"
     command = [sys.executable, "-m", "deploy.emulator", "--ip", ip, "--shift", "light"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
@@ -93,7 +87,7 @@ def test_a_scene_in_another_light_is_out_for_the_policy(run):
         process.wait()
 
 
-def test_no_robot_is_a_line_and_not_a_traceback(run):
+def test_no_robot_is_a_line_and_not_a_traceback():
     done, lines = run("--robot-ip", "127.0.0.65")
     assert done.returncode == 16 and lines["robot"]["verdict"] == "bad" and "Traceback" not in done.stderr
     assert "connection" not in lines
@@ -107,6 +101,6 @@ def test_no_robot_is_a_line_and_not_a_traceback(run):
         (("--robot-ip", IP, "--backend", "mavis"), "What exists: franky"),
     ],
 )
-def test_mistakes_are_one_sentence_and_exit_code_2(run, flags, said):
+def test_mistakes_are_one_sentence_and_exit_code_2(flags, said):
     done, lines = run(*flags)
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr and not lines

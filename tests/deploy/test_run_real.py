@@ -17,19 +17,17 @@ from deploy.endings import Ending
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "deploy/run_real.py"]
-SIM = ["--policy", "scripted", "--backend", "sim", "--yes"]
+SIM = [*COMMAND, "--policy", "scripted", "--backend", "sim", "--yes"]
 QUIET = {**os.environ, "OMP_NUM_THREADS": "1"}
+WAIT_S = 500
 
 
-@pytest.fixture
-def run(command_process, monkeypatch):
-    """run(flags) is the finished command."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    return lambda flags: command_process(ROOT, "deploy/run_real.py", *flags)
+def run(command, **options):
+    return subprocess.run(command, cwd=ROOT, env=QUIET, capture_output=True, text=True, timeout=WAIT_S, **options)
 
 
-def test_help_has_every_exit_code(run):
-    done = run(["--help"])
+def test_help_has_every_exit_code():
+    done = run([*COMMAND, "--help"])
     assert done.returncode == 0
     for ending in Ending:
         assert f"{ending.code:>4}  {ending.name.lower()}" in done.stdout
@@ -42,13 +40,13 @@ def test_help_has_every_exit_code(run):
         (["--policy", "scripted", "--backend", "sim", "--hz", "20"], "10 Hz"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_exit_code_2(run, flags, words):
-    done = run(flags)
+def test_a_mistake_is_one_sentence_and_exit_code_2(flags, words):
+    done = run([*COMMAND, *flags])
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
     assert not done.stdout
 
 
-def test_an_episode_is_run_reported_and_recorded(run, tmp_path):
+def test_an_episode_is_run_reported_and_recorded(tmp_path):
     done = run([*SIM, "--record", str(tmp_path / "set")])
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
@@ -65,8 +63,8 @@ def test_an_episode_is_run_reported_and_recorded(run, tmp_path):
     assert episode["rgb_wrist"].std() > 10
 
 
-def test_pictures_that_the_policy_doesnt_know_end_the_run_before_anything_moves(run):
-    done = run(["--policy", "bc_cube", "--backend", "sim", "--yes", "--shift", "light", "--record", "none"])
+def test_pictures_that_the_policy_doesnt_know_end_the_run_before_anything_moves():
+    done = run([*COMMAND, "--policy", "bc_cube", "--backend", "sim", "--yes", "--shift", "light", "--record", "none"])
     result = json.loads(done.stdout.splitlines()[-1])
     assert done.returncode == result["exit_code"] == Ending.PREFLIGHT.code and result["episodes"] == 0, done.stderr
     assert result["look"].startswith("out: ") and "give --yes-look" in result["why"] and result["shift"] == "light"
@@ -75,7 +73,7 @@ def test_pictures_that_the_policy_doesnt_know_end_the_run_before_anything_moves(
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_kill_9_of_the_program_leaves_no_process(tmp_path):
     job = subprocess.Popen(
-        [*COMMAND, *SIM, "--clock", "realtime", "--episodes", "50", "--record", "none"],
+        [*SIM, "--clock", "realtime", "--episodes", "50", "--record", "none"],
         cwd=ROOT,
         env=QUIET,
         stdout=subprocess.DEVNULL,
