@@ -12,8 +12,10 @@ from envs.errors import EnvError
 
 TEXTURE_SIZE = 64
 SHIFTS = ("colour", "light", "camera", "noise", "all")
-LOOKS = ("nominal", "random", "random_each_step", "cluttered")
-ALSO = ("nominal", "near", "random", "cluttered")
+HELD_OUT = ("photo", "shadow", "blur", "drift", "cloth", "held_out")
+"""The held-out family of looks (envs/held_out.py). held_out has one or more of the others in each episode."""
+LOOKS = ("nominal", "near_nominal", "wide", "mixed", "random", "random_each_step", "cluttered")
+ALSO = ("nominal", "near_nominal", "wide", "mixed", "near", "random", "cluttered")
 """Further looks in which a state can be drawn, in addition to the look of the episode."""
 COLOURS = ("object_rgb", "table_rgb", "floor_rgb", "arm_rgb", "finger_rgb")
 """The fields of `Appearance` that are colours of things."""
@@ -103,7 +105,8 @@ def random_texture(rng: np.random.Generator) -> np.ndarray:
     return (255 * (a + (b - a) * mask[..., None])).astype(np.uint8)
 
 
-def _light(rng: np.random.Generator, width: float = 1.0) -> dict[str, Any]:
+def light_look(rng: np.random.Generator, width: float = 1.0) -> dict[str, Any]:
+    """The lamp at another place, of another strength and tint."""
     return dict(
         light_pos_m=(0.5 + width * rng.uniform(-1, 1), width * rng.uniform(-1.2, 1.2), rng.uniform(1.4, 2.6)),
         light_diffuse=float(rng.uniform(0.25, 0.8)),
@@ -112,7 +115,9 @@ def _light(rng: np.random.Generator, width: float = 1.0) -> dict[str, Any]:
     )
 
 
-def _camera(rng: np.random.Generator, scale: float = 1.0) -> dict[str, Any]:
+def camera_look(rng: np.random.Generator, scale: float = 1.0) -> dict[str, Any]:
+    """The wrist camera moved by up to 10 mm and turned by up to 2.9°, its field of view up to 4 % wider or
+    narrower, all times `scale`."""
     return dict(
         camera_shift_m=_triple(scale * rng.uniform(-0.01, 0.01, 3)),
         camera_turn_rad=_triple(scale * rng.uniform(-0.05, 0.05, 3)),
@@ -148,9 +153,9 @@ def shifted(shift: str | None, rng: np.random.Generator) -> Appearance:
     if shift in ("colour", "all"):
         look = replace(look, **_moved_colours(look, rng, 0.15))
     if shift in ("light", "all"):
-        look = replace(look, **_light(rng, 0.6))
+        look = replace(look, **light_look(rng, 0.6))
     if shift in ("camera", "all"):
-        look = replace(look, **_camera(rng, 0.5))
+        look = replace(look, **camera_look(rng, 0.5))
     if shift in ("noise", "all"):
         look = replace(look, noise_std=8.0, gain=float(rng.uniform(0.85, 1.15)))
     return look
@@ -182,8 +187,8 @@ def randomised(rng: np.random.Generator, clutter: bool) -> Appearance:
         table_texture=None if plain[0] else random_texture(rng),
         floor_texture=None if plain[1] else random_texture(rng),
         distractors=boxes,
-        **_light(rng),
-        **_camera(rng),
+        **light_look(rng),
+        **camera_look(rng),
         **({} if clutter else _sensor(rng)),
     )
 
@@ -200,5 +205,5 @@ def near(look: Appearance, rng: np.random.Generator) -> Appearance:
     moved = _moved_colours(look, rng, 0.16)
     which = rng.random()
     if which < 0.75:  # both
-        return replace(look, **moved, **_light(rng, 0.8))
-    return replace(look, **moved) if which < 0.875 else replace(look, **_light(rng, 0.8))
+        return replace(look, **moved, **light_look(rng, 0.8))
+    return replace(look, **moved) if which < 0.875 else replace(look, **light_look(rng, 0.8))

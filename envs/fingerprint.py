@@ -8,6 +8,7 @@ import numpy as np
 
 from envs import scene
 from envs.appearance import NOMINAL, randomised
+from envs.looks import training_look
 
 
 def describe(env) -> dict:
@@ -35,9 +36,13 @@ def describe(env) -> dict:
 def _random_looks(appearance) -> dict:
     """A digest of the first random looks, for an appearance that draws them. It changes when their distribution
     does."""
-    if appearance not in ("random", "random_each_step"):
+    if appearance in ("near_nominal", "wide", "mixed"):
+        draw = lambda rng: training_look(appearance, rng)
+    elif appearance in ("random", "random_each_step"):
+        draw = lambda rng: randomised(rng, clutter=False)
+    else:
         return {}
-    looks = [_plain(randomised(np.random.default_rng(seed), clutter=False)) for seed in range(8)]
+    looks = [_plain(draw(np.random.default_rng(seed))) for seed in range(8)]
     numbers = [{name: value for name, value in look.items() if not name.endswith("_texture")} for look in looks]
     return {"random_looks": hashlib.sha256(json.dumps(numbers).encode()).hexdigest()}
 

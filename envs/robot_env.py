@@ -8,10 +8,11 @@ import mujoco
 import numpy as np
 
 from envs import scene
-from envs.appearance import ALSO, LOOKS, NOMINAL, SHIFTS, Appearance, near, randomised, sensed, shifted
-from envs.drawing import canvas
+from envs.appearance import ALSO, HELD_OUT, LOOKS, NOMINAL, SHIFTS, Appearance, near, randomised, sensed, shifted
+from envs.drawing import Canvas, canvas
 from envs.errors import EnvError
 from envs.interface import Interface, camera_of, joint_proprio
+from envs.looks import TRAINING, training_look
 from envs.protocols.protocol import Protocol
 from envs.robots.robot import Robot
 from envs.tasks.pick import Pick
@@ -43,12 +44,13 @@ class RobotEnv(gym.Env):
         render_mode: str | None = None,
         also: tuple[str, ...] = (),
     ):
-        """`appearance`: an `Appearance`; or nominal; or random or cluttered, a new look in each episode (see
-        `randomised`); or random_each_step, a new look in each frame. `shift`: changes the nominal look, see `shifted`.
-        `also`: further looks of each state as obs["rgb_also"] uint8 (K, S, S, 3), drawn again in each step: nominal,
-        near (the episode's look with other colours and light, see `appearance.near`), random or cluttered."""
-        if shift is not None and shift not in SHIFTS:
-            raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(SHIFTS)}")
+        """`appearance`: an `Appearance`; or nominal; or near_nominal, wide or mixed, a new look of training in each
+        episode (envs/looks.py); or random or cluttered (see `randomised`); or random_each_step, a new look in each
+        frame. `shift`: changes the nominal look, see `shifted` and envs/held_out.py. `also`: further looks of each
+        state as obs["rgb_also"] uint8 (K, S, S, 3), drawn again in each step: a look of training, near (the episode's
+        look with other colours and light, see `appearance.near`), random or cluttered."""
+        if shift is not None and shift not in SHIFTS + HELD_OUT:
+            raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(SHIFTS + HELD_OUT)}")
         if not isinstance(appearance, Appearance) and appearance not in LOOKS:
             raise EnvError(f"appearance={appearance!r} does not exist; there are: an Appearance, {', '.join(LOOKS)}")
         if shift is not None and appearance != "nominal":
@@ -60,7 +62,12 @@ class RobotEnv(gym.Env):
         if render_mode not in (None, "rgb_array"):
             raise EnvError(f"render_mode={render_mode!r} does not exist; there are: None, rgb_array")
         self.name, self.robot, self.protocol = name, robot, protocol(robot)
-        self.model = scene.compose(robot, task, self.protocol)
+        self._family, more = None, {}
+        if shift in HELD_OUT:
+            from envs import held_out  # an evaluation only: nothing that trains loads these looks
+
+            self._family, more = held_out, {"assets": held_out.ASSETS, "bodies": held_out.BODIES}
+        self.model = scene.compose(robot, task, self.protocol, **more)
         self.data = mujoco.MjData(self.model)
         self.task = task(self.model, robot, self.protocol)
         self.with_privileged, self.with_render, self.shift, self.also = privileged, render, shift, tuple(also)
@@ -115,6 +122,9 @@ class RobotEnv(gym.Env):
         return self.observe(), {"success": False, "steps": 0}
 
     def _dress(self) -> None:
+        if self._family is not None:
+            self._held = self._family.draw_look(self.shift, np.random.default_rng(self._look_seed))
+            self._family.dress(self.model, self.data, self._held, self.task.table_z_m)
         self.look = self._new_look()
         scene.dress(self.model, self.data, self.look, self._nominal)
 
@@ -122,10 +132,14 @@ class RobotEnv(gym.Env):
         if self.appearance == "random_each_step":
             return randomised(np.random.default_rng((self._look_seed, self.steps, 1)), clutter=False)
         rng = np.random.default_rng(self._look_seed)
+        if self._family is not None:
+            return self._held.look
         if isinstance(self.appearance, Appearance):
             return self.appearance
         if self.appearance == "nominal":
             return shifted(self.shift, rng)
+        if self.appearance in TRAINING:
+            return training_look(self.appearance, rng)
         return randomised(rng, clutter=self.appearance == "cluttered")
 
     def step(self, action):
@@ -181,11 +195,14 @@ class RobotEnv(gym.Env):
         size = self.image_size
         if not self.with_render:
             return np.zeros((size, size, 3), np.uint8)
-        return self.sensed(canvas(self.model, size, size).draw(self.model, self.data, "wrist"), self.steps)
+        kind = self._family.ShadowCanvas if self._family is not None else Canvas
+        return self.sensed(canvas(self.model, size, size, kind).draw(self.model, self.data, "wrist"), self.steps)
 
     def sensed(self, frame: np.ndarray, number: int) -> np.ndarray:
         """A drawn frame uint8 (H, W, 3) with the exposure and the noise of the look's sensor. The noise depends on
         `number`, the frame's number, so the frame is the same again after `set_state`."""
+        if self._family is not None:
+            return self._family.seen(frame, self._held, number)
         return sensed(frame, self.look, (self._look_seed, number))
 
     def drawn_as(self, look: Appearance, noise_seed: int = 0) -> np.ndarray:
@@ -205,9 +222,10 @@ class RobotEnv(gym.Env):
         if not self.with_render:
             return np.zeros((self.image_size, self.image_size, 3), np.uint8)
         rng = np.random.default_rng((self._look_seed, self.steps, 2 + index))
-        look = {"nominal": lambda: NOMINAL, "near": lambda: near(self.look, rng)}.get(
-            name, lambda: randomised(rng, clutter=name == "cluttered")
-        )()
+        if name in TRAINING:
+            look = training_look(name, rng)
+        else:
+            look = near(self.look, rng) if name == "near" else randomised(rng, clutter=name == "cluttered")
         return self.drawn_as(look, int(rng.integers(2**31)))
 
     def _wear(self, look: Appearance) -> None:

@@ -27,7 +27,7 @@ _HEAD = """<mujoco model="{name}">
   <texture name="floor" type="2d" builtin="flat" rgb1="1 1 1" width="{tex}" height="{tex}"/>
   <material name="table" texture="table" texrepeat="2 2" texuniform="false" specular="0.1" shininess="0.1"/>
   <material name="floor" texture="floor" texrepeat="4 4" texuniform="false" specular="0" shininess="0"/>
-</asset>
+{assets}</asset>
 <worldbody>
   <light name="lamp" directional="false" pos="0 0 2" dir="0 0 -1" castshadow="false" cutoff="85" exponent="0.1"
          attenuation="1 0 0" specular="0.1 0.1 0.1"/>
@@ -36,7 +36,7 @@ _HEAD = """<mujoco model="{name}">
   <body name="base" pos="{base_pos}" quat="{base_quat}">{robot}</body>
   {distractors}
   {task}
-</worldbody>
+{bodies}</worldbody>
 <actuator>{actuators}</actuator>
 {extras}
 </mujoco>"""
@@ -45,16 +45,16 @@ DISTRACTORS = 3
 _PARKED = "0 0 -1"
 
 
-def compose(robot: Robot, task: type[Task], protocol: Protocol) -> mujoco.MjModel:
+def compose(robot: Robot, task: type[Task], protocol: Protocol, assets: str = "", bodies: str = "") -> mujoco.MjModel:
     """The model of `robot` doing `task` under `protocol`. Gravity on the robot is compensated, as its controller
     does."""
-    model = mujoco.MjModel.from_xml_string(mjcf(robot, task, protocol))
+    model = mujoco.MjModel.from_xml_string(mjcf(robot, task, protocol, assets, bodies))
     protocol.adapt(model)
     return model
 
 
-def mjcf(robot: Robot, task: type[Task], protocol: Protocol) -> str:
-    """The text that `compose` compiles."""
+def mjcf(robot: Robot, task: type[Task], protocol: Protocol, assets: str = "", bodies: str = "") -> str:
+    """The text that `compose` compiles. `assets` and `bodies`: MJCF to add, of things that are only seen."""
     return _HEAD.format(
         name=f"{robot.name}_{task.name}",
         dt=repr(protocol.physics_dt_s),
@@ -69,6 +69,8 @@ def mjcf(robot: Robot, task: type[Task], protocol: Protocol) -> str:
             for i in range(DISTRACTORS)
         ),
         task=task.mjcf(),
+        assets=assets,
+        bodies=bodies,
         actuators=protocol.actuators(robot),
         extras=robot.extras_mjcf + protocol.extras(robot),
     )

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Behaviour cloning on franka_cube. Records 240 demonstrations of the scripted expert, makes the embedded policy bc_cube
+# Behaviour cloning on franka_cube. Records 300 demonstrations of the scripted expert, makes the embedded policy bc_cube
 # with its card, and trains MLP and transformer side by side. Draws success against the number of demonstrations for Toto,
 # random features and a ResNet that is trained end to end (docs/bc_demonstrations.png).
 # Finished runs are kept, unfinished runs go on.
@@ -17,14 +17,14 @@ DEMOS=${DEMOS:-data/bc_cube}
 COUNTS=${COUNTS:-30 60 120 240}
 SEEDS=${SEEDS:-0}
 [ -e "$DEMOS.done" ] || {
-    $PY -m demos.record env="$ENV" expert=scripted episodes=240 out="$DEMOS" ${RECORD:-} $([ -e "$DEMOS" ] && echo resume=true)
+    $PY -m demos.record env="$ENV" expert=scripted episodes=300 out="$DEMOS" ${RECORD:-} $([ -e "$DEMOS" ] && echo resume=true)
     touch "$DEMOS.done"
 }
 run() {   # name, then overrides
     [ -e "runs/$1/result.json" ] && return
     $PY -m toto_robot.train_bc env="$ENV" demos="$DEMOS" run="$1" "${@:2}" $([ -e "runs/$1" ] && echo resume=true)
 }
-run bc_cube ${TRAIN:-}
+run bc_cube data.augment.jitter=0.3 data.augment.copies=1 ${TRAIN:-}
 [ -e runs/bc_cube/trials16.json ] || {
     $PY -m toto_robot.evaluate runs/bc_cube env="$ENV" protocol=trials16 seed=54321 > runs/bc_cube/trials16.tmp
     mv runs/bc_cube/trials16.tmp runs/bc_cube/trials16.json

@@ -48,6 +48,12 @@ class PublishConfig:
     """Default layer of the encoder. 0 keeps the one of the model folder."""
     pooling: str = ""
     """Default pooling. By default the one of the model folder."""
+    run: str = ""
+    """Folder of the pre-training run, for the card: its compute and its loss by frame; empty leaves them out."""
+    looks: str = ""
+    """looks.json of `python -m toto_robot.looks` on this model, for the card; empty leaves it out."""
+    note: str = ""
+    """A sentence for the card about how these weights were made."""
     recipe: str = "recipes/toto_tiny.sh"
     """The recipe that makes it, for the card."""
 
@@ -80,12 +86,14 @@ def card(cfg: PublishConfig, notes: dict, scores: dict, toto: CausalModel, token
     clips = "\n".join(
         f"| {c['file']} | {c['repository']} | {c['licence']} | `{c['sha256'][:16]}…` |" for c in real_clips(cfg.videos)
     )
+    more = "\n".join(part for part in (_compute(cfg.run), _looks(cfg.looks)) if part)
     facts = "\n".join(f"- {key}: {value}" for key, value in notes.items())
+    note = f" {cfg.note}" if cfg.note else ""
     patch, bits = tokenizer.patch, f"{math.log2(tokenizer.vocab_size):.0f}"
     return f"""# {cfg.name}
 
 A small Toto (causal transformer over {tokenizer.kind} tokens of video frames) with its tokenizer, for frozen robot
-features. Made by `{cfg.recipe}`. Loads with `toto_robot.load_encoder("{cfg.name}")`.
+features. Made by `{cfg.recipe}`.{note} Loads with `toto_robot.load_encoder("{cfg.name}")`.
 
 | part | parameters |
 |---|---|
@@ -94,7 +102,7 @@ features. Made by `{cfg.recipe}`. Loads with `toto_robot.load_encoder("{cfg.name
 
 ## Pre-training
 {facts}
-
+{more}
 ## Tokenizer on held-out clips
 `block mean` is the same frame with every {patch}×{patch} block replaced by its mean colour (24 bits a block; a code has
 {bits}).
@@ -113,6 +121,48 @@ Rendered: {len(rendered)} clips of the wrist camera (`python -m toto_robot.rende
 It was trained on two CPU cores with mostly rendered tabletop video of a few minutes. It is good for the simulated tasks
 of this repository, and not a general visual representation. It was never trained on evaluation seeds. Licence:
 Apache-2.0.
+"""
+
+
+def _compute(run: str) -> str:
+    """What a pre-training run cost, and its held-out loss by the place of the frame in its clip."""
+    if not run:
+        return ""
+    result = json.loads((Path(run) / "result.json").read_text())
+    header = " | ".join(str(i + 1) for i in range(len(result["loss_by_frame"])))
+    losses = " | ".join(f"{loss:.2f}" for loss in result["loss_by_frame"])
+    return f"""
+Compute: {result["flops"]:.3g} FLOPs on {result["tokens"]:,} tokens, {result["seconds"] / 60:.0f} minutes.
+
+Held-out loss (nats a token) by the place of a frame in its clip:
+
+| frame | {header} |
+|---|{"---|" * len(result["loss_by_frame"])}
+| loss | {losses} |
+"""
+
+
+def _looks(path: str) -> str:
+    """The looks table: codes that change, and the probe that is trained on random looks."""
+    if not path:
+        return ""
+    found = json.loads(Path(path).read_text())
+    looks = list(found["changed"])
+    rows = [("codes changed %", [f"{100 * found['changed'][look]['mean']:.1f}" for look in looks])]
+    for row in found["probe"]:
+        if row["trained"] == "random":
+            name = f"{row['input']} {row['layer']}" if row["layer"] else row["input"]
+            rows.append((f"probe mm: {name}", [f"{row['looks'][look]['mean']:.0f}" for look in looks]))
+    lines = "\n".join(f"| {name} | {' | '.join(values)} |" for name, values in rows)
+    return f"""
+## Looks
+The same states of {found["env"]} under other looks (`python -m toto_robot.looks`). Two states differ in
+{100 * found["between"]["mean"]:.1f} % of their codes. The probe reads the cube's position and is trained on random
+looks; a guess is {found["guess_mm"]:.0f} mm off.
+
+| | {" | ".join(looks)} |
+|---|{"---|" * len(looks)}
+{lines}
 """
 
 

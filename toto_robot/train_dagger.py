@@ -44,6 +44,8 @@ def make_vec(cfg: TrainConfig) -> VectorEnv:
         privileged=cfg.privileged,
         render=cfg.renders,
         labeller=labeller,
+        **({"appearance": cfg.dagger.appearance} if cfg.dagger.appearance else {}),
+        **({"also": tuple(cfg.dagger.also)} if cfg.dagger.also else {}),
         **({"workers": 0} if sits else {}),
     )
 

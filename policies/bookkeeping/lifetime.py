@@ -64,6 +64,13 @@ class Lifetime(Generic[Config]):
         self.features = self.features or make_features(self.cfg.encoder, privileged_dim=self.vec.privileged_dim)
         return self.vec, self.features
 
+    def renew(self, make_vec: Callable[[Config], VectorEnv], cfg: Config) -> VectorEnv:
+        """Environments of `cfg` in the place of the ones that the run has learned in."""
+        assert self.vec is not None
+        self.vec.close()
+        self.vec = make_vec(cfg)
+        return self.vec
+
     def check(self, spec: PolicySpec) -> None:
         """Compare `spec` with what the policy's numbers meant when the resumed run began. Raises UserError if they
         mean something else now. Prints a warning for smaller differences."""

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from policies.bookkeeping.state import restore_slot_states, slot_states
+from policies.cloning.augment import AugmentConfig, augment
 from policies.dagger.buffer import Shard
 from policies.dagger.gates import Choice, Gate, View
 from policies.dagger.gates.gate import POLICY, first_round
@@ -51,6 +52,15 @@ class DaggerConfig:
     the last one. 0 for never. Training time does not include it."""
     eval_episodes: int = 50
     """Episodes of each of these evaluations. Their seeds are not those of the final evaluation."""
+    appearance: str | None = None
+    """How the episodes look in which data is collected; null: as `env.appearance`, which is also how the policy is
+    evaluated at the end. `mixed` is nominal, near nominal and wide in thirds of the episodes (envs/looks.py)."""
+    also: list[str] = field(default_factory=list)
+    """More looks of every visited state, drawn anew in each step: nominal, near_nominal, wide or mixed. No physics runs
+    for them, so they are the cheapest data there is; each costs one drawing and one encoding a step."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """Changes of the frames in `also`. Where `also` is empty and something changes, `augment.copies` changed versions
+    of each frame become samples beside the frame itself. The student always acts on frames as they are."""
     keep_data: bool = False
     """Keep the data of the rounds in checkpoints/ after the run is finished."""
 
@@ -81,6 +91,11 @@ class DaggerConfig:
     def total_steps(self) -> int:
         """Environment steps of the whole run."""
         return sum(self.steps(r) for r in range(self.rounds))
+
+    @property
+    def looks(self) -> int:
+        """How many looks of each visited state become samples."""
+        return 1 + (len(self.also) or (self.augment.copies if self.augment.changes_frames else 0))
 
 
 @dataclass
@@ -164,6 +179,7 @@ class Collector:
             # 3. Features of what the slots show now.
             t0 = time.perf_counter()
             features = self.policy.features(self.obs)
+            others = self._other_looks(now + t)
             proprio = torch.from_numpy(np.array(self.obs["proprio"], np.float32))
             # 4. The student proposes an action, and the gate decides who acts and what is labelled.
             t1 = time.perf_counter()
@@ -178,8 +194,8 @@ class Collector:
             done, success = self._step(executed, rng, round_, taken, choice.by_expert, now + t + 1, out)
             # 6. One row for each column of `Shard`, in its order.
             rows.append(
-                (
-                    features,
+                self._in_every_look(
+                    [features, *others],
                     proprio,
                     *map(
                         torch.from_numpy,
@@ -206,6 +222,29 @@ class Collector:
         self.look.end()
         out.shard = Shard(*(torch.cat(column) for column in zip(*rows)))
         return out
+
+    def _other_looks(self, step: int) -> list[torch.Tensor]:
+        """The features (N, ...) of the present states in each further look; `step` counts steps since the run began."""
+        k = self.config.looks - 1
+        if not k:
+            return []
+        frames = self.obs["rgb_also"] if self.config.also else np.repeat(self.obs["rgb"][:, None], k, axis=1)
+        n = len(frames)  # frames: (N, K, H, W, 3)
+        if self.config.augment.changes_frames:
+            generator = torch.Generator().manual_seed(stream(self.seed, "augmentation", step)[0])
+            changed = augment(
+                torch.from_numpy(frames.reshape(n * k, *frames.shape[2:])), self.config.augment, generator
+            )
+            frames = changed.numpy().reshape(frames.shape)
+        encoded = self.policy.features({**self.obs, "rgb": frames.reshape(n * k, *frames.shape[2:])})
+        return list(encoded.unflatten(0, (n, k)).unbind(1))
+
+    @staticmethod
+    def _in_every_look(features: list[torch.Tensor], *columns: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """A step's columns (N, ...) as (looks·N, ...): all slots in the episodes' look, then in each other look."""
+        if len(features) == 1:
+            return (features[0], *columns)
+        return (torch.cat(features), *(column.repeat(len(features), *[1] * (column.ndim - 1)) for column in columns))
 
     def _choose(self, round_: int, features, proprio, student, dice, out: Collected) -> tuple[Choice, np.ndarray]:
         """The gate's choice, and the expert's actions (N, A): NaN where the expert was not asked."""

@@ -6,7 +6,7 @@ committed to the run's folder.
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 import torch
 
@@ -71,6 +71,8 @@ def train(
         with progress(lifetime.title(), cfg.dagger.rounds, cfg.dagger.total_steps, run.folder) as screen:
             facts = _rounds(cfg, run, vec, policy, screen)
             policy.save(run.folder / "policy")
+            if cfg.dagger.appearance or cfg.dagger.also:  # evaluated as `env.appearance` says, without further looks
+                vec = lifetime.renew(make_vec, replace(cfg, dagger=replace(cfg.dagger, appearance=None, also=[])))
             result = _score(cfg, run, vec, policy, facts, screen)
         run.finish(result, cfg.dagger.keep_data)
         return Trained(policy, run.folder, result)
@@ -97,8 +99,9 @@ def _rounds(cfg: TrainConfig, run: RunFolder, vec: VectorEnv, policy: Policy, sc
     gate = make_gate(cfg.gate, policy, vec.num_envs, cfg.seed, person)
     collector = Collector(vec, policy, dagger, gate, cfg.seed)
     shape, dtype = policy.features.shape, policy.features.dtype
-    capacity = min(dagger.total_steps, dagger.buffer_steps or dagger.total_steps)
-    data = Dataset(shape, vec.proprio_dim, vec.action_dim, capacity, dagger.buffer_gb, dtype, vec.num_envs)
+    capacity = dagger.looks * min(dagger.total_steps, dagger.buffer_steps or dagger.total_steps)
+    slots = dagger.looks * vec.num_envs
+    data = Dataset(shape, vec.proprio_dim, vec.action_dim, capacity, dagger.buffer_gb, dtype, slots)
     facts: dict = {"alone": [], "env_steps": 0, "train_seconds": 0.0} | dict.fromkeys(COUNTED, 0)
     done = run.rounds()
     if done:

@@ -33,3 +33,11 @@ def test_another_way_to_draw_looks_changes_the_fingerprint_where_looks_are_drawn
     monkeypatch.setattr("envs.appearance._sensor", lambda rng: {"noise_std": 1.0})
     changed = [name for name in before if fingerprint(make(appearance=name)) != before[name]]
     assert changed == ["random", "random_each_step"]
+
+
+def test_a_changed_way_to_draw_looks_changes_the_fingerprint(monkeypatch):
+    before = {look: fingerprint(make(appearance=look)) for look in ("random", "mixed", "wide")}
+    assert len(set(before.values())) == 3
+    monkeypatch.setattr("envs.looks.CAMERA_M", 0.009)
+    assert fingerprint(make(appearance="wide")) != before["wide"]
+    assert fingerprint(make(appearance="random")) == before["random"]

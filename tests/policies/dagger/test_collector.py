@@ -4,6 +4,7 @@ import torch
 from scipy.stats import binom
 from toy_world import ToyEncoder, ToyVec
 
+from policies.cloning.augment import AugmentConfig
 from policies.dagger.collector import Collector, DaggerConfig
 from policies.dagger.gates import GateConfig, make_gate
 from policies.features.features import EncoderConfig, EncoderFeatures
@@ -137,3 +138,43 @@ def test_pieces_cut_every_round_but_the_experts():
     config = DaggerConfig(steps_per_round=640, first_round_steps=1280, learn_every=256, num_envs=32)
     assert config.pieces(0) == [1280] and config.pieces(1) == [256, 256, 128]
     assert DaggerConfig(steps_per_round=640).pieces(3) == [640]
+
+
+class ManyLooks(ToyVec):
+    """Adds two further looks of each state: darker, and inverted."""
+
+    def _obs(self):
+        obs = super()._obs()
+        rgb = obs["rgb"]
+        return obs | {"rgb_also": np.stack([rgb // 2, 255 - rgb], axis=1)}
+
+
+def looks(vec, **config):
+    config = DaggerConfig(steps_per_round=64, first_round_steps=64, num_envs=8, noise_std=0.0, **config)
+    policy = new_policy()
+    gate = make_gate(GateConfig(), policy, 8, 0)
+    return Collector(vec, policy, config, gate, 0).collect(0, policy.net.head).shard, config
+
+
+def test_every_further_look_of_a_state_is_a_sample_with_the_same_label():
+    one, _ = looks(ToyVec(8))
+    many, config = looks(ManyLooks(8), also=["near_nominal", "wide"])
+    assert (len(one), len(many), config.looks) == (64, 192, 3)
+    by_look = lambda column: column.unflatten(0, (8, 3, 8)).transpose(0, 1).flatten(1, 2)
+    for name in ("expert", "proprio", "executed", "done", "seed"):
+        for look in by_look(getattr(many, name)):
+            assert torch.equal(look, getattr(one, name)), name
+    plain, darker, inverted = by_look(many.features)
+    assert torch.equal(plain, one.features)
+    assert not torch.equal(darker, plain) and not torch.equal(inverted, plain)
+
+
+def test_augmented_copies_are_samples_that_depend_on_the_step_and_not_on_the_past():
+    augment = AugmentConfig(jitter=1.0, copies=2)
+    one, _ = looks(ToyVec(8))
+    first, config = looks(ToyVec(8), augment=augment)
+    again, _ = looks(ToyVec(8), augment=augment)
+    assert config.looks == 3 and torch.equal(first.features, again.features)
+    plain, changed, other = first.features.unflatten(0, (8, 3, 8)).transpose(0, 1).flatten(1, 2)
+    assert torch.equal(plain, one.features)
+    assert not torch.equal(changed, plain) and not torch.equal(changed, other)

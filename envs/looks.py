@@ -1,0 +1,103 @@
+"""The looks that policies are trained on, apart from the looks that they are judged by.
+
+`appearance.shifted` draws the looks of an evaluation, out of ranges around the nominal look. The functions here draw
+the looks of training. Every aspect of such a look (colours, light, camera, sensor) is either nominal or outside the
+ranges of the evaluation. So no training look is an evaluation look. The video for pre-training has looks of its own
+(`appearance.randomised`).
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from envs.appearance import COLOURS, NOMINAL, Appearance, camera_look, light_look, randomised
+from envs.errors import EnvError
+
+TRAINING = ("nominal", "near_nominal", "wide", "mixed")
+"""Names of training looks; mixed draws one of the other three."""
+COLOUR_MOVE = 0.15
+"""An evaluation moves every colour channel by at most this much."""
+CAMERA_M, CAMERA_RAD, CAMERA_FOVY = 0.005, 0.025, 0.02
+"""An evaluation moves the camera, turns it, and scales its field of view by at most this much."""
+LIGHT_X_M, LIGHT_Y_M = (-0.1, 1.1), 0.72
+"""An evaluation's lamp stands inside this rectangle, |y| below the second."""
+NOISE_STD, GAIN = (7.0, 9.0), (0.85, 1.15)
+"""An evaluation's noise in grey levels (8, and what looks like it), and the exposures that go with it."""
+
+
+def aspects_of_evaluation(look: Appearance) -> set[str]:
+    """The aspects of `look` that an evaluation could have drawn: those inside its ranges and not nominal."""
+    colours = np.array([getattr(look, name) for name in COLOURS]) - [getattr(NOMINAL, name) for name in COLOURS]
+    x, y, _ = look.light_pos_m
+    lit = (look.light_pos_m, look.light_diffuse, look.light_ambient, look.light_rgb)
+    nominally_lit = (NOMINAL.light_pos_m, NOMINAL.light_diffuse, NOMINAL.light_ambient, NOMINAL.light_rgb)
+    seen_from = np.abs([*look.camera_shift_m, *look.camera_turn_rad, look.fovy_scale - 1])
+    limits = np.array([CAMERA_M] * 3 + [CAMERA_RAD] * 3 + [CAMERA_FOVY])
+    plain = look.table_texture is None and look.floor_texture is None  # an evaluation has no textures
+    found = {
+        "colour": plain and colours.any() and (np.abs(colours) <= COLOUR_MOVE).all(),
+        "light": lit != nominally_lit and LIGHT_X_M[0] <= x <= LIGHT_X_M[1] and abs(y) <= LIGHT_Y_M,
+        "camera": seen_from.any() and (seen_from <= limits).all(),
+        "noise": NOISE_STD[0] <= look.noise_std <= NOISE_STD[1] and GAIN[0] <= look.gain <= GAIN[1],
+    }
+    return {aspect for aspect, inside in found.items() if inside}
+
+
+def training_look(name: str, rng: np.random.Generator) -> Appearance:
+    """A look to train on: nominal; near_nominal (each aspect is nominal, or a little farther from it than in an
+    evaluation); wide (any colours, textures, lamp, camera and sensor); or mixed, one of the three."""
+    if name not in TRAINING:
+        raise EnvError(f"look={name!r} does not exist; there are: {', '.join(TRAINING)}")
+    if name == "mixed":
+        name = TRAINING[int(rng.integers(3))]
+    if name == "nominal":
+        return NOMINAL
+    return _near_nominal(rng) if name == "near_nominal" else _wide(rng)
+
+
+def _near_nominal(rng: np.random.Generator) -> Appearance:
+    look = NOMINAL
+    for aspect, draw in (("colour", _colours), ("light", _light), ("camera", _camera), ("noise", _sensor)):
+        if rng.random() < 0.6:
+            look = _outside(aspect, partial(_with, look, draw, rng))
+    return look
+
+
+def _wide(rng: np.random.Generator) -> Appearance:
+    look = _outside("colour", lambda: randomised(rng, clutter=True))
+    look = replace(look, distractors=(), gain=1.0, noise_std=0.0)
+    for aspect, draw in (("light", _light), ("camera", _camera), ("noise", _sensor)):
+        look = _outside(aspect, partial(_with, look, draw, rng))
+    return look
+
+
+def _with(look: Appearance, draw: Callable[[np.random.Generator], dict], rng: np.random.Generator) -> Appearance:
+    return replace(look, **draw(rng))
+
+
+def _outside(aspect: str, draw: Callable[[], Appearance]) -> Appearance:
+    """The first drawn look whose `aspect` no evaluation draws."""
+    while aspect in aspects_of_evaluation(look := draw()):
+        pass
+    return look
+
+
+def _colours(rng: np.random.Generator) -> dict:
+    moved = {n: np.array(getattr(NOMINAL, n)) + rng.uniform(-0.35, 0.35, 3) for n in COLOURS}
+    return {name: tuple(float(c) for c in np.clip(rgb, 0, 1)) for name, rgb in moved.items()}
+
+
+def _light(rng: np.random.Generator) -> dict:
+    return light_look(rng)
+
+
+def _camera(rng: np.random.Generator) -> dict:
+    return camera_look(rng)
+
+
+def _sensor(rng: np.random.Generator) -> dict:
+    """Half without noise: a policy that has never seen a clean frame does worst on clean frames (recipes/LOG.md)."""
+    noise_std, gain = float(rng.uniform(0, 12)), float(rng.uniform(0.7, 1.3))
+    return {"noise_std": noise_std if rng.random() < 0.5 else 0.0, "gain": gain}

@@ -1,0 +1,37 @@
+"""The looks of training and the looks of evaluation never meet."""
+
+import numpy as np
+import pytest
+
+from envs.appearance import NOMINAL, SHIFTS, Appearance, shifted
+from envs.errors import EnvError
+from envs.looks import TRAINING, aspects_of_evaluation, training_look
+
+
+@pytest.mark.parametrize("name", TRAINING)
+def test_no_training_look_is_one_that_an_evaluation_draws(name):
+    rng = np.random.default_rng(0)
+    for _ in range(400):
+        assert not aspects_of_evaluation(training_look(name, rng))
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_every_look_of_an_evaluation_is_known_as_one(shift):
+    asked = set(SHIFTS) - {"all"} if shift == "all" else {shift}
+    for seed in range(200):
+        assert aspects_of_evaluation(shifted(shift, np.random.default_rng(seed))) == asked
+
+
+def test_mixed_is_nominal_near_nominal_and_wide_in_thirds():
+    rng = np.random.default_rng(1)
+    looks = [training_look("mixed", rng) for _ in range(600)]
+    nominal = sum(look == NOMINAL for look in looks) / 600
+    textured = sum(look.table_texture is not None or look.floor_texture is not None for look in looks) / 600
+    assert 0.28 < nominal < 0.42 and 0.2 < textured < 0.34  # a few of the wide ones are plain
+
+
+def test_a_look_is_a_function_of_its_generator_and_an_unknown_name_is_refused():
+    one, other = (training_look("wide", np.random.default_rng(5)) for _ in range(2))
+    assert isinstance(one, Appearance) and one == other
+    with pytest.raises(EnvError, match="nominal, near_nominal, wide, mixed"):
+        training_look("wild", np.random.default_rng(0))
