@@ -37,7 +37,7 @@ class Outer:
         ("a: &x 1\n", "anchors and aliases"),
         ("a: {<<: {b: 1}, <<: {c: 1}}", "each key once"),
         ("a: 1\na: 2\n", "each key once, got 'a'"),
-        ("? [1, 2]\n: 3\n", "key that is no text"),
+        ("? [1, 2]\n: 3\n", "key that is not text"),
         ("[" * (DEEPEST + 1) + "]" * (DEEPEST + 1), "levels inside each other"),
         ("[" * 20_000, "not plain YAML"),
         ("!!python/object/apply:os.mkdir ['ran']", "could not determine a constructor"),
