@@ -176,5 +176,5 @@ def test_a_model_learns_to_predict_patches_and_never_looks_ahead():
 
 
 def test_generating_patches_is_refused():
-    with pytest.raises(UserError, match="use ids"):
+    with pytest.raises(UserError, match="Use ids"):
         Toto(PATCHES).generate(torch.rand(1, 2, 48), 1)

@@ -85,5 +85,5 @@ def edit(folder, key, value):
 
 def test_the_shipped_policy_has_one():
     about = policies.policy.describe("bc_cube")
-    assert about["look"]["frames"] == 1000 and about["look"]["episodes"] == 60
+    assert about["look"]["frames"] == 1000 and about["look"]["episodes"] == 290
     assert {"exposure", "colour", "sharpness", "noise", "features", "codes"} == set(policies.load("bc_cube").look.units)

@@ -29,7 +29,7 @@ def test_widths_of_zero_give_the_feature_as_it_is_and_no_proprioception():
     x = torch.randn(6, 7)
     assert torch.equal(head(x, torch.randn(6, 5)), head(x, torch.zeros(6, 5)))
     assert Head(HeadConfig(0, 3, [8]), (16, 2), 5, 4, "grid").mlp[0].weight.shape == (8, 32 + 3)
-    with pytest.raises(UserError, match="nothing to see"):
+    with pytest.raises(UserError, match="leaves the policy no input"):
         Head(HeadConfig(128, 0), (0,), 5, 4, "mean")
     with pytest.raises(UserError, match="must be pooled"):
         Head(HeadConfig(0, 8), (16, 24), 5, 4, "attention")
