@@ -6,7 +6,7 @@ its parameters, or one of these. The markers are `slow` (over about 2 s: left ou
 """
 
 SOAK = {
-    "tests/deploy/test_check.py::test_a_scene_in_another_light_is_out_for_the_policy": 8.4,
+    "tests/deploy/test_check.py::test_a_scene_in_another_look_is_out_for_the_policy": 8.4,
     "tests/deploy/test_fuzz.py::test_nothing_out_of_limits_is_sent_and_the_arm_is_let_go[cameras-3]": 9.9,
     "tests/pretraining/test_distributed.py::test_a_run_of_two_that_is_killed_goes_on_as_one": 17.0,
     "tests/pretraining/test_distributed.py::test_two_processes_have_the_losses_of_one[ddp]": 7.7,

@@ -73,9 +73,9 @@ def test_a_pressed_user_stop_is_not_fit_for_a_run_and_stays_pressed(console):
         console.ask("release_user_stop")
 
 
-def test_a_scene_in_another_light_is_out_for_the_policy():
+def test_a_scene_in_another_look_is_out_for_the_policy():
     ip = "127.0.0.66"
-    command = [sys.executable, "-m", "deploy.emulator", "--ip", ip, "--shift", "light"]
+    command = [sys.executable, "-m", "deploy.emulator", "--ip", ip, "--shift", "all"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
     try:
         assert json.loads(process.stdout.readline())["ready"]

@@ -64,10 +64,10 @@ def test_an_episode_is_run_reported_and_recorded(tmp_path):
 
 
 def test_pictures_that_the_policy_doesnt_know_end_the_run_before_anything_moves():
-    done = run([*COMMAND, "--policy", "bc_cube", "--backend", "sim", "--yes", "--shift", "light", "--record", "none"])
+    done = run([*COMMAND, "--policy", "bc_cube", "--backend", "sim", "--yes", "--shift", "all", "--record", "none"])
     result = json.loads(done.stdout.splitlines()[-1])
     assert done.returncode == result["exit_code"] == Ending.PREFLIGHT.code and result["episodes"] == 0, done.stderr
-    assert result["look"].startswith("out: ") and "give --yes-look" in result["why"] and result["shift"] == "light"
+    assert result["look"].startswith("out: ") and "give --yes-look" in result["why"] and result["shift"] == "all"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
