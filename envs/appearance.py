@@ -19,6 +19,10 @@ ALSO = ("nominal", "near_nominal", "wide", "mixed", "near", "random", "cluttered
 """Further looks in which a state can be drawn, in addition to the look of the episode."""
 COLOURS = ("object_rgb", "table_rgb", "floor_rgb", "arm_rgb", "finger_rgb")
 """The fields of `Appearance` that are colours of things."""
+COLOUR_MOVE, LIGHT_SCALE, CAMERA_SCALE = 0.15, 0.6, 0.5
+"""What `shifted` gives to `moved_colours`, `light_look` and `camera_look`: the reach of an evaluation."""
+NOISE_STD, GAIN = 8.0, (0.85, 1.15)
+"""The noise of `shifted`, in grey levels, and the range of its exposure."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def _colour(rng: np.random.Generator, low: float = 0.05, high: float = 0.95) -> 
     return _triple(rng.uniform(low, high, 3))
 
 
-def _moved_colours(look: Appearance, rng: np.random.Generator, reach: float) -> dict[str, Any]:
+def moved_colours(look: Appearance, rng: np.random.Generator, reach: float) -> dict[str, Any]:
     """Every colour of `look`, moved by up to ± `reach`."""
     return {
         name: _triple(np.clip(np.array(getattr(look, name)) + rng.uniform(-reach, reach, 3), 0, 1)) for name in COLOURS
@@ -151,13 +155,13 @@ def shifted(shift: str | None, rng: np.random.Generator) -> Appearance:
         raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(SHIFTS)}")
     look = NOMINAL
     if shift in ("colour", "all"):
-        look = replace(look, **_moved_colours(look, rng, 0.15))
+        look = replace(look, **moved_colours(look, rng, COLOUR_MOVE))
     if shift in ("light", "all"):
-        look = replace(look, **light_look(rng, 0.6))
+        look = replace(look, **light_look(rng, LIGHT_SCALE))
     if shift in ("camera", "all"):
-        look = replace(look, **camera_look(rng, 0.5))
+        look = replace(look, **camera_look(rng, CAMERA_SCALE))
     if shift in ("noise", "all"):
-        look = replace(look, noise_std=8.0, gain=float(rng.uniform(0.85, 1.15)))
+        look = replace(look, noise_std=NOISE_STD, gain=float(rng.uniform(*GAIN)))
     return look
 
 
@@ -202,7 +206,7 @@ def near(look: Appearance, rng: np.random.Generator) -> Appearance:
     """
     if look == NOMINAL:
         return look
-    moved = _moved_colours(look, rng, 0.16)
+    moved = moved_colours(look, rng, 0.16)
     which = rng.random()
     if which < 0.75:  # both
         return replace(look, **moved, **light_look(rng, 0.8))

@@ -12,19 +12,30 @@ from functools import partial
 
 import numpy as np
 
-from envs.appearance import COLOURS, NOMINAL, Appearance, camera_look, light_look, randomised
+from envs.appearance import (
+    CAMERA_SCALE,
+    COLOUR_MOVE,
+    COLOURS,
+    GAIN,
+    LIGHT_SCALE,
+    NOISE_STD,
+    NOMINAL,
+    Appearance,
+    camera_look,
+    light_look,
+    moved_colours,
+    randomised,
+)
 from envs.errors import EnvError
 
 TRAINING = ("nominal", "near_nominal", "wide", "mixed")
 """Names of training looks; mixed draws one of the other three."""
-COLOUR_MOVE = 0.15
-"""An evaluation moves every colour channel by at most this much."""
-CAMERA_M, CAMERA_RAD, CAMERA_FOVY = 0.005, 0.025, 0.02
+CAMERA_M, CAMERA_RAD, CAMERA_FOVY = 0.01 * CAMERA_SCALE, 0.05 * CAMERA_SCALE, 0.04 * CAMERA_SCALE
 """An evaluation moves the camera, turns it, and scales its field of view by at most this much."""
-LIGHT_X_M, LIGHT_Y_M = (-0.1, 1.1), 0.72
+LIGHT_X_M, LIGHT_Y_M = (0.5 - LIGHT_SCALE, 0.5 + LIGHT_SCALE), 1.2 * LIGHT_SCALE
 """An evaluation's lamp stands inside this rectangle, |y| below the second."""
-NOISE_STD, GAIN = (7.0, 9.0), (0.85, 1.15)
-"""An evaluation's noise in grey levels (8, and what looks like it), and the exposures that go with it."""
+ABOUT_NOISE = 1.0
+"""Grey levels around an evaluation's noise that look like it."""
 
 
 def aspects_of_evaluation(look: Appearance) -> set[str]:
@@ -40,7 +51,7 @@ def aspects_of_evaluation(look: Appearance) -> set[str]:
         "colour": plain and colours.any() and (np.abs(colours) <= COLOUR_MOVE).all(),
         "light": lit != nominally_lit and LIGHT_X_M[0] <= x <= LIGHT_X_M[1] and abs(y) <= LIGHT_Y_M,
         "camera": seen_from.any() and (seen_from <= limits).all(),
-        "noise": NOISE_STD[0] <= look.noise_std <= NOISE_STD[1] and GAIN[0] <= look.gain <= GAIN[1],
+        "noise": abs(look.noise_std - NOISE_STD) <= ABOUT_NOISE and GAIN[0] <= look.gain <= GAIN[1],
     }
     return {aspect for aspect, inside in found.items() if inside}
 
@@ -59,7 +70,7 @@ def training_look(name: str, rng: np.random.Generator) -> Appearance:
 
 def _near_nominal(rng: np.random.Generator) -> Appearance:
     look = NOMINAL
-    for aspect, draw in (("colour", _colours), ("light", _light), ("camera", _camera), ("noise", _sensor)):
+    for aspect, draw in (("colour", _colours), ("light", light_look), ("camera", camera_look), ("noise", _sensor)):
         if rng.random() < 0.6:
             look = _outside(aspect, partial(_with, look, draw, rng))
     return look
@@ -68,7 +79,7 @@ def _near_nominal(rng: np.random.Generator) -> Appearance:
 def _wide(rng: np.random.Generator) -> Appearance:
     look = _outside("colour", lambda: randomised(rng, clutter=True))
     look = replace(look, distractors=(), gain=1.0, noise_std=0.0)
-    for aspect, draw in (("light", _light), ("camera", _camera), ("noise", _sensor)):
+    for aspect, draw in (("light", light_look), ("camera", camera_look), ("noise", _sensor)):
         look = _outside(aspect, partial(_with, look, draw, rng))
     return look
 
@@ -85,16 +96,7 @@ def _outside(aspect: str, draw: Callable[[], Appearance]) -> Appearance:
 
 
 def _colours(rng: np.random.Generator) -> dict:
-    moved = {n: np.array(getattr(NOMINAL, n)) + rng.uniform(-0.35, 0.35, 3) for n in COLOURS}
-    return {name: tuple(float(c) for c in np.clip(rgb, 0, 1)) for name, rgb in moved.items()}
-
-
-def _light(rng: np.random.Generator) -> dict:
-    return light_look(rng)
-
-
-def _camera(rng: np.random.Generator) -> dict:
-    return camera_look(rng)
+    return moved_colours(NOMINAL, rng, 0.35)
 
 
 def _sensor(rng: np.random.Generator) -> dict:

@@ -25,14 +25,27 @@ def attributes_of(name: str, options: dict, cameras: tuple[str, ...], notes: dic
     if missing:
         exist = ", ".join(env.model.camera(i).name for i in range(env.model.ncam))
         raise DemoError(f"cameras={list(cameras)}: {name} has no camera {missing[0]!r}; it has {exist}")
-    size, joints = env.image_size, (*env.robot.arm_joints, *env.robot.finger_joints)
+    size = env.image_size
     environment = describe(env)
     return schema.attributes(
         env=name,
         env_options=options,
+        **numbers_of(env),
+        cameras={c: schema.intrinsics(size, size, float(env.model.camera(c).fovy[0])) for c in cameras},
+        interface=schema.plain(replace(env.interface, cameras=tuple(_camera(env, c) for c in cameras))),
+        renderer=renderer(env.model),
+        environment=environment,
+        environment_fingerprint=fingerprint(environment),
+        notes=notes,
+    )
+
+
+def numbers_of(env) -> dict:
+    """The attributes that say what the numbers of `env` are: robot, control rate, proprioception and action."""
+    joints = (*env.robot.arm_joints, *env.robot.finger_joints)
+    return dict(
         robot=env.robot.name,
         control_hz=env.control_hz,
-        cameras={c: schema.intrinsics(size, size, float(env.model.camera(c).fovy[0])) for c in cameras},
         proprio_names=[f"q_{j}" for j in joints] + [f"dq_{j}" for j in joints],
         proprio_units="q: 2 (q - low) / (high - low) - 1 of the joint's range (rad; fingers m); "
         "dq: 0.1 x rad/s (fingers m/s)",
@@ -42,11 +55,6 @@ def attributes_of(name: str, options: dict, cameras: tuple[str, ...], notes: dic
             high=1.0,
             meaning=env.protocol.meaning(),
         ),
-        interface=schema.plain(replace(env.interface, cameras=tuple(_camera(env, c) for c in cameras))),
-        renderer=renderer(env.model),
-        environment=environment,
-        environment_fingerprint=fingerprint(environment),
-        notes=notes,
     )
 
 

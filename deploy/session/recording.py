@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from demos import DemoWriter
+from demos.recording.recorder import numbers_of
 from demos.store import schema
 from deploy.control.machine import State
 from deploy.control.plan import Period
@@ -86,21 +87,10 @@ def attributes(env, camera: dict, notes: dict, interface: Interface | None = Non
     `camera` is the intrinsics of its camera, empty if they are unknown. `interface` is what its numbers mean, by
     default those of `env`.
     """
-    joints = (*env.robot.arm_joints, *env.robot.finger_joints)
     return schema.attributes(
         env=env.name,
-        robot=env.robot.name,
-        control_hz=env.control_hz,
+        **numbers_of(env),
         cameras={"wrist": camera},
-        proprio_names=[f"q_{j}" for j in joints] + [f"dq_{j}" for j in joints],
-        proprio_units="q: 2 (q - low) / (high - low) - 1 of the joint's range (rad; fingers m); "
-        "dq: 0.1 x rad/s (fingers m/s)",
-        action=dict(
-            names=list(env.action_names),
-            low=-1.0,
-            high=1.0,
-            meaning=env.protocol.meaning(),
-        ),
         interface=schema.plain(interface or env.interface),
         notes={**notes, "states": STATES, "keys": " ".join(EXTRA.split())},
     )

@@ -47,15 +47,7 @@ def record(keys: ArmKeys, env_name: str, out: str, episodes: int, resume: bool, 
         camera = made.make_camera()
         camera.open()
         stack.callback(camera.close)
-        notes = dict(
-            source="guide",
-            robot=s.robot,
-            backend=s.backend,
-            robot_ip=s.robot_ip,
-            emulated=s.emulated,
-            git=recording.revision(),
-            camera=s.camera_file or s.camera,
-        )
+        notes = on_arm.notes(s, "guide")
         attributes = recording.attributes(env, made.camera, notes)
         source = source or Keyboard()
         stack.callback(source.close)

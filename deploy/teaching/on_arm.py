@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from deploy.endings import Ending
-from deploy.session import parts, run
+from deploy.session import parts, recording, run
 from deploy.session.settings import Resolved, Settings, at, resolved
 from toto_robot.ground.errors import UserError
 
@@ -68,6 +68,19 @@ def emulated(s: Resolved) -> Iterator[Resolved]:
         if s.emulated and not s.simulated and s.console is None:
             s = at(s, *stack.enter_context(run.emulator(s)))
         yield s
+
+
+def notes(s: Resolved, source: str) -> dict:
+    """What a recorded set notes of the arm, and of who drove it (`source`)."""
+    return dict(
+        source=source,
+        robot=s.robot,
+        backend=s.backend,
+        robot_ip=s.robot_ip,
+        emulated=s.emulated,
+        git=recording.revision(),
+        camera=s.camera_file or s.camera,
+    )
 
 
 def scene_of(name: str):

@@ -129,16 +129,7 @@ def record(
         panel.say(
             f"The robot is EMULATED.\n{source.help}" if s.emulated else f"REAL ROBOT at {s.robot_ip}.\n{source.help}"
         )
-        notes = dict(
-            source="teleoperation",
-            robot=s.robot,
-            backend=s.backend,
-            robot_ip=s.robot_ip,
-            emulated=s.emulated,
-            git=recording.revision(),
-            camera=s.camera_file or s.camera,
-            speed_scale=s.speed_scale,
-        )
+        notes = on_arm.notes(s, "teleoperation") | {"speed_scale": s.speed_scale}
         there = DemoSet(out).episodes if resume and Path(out).exists() else 0
         seeds = [training_seed(seed, i) for i in range(there, there + 10 * episodes)]
         made = replace(parts.make(s, env), horizon=10 * env.horizon)
