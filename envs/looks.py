@@ -27,6 +27,7 @@ from envs.appearance import (
     randomised,
 )
 from envs.errors import EnvError
+from envs.natural import natural_texture
 
 TRAINING = ("nominal", "near_nominal", "wide", "mixed")
 """Names of training looks; mixed draws one of the other three."""
@@ -34,6 +35,8 @@ CAMERA_M, CAMERA_RAD, CAMERA_FOVY = 0.01 * CAMERA_SCALE, 0.05 * CAMERA_SCALE, 0.
 """An evaluation moves the camera, turns it, and scales its field of view by at most this much."""
 LIGHT_X_M, LIGHT_Y_M = (0.5 - LIGHT_SCALE, 0.5 + LIGHT_SCALE), 1.2 * LIGHT_SCALE
 """An evaluation's lamp stands inside this rectangle, |y| below the second."""
+NATURAL = 0.7
+"""Share of the textures of a wide look that have the statistics of photographs."""
 ABOUT_NOISE = 1.0
 """Grey levels around an evaluation's noise that look like it."""
 
@@ -79,6 +82,12 @@ def _near_nominal(rng: np.random.Generator) -> Appearance:
 def _wide(rng: np.random.Generator) -> Appearance:
     look = _outside("colour", lambda: randomised(rng, clutter=True))
     look = replace(look, distractors=(), gain=1.0, noise_std=0.0)
+    if look.floor_texture is not None and rng.random() < NATURAL:
+        look = replace(look, floor_texture=natural_texture(rng))
+    if look.table_texture is not None and rng.random() < NATURAL:
+        # Among leaves of its own size only its colour tells the object, so it nearly keeps it.
+        own = moved_colours(NOMINAL, rng, COLOUR_MOVE)["object_rgb"]
+        look = replace(look, table_texture=natural_texture(rng), object_rgb=own)
     for aspect, draw in (("light", light_look), ("camera", camera_look), ("noise", _sensor)):
         look = _outside(aspect, partial(_with, look, draw, rng))
     return look

@@ -4,7 +4,7 @@
 Strengths are the published ones: brightness, contrast and saturation by up to 20 %, hue by 0.1 of a turn, grey,
 Gaussian blur of σ 0.1 to 2 pixels (at 224 px; scaled to the size here), noise on proprioception. The random shift
 replaces a random crop: the frame is padded with its edge and then cropped, so it keeps its size, and acting needs no
-crop. Each frame gets its own random numbers, from the given generator.
+crop. The shadow is ours (MVP has none). Each frame gets its own random numbers, from the given generator.
 
 On the arrow: `demonstrations` augments frames before a frozen encoder sees them, `cloner` before the policy's own
 network.
@@ -38,17 +38,19 @@ class AugmentConfig:
     """Standard deviation of the noise on proprioception, in its own units."""
     copies: int = 4
     """With a frozen encoder: how many augmented versions of each frame are encoded, besides the frame itself."""
+    shade: float = 0.0
+    """Probability that a shadow with a straight edge falls on a frame: up to half of the light is gone on one side."""
 
     def __post_init__(self) -> None:
-        if not all(0 <= p <= 1 for p in (self.jitter, self.grey, self.blur)):
-            raise UserError("data.augment: expected jitter, grey and blur to be probabilities in [0, 1].")
+        if not all(0 <= p <= 1 for p in (self.jitter, self.grey, self.blur, self.shade)):
+            raise UserError("data.augment: expected jitter, grey, blur and shade to be probabilities in [0, 1].")
         if (self.shift_px or 0) < 0 or self.proprio_std < 0 or self.copies < 1:
             raise UserError("data.augment: expected shift_px and proprio_std >= 0 and copies >= 1.")
 
     @property
     def changes_frames(self) -> bool:
         """Whether frames are changed at all."""
-        return bool(self.jitter or self.grey or self.blur or self.shift_px)
+        return bool(self.jitter or self.grey or self.blur or self.shade or self.shift_px)
 
 
 def augment(frames: Tensor, config: AugmentConfig, generator: Generator) -> Tensor:
@@ -58,6 +60,8 @@ def augment(frames: Tensor, config: AugmentConfig, generator: Generator) -> Tens
     n = len(frames)
     if config.shift_px:
         frames = shift(frames, config.shift_px, generator)
+    if config.shade:
+        frames = shade(frames, torch.rand(n, generator=generator) < config.shade, generator)
     chosen = [torch.rand(n, generator=generator) < p for p in (config.jitter, config.grey, config.blur)]
     if not any(c.any() for c in chosen):
         return frames
@@ -85,6 +89,19 @@ def shift(frames: Tensor, most_px: int, generator: Generator) -> Tensor:
     down, right = torch.randint(-most_px, most_px + 1, (2, B, 1), generator=generator)
     rows, columns = (torch.arange(H) + down).clamp(0, H - 1), (torch.arange(W) + right).clamp(0, W - 1)
     return frames[torch.arange(B)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def shade(frames: Tensor, chosen: Tensor, generator: Generator) -> Tensor:
+    """Frames (B, H, W, C) with a shadow on those that are `chosen` (B,) bool. Its edge is a straight line through the
+    picture, sharp or up to a fifth of the picture wide; on one side 10 to 50 % of the light is gone."""
+    B, H, W, _ = frames.shape
+    turn, at, wide, dark = torch.rand(4, B, 1, 1, generator=generator)
+    v, u = torch.meshgrid(torch.linspace(-1, 1, H), torch.linspace(-1, 1, W), indexing="ij")
+    angle = 2 * torch.pi * turn
+    beyond = u * angle.cos() + v * angle.sin() - (1.4 * at - 0.7)
+    inside = (beyond / (0.02 + 0.4 * wide) + 0.5).clamp(0, 1)
+    light = 1 - (0.1 + 0.4 * dark) * inside * chosen[:, None, None]
+    return (frames * light[..., None]).round().to(torch.uint8)
 
 
 def grey(x: Tensor) -> Tensor:

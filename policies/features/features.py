@@ -28,8 +28,8 @@ class EncoderConfig:
     """Which features a policy is trained on."""
 
     name: str = "toto_tiny"
-    """An encoder's name (toto_tiny, toto_tiny_random, dvae_codes, vit_small_random), a folder made by `pretrain`,
-    vit:FILE for MVP's and MAE's checkpoints, timm:MODEL:FILE for DINO, DINOv2, CLIP and others
+    """An encoder's name (toto_tiny, toto_tiny_random, dvae_codes, mean_pixels, vit_small_random), a folder made by
+    `pretrain`, vit:FILE for MVP's and MAE's checkpoints, timm:MODEL:FILE for DINO, DINOv2, CLIP and others
     (toto_robot/features/vision.py), `resnet` for a network that the policy trains end to end, `none` for proprioception
     only, or `privileged` for the true state."""
     layer: int | None = None

@@ -6,6 +6,7 @@ import pytest
 from envs.appearance import NOMINAL, SHIFTS, Appearance, shifted
 from envs.errors import EnvError
 from envs.looks import TRAINING, aspects_of_evaluation, training_look
+from envs.natural import natural_texture
 
 
 @pytest.mark.parametrize("name", TRAINING)
@@ -35,3 +36,25 @@ def test_a_look_is_a_function_of_its_generator_and_an_unknown_name_is_refused():
     assert isinstance(one, Appearance) and one == other
     with pytest.raises(EnvError, match="nominal, near_nominal, wide, mixed"):
         training_look("wild", np.random.default_rng(0))
+
+
+def test_natural_textures_tile_and_their_spectrum_falls_as_in_photographs():
+    textures = np.stack([natural_texture(np.random.default_rng(seed)) for seed in range(200)])
+    assert textures.shape == (200, 64, 64, 3) and textures.dtype == np.uint8
+    grey = textures.astype(float).mean(-1)
+    seam, inside = abs(grey[:, 0] - grey[:, -1]).mean(), abs(np.diff(grey, axis=1)).mean()
+    assert seam < 1.2 * inside  # the edge is no more of a step than any other row
+    power = (abs(np.fft.fft2(grey - grey.mean((1, 2), keepdims=True))) ** 2).mean(0)
+    radius = np.hypot(*np.meshgrid(np.fft.fftfreq(64, 1 / 64), np.fft.fftfreq(64, 1 / 64)))
+    rings = [power[(radius >= r - 0.5) & (radius < r + 0.5)].mean() for r in range(2, 24)]
+    slope = np.polyfit(np.log(range(2, 24)), np.log(rings), 1)[0]
+    assert -3.0 < slope < -1.4  # the power of photographs falls with about the square of the frequency
+
+
+def test_on_a_natural_table_the_object_nearly_keeps_its_colour():
+    rng, kept = np.random.default_rng(2), []
+    while len(kept) < 40:
+        look = training_look("wide", rng)
+        if look.table_texture is not None:
+            kept.append(np.abs(np.subtract(look.object_rgb, NOMINAL.object_rgb)).max() <= 0.15)
+    assert np.mean(kept) > 0.5

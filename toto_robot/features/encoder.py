@@ -14,6 +14,8 @@ from torch import Tensor
 
 from toto_robot.features.contract import FrozenEncoder
 from toto_robot.features.folder import TOTO, ModelFolder, check_size, load_toto, read_folder
+from toto_robot.features.mean_pixels import NAME as MEAN_PIXELS
+from toto_robot.features.mean_pixels import MeanPixels
 from toto_robot.features.pooling import check_pooling, feature_shape, pool
 from toto_robot.features.vision import FORMS, VisionEncoder, is_vision, load_vision, vision_names
 from toto_robot.ground.errors import UserError, expected, unknown
@@ -136,19 +138,21 @@ def load_encoder(
     pooling: str | None = None,
     dtype: str = "float32",
     device: str = "cpu",
-) -> Encoder | VisionEncoder:
+) -> Encoder | VisionEncoder | MeanPixels:
     """The frozen encoder called `name_or_folder`. Raises UserError listing what exists.
 
     `name_or_folder`: `toto_tiny`; or `toto_tiny_random`, the same tokenizer and architecture with random weights from a
     fixed seed; or `dvae_codes`, the codebook vectors of the codes without Toto; or a model folder made by `pretrain`,
-    with the same two controls FOLDER:random and FOLDER:codes; or a baseline (`vision.py`), such as vit:FILE and
-    timm:MODEL:FILE. `layer` counts from 1; the layers above it are not computed. `pooling` is mean, attention, grid or
-    none; a baseline also has cls, which is its default. If `layer` or `pooling` is None, the model's default is used.
-    `dtype` is the transformer's: float32, bfloat16, or auto, which is bfloat16 if the processor multiplies it in
-    hardware. The tokenizer is always float32.
+    with the same two controls FOLDER:random and FOLDER:codes; or `mean_pixels`, the colours of 8×8 blocks; or a
+    baseline (`vision.py`), such as vit:FILE and timm:MODEL:FILE. `layer` counts from 1; the layers above it are not
+    computed. `pooling` is mean, attention, grid or none; a baseline also has cls, which is its default. If `layer` or
+    `pooling` is None, the model's default is used. `dtype` is the transformer's: float32, bfloat16, or auto, which is
+    bfloat16 if the processor multiplies it in hardware. The tokenizer is always float32.
     """
     if is_vision(str(name_or_folder)):
         return load_vision(str(name_or_folder), layer, pooling, dtype, device)
+    if name_or_folder == MEAN_PIXELS:
+        return MeanPixels(pooling, layer)
     folder, variant = find_encoder(name_or_folder)
     found = read_folder(folder)
     tokenizer = load_tokenizer(folder)
@@ -170,7 +174,7 @@ def load_encoder(
 def encoder_names() -> list[str]:
     """Every name that `load_encoder` knows."""
     shipped = sorted(p.parent.name for p in WEIGHTS.glob("*/config.yaml"))
-    return [*shipped, *(f"{name}_random" for name in shipped), "dvae_codes", *vision_names()]
+    return [*shipped, *(f"{name}_random" for name in shipped), "dvae_codes", MEAN_PIXELS, *vision_names()]
 
 
 def find_encoder(name_or_folder: str | Path) -> tuple[Path, str]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from policies.cloning.augment import AugmentConfig, augment, blur, jitter, shift, turn_hue
+from policies.cloning.augment import AugmentConfig, augment, blur, jitter, shade, shift, turn_hue
 from toto_robot.ground.errors import UserError
 
 FRAMES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (6, 16, 16, 3), dtype=np.uint8))
@@ -54,3 +54,13 @@ def test_unit_factors_leave_a_frame_as_it_is_and_a_blur_keeps_its_mean():
 def test_impossible_settings_are_a_users_error():
     with pytest.raises(UserError, match="probabilities"):
         AugmentConfig(jitter=2.0)
+
+
+def test_a_shadow_takes_at_most_half_of_the_light_on_one_side_and_only_where_it_is_chosen():
+    frames = torch.full((64, 32, 32, 3), 200, dtype=torch.uint8)
+    chosen = torch.arange(64) % 2 == 0
+    shaded = shade(frames, chosen, torch.Generator().manual_seed(0))
+    assert torch.equal(shaded[~chosen], frames[~chosen])
+    assert shaded.min() >= 100 and shaded.max() == 200
+    sides = [(frame == 200).any() and (frame < 190).any() for frame in shaded[chosen][..., 0]]
+    assert sum(map(bool, sides)) > 24  # nearly every edge runs through the picture
