@@ -33,7 +33,7 @@ def over_seeds95(scores: list[tuple[int, int]], draws: int = 20_000) -> tuple[fl
     """The mean success of several training seeds and its 95 % interval, as (mean, low, high) in [0, 1].
 
     `scores` holds (successes, episodes) of each seed. The interval is a bootstrap over both sources of chance. Seeds
-    are drawn with replacement. Each drawn seed's success comes from its Jeffreys posterior, Beta(s + ½, n − s + ½), which
+    are drawn with replacement. Each drawn seed's success comes from its Jeffreys posterior, Beta(s + ½, n − s + ½). It
     has a width at 0 and at 1 too. With one seed it says nothing about other seeds. Equal scores give equal results.
     """
     rng = np.random.default_rng(0)
