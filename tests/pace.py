@@ -6,10 +6,24 @@ its parameters, or one of these. The markers are `slow` (over about 2 s: left ou
 """
 
 SOAK = {
+    "tests/deploy/processes/test_children.py::test_a_child_ends_when_its_parent_is_killed[stubborn-up]": 6.6,
+    "tests/deploy/teaching/test_replaying.py::test_on_the_emulated_arm_through_the_real_client_too": 16.5,
+    "tests/policies/features/test_parallel_encoder.py::"
+    "test_a_users_mistake_in_a_process_is_told_as_it_is_anywhere_else": 9.1,
+    "tests/policies/rl/test_train.py::test_a_run_that_was_stopped_goes_on_to_the_same_bits[True]": 5.5,
+    "tests/policies/rl/test_train.py::test_reward_is_learned_from_frozen_features[True]": 12.0,
+    "tests/policies/rl/test_train.py::test_statistics_of_inputs_are_of_what_was_seen_unless_they_are_left_out": 10.0,
+    "tests/pretraining/test_architectures.py::test_a_resumed_mamba_ends_like_an_uninterrupted_one": 3.7,
+    "tests/test_recipes.py::test_every_command_of_a_recipe_takes_the_keys_that_it_is_given[tables full]": 4.7,
+    "tests/test_train_dagger.py::test_a_person_at_a_terminal_shows_the_task_takes_the_arm_and_gives_it_back": 12.4,
+    "tests/test_train_expert.py::test_a_policy_from_pixels_on_frozen_features_is_one_that_evaluate_loads": 15.1,
+    "tests/tokens/store/test_executors.py::test_a_process_that_dies_once_blames_no_file": 4.1,
+    "tests/tokens/test_damage.py::test_strict_finishes_the_store_and_exits_with_1": 4.6,
+    "tests/tokens/test_damage.py::test_verify_names_the_damaged_shards_and_a_repeated_command_mends_them": 6.3,
     "tests/deploy/test_check.py::test_a_scene_in_another_look_is_out_for_the_policy": 8.4,
     "tests/deploy/test_fuzz.py::test_nothing_out_of_limits_is_sent_and_the_arm_is_let_go[cameras-3]": 9.9,
     "tests/pretraining/test_distributed.py::test_a_run_of_two_that_is_killed_goes_on_as_one": 17.0,
-    "tests/pretraining/test_distributed.py::test_two_processes_have_the_losses_of_one[ddp]": 7.7,
+    "tests/pretraining/test_distributed.py::test_two_processes_have_the_losses_of_one[fsdp]": 13.3,
     "tests/policies/dagger/test_train.py::test_a_process_killed_with_sigkill_resumes_to_the_same_bits": 14.0,
     "tests/pretraining/test_loop.py::"
     "test_the_command_stopped_by_a_signal_and_resumed_equals_an_uninterrupted_run[9--9]": 18.4,
@@ -21,7 +35,7 @@ run that is resumed in one process), or with a whole soak of their own (tokenize
 
 SLOW = {
     "tests/test_add_look.py": 0,
-    "tests/test_arrow.py": 43.5,
+    "tests/test_arrow.py": 20.0,
     "tests/test_completion.py": 0,
     "tests/test_evaluate.py": 0,
     "tests/test_generate.py": 0,
@@ -50,6 +64,13 @@ SLOW = {
 """0: slow because it starts commands, renders episodes or trains; not measured on an idle machine yet."""
 
 PARALLEL_IN_DEPLOY = (
+    "tests/deploy/test_check.py::test_it_looks_at_everything",
+    "tests/deploy/test_check.py::test_mistakes",
+    "tests/deploy/test_check.py::test_no_robot",
+    "tests/deploy/test_run_real.py::test_a_mistake",
+    "tests/deploy/test_run_real.py::test_an_episode_is_run",
+    "tests/deploy/test_run_real.py::test_help",
+    "tests/deploy/test_run_real.py::test_pictures_that_the_policy",
     "tests/deploy/calibration/",
     "tests/deploy/control/test_lead.py",
     "tests/deploy/control/test_machine.py",
@@ -62,7 +83,7 @@ PARALLEL_IN_DEPLOY = (
     "tests/deploy/test_policy_fit.py",
     "tests/deploy/test_real_robot_page.py",
 )
-"""Tests of deploy with a clock of their own, or none. All others of that folder run alone."""
+"""Tests of deploy with a clock of their own, with none, or that accept a busy computer. All others there run alone."""
 
 
 def arrange(items) -> None:

@@ -89,6 +89,8 @@ def test_dagger_trains_saves_and_is_scored(model, work, monkeypatch, capsys):
             "learner.updates_per_round=4",
             "episodes=1",
             "env.workers=1",
+            "encode_processes=1",
+            "threads=1",
             "run=arrow",
         ],
     )
@@ -105,7 +107,14 @@ def test_dagger_trains_saves_and_is_scored(model, work, monkeypatch, capsys):
         compose(
             evaluate.EvaluateConfig,
             "evaluate",
-            [f"policy={run / 'policy'}", "env=franka_pick", "episodes=1", "seed=12345", "env.workers=1"],
+            [
+                f"policy={run / 'policy'}",
+                "env=franka_pick",
+                "episodes=1",
+                "seed=12345",
+                "env.workers=1",
+                "encode_processes=1",
+            ],
             ("policy",),
         )
     )

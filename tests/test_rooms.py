@@ -161,7 +161,7 @@ def test_every_choice_of_every_group_composes(name):
     }[name]
     base = {"evaluate": ["policy=expert"], "train_bc": ["demos=x"]}.get(name, [])
     more = {"train_bc": ["optim"], "train_expert": ["algo"]}.get(name, [])
-    groups = ["env"] if name == "evaluate" else ["env", "encoder", "policy", *more]
+    groups = {"evaluate": [], "train_dagger": ["env", "encoder", "policy"]}.get(name, ["encoder", "policy", *more])
     never = {
         "train_bc": {"privileged": "privileged"},  # demonstrations hold no privileged state
         "train_expert": {"resnet": "resnet", "wide": "plain MLP", "bc_transformer": "plain MLP"},

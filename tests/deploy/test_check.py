@@ -17,8 +17,13 @@ IP, ROOT = "127.0.0.64", Path(__file__).parents[2]
 
 def run(*flags, script=("-m", "deploy.check")):
     done = subprocess.run([sys.executable, *script, "--seconds", "1", *flags], capture_output=True, text=True, cwd=ROOT)
-    lines = done.stdout.splitlines()
-    return done, {line["name"]: line for line in json.loads(lines[-1])["lines"]} if lines else {}
+    return done, by_name(done.stdout)
+
+
+def by_name(output):
+    """The lines of a report, from the JSON line at the end of the command's output."""
+    lines = output.splitlines()
+    return {line["name"]: line for line in json.loads(lines[-1])["lines"]} if lines else {}
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +92,9 @@ def test_a_scene_in_another_look_is_out_for_the_policy():
         process.wait()
 
 
-def test_no_robot_is_a_line_and_not_a_traceback():
-    done, lines = run("--robot-ip", "127.0.0.65")
+def test_no_robot_is_a_line_and_not_a_traceback(command_process):
+    done = command_process(ROOT, "deploy.check", "--seconds", "1", "--robot-ip", "127.0.0.65")
+    lines = by_name(done.stdout)
     assert done.returncode == 16 and lines["robot"]["verdict"] == "bad" and "Traceback" not in done.stderr
     assert "connection" not in lines
 
@@ -101,6 +107,6 @@ def test_no_robot_is_a_line_and_not_a_traceback():
         (("--robot-ip", IP, "--backend", "mavis"), "What exists: franky"),
     ],
 )
-def test_mistakes_are_one_sentence_and_exit_code_2(flags, said):
-    done, lines = run(*flags)
-    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr and not lines
+def test_mistakes_are_one_sentence_and_exit_code_2(flags, said, command_process):
+    done = command_process(ROOT, "deploy.check", *flags)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr and not done.stdout

@@ -26,8 +26,8 @@ def run(command, **options):
     return subprocess.run(command, cwd=ROOT, env=QUIET, capture_output=True, text=True, timeout=WAIT_S, **options)
 
 
-def test_help_has_every_exit_code():
-    done = run([*COMMAND, "--help"])
+def test_help_has_every_exit_code(command_process):
+    done = command_process(ROOT, "deploy/run_real.py", "--help")
     assert done.returncode == 0
     for ending in Ending:
         assert f"{ending.code:>4}  {ending.name.lower()}" in done.stdout
@@ -40,8 +40,8 @@ def test_help_has_every_exit_code():
         (["--policy", "scripted", "--backend", "sim", "--hz", "20"], "10 Hz"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_exit_code_2(flags, words):
-    done = run([*COMMAND, *flags])
+def test_a_mistake_is_one_sentence_and_exit_code_2(flags, words, command_process):
+    done = command_process(ROOT, "deploy/run_real.py", *flags)
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
     assert not done.stdout
 
