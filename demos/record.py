@@ -34,6 +34,7 @@ from demos.recording.teleop import LiveView, teleoperate
 from demos.store.demo_set import DemoSet, DemoWriter
 from deploy.teaching import guided_recording, teleop_session
 from deploy.teaching.on_arm import ArmEnded, ArmKeys
+from policies.bookkeeping.config import check_training_look
 from policies.experts import ScriptedPick
 from policies.experts.choose import make_labeller
 from policies.fit.adapted import adapted, check_policy
@@ -99,6 +100,7 @@ class RecordConfig(ArmKeys, FitKeys):
                 "expected episodes and num_envs >= 1, seed >= 0 and noise_std from 0 to 10, got "
                 f"{self.episodes}, {self.num_envs}, {self.seed} and {self.noise_std}."
             )
+        check_training_look(self.env.appearance)
         if "wrist" not in self.cameras:
             raise UserError(f"cameras={list(self.cameras)}: the wrist camera belongs to every set; add it.")
         if self.source != "simulation" and (self.policy or self.noise_std):

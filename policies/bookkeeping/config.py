@@ -5,6 +5,7 @@ On the arrow: `policies.dagger.train`, `policies.cloning.train` and `policies.rl
 
 from dataclasses import dataclass, field
 
+from envs.looks import TRAINING
 from policies.features.features import EncoderConfig, Features, make_features
 from policies.network.heads import HeadConfig
 from policies.scoring.rollout import EnvConfig
@@ -63,3 +64,13 @@ class RunConfig:
     def __post_init__(self) -> None:
         if self.episodes < 0 or self.threads < 1:
             raise UserError(f"expected episodes >= 0 and threads >= 1, got {self.episodes} and {self.threads}.")
+        check_training_look(self.env.appearance)
+
+
+def check_training_look(appearance: str) -> None:
+    """Raise UserError if `appearance` draws looks that an evaluation draws too."""
+    if appearance not in TRAINING:
+        raise UserError(
+            f"env.appearance={appearance!r} is not for training, because an evaluation may draw the same looks. "
+            f"What exists: {', '.join(TRAINING)}."
+        )

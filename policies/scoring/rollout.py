@@ -31,9 +31,10 @@ class EnvConfig:
     """Indices of the actions that are open/close commands, from the end if negative. They are learned as a choice."""
     appearance: str = "nominal"
     """How the scene looks. nominal: always the same. near_nominal, wide or mixed: looks to train on, none of which an
-    evaluation draws (envs/looks.py). random: each episode has new colours (the object's too), textures, lights, camera
-    pose and exposure, and half of the episodes have noise. random_each_step: the same in each frame, to learn many
-    looks from few episodes. cluttered: as random, without noise, with boxes on the table that are not the object."""
+    evaluation draws (envs/looks.py). Training and recording refuse the others. random: each episode has new colours
+    (the object's too), textures, lights, camera pose and exposure, and half of the episodes have noise.
+    random_each_step: the same in each frame. cluttered: as random, without noise, with boxes on the table that are not
+    the object."""
     workers: int = 2
     """Processes that simulate. mujoco_warp and isaacgym simulate their batch in one process."""
     backend: str = "mujoco"

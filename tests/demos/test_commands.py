@@ -32,7 +32,7 @@ SMALL = [
     "image_size=32",
     "cameras=[wrist,side]",
     "env.workers=1",
-    "env.appearance=random",
+    "env.appearance=wide",
     "noise_std=0.2",
 ]
 
