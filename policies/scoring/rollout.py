@@ -33,7 +33,8 @@ class EnvConfig:
     """How the scene looks. nominal: always the same. near_nominal, wide or mixed: looks to train on, none of which an
     evaluation draws (envs/looks.py). random: each episode has new colours (the object's too), textures, lights, camera
     pose and exposure, and half of the episodes have noise. random_each_step: the same in each frame, to learn many
-    looks from few episodes. cluttered: as random, without noise, with boxes on the table that are not the object."""
+    looks from few episodes. cluttered: as random, without noise, with boxes on the table that are not the object.
+    grey_card, mixed_grey_card: nominal and mixed with a grey card (a control of franka_pick_clutter)."""
     workers: int = 2
     """Processes that simulate. mujoco_warp and isaacgym simulate their batch in one process."""
     backend: str = "mujoco"
