@@ -1,6 +1,6 @@
-"""Pick one of three objects: a card in the wrist camera's picture has the colour of the one to lift (`franka_pick_clutter`).
+"""Pick one of three objects: a card in the wrist camera's picture has the colour of the object to lift.
 
-Our own task. Colour alone does not say where the object is: every colour is drawn anew, and the same card appears with
+Our own task (`franka_pick_clutter`). Colour alone does not say where the object is: every colour is drawn anew, and the same card appears with
 every position of the object. Only the card together with the table names the object.
 """
 
@@ -23,8 +23,8 @@ _SOLID = 'condim="4" friction="1 0.005 0.0001" solref="0.01 1" solimp="0.95 0.99
 _INERTIA = '<inertial pos="0 0 0" mass="0.091125" diaginertia="3.0755e-05 3.0755e-05 3.0755e-05"/>'
 """Those of `Pick`'s cube, for every shape."""
 _CARD_AT = (0.66, -0.80, 0.011)
-"""Where the card's middle is in the camera's picture: right and up as shares of half the picture, then the distance from
-the camera in metres."""
+"""Where the card's middle is in the camera's picture: right and up as shares of half the picture, then metres from the
+camera."""
 _CARD_HALF = (0.28, 0.14)
 """Half of the card's width and height, as shares of half the picture."""
 _GREY = (0.5, 0.5, 0.5)
@@ -36,8 +36,8 @@ class PickClutter(Pick):
     Reset: the three positions are uniform in `Pick`'s range, redrawn until every two are `apart_m` or more from each
     other, with any yaw. Three hues a third of the circle apart (± 25°), of any first hue, strong and bright, go to the
     objects in a random order. One object of the three is the target, with equal probability. The card has its colour.
-    The colours of the objects and of the card are drawn by the task, so no look changes them; light, exposure and noise
-    act on card and objects alike. The card is fixed to the camera's mount at the hand's edge of the picture. Where a look
+    The task draws the colours of the objects and of the card, so no look changes them. Light, exposure and noise act on
+    card and objects alike. The card is fixed to the camera's mount, at the hand's edge of the picture. Where a look
     moves the camera, the card moves along.
 
     Success: the target is lifted as in `Pick`. Another object that is `wrong_m` above its place on the table ends the

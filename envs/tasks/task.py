@@ -104,7 +104,8 @@ class Task(ABC):
         return home
 
     def start_rad(self, rng: np.random.Generator) -> np.ndarray:
-        """(dof,) joint positions where an episode begins: home ± 0.125 in each joint. `RobotEnv` keeps them in range."""
+        """(dof,) joint positions where an episode begins: home ± 0.125 in each joint. `RobotEnv` limits them to their
+        range."""
         return self.home_rad() + rng.uniform(-0.125, 0.125, self.robot.dof)
 
     def make_card_grey(self) -> None:
