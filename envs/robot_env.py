@@ -59,8 +59,8 @@ class RobotEnv(gym.Env):
     ):
         """`appearance`: an `Appearance`; or nominal; or near_nominal, wide or mixed, a new look of training in each
         episode (envs/looks.py); or random or cluttered (see `randomised`); or random_each_step, a new look in each
-        frame; or grey_card or mixed_grey_card, nominal or mixed with a grey card where a card names the object. `shift`:
-        changes the nominal look, see `shifted` and envs/held_out.py. `also`: further looks of each state as
+        frame; or grey_card or mixed_grey_card, which are nominal and mixed with a grey card for a task that has one.
+        `shift`: changes the nominal look, see `shifted` and envs/held_out.py. `also`: further looks of each state as
         obs["rgb_also"] uint8 (K, S, S, 3), drawn again in each step: a look of training, near (the episode's look with
         other colours and light, see `appearance.near`), random or cluttered."""
         if shift is not None and shift not in EVERY_SHIFT:

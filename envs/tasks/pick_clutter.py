@@ -1,7 +1,7 @@
 """Pick one of three objects: a card in the wrist camera's picture has the colour of the object to lift.
 
-Our own task (`franka_pick_clutter`). Colour alone does not say where the object is: every colour is drawn anew, and the same card appears with
-every position of the object. Only the card together with the table names the object.
+Our own task (`franka_pick_clutter`). Colour alone does not say where the object is: every colour is drawn anew, and the
+same card appears with every position of the object. Only the card together with the table names the object.
 """
 
 import colorsys

@@ -12,10 +12,10 @@ class PickHidden(Pick):
     """`Pick` with a 40 mm cube that is seen first and hidden afterwards, while the arm is held at its home.
 
     Reset: cube as in `Pick`, the arm exactly at its home. For the first `shown_s` the table is open to view. Then a
-    cover as large as the table lies on it: a box that is only seen and that the hand passes through. It is always in the
-    same place and hides the whole table, so it tells nothing. It is higher than the cube on its edge, and lower than the
-    camera of a hand that grasps the cube. The cube is drawn again when its highest point is above the cover, which means
-    that it is lifted.
+    cover as large as the table lies on it: a box that is only seen and that the hand passes through. It is always in
+    the same place and hides the whole table, so it tells nothing. It is higher than the cube on its edge, and lower
+    than the camera of a hand that grasps the cube. The cube is drawn again when its highest point is above the cover,
+    which means that it is lifted.
 
     The arm is held while the cube shows and for `hidden_s` after that, drawn in each episode. While it is held no
     action is executed: the arm stays where it is, with the fingers open. A red plate lies on the cover as long as the
