@@ -14,7 +14,13 @@ TEXTURE_SIZE = 64
 SHIFTS = ("colour", "light", "camera", "noise", "all")
 HELD_OUT = ("photo", "shadow", "blur", "drift", "cloth", "held_out")
 """The held-out family of looks (envs/held_out.py). held_out has one or more of the others in each episode."""
-LOOKS = ("nominal", "near_nominal", "wide", "mixed", "random", "random_each_step", "cluttered")
+GREY_CARD = "grey_card"
+"""A control for tasks whose object is named by a card: the card is grey and names nothing, the rest is nominal."""
+EVERY_SHIFT = (*SHIFTS, *HELD_OUT, GREY_CARD)
+"""What an evaluation may change."""
+GREY_LOOKS = {GREY_CARD: "nominal", f"mixed_{GREY_CARD}": "mixed"}
+"""Looks with a grey card, for training the same control: {name: the look of everything else}."""
+LOOKS = ("nominal", "near_nominal", "wide", "mixed", "random", "random_each_step", "cluttered", *GREY_LOOKS)
 ALSO = ("nominal", "near_nominal", "wide", "mixed", "near", "random", "cluttered")
 """Further looks in which a state can be drawn, in addition to the look of the episode."""
 COLOURS = ("object_rgb", "table_rgb", "floor_rgb", "arm_rgb", "finger_rgb")
@@ -147,9 +153,10 @@ def shifted(shift: str | None, rng: np.random.Generator) -> Appearance:
     """The look of one evaluation episode under `shift`; None for the nominal look.
 
     colour: every colour moves by up to ±0.15. light: the lamp has another position, strength and tint. camera: ±5 mm,
-    ±1.4°, ±2 % field of view. noise: σ = 8 grey levels and exposure ±15 %. all: everything at once.
+    ±1.4°, ±2 % field of view. noise: σ = 8 grey levels and exposure ±15 %. all: everything at once. grey_card: nominal
+    (the task makes its card grey).
     """
-    if shift is None:
+    if shift in (None, GREY_CARD):
         return NOMINAL
     if shift not in SHIFTS:
         raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(SHIFTS)}")

@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from envs import scene
-from envs.appearance import NOMINAL, randomised
+from envs.appearance import GREY_LOOKS, NOMINAL, randomised
 from envs.looks import training_look
 
 
@@ -36,6 +36,7 @@ def describe(env) -> dict:
 def _random_looks(appearance) -> dict:
     """A digest of the first random looks, for an appearance that draws them. It changes when their distribution
     does."""
+    appearance = GREY_LOOKS.get(appearance, appearance) if isinstance(appearance, str) else appearance
     if appearance in ("near_nominal", "wide", "mixed"):
         draw = lambda rng: training_look(appearance, rng)
     elif appearance in ("random", "random_each_step"):

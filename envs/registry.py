@@ -18,7 +18,7 @@ def _parts() -> dict[str, tuple]:
         for robot in ROBOTS.values()
         for task in TASKS.values()
         for p in task.protocols
-        if PROTOCOLS[p].fits(robot)
+        if PROTOCOLS[p].fits(robot) and task.knows_hand(robot.hand)
     }
 
 

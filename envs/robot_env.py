@@ -8,7 +8,20 @@ import mujoco
 import numpy as np
 
 from envs import scene
-from envs.appearance import ALSO, HELD_OUT, LOOKS, NOMINAL, SHIFTS, Appearance, near, randomised, sensed, shifted
+from envs.appearance import (
+    ALSO,
+    EVERY_SHIFT,
+    GREY_CARD,
+    GREY_LOOKS,
+    HELD_OUT,
+    LOOKS,
+    NOMINAL,
+    Appearance,
+    near,
+    randomised,
+    sensed,
+    shifted,
+)
 from envs.drawing import Canvas, canvas
 from envs.errors import EnvError
 from envs.interface import Interface, camera_of, joint_proprio
@@ -46,11 +59,12 @@ class RobotEnv(gym.Env):
     ):
         """`appearance`: an `Appearance`; or nominal; or near_nominal, wide or mixed, a new look of training in each
         episode (envs/looks.py); or random or cluttered (see `randomised`); or random_each_step, a new look in each
-        frame. `shift`: changes the nominal look, see `shifted` and envs/held_out.py. `also`: further looks of each
-        state as obs["rgb_also"] uint8 (K, S, S, 3), drawn again in each step: a look of training, near (the episode's
-        look with other colours and light, see `appearance.near`), random or cluttered."""
-        if shift is not None and shift not in SHIFTS + HELD_OUT:
-            raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(SHIFTS + HELD_OUT)}")
+        frame; or grey_card or mixed_grey_card, which are nominal and mixed with a grey card for a task that has one.
+        `shift`: changes the nominal look, see `shifted` and envs/held_out.py. `also`: further looks of each state as
+        obs["rgb_also"] uint8 (K, S, S, 3), drawn again in each step: a look of training, near (the episode's look with
+        other colours and light, see `appearance.near`), random or cluttered."""
+        if shift is not None and shift not in EVERY_SHIFT:
+            raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(EVERY_SHIFT)}")
         if not isinstance(appearance, Appearance) and appearance not in LOOKS:
             raise EnvError(f"appearance={appearance!r} does not exist; there are: an Appearance, {', '.join(LOOKS)}")
         if shift is not None and appearance != "nominal":
@@ -70,6 +84,8 @@ class RobotEnv(gym.Env):
         self.model = scene.compose(robot, task, self.protocol, **more)
         self.data = mujoco.MjData(self.model)
         self.task = task(self.model, robot, self.protocol)
+        if shift == GREY_CARD or (isinstance(appearance, str) and appearance in GREY_LOOKS):
+            self.task.make_card_grey()
         self.with_privileged, self.with_render, self.shift, self.also = privileged, render, shift, tuple(also)
         self.appearance, self.image_size, self.render_mode = appearance, image_size, render_mode
         self.control_hz, self.horizon = self.protocol.control_hz, self.task.horizon
@@ -110,7 +126,7 @@ class RobotEnv(gym.Env):
         super().reset(seed=seed)
         rng = self.np_random
         mujoco.mj_resetData(self.model, self.data)
-        q = self.task.home_rad() + rng.uniform(-0.125, 0.125, self.dof)
+        q = self.task.start_rad(rng)
         self.data.qpos[: self.dof] = np.clip(q, self.robot.scale_low, self.robot.scale_high)
         self.task.reset(self.data, rng)
         self.protocol.reset(self.data)
@@ -127,6 +143,7 @@ class RobotEnv(gym.Env):
             self._family.dress(self.model, self.data, self._held, self.task.table_z_m)
         self.look = self._new_look()
         scene.dress(self.model, self.data, self.look, self._nominal)
+        self.task.dress(self.data)
 
     def _new_look(self) -> Appearance:
         if self.appearance == "random_each_step":
@@ -136,10 +153,11 @@ class RobotEnv(gym.Env):
             return self._held.look
         if isinstance(self.appearance, Appearance):
             return self.appearance
-        if self.appearance == "nominal":
+        name = GREY_LOOKS.get(self.appearance, self.appearance)
+        if name == "nominal":
             return shifted(self.shift, rng)
-        if self.appearance in TRAINING:
-            return training_look(self.appearance, rng)
+        if name in TRAINING:
+            return training_look(name, rng)
         return randomised(rng, clutter=self.appearance == "cluttered")
 
     def step(self, action):
@@ -148,7 +166,8 @@ class RobotEnv(gym.Env):
         return self.finish(action)
 
     def checked(self, action) -> np.ndarray:
-        """The action (A,) float64, limited to [-1, 1]. Raises EnvError for another shape, NaN or infinity."""
+        """The action (A,) float64 that is executed: the given one, limited to [-1, 1], or the task's own while the task
+        holds the arm. Raises EnvError for another shape, NaN or infinity."""
         action = np.asarray(action, np.float64)
         if action.shape != self.action_space.shape:
             raise EnvError(
@@ -157,13 +176,14 @@ class RobotEnv(gym.Env):
             )
         if not np.isfinite(action).all():
             raise EnvError(f"{self.name} got an action with NaN or infinity: {action}")
-        return np.clip(action, -1.0, 1.0)
+        return self.task.executed(self.data, np.clip(action, -1.0, 1.0))
 
     def finish(self, action):
         """The second half of `step`, after the physics of the control period. Returns what `step` returns."""
         self.steps += 1
         if self.appearance == "random_each_step":
             self._dress()
+        self.task.dress(self.data)
         # Positions of bodies and contacts are those before the last integration: bring them up to date.
         mujoco.mj_forward(self.model, self.data)
         reward, done, failed = self.task.evaluate(self.data, action)
@@ -231,6 +251,7 @@ class RobotEnv(gym.Env):
     def _wear(self, look: Appearance) -> None:
         """Writes `look` into the model and moves what is only visible: boxes, camera and lamp."""
         scene.dress(self.model, self.data, look, self._nominal)
+        self.task.dress(self.data)
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)
 
@@ -277,13 +298,14 @@ class RobotEnv(gym.Env):
             )
         self.steps, self.success = int(snapshot["steps"]), bool(snapshot["success"])
         self._look_seed = int(snapshot["look_seed"])
+        self.task.restore(snapshot["task_state"])  # the looks depend on it
         mujoco.mj_resetData(self.model, self.data)
         self._dress()
         mujoco.mj_setState(self.model, self.data, physics, _STATE)
+        self.task.dress(self.data)
         mujoco.mj_forward(self.model, self.data)
         mujoco.mj_setState(self.model, self.data, physics, _STATE)  # mj_forward has changed the warm start
         self.protocol.restore(snapshot["protocol_state"])
-        self.task.restore(snapshot["task_state"])
         return self.observe()
 
     def qpos_of(self, sim_state) -> np.ndarray:

@@ -62,7 +62,7 @@ def mjcf(robot: Robot, task: type[Task], protocol: Protocol, assets: str = "", b
         tex=TEXTURE_SIZE,
         base_pos=task.base_pos,
         base_quat=task.base_quat,
-        robot=robot.body_mjcf.replace("<body ", '<body gravcomp="1" '),
+        robot=_robot(robot, task),
         distractors="\n".join(
             f'<body name="distractor{i}" mocap="true" pos="{_PARKED}"><geom name="distractor{i}" type="box" '
             f'size="0.02 0.02 0.02" contype="0" conaffinity="0"/></body>'
@@ -74,6 +74,12 @@ def mjcf(robot: Robot, task: type[Task], protocol: Protocol, assets: str = "", b
         actuators=protocol.actuators(robot),
         extras=robot.extras_mjcf + protocol.extras(robot),
     )
+
+
+def _robot(robot: Robot, task: type[Task]) -> str:
+    """The robot's body, with what the task fixes to its hand: right before the wrist camera, which every hand has."""
+    body = robot.body_mjcf.replace("<body ", '<body gravcomp="1" ')
+    return body.replace('<camera name="wrist"', task.hand_mjcf() + '<camera name="wrist"')
 
 
 def dress(model: mujoco.MjModel, data: mujoco.MjData, look: Appearance, nominal: dict) -> None:

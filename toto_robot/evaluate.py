@@ -24,7 +24,7 @@ from rich.table import Table
 
 import envs
 import policies
-from envs.appearance import HELD_OUT, SHIFTS
+from envs.appearance import EVERY_SHIFT
 from policies.experts.choose import make_labeller
 from policies.fit.adapted import adapted, check_policy
 from policies.fit.rules import FitKeys
@@ -53,7 +53,7 @@ class EvaluateConfig(FitKeys):
     """Chooses the list of episode seeds."""
     shift: str | None = None
     """Changed appearance: colour, light, camera, noise or all; photo, shadow, blur, drift, cloth or held_out (a family
-    that no training draws); null for what training showed."""
+    that no training draws); grey_card (a control of env=franka_pick_clutter); null for what training showed."""
     expert: str = "scripted"
     """The expert behind `policy=expert`: scripted, or the folder or name of a run of train_expert."""
     protocol: str = "episodes"
@@ -71,8 +71,8 @@ class EvaluateConfig(FitKeys):
         super().__post_init__()
         if self.episodes < 1 or self.num_envs < 1:
             raise UserError(f"expected episodes and num_envs >= 1, got {self.episodes} and {self.num_envs}.")
-        if self.shift is not None and self.shift not in SHIFTS + HELD_OUT:
-            raise UserError(f"shift={self.shift!r} does not exist. What exists: {', '.join(SHIFTS + HELD_OUT)}.")
+        if self.shift is not None and self.shift not in EVERY_SHIFT:
+            raise UserError(f"shift={self.shift!r} does not exist. What exists: {', '.join(EVERY_SHIFT)}.")
         if self.protocol not in PROTOCOLS:
             raise UserError(f"protocol={self.protocol!r} does not exist. What exists: {', '.join(PROTOCOLS)}.")
 

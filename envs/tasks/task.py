@@ -60,6 +60,11 @@ class Task(ABC):
     much as the colour of the appearance differs from the nominal one."""
 
     @classmethod
+    def knows_hand(cls, hand: str) -> bool:
+        """Whether a robot with this hand (`Robot.hand`) can do the task."""
+        return hand in cls._hands
+
+    @classmethod
     def for_hand(cls, hand: str) -> type["Task"]:
         """The task with the numbers of a hand (`Robot.hand`)."""
         if hand not in cls._hands:
@@ -70,6 +75,11 @@ class Task(ABC):
     @abstractmethod
     def mjcf(cls) -> str:
         """The scene around the robot, as children of `<worldbody>`."""
+
+    @classmethod
+    def hand_mjcf(cls) -> str:
+        """What the task fixes to the hand, as children of the hand's `<body>`. Nothing by default."""
+        return ""
 
     def __init__(self, model: mujoco.MjModel, robot: Robot, protocol: Protocol):
         self.model, self.robot, self.protocol = model, robot, protocol
@@ -93,10 +103,31 @@ class Task(ABC):
             home[: len(self.robot.arm_joints)] = self.posture_rad
         return home
 
+    def start_rad(self, rng: np.random.Generator) -> np.ndarray:
+        """(dof,) joint positions where an episode begins: home ± 0.125 in each joint. `RobotEnv` limits them to their
+        range."""
+        return self.home_rad() + rng.uniform(-0.125, 0.125, self.robot.dof)
+
+    def make_card_grey(self) -> None:
+        """Takes the meaning from the card that names the object. Raises EnvError for a task without a card."""
+        raise EnvError(f"the task {self.name} has no card that names an object, so no look makes it grey")
+
     def reset(self, data, rng: np.random.Generator) -> None:
         """Draws a new scene into `data`."""
         self.streak = 0
         self.place(data, rng)
+
+    def executed(self, data, action: np.ndarray) -> np.ndarray:
+        """The action (A,) that moves the robot in this step. It is the given action, unless the task holds the arm."""
+        return action
+
+    def dress(self, data) -> None:
+        """Writes what the task itself decides about the looks: colours that it draws, and bodies that only the camera
+        sees. Called after every look is written and after every step. Nothing by default."""
+
+    def _draw_from(self, near_m: float) -> None:
+        """Draws what is at least this far from a camera. By default that is a hundredth of the scene's extent."""
+        self.model.vis.map.znear = near_m / self.model.stat.extent
 
     def evaluate(self, data, action) -> tuple[float, bool, bool]:
         """(reward, whether success is now complete, whether the episode has failed) after a step."""

@@ -5,6 +5,7 @@ On the arrow: `policies.dagger.train`, `policies.cloning.train` and `policies.rl
 
 from dataclasses import dataclass, field
 
+from envs.appearance import GREY_LOOKS
 from envs.looks import TRAINING
 from policies.features.features import EncoderConfig, Features, make_features
 from policies.network.heads import HeadConfig
@@ -69,8 +70,9 @@ class RunConfig:
 
 def check_training_look(appearance: str) -> None:
     """Raise UserError if `appearance` draws looks that an evaluation draws too."""
-    if appearance not in TRAINING:
+    exist = (*TRAINING, *GREY_LOOKS)
+    if appearance not in exist:
         raise UserError(
             f"env.appearance={appearance!r} is not for training, because an evaluation may draw the same looks. "
-            f"What exists: {', '.join(TRAINING)}."
+            f"What exists: {', '.join(exist)}."
         )

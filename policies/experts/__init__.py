@@ -12,6 +12,7 @@ from policies.experts.hand_cabinet import HandCabinet
 from policies.experts.hand_move import HandMove
 from policies.experts.hand_pick import HandPick
 from policies.experts.hand_reach import HandReach
+from policies.experts.hidden import ScriptedHidden
 from policies.experts.learned import LearnedExpert
 from policies.experts.lift import ScriptedLift
 from policies.experts.move import ScriptedMove
@@ -25,6 +26,7 @@ __all__ = [
     "HandReach",
     "LearnedExpert",
     "ScriptedCabinet",
+    "ScriptedHidden",
     "ScriptedLift",
     "ScriptedMove",
     "ScriptedPick",

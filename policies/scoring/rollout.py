@@ -34,7 +34,7 @@ class EnvConfig:
     evaluation draws (envs/looks.py). Training and recording refuse the others. random: each episode has new colours
     (the object's too), textures, lights, camera pose and exposure, and half of the episodes have noise.
     random_each_step: the same in each frame. cluttered: as random, without noise, with boxes on the table that are not
-    the object."""
+    the object. grey_card, mixed_grey_card: nominal and mixed, and a card that names the object is grey."""
     workers: int = 2
     """Processes that simulate. mujoco_warp and isaacgym simulate their batch in one process."""
     backend: str = "mujoco"

@@ -38,6 +38,6 @@ def test_another_way_to_draw_looks_changes_the_fingerprint_where_looks_are_drawn
 def test_a_changed_way_to_draw_looks_changes_the_fingerprint(monkeypatch):
     before = {look: fingerprint(make(appearance=look)) for look in ("random", "mixed", "wide")}
     assert len(set(before.values())) == 3
-    monkeypatch.setattr("envs.looks.CAMERA_M", 0.009)
+    monkeypatch.setattr("envs.looks._sensor", lambda rng: {"noise_std": 20.0, "gain": 1.0})
     assert fingerprint(make(appearance="wide")) != before["wide"]
     assert fingerprint(make(appearance="random")) == before["random"]

@@ -47,7 +47,17 @@ def test_slots_in_this_process_equal_those_of_workers(vec):
         np.testing.assert_array_equal(again["expert"], pairs[0][1][0]["expert"])
 
 
-@pytest.mark.parametrize("name", ["franka_reach", "kuka_cabinet", "kuka_gripper_move", "kuka_pick_pixmc"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "franka_pick_clutter",
+        "franka_pick_hidden",
+        "franka_reach",
+        "kuka_cabinet",
+        "kuka_gripper_move",
+        "kuka_pick_pixmc",
+    ],
+)
 def test_results_do_not_depend_on_the_workers(name):
     """Every task and every robot once: two slots in one process and in two."""
     seen = []

@@ -9,7 +9,7 @@ from toto_robot.ground.errors import UserError, unknown
 
 ALSO = {"iiwa": "kuka", "iiwa_gripper": "kuka_gripper", "panda": "franka"}
 """Other names of the robots."""
-_NAME = re.compile(r"(?P<robot>\w+?)(?P<task>_(?:reach|cabinet|pick|move|cube)(?:_pixmc)?)")
+_NAME = re.compile(r"(?P<robot>\w+?)(?P<task>_(?:reach|cabinet|pick(?:_clutter|_hidden)?|move|cube)(?:_pixmc)?)")
 
 
 def with_robot(argv: list[str], conf: Path, names: list[str]) -> list[str]:
