@@ -23,17 +23,17 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-import envs
 from demos.errors import DemoError
 from demos.recording.recorder import STATE
+from demos.recording.restoring import environment_of, look_seeds, missing_states, snapshot
 from demos.store import schema
 from demos.store.demo_set import DemoSet
 from deploy.teaching.on_arm import ArmEnded, ArmKeys
 from deploy.teaching.replaying import replay as on_robot
 from envs.drawing import renderer
-from envs.fingerprint import describe, difference, fingerprint
+from envs.fingerprint import describe, fingerprint
 from toto_robot import command
-from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.errors import UserError
 from toto_robot.video.decode import write_video
 
 MODES = ("state", "action", "robot")
@@ -128,34 +128,16 @@ def _on_robot(cfg: ReplayConfig, demos: DemoSet, chosen) -> dict:
 
 
 def _environment(demos: DemoSet, cfg: ReplayConfig):
-    name = demos.attrs.get("env")
-    if name not in envs.names():
-        raise unknown(
-            "environment in the set's attributes",
-            str(name),
-            envs.names(),
-            "Sets from elsewhere can be inspected, but not replayed.",
-        )
-    needed = (*STATE, "proprio") if cfg.mode == "state" else ()
-    missing = [key for key in needed if key not in demos.keys]
-    if missing and demos.episodes:
+    env = environment_of(demos, cfg.path, "replay it as it is with force=true", force=cfg.force)
+    missing = missing_states(demos.keys) + [key for key in ("proprio",) if key not in demos.keys]
+    if cfg.mode == "state" and missing and demos.episodes:
         raise DemoError(
             f"{cfg.path} has no {', '.join(missing)}, which mode=state needs; it has {', '.join(demos.keys)}. "
             "Try mode=action."
         )
-    env = envs.make(name, **demos.attrs.get("env_options") or {})
-    env.reset(seed=0)
-    now = describe(env)
-    if demos.attrs.get("environment_fingerprint") != fingerprint(now) and not cfg.force:
-        what = difference(demos.attrs.get("environment") or {}, now)
-        shown = "; ".join(what[:6]) + (f"; and {len(what) - 6} more" if len(what) > 6 else "")
-        raise UserError(
-            f"{cfg.path} was recorded in another version of {name}: {shown or 'its description is missing'}. "
-            "Go back to that version, record it again, or replay it as it is with force=true."
-        )
     if cfg.mode == "action" and demos.attrs["control_hz"] != env.control_hz and not cfg.force:
         raise UserError(
-            f"{cfg.path} has actions for {demos.attrs['control_hz']:g} Hz, and {name} takes them at "
+            f"{cfg.path} has actions for {demos.attrs['control_hz']:g} Hz, and {demos.attrs['env']} takes them at "
             f"{env.control_hz:g} Hz: it was converted to another rate. Replay the original, use mode=state, or see "
             "what happens with force=true."
         )
@@ -174,20 +156,14 @@ def _differs(demos: DemoSet, env) -> list[str]:
     return found
 
 
-def _snapshot(demos: DemoSet, i: int, data: dict, look_seed: np.ndarray, t: int, env) -> dict:
-    steps = t * round(env.control_hz / demos.attrs["control_hz"])  # of the environment; a set may keep every k-th
-    success = bool(data["success"][t - 1]) if t and "success" in data else False
-    return {key: data[key][t] for key in STATE} | {"steps": steps, "success": success, "look_seed": look_seed[i]}
-
-
 def _replay_states(demos: DemoSet, i: int, env, frames: list | None) -> dict:
     """{episode, diff: greatest absolute difference by key, first: first step that differs or None}."""
-    data, look_seed = demos.episode(i), _look_seeds(demos)
+    data, look_seed = demos.episode(i), int(look_seeds(demos)[i])
     pictures = [key for key in demos.keys if key.startswith(schema.CAMERA)]
     diff: dict[str, float] = dict.fromkeys([*pictures, "proprio"], 0.0)
     first: int | None = None
     for t in range(int(demos.lengths[i])):
-        obs = env.restore(_snapshot(demos, i, data, look_seed, t, env))
+        obs = env.restore(snapshot(demos, data, t, env, look_seed))
         for key in diff:
             height, width = data[key].shape[1:3] if key in pictures else (0, 0)
             now = (
@@ -209,7 +185,7 @@ def _replay_actions(demos: DemoSet, i: int, env, frames: list | None) -> dict:
     actions = data.get("action_applied", data["action"])
     drift = None
     if all(key in data for key in STATE):
-        env.restore(_snapshot(demos, i, data, _look_seeds(demos), 0, env))
+        env.restore(snapshot(demos, data, 0, env, int(look_seeds(demos)[i])))
     elif "seed" in demos.meta_names:
         env.reset(seed=int(demos.meta("seed")[i]))
     else:
@@ -226,10 +202,6 @@ def _replay_actions(demos: DemoSet, i: int, env, frames: list | None) -> dict:
         success = info["success"]
     was = bool(demos.meta("success")[i]) if "success" in demos.meta_names else None
     return {"episode": i, "drift": drift, "success": bool(success), "was": was}
-
-
-def _look_seeds(demos: DemoSet) -> np.ndarray:
-    return demos.meta("look_seed") if "look_seed" in demos.meta_names else np.zeros(demos.episodes, np.int64)
 
 
 def _frame(env, data: dict, t: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,17 +17,21 @@ from torch import Tensor
 from policies.cloning.augment import AugmentConfig, augment
 from policies.cloning.episodes import DataConfig, DemoReader, Recorded, camera_of, moving
 from policies.features.cache import FeatureCache, digest
+from policies.features.feature_rows import FeatureRows
 from policies.features.features import Features
 from policies.memory import Window
 from policies.seeds import stream
 
+if TYPE_CHECKING:  # it loads zarr
+    from policies.cloning.redrawing import Redrawing
+
 
 class Demonstrations:
-    """The kept steps of the chosen episodes, in memory: N steps of E episodes, with `copies` looks of each frame."""
+    """The kept steps of the chosen episodes: N steps of E episodes, with `copies` looks of each frame."""
 
     def __init__(
         self,
-        features: Tensor,
+        features: FeatureRows,
         proprio: Tensor,
         action: Tensor,
         applied: Tensor,
@@ -34,7 +39,7 @@ class Demonstrations:
         copies: int = 1,
         kept: list[tuple[int, np.ndarray]] | None = None,
     ):
-        """features (copies · N, *shape), look after look; proprio (N, P); action and applied (N, A) in [-1, 1].
+        """features: copies · N rows, look after look; proprio (N, P); action and applied (N, A) in [-1, 1].
         `kept` has the set's episode and its kept steps for each of `lengths`."""
         self.features, self.proprio, self.action, self.applied = features, proprio, action, applied
         self.copies, self.episodes, self.kept = copies, len(lengths), kept or []
@@ -51,7 +56,7 @@ class Demonstrations:
 
     def batch(self, steps: Tensor, look: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features, proprioception and labels of `steps` (B,), each seen in its `look` (B,) of the copies."""
-        return self._seen(steps, look), self.proprio[steps], self.action[steps]
+        return self.seen(steps, look), self.proprio[steps], self.action[steps]
 
     def windows(self, steps: Tensor, look: Tensor, context: int, chunk: int) -> tuple[Window, Tensor, Tensor]:
         """What a policy with a context sees at `steps` (B,), the next `chunk` labels (B, K, A), and which of the labels
@@ -67,12 +72,11 @@ class Demonstrations:
         ahead = steps[:, None] + torch.arange(chunk)
         there = ahead <= self.last[steps, None]
         labels = self.action[torch.minimum(ahead, self.last[steps, None])]
-        return Window(self._seen(back, look[:, None]), self.proprio[back], past, valid), labels, there
+        return Window(self.seen(back, look[:, None]), self.proprio[back], past, valid), labels, there
 
-    def _seen(self, steps: Tensor, look: Tensor) -> Tensor:
-        """Features of `steps` in `look`. NumPy takes them: torch copies frames byte by byte, in four times the time."""
-        rows = look * len(self) + steps
-        return torch.from_numpy(self.features.numpy().take(rows.numpy(), 0))
+    def seen(self, steps: Tensor, look: Tensor) -> Tensor:
+        """Features of `steps` (...) in `look` (...), or look 0: the frames as they were recorded."""
+        return self.features.take(look * len(self) + steps)
 
 
 def load_demonstrations(
@@ -86,67 +90,93 @@ def load_demonstrations(
     binary: tuple[int, ...] = (),
     joints_rad: Callable[[dict, np.ndarray], np.ndarray] | None = None,
     on_episode: Callable[[int, int], None] = lambda done, of: None,
+    redrawing: "Redrawing | None" = None,
 ) -> Demonstrations:
     """The training data from the episodes `recorded` of the set `demos`.
 
     Frozen features come from `cache` if they are there. Frames that the policy's own network sees stay uint8.
     `augmenting` replaces `config.augment`. `joints_rad(attrs, proprio)` gives joint positions (T, J) for the static
-    filter, and `binary` the gripper's actions.
+    filter, and `binary` the gripper's actions. `redrawing` adds the looks that it draws.
     """
-    encode = EpisodeEncoder(demos, f"rgb_{camera_of(demos, config)}", features, cache, augmenting or config.augment)
-    looks: list[list[Tensor]] = []
-    columns: list[tuple[Tensor, ...]] = []
-    kept: list[tuple[int, np.ndarray]] = []
-    for done, episode in enumerate(recorded):
-        # 1. The steps that are kept, and their numbers.
-        keep = np.arange(len(episode.action))
-        if config.static_filter:
-            assert joints_rad is not None
-            joints = joints_rad(demos.attrs, episode.proprio)
-            keep = moving(joints, episode.action[:, list(binary)], config.static_rad)
-        kept.append((episode.index, keep))
-        columns.append(tuple(torch.from_numpy(x[keep]) for x in (episode.proprio, episode.action, episode.applied)))
-        # 2. Their features, in every look.
-        looks.append([look[keep] for look in encode(episode)])
-        on_episode(done + 1, len(recorded))
-    stacked = torch.cat([episode[copy] for copy in range(encode.copies) for episode in looks])
+    key = f"rgb_{camera_of(demos, config)}"
+    encode = EpisodeEncoder(demos, key, features, cache, augmenting or config.augment, redrawing)
+    # 1. The steps that are kept, and their numbers.
+    kept = [(episode.index, _kept(episode, demos.attrs, config, binary, joints_rad)) for episode in recorded]
+    columns = [
+        [torch.from_numpy(x[keep]) for x in (episode.proprio, episode.action, episode.applied)]
+        for episode, (_, keep) in zip(recorded, kept)
+    ]
     proprios, actions, applieds = (torch.cat(column) for column in zip(*columns))
-    lengths = [len(steps) for _, steps in kept]
-    return Demonstrations(stacked, proprios, actions, applieds, lengths, encode.copies, kept)
+    # 2. Their features, in every look, one episode after the other.
+    steps = len(actions)
+    rows = FeatureRows(encode.copies * steps, features.shape, features.dtype, config.memory_gb, cache)
+    start = 0
+    for done, (episode, (_, keep)) in enumerate(zip(recorded, kept)):
+        for copy, look in enumerate(encode(episode)):
+            rows.put(copy * steps + start, look[keep])
+        start += len(keep)
+        on_episode(done + 1, len(recorded))
+    return Demonstrations(rows, proprios, actions, applieds, [len(keep) for _, keep in kept], encode.copies, kept)
+
+
+def _kept(episode: Recorded, attrs: dict, config: DataConfig, binary: tuple[int, ...], joints_rad) -> np.ndarray:
+    """The steps of an episode that are kept."""
+    if not config.static_filter:
+        return np.arange(len(episode.action))
+    return moving(joints_rad(attrs, episode.proprio), episode.action[:, list(binary)], config.static_rad)
 
 
 class EpisodeEncoder:
-    """Features (T, *shape) of whole episodes in every look: the frames unchanged (copy 0), then augmented copies."""
+    """Features (T, *shape) of whole episodes in every look.
 
-    def __init__(self, demos: DemoReader, key: str, features: Features, cache, augmenting: AugmentConfig):
-        self.demos, self.key, self.features = demos, key, features
+    Copy 0 has the frames unchanged. The other copies are the frames that `redrawing` draws, each augmented, or without
+    it augmented copies of the recorded frames. The policy's own network sees frames that `cloner` augments.
+    """
+
+    def __init__(
+        self,
+        demos: DemoReader,
+        key: str,
+        features: Features,
+        cache,
+        augmenting: AugmentConfig,
+        redrawing: "Redrawing | None" = None,
+    ):
+        self.demos, self.key, self.features, self.redrawing = demos, key, features, redrawing
         frozen = features.needs == "rgb" and features.dtype != torch.uint8
-        self.copies = 1 + augmenting.copies if frozen and augmenting.changes_frames else 1
+        self.changes = frozen and augmenting.changes_frames
+        also = () if redrawing is None else redrawing.also
+        self.copies = 1 + (len(also) or (augmenting.copies if self.changes else 0))
         self.augmenting = replace(augmenting, proprio_std=0.0, copies=1)  # only what a frame depends on
         self.caches: list[FeatureCache] = []
-        """For the frames unchanged, and for the augmented ones; empty where nothing is cached."""
+        """One for each copy; empty where nothing is cached."""
         if cache and frozen:
-            looks = (None, asdict(self.augmenting))
+            change = asdict(self.augmenting)
+            looks: list = [None, *([look, i, change if self.changes else None] for i, look in enumerate(also))]
+            looks += [change] * (self.copies - len(looks))
             self.caches = [FeatureCache(cache, features.fingerprint, features.config.crop, look) for look in looks]
 
     def __call__(self, episode: Recorded) -> list[Tensor]:
-        """The features in every look. The frames are read only if the cache lacks one of them."""
+        """The features in every look. The frames are read or drawn only if the cache lacks one of them."""
         if self.features.needs is None:
             return [self.features({"proprio": episode.numbers["proprio"]})]
-        read_frames = functools.cache(lambda: self.demos.episode(episode.index, keys=[self.key])[self.key])
+        read = functools.cache(lambda: self.demos.episode(episode.index, keys=[self.key])[self.key])
+        draw = None if self.redrawing is None else functools.cache(functools.partial(self.redrawing, episode.index))
         numbers = [np.ascontiguousarray(value).tobytes() for value in episode.numbers.values()]
-        looks = []
+        drawn = [] if self.redrawing is None else [self.redrawing.name(episode.index)]
+        out = []
         for copy in range(self.copies):
-            name = digest(self.demos.attrs, self.key, copy, *numbers)
-            compute = functools.partial(self._compute, episode, copy, name, read_frames)
+            name = digest(self.demos.attrs, self.key, copy, *numbers, *(drawn if copy else []))
+            frames = read if draw is None or not copy else lambda copy=copy: draw()[:, copy - 1]
+            compute = functools.partial(self._compute, episode, copy, name, frames)
             shape = (len(episode.action), *self.features.shape)
-            cache = self.caches[min(copy, 1)] if self.caches else None
-            looks.append(compute() if cache is None else cache.get(name, shape, self.features.dtype, compute))
-        return looks
+            cache = self.caches[copy] if self.caches else None
+            out.append(compute() if cache is None else cache.get(name, shape, self.features.dtype, compute))
+        return out
 
-    def _compute(self, episode: Recorded, copy: int, name: str, read_frames: Callable[[], np.ndarray]) -> Tensor:
-        frames = read_frames()
-        if copy:
+    def _compute(self, episode: Recorded, copy: int, name: str, frames_of: Callable[[], np.ndarray]) -> Tensor:
+        frames = frames_of()
+        if copy and self.changes:
             generator = torch.Generator().manual_seed(stream("augment", copy, name)[0])
             frames = augment(torch.from_numpy(frames), self.augmenting, generator).numpy()
         return self.features({"rgb": frames, "proprio": episode.numbers["proprio"]})

@@ -10,8 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
+from envs.looks import TRAINING
 from policies.cloning.augment import AugmentConfig
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 
 NUMBERS = ("proprio", "action", "action_applied")
 """Keys that are read as numbers. The last one need not be there."""
@@ -41,7 +42,17 @@ class DataConfig:
     static_rad: float = 0.004
     """rad; the published value."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    """Random changes in training."""
+    """Random changes in training. Where `also` is not empty, a frozen encoder sees them in its looks only."""
+    also: list[str] = field(default_factory=list)
+    """More looks of every recorded step, drawn anew: nominal, near_nominal, wide or mixed (envs/looks.py), as
+    `dagger.also`. The set must hold the states of one of our environments. No physics runs; a look costs one drawing
+    and one encoding a step, once."""
+    look_seed: int = 0
+    """Another number draws other looks in `also`. Runs with one number share the cached features, whatever their
+    `seed`."""
+    memory_gb: float = 4.0
+    """Memory for the features of all steps and looks. More than this is read from a file beside the cache, and the
+    policy is the same bit for bit."""
 
     def __post_init__(self) -> None:
         if self.use < 0 or self.static_rad < 0:
@@ -50,6 +61,10 @@ class DataConfig:
             raise UserError(
                 f"data.held_out={self.held_out}: expected a share of the episodes, from 0 to below 1, such as 0.1."
             )
+        if absent := [look for look in self.also if look not in TRAINING]:
+            raise unknown("look in data.also", absent[0], TRAINING)
+        if self.look_seed < 0 or self.memory_gb < 0:
+            raise UserError(f"data: expected look_seed and memory_gb >= 0, got {self.look_seed} and {self.memory_gb}.")
         if any(i < 0 for i in self.skip):
             raise UserError(f"data.skip={self.skip}: expected numbers of episodes, which count from 0.")
 

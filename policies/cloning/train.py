@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -36,6 +37,9 @@ from policies.scoring.rollout import VectorEnv, evaluate, summarise
 from policies.seeds import stream, watching_seeds
 from toto_robot.features.contract import FrozenEncoder
 from toto_robot.ground.errors import UserError
+
+if TYPE_CHECKING:
+    from policies.cloning.redrawing import Redrawing
 
 RESNET_SHIFT_PX = 6
 """Random shift when frames train the network: 5 % of 128 pixels each way, as robomimic crops 10 % off (76 of 84)."""
@@ -75,6 +79,10 @@ class TrainBcConfig(RunConfig):
             raise UserError("expected eval_every >= 0, and num_envs and eval_episodes >= 1.")
         if self.privileged:
             raise UserError("encoder=privileged: demonstrations hold no privileged state; train_dagger can use it.")
+        if self.data.also and not self.renders:
+            raise UserError(
+                f"data.also={list(self.data.also)}: encoder={self.encoder.name} sees no pictures. Leave it out."
+            )
         if self.keep not in KEEPS:
             raise UserError(f"keep={self.keep!r} does not exist. What exists: {', '.join(KEEPS)}.")
         if self.keep == "best" and not self.held_out:
@@ -143,13 +151,18 @@ def train(
 
             demos = DemoSet(cfg.demos)
         recorded = read_episodes(demos, cfg.data, cfg.encoder.needs, cfg.demos)
+        redrawing = None
+        if cfg.data.also:
+            from policies.cloning.redrawing import Redrawing  # loads zarr
+
+            redrawing = Redrawing(demos, cfg.data, cfg.demos)
         spec = spec_of_demos(cfg, demos, recorded[0])
         check_fits(cfg, demos.attrs, spec)
         lifetime.check(spec)
         # 2. Load: the encoder, the environments, the features.
         features = lifetime.features = cfg.features(encoder)
         vec = lifetime.vec = make_vec(cfg) if cfg.evaluates else None
-        data, held_out = _load(cfg, demos, recorded, features, joints_rad, spec)
+        data, held_out = _load(cfg, demos, recorded, features, joints_rad, spec, redrawing)
         policy = _new_policy(cfg, demos.attrs, data, features, spec)
         # 3. Learn, save, evaluate.
         run = lifetime.begin(spec)
@@ -158,7 +171,7 @@ def train(
         with progress(title, cfg.rounds, cloner.total, run.folder, axis="updates") as screen:
             facts, best = _rounds(cfg, run, vec, cloner, held_out, screen)
             policy.look = look_of_demonstrations(
-                demos, camera_of(demos, cfg.data), data, features, cfg.augmenting, cfg.seed
+                demos, camera_of(demos, cfg.data), data, features, cfg.augmenting, cfg.seed, redrawing
             )
             policy.save(run.folder / "policy")
             screen.begin(cfg.rounds, "evaluating")
@@ -210,6 +223,7 @@ def _load(
     features: Features,
     joints_rad: Callable | None,
     spec: PolicySpec,
+    redrawing: "Redrawing | None",
 ) -> tuple[Demonstrations, HeldOut | None]:
     """The training data, and the held-out episodes if there are any."""
     learned, held = split(recorded, cfg.held_out, cfg.seed, cfg.demos)
@@ -219,7 +233,9 @@ def _load(
         print(f"\r{done}/{of} demonstrations", end="\n" if done == of else "", file=sys.stderr, flush=True)
 
     options: dict = dict(binary=binary, joints_rad=joints_rad, on_episode=count)
-    data = load_demonstrations(demos, learned, cfg.data, features, cfg.cache, augmenting=cfg.augmenting, **options)
+    data = load_demonstrations(
+        demos, learned, cfg.data, features, cfg.cache, augmenting=cfg.augmenting, redrawing=redrawing, **options
+    )
     if not held:
         return data, None
     plain = AugmentConfig(shift_px=0)

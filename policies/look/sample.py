@@ -7,7 +7,7 @@ On the arrow: the trainers draw it, and `training_look` computes its statistics.
 
 import heapq
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,6 +17,10 @@ from policies.cloning.augment import AugmentConfig, augment
 from policies.look.rows import Rows, measure
 from policies.look.training_look import TrainingLook
 from policies.seeds import stream, training_seed
+
+if TYPE_CHECKING:
+    from policies.cloning.demonstrations import Demonstrations
+    from policies.cloning.redrawing import Redrawing
 
 SIZE = 1000
 """Pictures in the sample. Twice as many led to the same verdicts."""
@@ -77,25 +81,44 @@ class LookSample:
 
 
 def look_of_demonstrations(
-    demos: Any, camera: str, data, features, augmenting: AugmentConfig, seed: int
+    demos: Any,
+    camera: str,
+    data: "Demonstrations",
+    features,
+    augmenting: AugmentConfig,
+    seed: int,
+    redrawing: "Redrawing | None" = None,
 ) -> TrainingLook | None:
-    """The look of the kept steps in `data` (`policies.cloning.demonstrations`). The frames are read from the set
-    `demos`, even if their features came from a cache, and augmented as in training."""
+    """The look of the kept steps in `data`. The frames are read from the set `demos`, even if their features came from
+    a cache, and changed as in training. With `redrawing`, each step is in one of its looks."""
     if features.needs != "rgb":
         return None
+    # 1. The steps, each with its episode.
     rng = np.random.default_rng(stream(seed, "look"))
     steps = np.sort(rng.permutation(len(data))[:SIZE])
     first = np.unique(data.first.numpy())
     of = np.searchsorted(first, steps, side="right") - 1
+    copy = np.zeros(len(steps), int) if redrawing is None else rng.integers(data.copies, size=len(steps))
+    # 2. Their frames.
     frames = []
     for e in np.unique(of):
         episode, kept = data.kept[e]
-        frames.append(demos.episode(episode, keys=[f"rgb_{camera}"])[f"rgb_{camera}"][kept[steps[of == e] - first[e]]])
+        here = np.flatnonzero(of == e)
+        at = kept[steps[here] - first[e]]
+        pictures = demos.episode(episode, keys=[f"rgb_{camera}"])[f"rgb_{camera}"][at]
+        if redrawing is not None and (drawn := np.flatnonzero(copy[here])).size:
+            pictures[drawn] = redrawing(episode, at[drawn])[np.arange(len(drawn)), copy[here][drawn] - 1]
+        frames.append(pictures)
     pictures = np.concatenate(frames)
     if not augmenting.changes_frames:
-        return TrainingLook.fit(measure(features, pictures, of, data.features[steps]))
-    # A frozen encoder sees each frame unchanged in one of its `copies`. A trained network only sees changed frames.
-    changed = rng.integers(data.copies, size=len(steps)) > 0 if data.copies > 1 else np.ones(len(steps), bool)
+        known = data.seen(torch.from_numpy(steps), torch.from_numpy(copy))
+        return TrainingLook.fit(measure(features, pictures, of, known))
+    # 3. A frozen encoder sees the recorded frame unchanged in one of its `copies`. A trained network only sees changed
+    # frames.
+    if redrawing is not None and features.dtype != torch.uint8:
+        changed = copy > 0
+    else:
+        changed = rng.integers(data.copies, size=len(steps)) > 0 if data.copies > 1 else np.ones(len(steps), bool)
     generator = torch.Generator().manual_seed(stream(seed, "look", "augment")[0])
     pictures[changed] = augment(torch.from_numpy(pictures[changed]), augmenting, generator).numpy()
     return TrainingLook.fit(measure(features, pictures, of))

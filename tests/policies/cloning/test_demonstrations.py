@@ -17,6 +17,11 @@ def load(demos, encoder=None, cache="cache", **config):
     return load_demonstrations(demos, read_episodes(demos, config, "rgb", "toy"), config, features, cache)
 
 
+def features_of(data, look=0):
+    steps = torch.arange(len(data))
+    return data.seen(steps, torch.full_like(steps, look))
+
+
 def test_features_are_computed_once_and_frames_are_not_read_again():
     encoder, demos = ToyEncoder(), ToyDemos(4)
     first = load(demos, encoder)
@@ -24,7 +29,7 @@ def test_features_are_computed_once_and_frames_are_not_read_again():
     demos.read.clear()
     again = load(demos, encoder)
     assert encoder.frames == demos.lengths.sum() and not any(key == "rgb_wrist" for _, key in demos.read)
-    assert torch.equal(first.features, again.features)
+    assert torch.equal(features_of(first), features_of(again))
 
 
 def test_a_part_of_a_set_and_a_longer_set_find_what_was_encoded():
@@ -53,7 +58,7 @@ def test_a_damaged_cache_is_made_again(tmp_path):
     whole = load(ToyDemos(3), encoder)
     for i, path in enumerate(sorted((tmp_path / "cache").rglob("*.safetensors"))):
         path.write_bytes(path.read_bytes()[: 20 * i])
-    assert torch.equal(load(ToyDemos(3), encoder).features, whole.features)
+    assert torch.equal(features_of(load(ToyDemos(3), encoder)), features_of(whole))
     assert encoder.frames == 2 * ToyDemos(3).lengths.sum()
 
 
@@ -79,7 +84,7 @@ def test_episodes_are_used_in_the_order_of_their_attempts_and_failures_left_out(
 
 def test_a_window_never_leaves_its_episode_and_holds_what_was_done_before():
     data = load(ToyDemos(3))
-    steps = torch.arange(len(data))
+    steps, features = torch.arange(len(data)), features_of(data)
     window, labels, there = data.windows(steps, torch.zeros_like(steps), 5, 4)
     for s in steps.tolist():
         first, last = int(data.first[s]), int(data.last[s])
@@ -88,7 +93,7 @@ def test_a_window_never_leaves_its_episode_and_holds_what_was_done_before():
             assert bool(window.valid[s, j]) == (at >= first)
             if at >= first:
                 assert torch.equal(window.proprio[s, j], data.proprio[at])
-                assert torch.equal(window.features[s, j], data.features[at])
+                assert torch.equal(window.features[s, j], features[at])
                 assert torch.equal(window.past[s, j], data.applied[at] if at < s else torch.zeros(4))
         for k in range(4):
             assert bool(there[s, k]) == (s + k <= last)
@@ -99,17 +104,15 @@ def test_a_window_never_leaves_its_episode_and_holds_what_was_done_before():
 def test_augmented_looks_stand_beside_the_frames_as_they_are():
     plain, looks = load(ToyDemos(2)), load(ToyDemos(2), augment=AugmentConfig(jitter=1.0, shift_px=3, copies=2))
     assert looks.copies == 3 and len(looks) == len(plain)
-    steps = torch.arange(len(plain))
-    assert torch.equal(looks.batch(steps, torch.zeros_like(steps))[0], plain.features)
-    one, two = (looks.batch(steps, torch.full_like(steps, i))[0] for i in (1, 2))
-    assert not torch.equal(one, plain.features) and not torch.equal(one, two)
-    assert torch.equal(
-        load(ToyDemos(2), augment=AugmentConfig(jitter=1.0, shift_px=3, copies=2)).features, looks.features
-    )
+    assert torch.equal(features_of(looks), features_of(plain))
+    one, two = features_of(looks, 1), features_of(looks, 2)
+    assert not torch.equal(one, features_of(plain)) and not torch.equal(one, two)
+    again = load(ToyDemos(2), augment=AugmentConfig(jitter=1.0, shift_px=3, copies=2))
+    assert torch.equal(features_of(again, 2), two)
 
 
 def test_a_policy_without_frames_reads_none():
     demos = ToyDemos(2)
     recorded = read_episodes(demos, DataConfig(), None, "toy")
     data = load_demonstrations(demos, recorded, DataConfig(), NoFeatures(EncoderConfig("none")), None)
-    assert data.features.shape == (len(data), 0) and not any(key == "rgb_wrist" for _, key in demos.read)
+    assert features_of(data).shape == (len(data), 0) and not any(key == "rgb_wrist" for _, key in demos.read)
