@@ -56,13 +56,15 @@ class RobotEnv(gym.Env):
         image_size: int = 128,
         render_mode: str | None = None,
         also: tuple[str, ...] = (),
+        also_steady: bool = False,
     ):
         """`appearance`: an `Appearance`; or nominal; or near_nominal, wide or mixed, a new look of training in each
         episode (envs/looks.py); or random or cluttered (see `randomised`); or random_each_step, a new look in each
         frame; or grey_card or mixed_grey_card, which are nominal and mixed with a grey card for a task that has one.
         `shift`: changes the nominal look, see `shifted` and envs/held_out.py. `also`: further looks of each state as
         obs["rgb_also"] uint8 (K, S, S, 3), drawn again in each step: a look of training, near (the episode's look with
-        other colours and light, see `appearance.near`), random or cluttered."""
+        other colours and light, see `appearance.near`), random or cluttered. `also_steady`: an episode keeps these
+        looks."""
         if shift is not None and shift not in EVERY_SHIFT:
             raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(EVERY_SHIFT)}")
         if not isinstance(appearance, Appearance) and appearance not in LOOKS:
@@ -87,6 +89,7 @@ class RobotEnv(gym.Env):
         if shift == GREY_CARD or (isinstance(appearance, str) and appearance in GREY_LOOKS):
             self.task.make_card_grey()
         self.with_privileged, self.with_render, self.shift, self.also = privileged, render, shift, tuple(also)
+        self.also_steady = also_steady
         self.appearance, self.image_size, self.render_mode = appearance, image_size, render_mode
         self.control_hz, self.horizon = self.protocol.control_hz, self.task.horizon
         self.metadata = {**self.metadata, "render_fps": int(self.control_hz)}
@@ -241,7 +244,7 @@ class RobotEnv(gym.Env):
         """The `index`-th further look of the present state. A restored state gives the same picture again."""
         if not self.with_render:
             return np.zeros((self.image_size, self.image_size, 3), np.uint8)
-        rng = np.random.default_rng((self._look_seed, self.steps, 2 + index))
+        rng = np.random.default_rng((self._look_seed, 0 if self.also_steady else self.steps, 2 + index))
         if name in TRAINING:
             look = training_look(name, rng)
         else:

@@ -62,10 +62,11 @@ class VectorEnv:
         snapshots: bool = False,
         views: tuple[str, ...] = (),
         also: tuple[str, ...] = (),
+        also_steady: bool = False,
         backend: str = "mujoco",
     ):
-        """`also`: see `RobotEnv`; obs["rgb_also"] is (N, K, S, S, 3). `backend`: mujoco or robosuite, the simulators
-        with single environments; `envs.make_vec` has all."""
+        """`also` and `also_steady`: see `RobotEnv`; obs["rgb_also"] is (N, K, S, S, 3). `backend`: mujoco or robosuite,
+        the simulators with single environments; `envs.make_vec` has all."""
         if num_envs < 1 or workers < 0:
             raise EnvError(f"num_envs must be at least 1 and workers at least 0, got {num_envs} and {workers}")
         options: dict[str, Any] = dict(
@@ -75,7 +76,7 @@ class VectorEnv:
             appearance=appearance,
             image_size=image_size,
             backend=backend,
-            **({"also": tuple(also)} if also else {}),
+            **({"also": tuple(also), "also_steady": also_steady} if also else {}),
         )
         # One environment in this process tells the sizes; it draws nothing.
         probe = make(name, **{**options, "render": False})

@@ -14,9 +14,10 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from policies.features.features import Features, make_features
+from policies.features.features import EncoderFeatures, Features, make_features
 from policies.fit.folder import CONFIG, FORMAT, WEIGHTS, About, check_sizes, find, read_about, read_tensors
 from policies.fit.spec import PolicySpec
+from policies.history import History, Recall
 from policies.look.folder import LOOK_FILE, packed, read_look
 from policies.look.training_look import TrainingLook
 from policies.memory import Memory, Window
@@ -76,6 +77,7 @@ class Policy:
         head: HeadConfig,
         binary: tuple[int, ...],
         spec: PolicySpec | None = None,
+        history: History | None = None,
     ):
         self.net, self.features, self.env, self.spec = net.eval(), features, env, spec
         self.head_config, self.binary = head, tuple(binary)
@@ -86,6 +88,9 @@ class Policy:
         statistics."""
         action_dim = net.action.mean.numel()
         self.memory = Memory(head.transformer, action_dim) if head.transformer is not None else None
+        self.history = history
+        self.recall = self.new_recall()
+        """What it has seen of the running episodes. None for a policy that sees the newest frame alone."""
 
     @classmethod
     def create(
@@ -97,16 +102,31 @@ class Policy:
         head: HeadConfig | None = None,
         binary: tuple[int, ...] = (),
         spec: PolicySpec | None = None,
+        history: History | None = None,
     ) -> "Policy":
         """An untrained policy. Its weights come from torch's global generator.
 
         `binary` indices may count from the end. `spec` says what the numbers mean. `env` is None for a robot that is
-        not one of ours.
+        not one of ours. `history`: the frames that it sees beside the newest one.
         """
         head = head or HeadConfig()
         binary = tuple(sorted(i % action_dim for i in binary))
-        net = PolicyNet(head, features.shape, proprio_dim, action_dim, features.config.pooling, binary)
-        return cls(net, features, env, head, binary, spec)
+        shape = features.shape if history is None else history.shape(features.shape)
+        net = PolicyNet(head, shape, proprio_dim, action_dim, features.config.pooling, binary)
+        return cls(net, features, env, head, binary, spec, history)
+
+    @property
+    def feature_shape(self) -> tuple[int, ...]:
+        """The shape of what the head reads of one step."""
+        one = tuple(self.features.shape)
+        return one if self.history is None else self.history.shape(one)
+
+    def new_recall(self) -> Recall | None:
+        """An empty memory of frames for the policy's history, or None if it has none."""
+        if self.history is None:
+            return None
+        assert isinstance(self.features, EncoderFeatures)
+        return Recall(self.features, self.history)
 
     @property
     def needs(self) -> str | None:
@@ -116,15 +136,18 @@ class Policy:
     def act(self, obs: dict[str, np.ndarray], head: nn.Module | None = None) -> np.ndarray:
         """Actions (N, A), float32 in [-1, 1], for observations of N environments.
 
-        `head` replaces the policy's own head (an average of its weights, say). A policy with a context distinguishes
-        episodes by obs["slot"] and obs["step"], each (N,). Without them row i is slot i, and `reset` must be called
-        when episodes begin.
+        `head` replaces the policy's own head (an average of its weights, say). A policy with a context or a history
+        distinguishes episodes by obs["slot"] and obs["step"], each (N,). Without them row i is slot i, and `reset` must
+        be called when episodes begin.
         """
-        features = self.features(obs)
         proprio = torch.from_numpy(np.array(obs["proprio"], np.float32))
+        slots = list(map(int, obs["slot"])) if "slot" in obs else list(range(len(proprio)))
+        if self.recall is None:
+            features = self.features(obs)
+        else:
+            features = self.recall(obs, slots, list(map(int, obs["step"])) if "step" in obs else None)
         if self.memory is None:
             return self.act_on(features, proprio, head)
-        slots = list(map(int, obs["slot"])) if "slot" in obs else list(range(len(proprio)))
         first = [step == 0 for step in obs["step"]] if "step" in obs else [False] * len(slots)
         return self.memory.act(lambda window: self._chunks(window, head), features, proprio, slots, first)
 
@@ -141,6 +164,8 @@ class Policy:
         """Forget all episodes. The next step is the first one of every slot."""
         if self.memory is not None:
             self.memory.episodes.clear()
+        if self.recall is not None:
+            self.recall.past.forget()
 
     def close(self) -> None:
         """End the encoder's processes, if it has any."""
@@ -156,7 +181,7 @@ class Policy:
             proprio_dim=self.net.proprio.mean.numel(),
             action_dim=self.net.action.mean.numel(),
             binary_actions=self.binary,
-            feature_shape=tuple(self.features.shape),
+            feature_shape=self.feature_shape,
             encoder=self.features.config,
             encoder_fingerprint=self.features.fingerprint,
             head=self.head_config,
@@ -164,12 +189,13 @@ class Policy:
             spec=self.spec,
             notes=self.notes,
             look=look_file,
+            history=self.history,
         )
         with atomic_folder(folder) as temporary:
             (temporary / WEIGHTS).write_bytes(data)
             if look:
                 (temporary / LOOK_FILE).write_bytes(look)
-            (temporary / CONFIG).write_text(dump_yaml(dataclasses.asdict(about)))
+            (temporary / CONFIG).write_text(dump_yaml(about.plain()))
         return Path(folder)
 
     @classmethod
@@ -188,16 +214,19 @@ class Policy:
         features = make_features(
             about.encoder, privileged_dim=shape[0], device=device, encoder=encoder, processes=processes
         )
-        if features.fingerprint != about.encoder_fingerprint or tuple(features.shape) != shape:
+        if about.history is not None:
+            about.history.check(features)
+        seen = tuple(features.shape) if about.history is None else about.history.shape(tuple(features.shape))
+        if features.fingerprint != about.encoder_fingerprint or seen != shape:
             raise UserError(
                 f"The policy in {folder} was trained on encoder {about.encoder.name} with fingerprint "
                 f"{about.encoder_fingerprint} and features {shape}, but the encoder at hand has fingerprint "
-                f"{features.fingerprint} and features {tuple(features.shape)}. Train the policy again, or restore that "
+                f"{features.fingerprint} and features {seen}. Train the policy again, or restore that "
                 "encoder."
             )
         net = _network(about)
         net.load_state_dict(read_tensors(folder / WEIGHTS, about.sha256, load_tensors))
-        policy = cls(net, features, about.env, about.head, about.binary_actions, about.spec)
+        policy = cls(net, features, about.env, about.head, about.binary_actions, about.spec, about.history)
         policy.notes, policy.look = about.notes, read_look(folder, about.look)
         return policy
 

@@ -45,7 +45,7 @@ def make_vec(cfg: TrainConfig) -> VectorEnv:
         render=cfg.renders,
         labeller=labeller,
         **({"appearance": cfg.dagger.appearance} if cfg.dagger.appearance else {}),
-        **({"also": tuple(cfg.dagger.also)} if cfg.dagger.also else {}),
+        **({"also": tuple(cfg.dagger.also), "also_steady": cfg.history.on} if cfg.dagger.also else {}),
         **({"workers": 0} if sits else {}),
     )
 

@@ -102,6 +102,7 @@ class FolderPolicy(Blind):
         self.name, self.trained = name, policies.load(name, device=device)
         self.policy = self.trained if fit is None else adapted(self.trained, fit)
         self.env = self.policy.env
+        self.episode = -1
 
     def look_at(self, frames: np.ndarray) -> LookAnswer:
         """Whether live frames uint8 (N, H, W, 3) look like the training pictures."""
@@ -114,6 +115,9 @@ class FolderPolicy(Blind):
         return LookAnswer(found.verdict, found.said)
 
     def act(self, obs: dict, episode: int, index: int):
+        if episode != self.episode:  # its first request may be missed, so index 0 is not always seen
+            self.episode = episode
+            self.policy.reset()
         return self.policy.act(
             {key: value[None] for key, value in obs.items()} | {"slot": np.array([0]), "step": np.array([index])}
         )[0]

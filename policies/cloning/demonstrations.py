@@ -8,7 +8,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from policies.cloning.augment import AugmentConfig, augment
 from policies.cloning.episodes import DataConfig, DemoReader, Recorded, camera_of, moving
 from policies.features.cache import FeatureCache, digest
 from policies.features.feature_rows import FeatureRows
-from policies.features.features import Features
+from policies.features.features import EncoderFeatures, Features
+from policies.history import History, of_episode
 from policies.memory import Window
 from policies.seeds import stream
 
@@ -38,11 +39,17 @@ class Demonstrations:
         lengths: list[int],
         copies: int = 1,
         kept: list[tuple[int, np.ndarray]] | None = None,
+        history: History | None = None,
+        past: Tensor | None = None,
     ):
         """features: copies · N rows, look after look; proprio (N, P); action and applied (N, A) in [-1, 1].
-        `kept` has the set's episode and its kept steps for each of `lengths`."""
+        `kept` has the set's episode and its kept steps for each of `lengths`.
+
+        With a `history` of stacked frames, `features` has a row for each recorded step in each look, and `past` (N, F)
+        has the rows of each kept step's history in the first look."""
         self.features, self.proprio, self.action, self.applied = features, proprio, action, applied
         self.copies, self.episodes, self.kept = copies, len(lengths), kept or []
+        self.history, self.past = history, past
         ends = torch.tensor(lengths).cumsum(0)
         counts = torch.tensor(lengths)
         self.first = (ends - counts).repeat_interleave(counts)
@@ -76,7 +83,12 @@ class Demonstrations:
 
     def seen(self, steps: Tensor, look: Tensor) -> Tensor:
         """Features of `steps` (...) in `look` (...), or look 0: the frames as they were recorded."""
-        return self.features.take(look * len(self) + steps)
+        rows_in_a_look = self.features.count // self.copies
+        if self.past is None:
+            return self.features.take(look * rows_in_a_look + steps)
+        assert self.history is not None
+        stacked = self.features.take((look * rows_in_a_look)[..., None] + self.past[steps])
+        return self.history.join(stacked, self.features.shape)
 
 
 def load_demonstrations(
@@ -91,15 +103,17 @@ def load_demonstrations(
     joints_rad: Callable[[dict, np.ndarray], np.ndarray] | None = None,
     on_episode: Callable[[int, int], None] = lambda done, of: None,
     redrawing: "Redrawing | None" = None,
+    history: History | None = None,
 ) -> Demonstrations:
     """The training data from the episodes `recorded` of the set `demos`.
 
     Frozen features come from `cache` if they are there. Frames that the policy's own network sees stay uint8.
     `augmenting` replaces `config.augment`. `joints_rad(attrs, proprio)` gives joint positions (T, J) for the static
-    filter, and `binary` the gripper's actions. `redrawing` adds the looks that it draws.
+    filter, and `binary` the gripper's actions. `redrawing` adds the looks that it draws. `history`: the frames that the
+    policy sees beside the newest one.
     """
     key = f"rgb_{camera_of(demos, config)}"
-    encode = EpisodeEncoder(demos, key, features, cache, augmenting or config.augment, redrawing)
+    encode = EpisodeEncoder(demos, key, features, cache, augmenting or config.augment, redrawing, history)
     # 1. The steps that are kept, and their numbers.
     kept = [(episode.index, _kept(episode, demos.attrs, config, binary, joints_rad)) for episode in recorded]
     columns = [
@@ -108,15 +122,22 @@ def load_demonstrations(
     ]
     proprios, actions, applieds = (torch.cat(column) for column in zip(*columns))
     # 2. Their features, in every look, one episode after the other.
-    steps = len(actions)
+    #    A stack is made of single frames when a minibatch asks for it, also of frames at steps that are not kept.
+    stacks = history is not None and history.form == "stack"
+    stored = [np.arange(len(episode.action)) if stacks else keep for episode, (_, keep) in zip(recorded, kept)]
+    steps = sum(map(len, stored))
     rows = FeatureRows(encode.copies * steps, features.shape, features.dtype, config.memory_gb, cache)
-    start = 0
-    for done, (episode, (_, keep)) in enumerate(zip(recorded, kept)):
+    start, past = 0, []
+    for done, (episode, (_, keep), store) in enumerate(zip(recorded, kept, stored)):
         for copy, look in enumerate(encode(episode)):
-            rows.put(copy * steps + start, look[keep])
-        start += len(keep)
+            rows.put(copy * steps + start, look[store])
+        if stacks and history is not None:
+            past.append(torch.from_numpy(start + history.steps(keep)))
+        start += len(store)
         on_episode(done + 1, len(recorded))
-    return Demonstrations(rows, proprios, actions, applieds, [len(keep) for _, keep in kept], encode.copies, kept)
+    lengths = [len(keep) for _, keep in kept]
+    frames = torch.cat(past) if past else None
+    return Demonstrations(rows, proprios, actions, applieds, lengths, encode.copies, kept, history, frames)
 
 
 def _kept(episode: Recorded, attrs: dict, config: DataConfig, binary: tuple[int, ...], joints_rad) -> np.ndarray:
@@ -141,8 +162,10 @@ class EpisodeEncoder:
         cache,
         augmenting: AugmentConfig,
         redrawing: "Redrawing | None" = None,
+        history: History | None = None,
     ):
         self.demos, self.key, self.features, self.redrawing = demos, key, features, redrawing
+        self.clips = history if history is not None and history.form == "clip" else None
         frozen = features.needs == "rgb" and features.dtype != torch.uint8
         self.changes = frozen and augmenting.changes_frames
         also = () if redrawing is None else redrawing.also
@@ -154,7 +177,9 @@ class EpisodeEncoder:
             change = asdict(self.augmenting)
             looks: list = [None, *([look, i, change if self.changes else None] for i, look in enumerate(also))]
             looks += [change] * (self.copies - len(looks))
-            self.caches = [FeatureCache(cache, features.fingerprint, features.config.crop, look) for look in looks]
+            clips = [asdict(self.clips)] if self.clips is not None else []
+            made_by = (features.fingerprint, features.config.crop)
+            self.caches = [FeatureCache(cache, *made_by, look, *clips) for look in looks]
 
     def __call__(self, episode: Recorded) -> list[Tensor]:
         """The features in every look. The frames are read or drawn only if the cache lacks one of them."""
@@ -179,4 +204,6 @@ class EpisodeEncoder:
         if copy and self.changes:
             generator = torch.Generator().manual_seed(stream("augment", copy, name)[0])
             frames = augment(torch.from_numpy(frames), self.augmenting, generator).numpy()
+        if self.clips is not None:
+            return of_episode(cast(EncoderFeatures, self.features), self.clips, {"rgb": frames})
         return self.features({"rgb": frames, "proprio": episode.numbers["proprio"]})

@@ -44,9 +44,9 @@ class DataConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Random changes in training. Where `also` is not empty, a frozen encoder sees them in its looks only."""
     also: list[str] = field(default_factory=list)
-    """More looks of every recorded step, drawn anew: nominal, near_nominal, wide or mixed (envs/looks.py), as
-    `dagger.also`. The set must hold the states of one of our environments. No physics runs; a look costs one drawing
-    and one encoding a step, once."""
+    """More looks of every recorded step, drawn anew in each step (with a history, in each episode): nominal,
+    near_nominal, wide or mixed (envs/looks.py), as `dagger.also`. The set must hold the states of one of our
+    environments. No physics runs; a look costs one drawing and one encoding a step, once."""
     look_seed: int = 0
     """Another number draws other looks in `also`. Runs with one number share the cached features, whatever their
     `seed`."""

@@ -29,8 +29,11 @@ class Redrawing:
     does not depend on the run, so runs with different seeds share the cached features.
     """
 
-    def __init__(self, demos: DemoReader, config: DataConfig, path):
-        """Raises UserError if the states of the set `demos` at `path` can't be drawn again."""
+    def __init__(self, demos: DemoReader, config: DataConfig, path, steady: bool = False):
+        """`steady`: an episode keeps its i-th look, for a policy that sees several frames of it.
+
+        Raises UserError if the states of the set `demos` at `path` can't be drawn again."""
+        self.steady = steady
         self.demos, self.also, self.seed = demos, tuple(config.also), config.look_seed
         asked = f"data.also={list(self.also)}"
         if demos.attrs.get("env") not in envs.names():
@@ -60,7 +63,9 @@ class Redrawing:
         looks or the renderer change, so features of other pictures are never taken for these."""
         length = self._all(self.demos.episode(episode, keys=["sim_state"]))[-1]
         probed = np.linspace(0, length, PROBED).astype(int)
-        return digest(renderer(self.env.model), self.seed, np.ascontiguousarray(self(episode, probed)).tobytes())
+        return digest(
+            renderer(self.env.model), self.seed, self.steady, np.ascontiguousarray(self(episode, probed)).tobytes()
+        )
 
     @staticmethod
     def _all(data: dict[str, np.ndarray]) -> range:
@@ -72,6 +77,6 @@ class Redrawing:
         self.env.restore(snapshot(self.demos, data, t, self.env, own))
         frames = []
         for i, name in enumerate(self.also):
-            rng = np.random.default_rng((key64("redrawing", self.seed, own), self.env.steps, i))
+            rng = np.random.default_rng((key64("redrawing", self.seed, own), 0 if self.steady else self.env.steps, i))
             frames.append(self.env.drawn_as(training_look(name, rng), int(rng.integers(2**31))))
         return np.stack(frames)

@@ -30,6 +30,7 @@ from policies.features.cache import digest
 from policies.features.features import Features
 from policies.fit.rules import refusals
 from policies.fit.spec import PolicySpec, env_of_set, spec_from_set
+from policies.history import HistoryConfig
 from policies.look.sample import look_of_demonstrations
 from policies.policy import Policy
 from policies.scoring.held_out import Best, HeldOut, split
@@ -61,6 +62,8 @@ class TrainBcConfig(RunConfig):
     scratch_fast (resnet) suit a CPU."""
     data: DataConfig = field(default_factory=DataConfig)
     """Which demonstrations are learned from, and how they are prepared."""
+    history: HistoryConfig = field(default_factory=HistoryConfig)
+    """Which earlier frames the policy sees."""
     cache: str = "data/features"
     """Folder for cached frozen features; empty for no cache."""
     eval_every: int = 0
@@ -79,6 +82,7 @@ class TrainBcConfig(RunConfig):
             raise UserError("expected eval_every >= 0, and num_envs and eval_episodes >= 1.")
         if self.privileged:
             raise UserError("encoder=privileged: demonstrations hold no privileged state; train_dagger can use it.")
+        self.history.check(self.encoder.name)
         if self.data.also and not self.renders:
             raise UserError(
                 f"data.also={list(self.data.also)}: encoder={self.encoder.name} sees no pictures. Leave it out."
@@ -155,7 +159,7 @@ def train(
         if cfg.data.also:
             from policies.cloning.redrawing import Redrawing  # loads zarr
 
-            redrawing = Redrawing(demos, cfg.data, cfg.demos)
+            redrawing = Redrawing(demos, cfg.data, cfg.demos, steady=cfg.history.on)
         spec = spec_of_demos(cfg, demos, recorded[0])
         check_fits(cfg, demos.attrs, spec)
         lifetime.check(spec)
@@ -232,7 +236,8 @@ def _load(
     def count(done: int, of: int) -> None:
         print(f"\r{done}/{of} demonstrations", end="\n" if done == of else "", file=sys.stderr, flush=True)
 
-    options: dict = dict(binary=binary, joints_rad=joints_rad, on_episode=count)
+    history = cfg.history.at(demos.attrs["control_hz"], features)
+    options: dict = dict(binary=binary, joints_rad=joints_rad, on_episode=count, history=history)
     data = load_demonstrations(
         demos, learned, cfg.data, features, cfg.cache, augmenting=cfg.augmenting, redrawing=redrawing, **options
     )
@@ -250,7 +255,7 @@ def _new_policy(cfg: TrainBcConfig, attrs: dict, data: Demonstrations, features:
     stamped = attrs.get("env")
     made_here = stamped == cfg.env.name and stamped not in envs.names()
     env = env_of_set(attrs) or (cfg.env.name if made_here else None)
-    policy = Policy.create(features, env, *dims, cfg.policy, tuple(cfg.env.binary_actions), spec)
+    policy = Policy.create(features, env, *dims, cfg.policy, tuple(cfg.env.binary_actions), spec, data.history)
     policy.notes = {
         "demonstrations": data.episodes,
         "demonstrations_fingerprint": data.fingerprint,

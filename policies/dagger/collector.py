@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from policies.bookkeeping.state import restore_slot_states, slot_states
+from policies.bookkeeping.state import restore_slot_states, slot_states, under
 from policies.cloning.augment import AugmentConfig, augment
 from policies.dagger.buffer import Shard
 from policies.dagger.gates import Choice, Gate, View
@@ -56,8 +56,9 @@ class DaggerConfig:
     """How the episodes look in which data is collected; null: as `env.appearance`, which is also how the policy is
     evaluated at the end. `mixed` is nominal, near nominal and wide in thirds of the episodes (envs/looks.py)."""
     also: list[str] = field(default_factory=list)
-    """More looks of every visited state, drawn anew in each step: nominal, near_nominal, wide or mixed. No physics runs
-    for them, so they are the cheapest data there is; each costs one drawing and one encoding a step."""
+    """More looks of every visited state, drawn anew in each step (with a history, in each episode): nominal,
+    near_nominal, wide or mixed. No physics runs for them, so they are the cheapest data there is; each costs one
+    drawing and one encoding a step."""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     """Changes of the frames in `also`. Where `also` is empty and something changes, `augment.copies` changed versions
     of each frame become samples beside the frame itself. The student always acts on frames as they are."""
@@ -145,6 +146,8 @@ class Collector:
         n = vec.num_envs
         self.look = LookSample(policy.features, config.total_steps, seed)
         """A sample of the training pictures, to compare a camera's pictures with later. It has a state of its own."""
+        self.recall = policy.new_recall()
+        """What the running episodes have shown in every look. None for a policy that sees the newest frame alone."""
         self.started = 0
         self.expert_steps = np.zeros(n, np.int64)
         self.taken = np.zeros(n, bool)
@@ -178,7 +181,7 @@ class Collector:
         for t in range(steps):
             # 3. Features of what the slots show now.
             t0 = time.perf_counter()
-            features = self.policy.features(self.obs)
+            features = self._features(self.obs, 0, 1)
             others = self._other_looks(now + t)
             proprio = torch.from_numpy(np.array(self.obs["proprio"], np.float32))
             # 4. The student proposes an action, and the gate decides who acts and what is labelled.
@@ -188,7 +191,8 @@ class Collector:
             executed = np.where(choice.by_expert[:, None], np.clip(expert + noise[t], -1, 1), student)
             taken = choice.by_expert & (round_ > 0)
             seeds = self.seeds.copy()
-            self.look.offer(self.obs.get("rgb"), features, choice.label, seeds)
+            known = features if self.recall is None else None  # the look is of single frames
+            self.look.offer(self.obs.get("rgb"), known, choice.label, seeds)
             # 5. The step. It may end episodes and begin others.
             t2 = time.perf_counter()
             done, success = self._step(executed, rng, round_, taken, choice.by_expert, now + t + 1, out)
@@ -236,8 +240,16 @@ class Collector:
                 torch.from_numpy(frames.reshape(n * k, *frames.shape[2:])), self.config.augment, generator
             )
             frames = changed.numpy().reshape(frames.shape)
-        encoded = self.policy.features({**self.obs, "rgb": frames.reshape(n * k, *frames.shape[2:])})
+        encoded = self._features({**self.obs, "rgb": frames.reshape(n * k, *frames.shape[2:])}, 1, k)
         return list(encoded.unflatten(0, (n, k)).unbind(1))
+
+    def _features(self, obs: dict[str, np.ndarray], look: int, looks: int) -> torch.Tensor:
+        """Features of every slot in `looks` looks, the first of which is number `look`: (N·looks, *shape), slot after
+        slot. Each look of a slot has a history of its own."""
+        if self.recall is None:
+            return self.policy.features(obs)
+        slots = range(self.vec.num_envs)
+        return self.recall(obs, [slot * self.config.looks + look + i for slot in slots for i in range(looks)])
 
     @staticmethod
     def _in_every_look(features: list[torch.Tensor], *columns: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -294,12 +306,17 @@ class Collector:
             self.started += 1
             self.expert_steps[slot], self.rewards[slot], self.taken[slot] = 0, 0.0, False
         self.gate.start(slots, dice, round_)
+        if self.recall is not None:
+            looks = self.config.looks
+            self.recall.past.forget([int(slot) * looks + look for slot in slots for look in range(looks)])
         self.obs = self.vec.reset([int(self.seeds[s]) for s in slots], [int(s) for s in slots])
 
     def state(self) -> dict[str, torch.Tensor]:
         """The running episodes as tensors. The environments' own state is stored as bytes."""
         tensors = {"started": torch.tensor(self.started)}
         tensors |= {name: torch.from_numpy(getattr(self, name).copy()) for name in KEPT}
+        if self.recall is not None:
+            tensors |= {f"past.{name}": seen for name, seen in self.recall.past.state().items()}
         return tensors | slot_states(self.vec)
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
@@ -307,6 +324,8 @@ class Collector:
         self.started = int(tensors["started"])
         for name in KEPT:
             setattr(self, name, tensors[name].numpy().copy())
+        if self.recall is not None:
+            self.recall.past.restore(under(tensors, "past."))
         self.obs = restore_slot_states(self.vec, tensors)
 
 

@@ -24,6 +24,7 @@ from policies.dagger.gates import GateConfig, make_gate
 from policies.dagger.learner import Learner, LearnerConfig
 from policies.features.features import Features
 from policies.fit.spec import spec_from_env
+from policies.history import HistoryConfig
 from policies.policy import Policy
 from policies.scoring.rollout import VectorEnv, evaluate, summarise
 from policies.seeds import stream, watching_seeds
@@ -46,6 +47,12 @@ class TrainConfig(RunConfig):
     """Who acts, and which states the expert is asked to label."""
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     """How the student learns from the data."""
+    history: HistoryConfig = field(default_factory=HistoryConfig)
+    """Which earlier frames the policy sees."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.history.check(self.encoder.name)
 
 
 def train(
@@ -88,6 +95,7 @@ def _new_policy(cfg: TrainConfig, vec: VectorEnv, features: Features) -> Policy:
         cfg.policy,
         tuple(cfg.env.binary_actions),
         spec_from_env(vec, needs=features.needs),
+        cfg.history.at(vec.control_hz, features),
     )
 
 
@@ -98,7 +106,7 @@ def _rounds(cfg: TrainConfig, run: RunFolder, vec: VectorEnv, policy: Policy, sc
     person = getattr(vec, "labeller", None) if cfg.gate.sits else None
     gate = make_gate(cfg.gate, policy, vec.num_envs, cfg.seed, person)
     collector = Collector(vec, policy, dagger, gate, cfg.seed)
-    shape, dtype = policy.features.shape, policy.features.dtype
+    shape, dtype = policy.feature_shape, policy.features.dtype
     capacity = dagger.looks * min(dagger.total_steps, dagger.buffer_steps or dagger.total_steps)
     slots = dagger.looks * vec.num_envs
     data = Dataset(shape, vec.proprio_dim, vec.action_dim, capacity, dagger.buffer_gb, dtype, slots)

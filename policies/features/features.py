@@ -114,8 +114,24 @@ class EncoderFeatures:
 
     @torch.inference_mode()
     def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
-        features = self.encoder(torch.from_numpy(np.ascontiguousarray(self.seen(obs["rgb"]))))
-        return features.float().clamp_(-LARGEST_HALF, LARGEST_HALF).to("cpu", torch.float16)
+        return _stored(self.encoder(torch.from_numpy(np.ascontiguousarray(self.seen(obs["rgb"])))))
+
+    @torch.inference_mode()
+    def tokens(self, obs: dict[str, np.ndarray]) -> Tensor:
+        """The tokens (N, S) of N observations, or patches (N, S, values): what the clips of a history are made of."""
+        tokens = self.encoder.tokens(torch.from_numpy(np.ascontiguousarray(self.seen(obs["rgb"])))).cpu()
+        return tokens if tokens.dtype == torch.uint8 else tokens.int()
+
+    @torch.inference_mode()
+    def of_clips(self, clips: Tensor) -> Tensor:
+        """Features (N, *shape) of the newest frame of N clips of F frames' `tokens`, (N, F, S) or (N, F, S,
+        values)."""
+        return _stored(self.encoder.newest(clips))
+
+
+def _stored(features: Tensor) -> Tensor:
+    """Features in the precision that data sets store."""
+    return features.float().clamp_(-LARGEST_HALF, LARGEST_HALF).to("cpu", torch.float16)
 
 
 class PixelFeatures:

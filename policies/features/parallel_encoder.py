@@ -24,7 +24,7 @@ class ParallelEncoder(FrozenEncoder):
 
     def __init__(self, encoder: FrozenEncoder, options: dict, processes: int):
         self.feature_shape, self.fingerprint = tuple(encoder.feature_shape), encoder.fingerprint
-        self.image_size = encoder.image_size
+        self.image_size, self.reads_clips = encoder.image_size, encoder.reads_clips
         self.workers = [Worker("an encoder process", _EncoderInProcess, options) for _ in range(processes)]
         self._starting = True
 
@@ -35,6 +35,12 @@ class ParallelEncoder(FrozenEncoder):
         """The tokenizer's codes (B, S) of frames uint8 (B, H, W, 3). None if the encoder has no tokenizer."""
         parts = self._ask("codes", frames)
         return None if parts[0] is None else torch.from_numpy(np.concatenate(parts))
+
+    def tokens(self, frames) -> Tensor:
+        return torch.from_numpy(np.concatenate(self._ask("tokens", frames)))
+
+    def newest(self, clips) -> Tensor:
+        return torch.from_numpy(np.concatenate(self._ask("newest", clips)))
 
     def _ask(self, method: str, frames) -> list:
         """Each process's answer on its part of the frames, in order. With few frames, some processes get none."""
@@ -64,6 +70,12 @@ class _EncoderInProcess:
 
     def features(self, frames: np.ndarray) -> np.ndarray:
         return self.encoder(torch.from_numpy(frames)).clamp(-LARGEST_HALF, LARGEST_HALF).half().numpy()
+
+    def tokens(self, frames: np.ndarray) -> np.ndarray:
+        return self.encoder.tokens(torch.from_numpy(frames)).numpy()
+
+    def newest(self, clips: np.ndarray) -> np.ndarray:
+        return self.encoder.newest(torch.from_numpy(clips)).clamp(-LARGEST_HALF, LARGEST_HALF).half().numpy()
 
     def codes(self, frames: np.ndarray) -> np.ndarray | None:
         codes = self.encoder.codes(torch.from_numpy(frames))

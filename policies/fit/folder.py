@@ -5,6 +5,7 @@ policy.safetensors   the weights
 look.safetensors     what the training pictures looked like (policies/look), if the policy sees pictures
 """
 
+import dataclasses
 import hashlib
 import math
 import re
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 
 from policies.features.features import EncoderConfig
 from policies.fit.spec import PolicySpec
+from policies.history import History
 from policies.look.about import LookFile
 from policies.network.heads import HeadConfig
 from toto_robot.ground.errors import UserError
@@ -59,6 +61,8 @@ class About:
     """How the policy was made: plain values by name."""
     look: LookFile | None = None
     """The statistics of the training pictures."""
+    history: History | None = None
+    """The frames that the policy sees beside the newest one. None for the newest frame alone."""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -93,6 +97,13 @@ class About:
             raise UserError(f"notes.control_hz: expected a rate above 0, got {hz}")
         if action is not None:
             check(tuple[str, ...], check(dict, action, "notes.action").get("names", []), "notes.action.names")
+
+    def plain(self) -> dict:
+        """The content of policy.yaml. A policy without a history has no such key, so older versions can read it."""
+        values = dataclasses.asdict(self)
+        if self.history is None:
+            del values["history"]
+        return values
 
     @property
     def needs(self) -> str | None:

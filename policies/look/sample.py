@@ -111,7 +111,7 @@ def look_of_demonstrations(
         frames.append(pictures)
     pictures = np.concatenate(frames)
     if not augmenting.changes_frames:
-        known = data.seen(torch.from_numpy(steps), torch.from_numpy(copy))
+        known = None if data.history else data.seen(torch.from_numpy(steps), torch.from_numpy(copy))
         return TrainingLook.fit(measure(features, pictures, of, known))
     # 3. A frozen encoder sees the recorded frame unchanged in one of its `copies`. A trained network only sees changed
     # frames.

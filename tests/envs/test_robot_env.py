@@ -145,6 +145,19 @@ def test_more_looks_of_each_state_never_change_the_episode_and_come_back_with_it
     np.testing.assert_array_equal(more.step(action)[0]["rgb_also"], obs["rgb_also"])
 
 
+def test_an_episode_keeps_its_further_looks_where_that_is_asked():
+    kept, anew = (
+        envs.make("franka_reach", also=("wide",), also_steady=steady, image_size=32) for steady in (True, False)
+    )
+    still = np.zeros(kept.action_space.shape)
+    moved = []
+    for env in (kept, anew):
+        (first, _), (then, *_) = env.reset(seed=0), env.step(still)
+        moved.append(np.abs(then["rgb_also"].astype(int) - first["rgb_also"]).mean())
+    other = np.abs(kept.reset(seed=1)[0]["rgb_also"].astype(int) - kept.reset(seed=0)[0]["rgb_also"]).mean()
+    assert moved[0] < 15 < min(moved[1], other)
+
+
 @pytest.mark.parametrize("name", ["franka_pick", "franka_cube"])
 def test_reset_covers_pixmcs_ranges(name):
     env = envs.make(name, render=False, privileged=True)

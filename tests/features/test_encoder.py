@@ -53,6 +53,20 @@ def test_a_clip_is_video_start_then_all_its_frames(folder, frames):
     assert load_encoder(folder)(clip).shape == (1, 24)
 
 
+def test_the_newest_frame_of_a_clip_is_read_after_the_frames_before_it(folder, frames):
+    encoder = load_encoder(folder, pooling="none", layer=3)
+    tokens = encoder.tokens(frames)
+    newest = encoder.newest(tokens[None, [2, 0, 1]])
+    torch.testing.assert_close(newest, encoder(frames[[2, 0, 1]][None])[:, -256:], atol=1e-5, rtol=1e-5)
+    assert encoder.reads_clips and tuple(newest.shape[1:]) == encoder.feature_shape
+    for other in ([0, 2, 1], [3, 0, 1]):  # another order, and another first frame
+        assert (encoder.newest(tokens[None, other]) - newest).abs().max() > 1e-3
+    grid = load_encoder(folder, pooling="grid")
+    assert tuple(grid.newest(tokens[None]).shape[1:]) == grid.feature_shape
+    codes = load_encoder(f"{folder}:codes")
+    assert not codes.reads_clips
+
+
 def test_the_micro_batch_does_not_change_the_features(folder, frames, monkeypatch):
     encoder = load_encoder(folder)
     several = encoder(frames)

@@ -59,6 +59,7 @@ class Encoder(FrozenEncoder):
                 raise expected("encoder.layer", f"a layer from 1 to {self.num_layers}", layer)
             self.toto = toto.requires_grad_(False).to(self.device, torch_dtype(dtype)).eval()
         self.feature_shape = feature_shape(pooling, self.dim, self.grid)
+        self.reads_clips = self.toto is not None
         parts = {**identity, "layer": self.layer, "pooling": pooling, "dtype": dtype, "dvae": tokenizer.fingerprint()}
         self.fingerprint = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
         """Equal fingerprints mean equal features, so a cache or a policy can tell whether it fits."""
@@ -96,6 +97,20 @@ class Encoder(FrozenEncoder):
         parts = []
         for ids in self._micro_batches(codes):
             parts.append(pool(self.toto.hidden_states(ids, self.layer)[:, 1:], self.pooling, self.grid))
+        return torch.cat(parts)
+
+    def tokens(self, frames) -> Tensor:
+        return self.codes(frames)
+
+    @torch.inference_mode()
+    def newest(self, clips) -> Tensor:
+        """Features of the newest frame of each clip of tokens. The clip is `[video start]` and then all its frames in
+        order. One frame alone is not the same as `[image start]` and that frame."""
+        assert self.toto is not None
+        clips = torch.as_tensor(clips)
+        newest, parts = clips.shape[2], []
+        for ids in self._micro_batches(clips):
+            parts.append(pool(self.toto.hidden_states(ids, self.layer)[:, -newest:], self.pooling, self.grid))
         return torch.cat(parts)
 
     @torch.inference_mode()

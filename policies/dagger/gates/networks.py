@@ -23,7 +23,7 @@ class Network:
         torch.manual_seed(stream(*key, "weights")[0])
         pooling = policy.features.config.pooling
         self.head = make_head(
-            policy.head_config, policy.features.shape, net.proprio.mean.numel() + extra, outputs, pooling
+            policy.head_config, policy.feature_shape, net.proprio.mean.numel() + extra, outputs, pooling
         )
         self.optimizer = torch.optim.AdamW(self.head.parameters(), lr=lr, weight_decay=1e-2)
         self.head.eval()

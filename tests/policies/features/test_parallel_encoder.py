@@ -34,6 +34,10 @@ def test_two_processes_agree_with_one_and_end(model):
         assert (two.shape, two.fingerprint) == (one.shape, one.fingerprint)
         for n in (5, 1):
             np.testing.assert_allclose(two({"rgb": frames[:n]}).float(), one({"rgb": frames[:n]}).float(), atol=2e-3)
+        tokens = two.tokens({"rgb": frames})
+        assert torch.equal(tokens, one.tokens({"rgb": frames})) and two.encoder.reads_clips
+        clips = tokens[torch.tensor([[0, 1], [1, 2], [3, 4]])]
+        np.testing.assert_allclose(two.of_clips(clips).float(), one.of_clips(clips).float(), atol=2e-3)
     finally:
         processes = [worker.process for worker in two.encoder.workers]
         two.close()
