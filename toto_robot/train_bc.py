@@ -3,10 +3,15 @@
     python -m toto_robot.train_bc env=franka_pick policy=bc_mlp demos=data/pick
     python -m toto_robot.train_bc policy=bc_transformer optim=rpt demos=data/pick data.use=60 encoder.pooling=mean
     python -m toto_robot.train_bc encoder=resnet demos=data/pick run=scratch resume=true
+    python -m toto_robot.train_bc env=franka_pick demos=data/pick data.also=[near_nominal,wide]
+    python -m toto_robot.train_bc env=franka_pick demos=data/pick history.frames=4 history.every_s=0.2
     python -m toto_robot.train_bc env=none demos=data/my_robot data.held_out=0.1 encoder.crop=centre
 
 policy=bc_mlp is MVP's controller and bc_transformer RPT's. optim=mvp and optim=rpt are their published settings. On a
 CPU, optim=fast (MLP) and optim=rpt_fast (transformer) take minutes, and optim=scratch_fast suits encoder=resnet.
+
+data.also draws every recorded step in more looks, as dagger.also does (docs/dagger.md). history.frames shows the policy
+earlier frames of the episode.
 
 Frozen features are computed once for each episode and stored in data/features. Everything else goes to
 runs/<env>-<time>/ (run= gives another name): config.yaml, metrics.jsonl, tb/, learning_curve.png, rollouts.mp4,

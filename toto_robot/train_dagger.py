@@ -3,6 +3,8 @@
     python -m toto_robot.train_dagger env=franka_pick
     python -m toto_robot.train_dagger env=franka_pick encoder=dvae_codes encoder.pooling=attention seed=1
     python -m toto_robot.train_dagger env=franka_pick run=first resume=true
+    python -m toto_robot.train_dagger env=franka_pick dagger=robust
+    python -m toto_robot.train_dagger env=franka_pick history.frames=4 history.every_s=0.2
     python -m toto_robot.train_dagger env=franka_pick gate=thrifty gate.budget=0.05
     python -m toto_robot.train_dagger env=franka_pick gate=hg gate.person=keyboard dagger=person
     python -m toto_robot.train_dagger env=franka_pick gate=vanilla dagger=s2v learner=s2v policy=paper

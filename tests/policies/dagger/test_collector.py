@@ -140,6 +140,12 @@ def test_pieces_cut_every_round_but_the_experts():
     assert DaggerConfig(steps_per_round=640).pieces(3) == [640]
 
 
+@pytest.mark.parametrize("looks", [{"also": ["wide", "random"]}, {"appearance": "cluttered"}, {"also": ["photo"]}])
+def test_looks_that_an_evaluation_may_draw_are_not_for_training(looks):
+    with pytest.raises(UserError, match="What exists: mixed, near_nominal, nominal, wide"):
+        DaggerConfig(**looks)
+
+
 class ManyLooks(ToyVec):
     """Adds two further looks of each state: darker, and inverted."""
 
