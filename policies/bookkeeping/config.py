@@ -68,11 +68,11 @@ class RunConfig:
         check_training_look(self.env.appearance)
 
 
-def check_training_look(appearance: str) -> None:
+def check_training_look(appearance: str, key: str = "env.appearance") -> None:
     """Raise UserError if `appearance` draws looks that an evaluation draws too."""
     exist = (*TRAINING, *GREY_LOOKS)
     if appearance not in exist:
         raise UserError(
-            f"env.appearance={appearance!r} is not for training, because an evaluation may draw the same looks. "
+            f"{key}={appearance!r} is not for training, because an evaluation may draw the same looks. "
             f"What exists: {', '.join(exist)}."
         )

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from envs.looks import TRAINING
+from policies.bookkeeping.config import check_training_look
 from policies.bookkeeping.state import restore_slot_states, slot_states, under
 from policies.cloning.augment import AugmentConfig, augment
 from policies.dagger.buffer import Shard
@@ -75,9 +76,10 @@ class DaggerConfig:
                 raise UserError(
                     f"dagger.{name}={getattr(self, name)}: expected a multiple of dagger.num_envs={self.num_envs}."
                 )
-        asked = [*self.also, *([self.appearance] if self.appearance else [])]
-        if absent := [look for look in asked if look not in TRAINING]:
-            raise unknown("look in dagger.appearance or dagger.also", absent[0], TRAINING)
+        if self.appearance is not None:
+            check_training_look(self.appearance, "dagger.appearance")
+        if absent := [look for look in self.also if look not in TRAINING]:
+            raise unknown("look in dagger.also", absent[0], TRAINING)
         if min(self.learn_every, self.buffer_steps, self.noise_std) < 0 or self.buffer_gb <= 0:
             raise UserError("dagger: expected learn_every, buffer_steps and noise_std >= 0 and buffer_gb > 0.")
 

@@ -142,7 +142,7 @@ def test_pieces_cut_every_round_but_the_experts():
 
 @pytest.mark.parametrize("looks", [{"also": ["wide", "random"]}, {"appearance": "cluttered"}, {"also": ["photo"]}])
 def test_looks_that_an_evaluation_may_draw_are_not_for_training(looks):
-    with pytest.raises(UserError, match="What exists: mixed, near_nominal, nominal, wide"):
+    with pytest.raises(UserError, match="What exists: .*near_nominal"):
         DaggerConfig(**looks)
 
 
