@@ -11,6 +11,7 @@ score() { $PY -m toto_robot.evaluate expert env="$1" episodes="$2" | tail -1 >> 
 for robot in franka kuka kuka_gripper; do
     for task in reach cabinet pick move; do score "${robot}_$task" 200; done
 done
+for task in pick_clutter pick_hidden; do score "franka_$task" 200; done
 for robot in franka kuka; do
     for task in reach cabinet pick move; do score "${robot}_${task}_pixmc" 40; done
 done

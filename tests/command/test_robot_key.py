@@ -20,6 +20,7 @@ def env_of(*argv: str) -> str:
         (["robot=iiwa", "env=franka_reach_pixmc"], "kuka_reach_pixmc"),
         (["robot=kuka"], "kuka_pick"),
         (["env=kuka_gripper_cabinet", "robot=franka"], "franka_cabinet"),
+        (["env=franka_pick_clutter", "robot=panda"], "franka_pick_clutter"),
         (["env=kuka_move"], "kuka_move"),
     ],
 )

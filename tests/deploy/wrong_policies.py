@@ -235,13 +235,13 @@ def refusals() -> str:
 def scenes() -> str:
     """The sentence of `evaluate bc_cube env=…` for every other scene."""
     others = [name for name in envs.names() if name != "franka_cube"]
-    return "\n".join(
-        [
-            "| env | `evaluate bc_cube` |",
-            "|---|---|",
-            *(f"| `{name}` | {by_evaluate('bc_cube', name)} |" for name in others),
-        ]
-    )
+    return "\n".join(["| env | `evaluate bc_cube` |", "|---|---|", *(f"| `{name}` | {_in(name)} |" for name in others)])
+
+
+def _in(name: str) -> str:
+    if envs.make(name, render=False).protocol.name == "deployment":
+        return "It runs: the numbers mean the same. It was trained for another task."
+    return by_evaluate("bc_cube", name)
 
 
 def page(text: str) -> str:

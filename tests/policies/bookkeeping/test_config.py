@@ -2,6 +2,7 @@
 
 import pytest
 
+from envs.appearance import GREY_LOOKS
 from envs.looks import TRAINING
 from policies.dagger.train import TrainConfig
 from policies.rl.config import ExpertConfig
@@ -14,4 +15,5 @@ def test_no_run_is_trained_in_looks_that_an_evaluation_draws(kind):
     for appearance in ("random", "random_each_step", "cluttered", "photo"):
         with pytest.raises(UserError, match="nominal, near_nominal, wide, mixed"):
             kind(env=EnvConfig(appearance=appearance))
-    assert [TrainConfig(env=EnvConfig(appearance=name)).env.appearance for name in TRAINING] == list(TRAINING)
+    for name in (*TRAINING, *GREY_LOOKS):
+        assert TrainConfig(env=EnvConfig(appearance=name)).env.appearance == name
