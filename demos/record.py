@@ -92,9 +92,9 @@ class RecordConfig(ArmKeys, FitKeys):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.source not in SOURCES:
-            raise UserError(f"source={self.source!r} does not exist. What exists: {', '.join(SOURCES)}.")
+            raise unknown("source", self.source, SOURCES)
         if self.keep not in KEEP:
-            raise UserError(f"keep={self.keep!r} does not exist. What exists: {', '.join(KEEP)}.")
+            raise unknown("keep", self.keep, KEEP)
         if min(self.episodes, self.num_envs) < 1 or self.seed < 0 or not 0 <= self.noise_std < 10:
             raise UserError(
                 "expected episodes and num_envs >= 1, seed >= 0 and noise_std from 0 to 10, got "

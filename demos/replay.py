@@ -63,7 +63,7 @@ class ReplayConfig(ArmKeys):
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            raise UserError(f"mode={self.mode!r} does not exist. What exists: {', '.join(MODES)}.")
+            raise unknown("mode", self.mode, MODES)
         if self.video is not None and not self.video.endswith(".mp4"):
             raise UserError(f"video={self.video}: expected a name that ends in .mp4.")
         if (self.robot or self.robot_ip) and self.mode != "robot":

@@ -34,7 +34,7 @@ from policies.scoring.trials import report, trials16
 from policies.scoring.video import Recorder
 from policies.seeds import evaluation_seeds
 from toto_robot import command
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 
 PROTOCOLS = ("episodes", "trials16")
 
@@ -72,9 +72,9 @@ class EvaluateConfig(FitKeys):
         if self.episodes < 1 or self.num_envs < 1:
             raise UserError(f"expected episodes and num_envs >= 1, got {self.episodes} and {self.num_envs}.")
         if self.shift is not None and self.shift not in SHIFTS + HELD_OUT:
-            raise UserError(f"shift={self.shift!r} does not exist. What exists: {', '.join(SHIFTS + HELD_OUT)}.")
+            raise unknown("shift", self.shift, SHIFTS + HELD_OUT)
         if self.protocol not in PROTOCOLS:
-            raise UserError(f"protocol={self.protocol!r} does not exist. What exists: {', '.join(PROTOCOLS)}.")
+            raise unknown("protocol", self.protocol, PROTOCOLS)
 
 
 def main(cfg: EvaluateConfig) -> dict:

@@ -35,7 +35,7 @@ from policies.scoring.held_out import Best, HeldOut, split
 from policies.scoring.rollout import VectorEnv, evaluate, summarise
 from policies.seeds import stream, watching_seeds
 from toto_robot.features.contract import FrozenEncoder
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 
 RESNET_SHIFT_PX = 6
 """Random shift when frames train the network: 5 % of 128 pixels each way, as robomimic crops 10 % off (76 of 84)."""
@@ -76,7 +76,7 @@ class TrainBcConfig(RunConfig):
         if self.privileged:
             raise UserError("encoder=privileged: demonstrations hold no privileged state; train_dagger can use it.")
         if self.keep not in KEEPS:
-            raise UserError(f"keep={self.keep!r} does not exist. What exists: {', '.join(KEEPS)}.")
+            raise unknown("keep", self.keep, KEEPS)
         if self.keep == "best" and not self.held_out:
             raise UserError(
                 "keep=best: no episode is held out, so no checkpoint can be called the best. Add data.held_out=0.1, or "

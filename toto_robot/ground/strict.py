@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from toto_robot.ground.errors import UserError, expected
+from toto_robot.ground.errors import UserError, expected, unknown
 
 MOST_BYTES = 1 << 18
 """Largest size of a description: 256 KiB. Ours have 2 to 20 KiB."""
@@ -114,8 +114,8 @@ def build(kind: type, values: Any, where: str) -> Any:
     if not isinstance(values, dict):
         raise expected(where, "the keys of a mapping", _short(values))
     fields = {f.name: f for f in dataclasses.fields(kind) if f.init}
-    if unknown := [key for key in values if key not in fields]:
-        raise UserError(f"{where}: unknown key {_short(unknown[0])}; there are: {', '.join(fields)}.")
+    if foreign := [key for key in values if key not in fields]:
+        raise unknown(f"key in {where}:", str(foreign[0])[:60], fields)
     needed = [name for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
     if missing := [name for name in needed if name not in values]:
         raise UserError(f"{where}: expected the key {missing[0]}; it has {', '.join(values) or 'none'}.")
