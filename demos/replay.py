@@ -16,12 +16,9 @@ The last line is JSON: mode, episodes, steps, exact and max_abs_diff, or qpos_dr
 For mode=robot: mode, episodes, steps, drift_rad, successes, success_reproduced, ending.
 """
 
-import sys
 from dataclasses import dataclass
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 
 import envs
 from demos.errors import DemoError
@@ -34,6 +31,7 @@ from envs.drawing import renderer
 from envs.fingerprint import describe, difference, fingerprint
 from toto_robot import command
 from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.screen import Bar
 from toto_robot.video.decode import write_video
 
 MODES = ("state", "action", "robot")
@@ -83,8 +81,9 @@ def main(cfg: ReplayConfig) -> dict:
     replay = _replay_states if cfg.mode == "state" else _replay_actions
     frames: list | None = [] if cfg.video else None
     rows = []
-    with Progress(console=Console(file=sys.stderr)) as bar:
-        for i in bar.track(chosen, description="replaying"):
+    with Bar("replaying", len(chosen)) as bar:
+        for done, i in enumerate(chosen):
+            bar.at(done, f"episode {i}")
             rows.append(replay(demos, i, env, frames))
     if cfg.video and frames:
         write_video(cfg.video, np.stack(frames), fps=env.control_hz)

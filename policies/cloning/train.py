@@ -4,7 +4,7 @@ On the arrow: `toto_robot.train_bc` calls `train`. `episodes` reads the set, `de
 learns from them, and each checkpoint is committed to the run's folder.
 """
 
-import sys
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -36,6 +36,7 @@ from policies.scoring.rollout import VectorEnv, evaluate, summarise
 from policies.seeds import stream, watching_seeds
 from toto_robot.features.contract import FrozenEncoder
 from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.screen import show_count
 
 RESNET_SHIFT_PX = 6
 """Random shift when frames train the network: 5 % of 128 pixels each way, as robomimic crops 10 % off (76 of 84)."""
@@ -214,10 +215,7 @@ def _load(
     """The training data, and the held-out episodes if there are any."""
     learned, held = split(recorded, cfg.held_out, cfg.seed, cfg.demos)
     binary = tuple(i % learned[0].action.shape[1] for i in cfg.env.binary_actions)
-
-    def count(done: int, of: int) -> None:
-        print(f"\r{done}/{of} demonstrations", end="\n" if done == of else "", file=sys.stderr, flush=True)
-
+    count = functools.partial(show_count, what="demonstrations")
     options: dict = dict(binary=binary, joints_rad=joints_rad, on_episode=count)
     data = load_demonstrations(demos, learned, cfg.data, features, cfg.cache, augmenting=cfg.augmenting, **options)
     if not held:

@@ -1,9 +1,11 @@
 """What a long job shows and records: a bar on a terminal, lines elsewhere, a log of JSON lines, TensorBoard curves.
 
-On the arrow: training of every kind and tokenizing use it. rich and tensorboard are imported when they are needed.
+On the arrow: training, tokenizing, recording and evaluating use it. rich and tensorboard are imported when they are
+needed.
 """
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +38,13 @@ def cut_log(path: Path, keep: Callable[[dict], bool]) -> list[dict]:
     kept = [line for line in read_log(path) if keep(line)]
     atomic_write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
     return kept
+
+
+def show_count(done: int, of: int, what: str = "episodes") -> None:
+    """Show `done/of what` on stderr: in place on a terminal, elsewhere only the last time."""
+    last, terminal = done == of, sys.stderr.isatty()
+    if terminal or last:
+        print(f"{chr(13) * terminal}{done}/{of} {what}", end="\n" if last else "", file=sys.stderr, flush=True)
 
 
 class Record:
