@@ -81,7 +81,7 @@ class Record:
 class Bar:
     """A progress bar on stderr if that is a terminal; otherwise a line now and then. Use it as a context manager."""
 
-    def __init__(self, name: str, total: float | None, *, done: float = 0, counted: bool = True, console=None):
+    def __init__(self, name: str, total: float | None, *, done: float = 0, counted: bool = True, console: Any = None):
         """`counted`: show `done/total`, which is of no use where the total is a number of bytes."""
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -98,7 +98,7 @@ class Bar:
         self._progress.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def at(

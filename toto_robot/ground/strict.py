@@ -59,7 +59,7 @@ def read_yaml(path: str | Path, most: int = MOST_BYTES) -> Any:
     return parse_yaml(read_bytes(path, most), path)
 
 
-def parse_yaml(data: bytes, where) -> Any:
+def parse_yaml(data: bytes, where: str | Path) -> Any:
     """The plain values of YAML text in UTF-8, with the limits of `read_yaml`. `where` names the text in the error."""
     try:
         return yaml.load(data.decode("utf-8"), Loader=_Plain)
@@ -80,7 +80,7 @@ class _Plain(yaml.SafeLoader):
 
     depth = 0
 
-    def compose_node(self, parent, index):
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise yaml.YAMLError(
@@ -93,7 +93,7 @@ class _Plain(yaml.SafeLoader):
         self.depth -= 1
         return node
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         if len(keys) != len(node.value) or len(set(keys)) != len(keys):
             twice = next((key for key in keys if keys.count(key) > 1), "a key that is not text")
@@ -102,7 +102,7 @@ class _Plain(yaml.SafeLoader):
 
 
 class _WithoutAliases(yaml.SafeDumper):
-    def ignore_aliases(self, data) -> bool:
+    def ignore_aliases(self, data: Any) -> bool:
         return True
 
 

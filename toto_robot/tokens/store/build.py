@@ -73,7 +73,7 @@ class TokenizeConfig:
     strict: bool = False
     """Exit with 1 if a file could not be read or is missing. The store is finished anyway."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, choices in (("part", PARTS), ("split", (*SPLITS, "all")), ("executor", EXECUTORS)):
             if getattr(self, name) not in choices:
                 raise unknown(name, getattr(self, name), choices)
