@@ -31,6 +31,7 @@ from demos.formats.source import Imported, Options, with_range
 from toto_robot import command
 from toto_robot.ground import atomic
 from toto_robot.ground.errors import unknown
+from toto_robot.ground.screen import Bar
 
 FORMATS = {
     "zarr": "native",
@@ -178,13 +179,13 @@ def _counted(source: Imported) -> Imported:
     """The source, with its progress on stderr."""
 
     def read(images: bool) -> Iterator:
-        at = 0
-        for at, pair in enumerate(source.read(images), start=1):
-            yield pair
-            if images:
-                print(f"\r{at} episodes", end="", file=sys.stderr, flush=True)
-        if images and at:
-            print(file=sys.stderr)
+        if not images:
+            yield from source.read(images)
+            return
+        with Bar("converting", None) as bar:
+            for at, pair in enumerate(source.read(images), start=1):
+                yield pair
+                bar.at(at, f"{at} episodes", line=f"{at} episodes")
 
     return dataclasses.replace(source, read=read)
 

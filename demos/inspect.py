@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from demos.store.demo_set import DemoSet
@@ -26,6 +25,7 @@ from demos.viewing.rerun_log import log
 from demos.viewing.summary import summarise
 from toto_robot import command
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.screen import Bar
 
 
 class Damaged(UserError):
@@ -61,9 +61,8 @@ class InspectConfig:
 def main(cfg: InspectConfig) -> dict:
     """Inspect the set at `cfg.path`. Damaged, after the JSON line, if any part of it can't be read."""
     demos = DemoSet(cfg.path)
-    with Progress(console=Console(file=sys.stderr)) as bar:
-        job = bar.add_task("reading", total=demos.episodes)
-        damage = verify(cfg.path, lambda done: bar.update(job, completed=done))
+    with Bar("reading", demos.episodes) as bar:
+        damage = verify(cfg.path, lambda done: bar.at(done, f"episode {done}"))
     summary, result = None, {"path": cfg.path, "episodes": demos.episodes, "steps": demos.steps}
     if not [d for d in damage if "can't be read" in d]:
         summary = summarise(demos)

@@ -19,13 +19,11 @@ The last line is JSON: out, episodes, successes and steps of the set; recorded, 
 call.
 """
 
-import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import envs
 import policies
@@ -44,6 +42,7 @@ from policies.scoring.rollout import EnvConfig
 from policies.seeds import training_seed
 from toto_robot import command
 from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.screen import Bar
 
 SOURCES = ("simulation", "keyboard", "spacemouse", "guide")
 
@@ -92,9 +91,9 @@ class RecordConfig(ArmKeys, FitKeys):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.source not in SOURCES:
-            raise UserError(f"source={self.source!r} does not exist. What exists: {', '.join(SOURCES)}.")
+            raise unknown("source", self.source, SOURCES)
         if self.keep not in KEEP:
-            raise UserError(f"keep={self.keep!r} does not exist. What exists: {', '.join(KEEP)}.")
+            raise unknown("keep", self.keep, KEEP)
         if min(self.episodes, self.num_envs) < 1 or self.seed < 0 or not 0 <= self.noise_std < 10:
             raise UserError(
                 "expected episodes and num_envs >= 1, seed >= 0 and noise_std from 0 to 10, got "
@@ -130,13 +129,12 @@ def main(cfg: RecordConfig) -> dict:
         _check_notes(cfg, DemoSet(cfg.out).attrs.get("notes"), notes)
         plan = resumable(cfg.out, lambda index: Plan(cfg.episodes, cfg.keep, index))
         before, steps = plan.kept, DemoSet(cfg.out).steps
-        with _progress() as bar:
-            job = bar.add_task("recording", total=cfg.episodes, completed=plan.kept, tried=0)
-            show = lambda plan: bar.update(job, completed=plan.kept, tried=plan.tried)
+        with Bar("recording", cfg.episodes, done=plan.kept) as bar:
             if cfg.source == "simulation":
+                show = lambda plan: bar.at(plan.kept, f"{plan.tried} attempts")
                 _simulate(cfg, fit, options, writer, plan, show)
             else:
-                _drive(cfg, options, writer, plan, bar.console)
+                _drive(cfg, options, writer, plan, bar.say)
     seconds, there = time.perf_counter() - began, DemoSet(cfg.out)
     success = there.meta("success") if there.episodes else np.zeros(0, bool)
     return {
@@ -222,10 +220,10 @@ def _simulate(cfg: RecordConfig, fit: Fit, options: dict, writer: DemoWriter, pl
             policy.close()
 
 
-def _drive(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, console: Console) -> None:
+def _drive(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, say: Callable[[str], object]) -> None:
     env, source = envs.make(cfg.env.name, cfg.env.backend, **options), _source(cfg)
     try:
-        console.print(source.help)
+        say(source.help)
         first = max(plan.recorded, default=-1) + 1
         plan.tried = teleoperate(
             env,
@@ -238,21 +236,10 @@ def _drive(cfg: RecordConfig, options: dict, writer: DemoWriter, plan: Plan, con
             views=tuple(c for c in cfg.cameras if c != "wrist"),
             view=LiveView(cfg.live, window=True),
             speed_m_s=cfg.speed_m_s,
-            say=console.print,
+            say=say,
         )
     finally:
         source.close()
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[tried]} attempts"),
-        TimeRemainingColumn(),
-        console=Console(file=sys.stderr),
-    )
 
 
 if __name__ == "__main__":

@@ -16,12 +16,9 @@ The last line is JSON: mode, episodes, steps, exact and max_abs_diff, or qpos_dr
 For mode=robot: mode, episodes, steps, drift_rad, successes, success_reproduced, ending.
 """
 
-import sys
 from dataclasses import dataclass
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 
 from demos.errors import DemoError
 from demos.recording.recorder import STATE
@@ -33,7 +30,8 @@ from deploy.teaching.replaying import replay as on_robot
 from envs.drawing import renderer
 from envs.fingerprint import describe, fingerprint
 from toto_robot import command
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.screen import Bar
 from toto_robot.video.decode import write_video
 
 MODES = ("state", "action", "robot")
@@ -63,7 +61,7 @@ class ReplayConfig(ArmKeys):
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
-            raise UserError(f"mode={self.mode!r} does not exist. What exists: {', '.join(MODES)}.")
+            raise unknown("mode", self.mode, MODES)
         if self.video is not None and not self.video.endswith(".mp4"):
             raise UserError(f"video={self.video}: expected a name that ends in .mp4.")
         if (self.robot or self.robot_ip) and self.mode != "robot":
@@ -83,8 +81,9 @@ def main(cfg: ReplayConfig) -> dict:
     replay = _replay_states if cfg.mode == "state" else _replay_actions
     frames: list | None = [] if cfg.video else None
     rows = []
-    with Progress(console=Console(file=sys.stderr)) as bar:
-        for i in bar.track(chosen, description="replaying"):
+    with Bar("replaying", len(chosen)) as bar:
+        for done, i in enumerate(chosen):
+            bar.at(done, f"episode {i}")
             rows.append(replay(demos, i, env, frames))
     if cfg.video and frames:
         write_video(cfg.video, np.stack(frames), fps=env.control_hz)

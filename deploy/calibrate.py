@@ -27,8 +27,7 @@ from deploy.control.kinematics import Kinematics
 from deploy.endings import Ending
 from deploy.robots import registry
 from deploy.robots.base import Address, RobotFault
-from envs.robots import FRANKA
-from envs.robots.franka import ARM_LIMITS
+from envs.robots.franka import ARM_LIMITS, FRANKA
 from toto_robot import command
 from toto_robot.ground.errors import UserError
 

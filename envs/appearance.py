@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from envs.errors import EnvError
+from toto_robot.ground.errors import unknown
 
 TEXTURE_SIZE = 64
 SHIFTS = ("colour", "light", "camera", "noise", "all")
@@ -159,7 +160,7 @@ def shifted(shift: str | None, rng: np.random.Generator) -> Appearance:
     if shift in (None, GREY_CARD):
         return NOMINAL
     if shift not in SHIFTS:
-        raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(SHIFTS)}")
+        raise unknown("shift", shift, SHIFTS, error=EnvError)
     look = NOMINAL
     if shift in ("colour", "all"):
         look = replace(look, **moved_colours(look, rng, COLOUR_MOVE))

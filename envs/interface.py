@@ -13,6 +13,7 @@ from typing import Any
 
 from envs.errors import EnvError
 from envs.robots.robot import Robot
+from toto_robot.ground.errors import unknown
 
 UNKNOWN = "unknown"
 """The unit or the meaning of a number where it is not known."""
@@ -96,7 +97,7 @@ class ActionSpec:
         _same_length("action", self.names, units=self.units, meanings=self.meanings, low=self.low, high=self.high)
         for meaning in self.meanings:
             if meaning not in MEANINGS:
-                raise EnvError(f"action.meanings: {meaning!r} does not exist; there are: {', '.join(MEANINGS)}")
+                raise unknown("action.meanings", meaning, MEANINGS, error=EnvError)
         if not all(math.isfinite(a) and math.isfinite(b) and a < b for a, b in zip(self.low, self.high)):
             raise EnvError(f"action: expected finite low < high, got {list(self.low)} and {list(self.high)}")
 
@@ -154,7 +155,7 @@ class CameraSpec:
         if not (1 <= self.width <= 1 << 14 and 1 <= self.height <= 1 << 14):
             raise EnvError(f"camera {self.name}: expected 1 to 16384 pixels a side, got {self.width}×{self.height}")
         if self.crop not in CROPS:
-            raise EnvError(f"camera {self.name}: crop={self.crop!r} does not exist; there are: {', '.join(CROPS)}")
+            raise unknown(f"crop of camera {self.name}:", self.crop, CROPS, error=EnvError)
         if self.mount_quat is not None and not abs(math.hypot(*self.mount_quat) - 1) < 1e-3:
             raise EnvError(f"camera {self.name}: expected a quaternion of length 1, got {list(self.mount_quat)}")
         if self.fovy_deg is not None and not 0 < self.fovy_deg < 180:

@@ -28,6 +28,7 @@ from envs.appearance import (
 )
 from envs.errors import EnvError
 from envs.natural import natural_texture
+from toto_robot.ground.errors import unknown
 
 TRAINING = ("nominal", "near_nominal", "wide", "mixed")
 """Names of training looks; mixed draws one of the other three."""
@@ -63,7 +64,7 @@ def training_look(name: str, rng: np.random.Generator) -> Appearance:
     """A look to train on: nominal; near_nominal (each aspect is nominal, or a little farther from it than in an
     evaluation); wide (any colours, textures, lamp, camera and sensor); or mixed, one of the three."""
     if name not in TRAINING:
-        raise EnvError(f"look={name!r} does not exist; there are: {', '.join(TRAINING)}")
+        raise unknown("look", name, TRAINING, error=EnvError)
     if name == "mixed":
         name = TRAINING[int(rng.integers(3))]
     if name == "nominal":

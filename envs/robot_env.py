@@ -30,6 +30,7 @@ from envs.protocols.protocol import Protocol
 from envs.robots.robot import Robot
 from envs.tasks.pick import Pick
 from envs.tasks.task import Task
+from toto_robot.ground.errors import unknown
 
 _STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 
@@ -66,17 +67,17 @@ class RobotEnv(gym.Env):
         other colours and light, see `appearance.near`), random or cluttered. `also_steady`: an episode keeps these
         looks."""
         if shift is not None and shift not in EVERY_SHIFT:
-            raise EnvError(f"shift={shift!r} does not exist; there are: {', '.join(EVERY_SHIFT)}")
+            raise unknown("shift", shift, EVERY_SHIFT, error=EnvError)
         if not isinstance(appearance, Appearance) and appearance not in LOOKS:
-            raise EnvError(f"appearance={appearance!r} does not exist; there are: an Appearance, {', '.join(LOOKS)}")
+            raise unknown("appearance", appearance, LOOKS, "From Python, an Appearance too.", error=EnvError)
         if shift is not None and appearance != "nominal":
             raise EnvError(f"shift={shift!r} changes the nominal look, but appearance={appearance!r}: give one of them")
-        if unknown := [look for look in also if look not in ALSO]:
-            raise EnvError(f"also={unknown[0]!r} does not exist; there are: {', '.join(ALSO)}")
+        if wrong := [look for look in also if look not in ALSO]:
+            raise unknown("also", wrong[0], ALSO, error=EnvError)
         if image_size % 8 or image_size < 8:
             raise EnvError(f"image_size must be a multiple of 8 (the tokenizer's patch), got {image_size}")
         if render_mode not in (None, "rgb_array"):
-            raise EnvError(f"render_mode={render_mode!r} does not exist; there are: None, rgb_array")
+            raise unknown("render_mode", render_mode, ("None", "rgb_array"), error=EnvError)
         self.name, self.robot, self.protocol = name, robot, protocol(robot)
         self._family, more = None, {}
         if shift in HELD_OUT:

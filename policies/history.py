@@ -17,7 +17,7 @@ from torch import Tensor
 
 from policies.features.features import EncoderFeatures, Features
 from policies.seeds import stream
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 
 FORMS = ("clip", "stack")
 MOST_FRAMES = 16
@@ -51,7 +51,7 @@ class HistoryConfig:
         if self.every_s is not None and not 0 < self.every_s < 3600:
             raise UserError(f"history.every_s={self.every_s}: expected seconds above 0, or null for a control period.")
         if self.form not in FORMS:
-            raise UserError(f"history.form={self.form!r} does not exist. What exists: {', '.join(FORMS)}.")
+            raise unknown("history.form", self.form, FORMS)
 
     @property
     def on(self) -> bool:

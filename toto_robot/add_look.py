@@ -9,7 +9,6 @@ doubtful or out. Training writes them automatically. The command adds look.safet
 it in policy.yaml. Nothing else changes. It prints one JSON line: policy, frames, episodes, units.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +24,7 @@ from policies.look.training_look import LEAST
 from policies.policy import inspect
 from toto_robot import command
 from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.screen import show_count
 
 
 @dataclass
@@ -93,14 +93,13 @@ def _of_environment(cfg: AddLookConfig, about: About) -> Callable:
         raise UserError(f"The policy {cfg.policy} was trained {said}. Give the set that it was cloned from: demos=SET.")
     env = envs.make(about.env, appearance=cfg.appearance)
     label = make_labeller(cfg.expert, about.env).label
-    end = lambda done: "\n" if done == cfg.episodes else ""
     return lambda features: look_of_environment(
         env,
         label,
         features,
         cfg.episodes,
         cfg.seed,
-        lambda done: print(f"\r{done}/{cfg.episodes} episodes", end=end(done), file=sys.stderr, flush=True),
+        lambda done: show_count(done, cfg.episodes),
     )
 
 

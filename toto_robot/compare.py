@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from toto_robot import command
 from toto_robot.ground.atomic import atomic_write_bytes
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 
 AXES = {"env_steps": "environment steps", "expert_queries": "states in which the expert was asked"}
 """The horizontal axis → its name."""
@@ -49,7 +49,7 @@ class CompareConfig:
 
     def __post_init__(self):
         if self.axis not in AXES:
-            raise UserError(f"axis={self.axis!r} does not exist. What exists: {', '.join(AXES)}.")
+            raise unknown("axis", self.axis, AXES)
         if not 0 <= self.lowest < 100:
             raise UserError(f"lowest={self.lowest}: expected 0 to 99 per cent.")
         if not self.runs:

@@ -25,6 +25,7 @@ from toto_robot import command
 from toto_robot.evaluation.prediction import Prediction, Table, free_running, teacher_forced
 from toto_robot.ground.atomic import atomic_write_bytes, atomic_write_text
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.screen import show_count
 from toto_robot.tokens.special import VIDEO
 from toto_robot.tokens.store.token_store import TokenStore
 
@@ -78,13 +79,12 @@ def main(cfg: CompletionConfig) -> dict:
         if cfg.table_from
         else None
     )
-    print(f"teacher-forced: {len(codes)} clips", file=sys.stderr, flush=True)
+    print(f"{len(codes)} clips, teacher-forced", file=sys.stderr, flush=True)
     found = {"teacher-forced": teacher_forced(encoder.toto, codes, table)}
     if cfg.frames:
         some = codes[torch.linspace(0, len(codes) - 1, min(cfg.free_rows, len(codes))).round().long()]
-        tell = lambda done: print(f"\rfree-running: {done}/{len(some)} clips", end="", file=sys.stderr, flush=True)
+        tell = lambda done: show_count(done, len(some), "clips, free-running")
         found["free-running"] = free_running(encoder.toto, encoder.tokenizer, some, cfg.given, cfg.frames, tell)
-        print(file=sys.stderr)
     facts = {"encoder": cfg.encoder, "store": cfg.store, "clips": len(codes)}
     write(Path(cfg.out), found, facts)
     print(tables(found), file=sys.stderr)

@@ -34,7 +34,8 @@ from policies.scoring.trials import report, trials16
 from policies.scoring.video import Recorder
 from policies.seeds import evaluation_seeds
 from toto_robot import command
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.screen import show_count
 
 PROTOCOLS = ("episodes", "trials16")
 
@@ -72,9 +73,9 @@ class EvaluateConfig(FitKeys):
         if self.episodes < 1 or self.num_envs < 1:
             raise UserError(f"expected episodes and num_envs >= 1, got {self.episodes} and {self.num_envs}.")
         if self.shift is not None and self.shift not in EVERY_SHIFT:
-            raise UserError(f"shift={self.shift!r} does not exist. What exists: {', '.join(EVERY_SHIFT)}.")
+            raise unknown("shift", self.shift, EVERY_SHIFT)
         if self.protocol not in PROTOCOLS:
-            raise UserError(f"protocol={self.protocol!r} does not exist. What exists: {', '.join(PROTOCOLS)}.")
+            raise unknown("protocol", self.protocol, PROTOCOLS)
 
 
 def main(cfg: EvaluateConfig) -> dict:
@@ -92,9 +93,8 @@ def main(cfg: EvaluateConfig) -> dict:
         policy = policy or policies.RandomPolicy(vec.action_dim, cfg.seed)
         trials = _trials(cfg, vec, policy) if cfg.protocol == "trials16" else {}
         recorder = Recorder() if cfg.video else None
-        episodes = evaluate(
-            vec, policy.act, evaluation_seeds(cfg.seed, cfg.episodes), recorder, lambda done: _count(done, cfg.episodes)
-        )
+        tell = lambda done: show_count(done, cfg.episodes)
+        episodes = evaluate(vec, policy.act, evaluation_seeds(cfg.seed, cfg.episodes), recorder, tell)
         if recorder is not None and cfg.video is not None:
             recorder.save(cfg.video, fps=vec.control_hz)
     finally:
@@ -111,13 +111,9 @@ def _trials(cfg: EvaluateConfig, vec, policy) -> dict:
     """Run the paper's 16 trials. Returns the keys that they add to the result."""
     trials = trials16(cfg.env.name, cfg.seed)
     seeds = [t.seed for t in trials]
-    scored = summarise(evaluate(vec, policy.act, seeds, on_episode=lambda done: _count(done, len(seeds))))
+    scored = summarise(evaluate(vec, policy.act, seeds, on_episode=lambda done: show_count(done, len(seeds))))
     print(f"trials16: {summary_line(scored['successes'], len(trials))}", flush=True)
     return report(scored, seeds)
-
-
-def _count(done: int, of: int) -> None:
-    print(f"\r{done}/{of} episodes", end="\n" if done == of else "", file=sys.stderr, flush=True)
 
 
 def _load(cfg: EvaluateConfig) -> tuple:

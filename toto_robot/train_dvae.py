@@ -11,7 +11,8 @@ colour of each block, and a picture of reconstructions. resume=true continues a 
 """
 
 from toto_robot import command
-from toto_robot.tokens.training.dvae import TrainDVAEConfig, train_dvae
+from toto_robot.tokens.training.dvae import train_dvae
+from toto_robot.tokens.training.dvae_config import TrainDVAEConfig
 from toto_robot.tokens.training.trainer import on_screen
 
 

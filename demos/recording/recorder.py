@@ -12,6 +12,7 @@ from demos.store.demo_set import DemoSet, DemoWriter
 from envs.drawing import renderer
 from envs.fingerprint import describe, fingerprint
 from envs.interface import CameraSpec, camera_of
+from toto_robot.ground.errors import unknown
 
 KEEP = ("success", "all")
 STATE = ("sim_state", "protocol_state", "task_state")
@@ -21,10 +22,9 @@ def attributes_of(name: str, options: dict, cameras: tuple[str, ...], notes: dic
     """The attributes of a set recorded in `envs.make(name, **options)` with `cameras` ("wrist" and others)."""
     env = envs.make(name, **options)
     env.reset(seed=0)
-    missing = [c for c in cameras if c not in {env.model.camera(i).name for i in range(env.model.ncam)}]
-    if missing:
-        exist = ", ".join(env.model.camera(i).name for i in range(env.model.ncam))
-        raise DemoError(f"cameras={list(cameras)}: {name} has no camera {missing[0]!r}; it has {exist}")
+    exist = [env.model.camera(i).name for i in range(env.model.ncam)]
+    if missing := [camera for camera in cameras if camera not in exist]:
+        raise unknown(f"camera of {name}:", missing[0], exist, error=DemoError)
     size = env.image_size
     environment = describe(env)
     return schema.attributes(
@@ -76,7 +76,7 @@ class Plan:
     def __init__(self, episodes: int, keep: str, recorded=()):
         """`recorded`: the attempts that an interrupted recording has already kept."""
         if keep not in KEEP:
-            raise DemoError(f"keep={keep!r} does not exist; there are: {', '.join(KEEP)}")
+            raise unknown("keep", keep, KEEP, error=DemoError)
         self.episodes, self.keep = episodes, keep
         self.recorded = set(int(i) for i in recorded)
         self.kept, self.tried, self.running, self._next = len(self.recorded), 0, 0, 0

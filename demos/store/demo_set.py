@@ -20,6 +20,7 @@ from demos.store import schema
 from demos.store.disk import LOCK, TEMPORARY, Disk, Lock, sweep, write_file
 from demos.store.opening import open_array, open_group
 from demos.store.shards import read
+from toto_robot.ground.errors import unknown
 
 ENDS, STARTS = "episode_ends", "episode_starts"
 WRITE_ALL = {"write_empty_chunks": True}  # chunks of zeros too: a shard that isn't there is always damage
@@ -147,7 +148,7 @@ class DemoSet:
 
     def _find(self, part: str, name: str, names):
         if name not in names:
-            raise DemoError(f"{self.path} has no {part}/{name}; there are: {', '.join(names) or 'none'}")
+            raise unknown(f"array of {part}/ in {self.path}:", name, names, error=DemoError)
         return self._arrays[f"{part}/{name}"]
 
 

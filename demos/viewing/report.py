@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import json
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -122,7 +123,7 @@ def picture(frame: np.ndarray) -> str:
     return f'<img width="{frame.shape[1]}" height="{frame.shape[0]}" alt="" src="data:image/png;base64,{data}">'
 
 
-def curves(values: np.ndarray, title: str, names=(), width: int = 300, height: int = 110) -> str:
+def curves(values: np.ndarray, title: str, names: Sequence[str] = (), width: int = 300, height: int = 110) -> str:
     """An <svg> with one line for each column of `values` (T, n). The name of a line appears under the pointer. A value
     that is not finite leaves a gap."""
     good = values[np.isfinite(values)]
@@ -180,6 +181,6 @@ def _three(spread: dict | None) -> str | None:
     return ", ".join(f"{v:.4g}" for v in spread.values()) if spread else None
 
 
-def _text(value) -> str:
+def _text(value: object) -> str:
     shown = "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
     return html.escape(shown)

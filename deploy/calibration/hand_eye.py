@@ -13,6 +13,8 @@ does not have it. The report is our own: how far the fixed board seems to move f
 import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -45,7 +47,7 @@ class Board:
     marker_m: float = 0.022
     dictionary: str = "DICT_4X4_50"
 
-    def opencv(self):
+    def opencv(self) -> Any:
         cv2 = _cv2()
         words = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, self.dictionary))
         return cv2.aruco.CharucoBoard((self.columns, self.rows), self.square_m, self.marker_m, words)
@@ -74,7 +76,7 @@ class Board:
         return pose
 
 
-def _cv2():
+def _cv2() -> Any:
     try:
         import cv2
     except ImportError as error:
@@ -138,7 +140,7 @@ class HandEye:
         seen = T_base_hand.reshape(-1, 4, 4) @ self.T_hand_camera @ T_camera_board.reshape(-1, 4, 4)
         return _apart(seen, self.T_base_board)
 
-    def save(self, path, board: Board) -> None:
+    def save(self, path: str | Path, board: Board) -> None:
         """Writes YAML, completely or not at all."""
         values = {
             "T_hand_camera": self.T_hand_camera.tolist(),
@@ -149,7 +151,7 @@ class HandEye:
         atomic_write_text(path, yaml.safe_dump(values, default_flow_style=None, sort_keys=False))
 
 
-def load(path) -> tuple[HandEye, Board]:
+def load(path: str | Path) -> tuple[HandEye, Board]:
     """Reads what `save` wrote. Raises HandEyeError for another file."""
     try:
         values = read_yaml(path)

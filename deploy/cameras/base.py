@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from deploy.cameras.intrinsics import CROPS, Intrinsics
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 from toto_robot.ground.strict import read_yaml
 from toto_robot.video.frames import check_frames, resize_center_crop
 
@@ -73,7 +73,7 @@ class CameraConfig:
 
     def __post_init__(self) -> None:
         if self.crop not in CROPS:
-            raise CameraError(f"crop={self.crop!r} does not exist; there are: {', '.join(CROPS)}")
+            raise unknown("crop", self.crop, CROPS, error=CameraError)
         if min(self.width, self.height, self.size) < 8 or not 0 < self.fps <= 1000:
             raise CameraError(
                 "expected width, height and size of at least 8 pixels and fps from above 0 to 1000, got "

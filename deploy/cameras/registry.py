@@ -5,6 +5,7 @@ from importlib.metadata import entry_points
 
 from deploy.cameras.base import Camera, CameraConfig, CameraError
 from deploy.cameras.faulty import FaultyCamera
+from toto_robot.ground.errors import unknown
 
 GROUP = "toto_robot.cameras"
 OURS = {
@@ -28,6 +29,6 @@ def make(config: CameraConfig) -> Camera:
     else:
         found = [entry for entry in entry_points(group=GROUP) if entry.name == config.kind]
         if not found:
-            raise CameraError(f"camera kind {config.kind!r} does not exist; there are: {', '.join(names())}")
+            raise unknown("kind of camera", config.kind, names(), error=CameraError)
         camera = found[0].load()(config)
     return FaultyCamera(camera, config.faults) if config.faults else camera

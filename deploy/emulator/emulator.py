@@ -17,6 +17,7 @@ from deploy.emulator.plant import SCENES, Plant
 from deploy.emulator.robot_server import RobotServer
 from deploy.emulator.wire import ERRORS
 from envs.robots.franka import ARM_LIMITS
+from toto_robot.ground.errors import unknown
 
 ROBOT_OF = {10: "fr3", 5: "panda"}
 """The arm that speaks a version of the protocol."""
@@ -190,7 +191,7 @@ class Emulator:
 
     def fault_reflex(self, error: str = "joint_reflex") -> None:
         if error not in ERRORS:
-            raise ConsoleError(f"error={error!r} does not exist; there are: {', '.join(ERRORS)}")
+            raise unknown("error", error, ERRORS, error=ConsoleError)
         self.controller.latch(error, found=False)
 
     def fault_user_stop(self) -> None:
@@ -216,7 +217,7 @@ class Emulator:
 def _call(functions: dict, kind: str, name: Any, arguments: dict, lock=None) -> Any:
     """Calls `functions[name]` with the arguments of a request, inside `lock` where it is given."""
     if name not in functions:
-        raise ConsoleError(f"the {kind} {name!r} does not exist; there are: {', '.join(sorted(functions))}")
+        raise unknown(kind, name, functions, error=ConsoleError)
     try:
         if lock is None:
             return functions[name](**arguments)

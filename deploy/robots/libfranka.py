@@ -7,7 +7,7 @@ import numpy as np
 from deploy.control.machine import Event
 from deploy.control.safety import Contact
 from deploy.robots.base import Address, GripperState, RobotFault, RobotState
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 
 MODES = {"Idle": "idle", "Move": "move", "Guiding": "guiding", "Reflex": "reflex", "UserStopped": "user_stopped"}
 OPEN_M, SPEED_M_S, FORCE_N = 0.08, 0.1, 40.0
@@ -37,7 +37,7 @@ def thresholds(options: dict) -> tuple[list[float], ...]:
 def check_options(options: dict) -> None:
     """Raises UserError for options other than `collision` and `realtime`, and for wrong values."""
     if wrong := sorted(set(options) - {"collision", "realtime"}):
-        raise UserError(f"--option {wrong[0]}: does not exist. What exists: collision, realtime.")
+        raise unknown("--option", wrong[0], ("collision", "realtime"))
     if options.get("realtime", "ignore") not in ("enforce", "ignore"):
         raise UserError(
             f"--option realtime={options['realtime']}: expected enforce (the client refuses a kernel without real-time "

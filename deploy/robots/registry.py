@@ -5,7 +5,7 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from deploy.robots import libfranka, ros_robot
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 
 GROUP = "toto_robot.robots"
 OURS = {
@@ -40,7 +40,7 @@ def names() -> list[str]:
 def check(backend: str, arm: str) -> None:
     """Raises UserError if the backend does not exist or does not support `arm`."""
     if backend not in names():
-        raise UserError(f"--backend {backend!r} does not exist. What exists: {', '.join(names())}.")
+        raise unknown("--backend", backend, names())
     arms, reason = SPEAKS.get(backend, ({arm}, ""))
     if arm not in arms:
         fit = [name for name, (there, _) in SPEAKS.items() if arm in there]

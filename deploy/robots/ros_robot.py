@@ -19,7 +19,7 @@ from deploy.robots.base import Address, Features, GripperState, RobotFault, Robo
 from deploy.robots.libfranka import FORCE_N, OPEN_M, SPEED_M_S, contact, thresholds
 from deploy.robots.vendor import client
 from envs.robots.franka import ARM_LIMITS
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import unknown
 
 INSTALL = (
     "Source the workspace that has franka_ros; rospy, actionlib and the common messages are also packages of Debian "
@@ -49,7 +49,7 @@ def settings(options: dict) -> dict:
     """`DEFAULTS` with `options` over them. Raises UserError for an option that does not exist, or a wrong value."""
     wrong = sorted(set(options) - set(DEFAULTS))
     if wrong:
-        raise UserError(f"--option {wrong[0]}: the backend ros has {', '.join(DEFAULTS)}.")
+        raise unknown("--option of the backend ros:", wrong[0], DEFAULTS)
     thresholds(DEFAULTS | options)
     return DEFAULTS | options
 

@@ -13,7 +13,7 @@ from deploy.robots import registry
 from envs.appearance import SHIFTS
 from envs.robots.franka import ARM_LIMITS
 from policies.fit.rules import FitKeys
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 
 CLOCKS = ("lockstep", "realtime")
 HOME_TOP = 0.5
@@ -83,7 +83,7 @@ class Resolved(Settings):
 def resolved(s: Settings, emulator_at: EmulatorAt) -> Resolved:
     """`s` with its defaults filled in. Raises UserError for what can't work."""
     if s.robot not in ARM_LIMITS:
-        raise UserError(f"--robot {s.robot!r} does not exist. What exists: {', '.join(ARM_LIMITS)}.")
+        raise unknown("--robot", s.robot, ARM_LIMITS)
     backend = s.backend or ("franky" if s.robot == "fr3" else "panda_py")
     registry.check(backend, s.robot)
     registry.check_options(backend, s.options)
@@ -106,7 +106,7 @@ def resolved(s: Settings, emulator_at: EmulatorAt) -> Resolved:
     _check_shift(s, camera)
     clock = clock or ("lockstep" if emulated else "realtime")
     if clock not in CLOCKS:
-        raise UserError(f"--clock {clock!r} does not exist. What exists: {', '.join(CLOCKS)}.")
+        raise unknown("--clock", clock, CLOCKS)
     if clock == "lockstep" and not emulated:
         raise UserError("--clock lockstep stops the robot's time, which only a simulated robot can do: leave it out.")
     speed_scale = s.speed_scale if s.speed_scale is not None else 1.0 if emulated else 0.2
@@ -155,7 +155,7 @@ def _checked_camera(s: Settings, emulated: bool) -> str | None:
         raise UserError(f"--camera is needed on a robot: one of {', '.join(c for c in kinds if c != 'mujoco')}.")
     kind = cameras.read_config(s.camera_file).kind if s.camera_file else s.camera or "mujoco"
     if kind not in kinds:
-        raise UserError(f"--camera {kind!r} does not exist. What exists: {', '.join(kinds)}.")
+        raise unknown("--camera", kind, kinds)
     if kind == "video" and not s.camera_file:
         raise UserError(
             "--camera video needs the name of its file: give --camera-file with a YAML that says kind: video and "
@@ -172,7 +172,7 @@ def _check_shift(s: Settings, camera: str | None) -> None:
     if s.shift is None:
         return
     if s.shift not in SHIFTS:
-        raise UserError(f"--shift {s.shift!r} does not exist. What exists: {', '.join(SHIFTS)}.")
+        raise unknown("--shift", s.shift, SHIFTS)
     if s.robot_ip:
         raise UserError(
             f"--shift {s.shift} changes the look of a scene that this program simulates, and {s.robot_ip} is not that. "

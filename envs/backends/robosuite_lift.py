@@ -11,6 +11,7 @@ import numpy as np
 from envs.drawing import Canvas, canvas
 from envs.errors import EnvError
 from envs.interface import ActionSpec, Interface, ProprioSpec, camera_of
+from toto_robot.ground.errors import unknown
 
 ROBOTS = {"panda_lift": "Panda", "iiwa_lift": "IIWA"}
 CAMERAS = {"wrist": "robot0_eye_in_hand", "side": "agentview"}
@@ -91,7 +92,7 @@ class RobosuiteLift(gym.Env):
         if image_size % 8 or image_size < 8:
             raise EnvError(f"image_size must be a multiple of 8 (the tokenizer's patch), got {image_size}")
         if render_mode not in (None, "rgb_array"):
-            raise EnvError(f"render_mode={render_mode!r} does not exist; there are: None, rgb_array")
+            raise unknown("render_mode", render_mode, ("None", "rgb_array"), error=EnvError)
         self.suite = _robosuite().make(
             "Lift",
             robots=ROBOTS[name],

@@ -111,7 +111,7 @@ class WarpVectorEnv:
         actions = np.asarray(actions, np.float32)
         if actions.shape != (self.num_envs, self.action_dim):
             raise EnvError(f"step takes actions {(self.num_envs, self.action_dim)}, got {actions.shape}")
-        moving = np.arange(self.num_envs) if active is None else np.flatnonzero(active)
+        moving = range(self.num_envs) if active is None else np.flatnonzero(active).tolist()
         checked = {i: self.envs[i].checked(actions[i]) for i in moving}
         self._advance(checked)
         self._acted["reward"][:] = 0.0

@@ -9,6 +9,7 @@ import numpy as np
 from envs.errors import EnvError
 from envs.protocols.protocol import Protocol
 from envs.robots.robot import Robot
+from toto_robot.ground.errors import unknown
 
 TABLE_Z_M = 0.4
 TABLE = """
@@ -68,7 +69,7 @@ class Task(ABC):
     def for_hand(cls, hand: str) -> type["Task"]:
         """The task with the numbers of a hand (`Robot.hand`)."""
         if hand not in cls._hands:
-            raise EnvError(f"the task {cls.name} has no numbers for the hand {hand!r}; it has: {', '.join(cls._hands)}")
+            raise unknown(f"hand with task={cls.name}:", hand, cls._hands, error=EnvError)
         return _with_numbers(cls, hand) if cls._hands[hand] else cls
 
     @classmethod

@@ -4,7 +4,7 @@ On the arrow: `toto_robot.train_bc` calls `train`. `episodes` reads the set, `de
 learns from them, and each checkpoint is committed to the run's folder.
 """
 
-import sys
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -37,7 +37,8 @@ from policies.scoring.held_out import Best, HeldOut, split
 from policies.scoring.rollout import VectorEnv, evaluate, summarise
 from policies.seeds import stream, watching_seeds
 from toto_robot.features.contract import FrozenEncoder
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.screen import show_count
 
 if TYPE_CHECKING:
     from policies.cloning.redrawing import Redrawing
@@ -88,7 +89,7 @@ class TrainBcConfig(RunConfig):
                 f"data.also={list(self.data.also)}: encoder={self.encoder.name} sees no pictures. Leave it out."
             )
         if self.keep not in KEEPS:
-            raise UserError(f"keep={self.keep!r} does not exist. What exists: {', '.join(KEEPS)}.")
+            raise unknown("keep", self.keep, KEEPS)
         if self.keep == "best" and not self.held_out:
             raise UserError(
                 "keep=best: no episode is held out, so no checkpoint can be called the best. Add data.held_out=0.1, or "
@@ -232,10 +233,7 @@ def _load(
     """The training data, and the held-out episodes if there are any."""
     learned, held = split(recorded, cfg.held_out, cfg.seed, cfg.demos)
     binary = tuple(i % learned[0].action.shape[1] for i in cfg.env.binary_actions)
-
-    def count(done: int, of: int) -> None:
-        print(f"\r{done}/{of} demonstrations", end="\n" if done == of else "", file=sys.stderr, flush=True)
-
+    count = functools.partial(show_count, what="demonstrations")
     history = cfg.history.at(demos.attrs["control_hz"], features)
     options: dict = dict(binary=binary, joints_rad=joints_rad, on_episode=count, history=history)
     data = load_demonstrations(

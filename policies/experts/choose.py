@@ -18,7 +18,7 @@ from policies.experts import (
     ScriptedPick,
     ScriptedReach,
 )
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import unknown
 
 SCRIPTED = {
     "parallel": {
@@ -62,9 +62,11 @@ def make_labeller(name: str, env: str | None = None):
         return EXPERTS[name]()
     if not Path(name).exists() and not (Path("runs") / name).exists():
         learned = sorted(str(p.parents[1]) for p in Path("runs").glob("*/policy/policy.yaml"))
-        raise UserError(
-            f"expert={name!r} does not exist. What exists: {', '.join(sorted(EXPERTS))}, and runs on the privileged "
-            f"state (`python -m toto_robot.train_expert` makes one), by folder or name; runs with a policy: "
-            f"{', '.join(learned) or 'none'}."
+        raise unknown(
+            "expert",
+            name,
+            EXPERTS,
+            "Or give a run on the privileged state (`python -m toto_robot.train_expert` makes one), by folder or name; "
+            f"runs with a policy: {', '.join(learned) or 'none'}.",
         )
     return LearnedExpert.load(name, env)

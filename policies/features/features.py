@@ -14,7 +14,7 @@ from torch import Tensor
 from policies.features.parallel_encoder import LARGEST_HALF, ParallelEncoder
 from toto_robot.features.contract import FrozenEncoder
 from toto_robot.features.pooling import POLICY_POOLINGS
-from toto_robot.ground.errors import UserError, expected
+from toto_robot.ground.errors import UserError, unknown
 from toto_robot.ground.precision import DTYPES, choose_dtype
 from toto_robot.video.frames import check_frames, lower_square, resize_center_crop
 
@@ -46,11 +46,11 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         if self.pooling not in POLICY_POOLINGS:
-            raise expected("encoder.pooling", f"one of {', '.join(POLICY_POOLINGS)}", repr(self.pooling))
+            raise unknown("encoder.pooling", self.pooling, POLICY_POOLINGS)
         if self.dtype not in ("auto", *DTYPES):
-            raise UserError(f"encoder.dtype={self.dtype!r}: expected one of auto, {', '.join(DTYPES)}.")
+            raise unknown("encoder.dtype", self.dtype, ("auto", *DTYPES))
         if self.crop not in CROPS:
-            raise UserError(f"encoder.crop={self.crop!r}: expected one of {', '.join(CROPS)}.")
+            raise unknown("encoder.crop", self.crop, CROPS)
         if self.layer is not None and self.layer < 1:
             raise UserError(f"encoder.layer={self.layer}: layers count from 1; leave it out for the default.")
 

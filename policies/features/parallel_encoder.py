@@ -28,21 +28,21 @@ class ParallelEncoder(FrozenEncoder):
         self.workers = [Worker("an encoder process", _EncoderInProcess, options) for _ in range(processes)]
         self._starting = True
 
-    def __call__(self, frames) -> Tensor:
+    def __call__(self, frames: np.ndarray) -> Tensor:
         return torch.from_numpy(np.concatenate(self._ask("features", frames)))
 
-    def codes(self, frames) -> Tensor | None:
+    def codes(self, frames: np.ndarray) -> Tensor | None:
         """The tokenizer's codes (B, S) of frames uint8 (B, H, W, 3). None if the encoder has no tokenizer."""
         parts = self._ask("codes", frames)
         return None if parts[0] is None else torch.from_numpy(np.concatenate(parts))
 
-    def tokens(self, frames) -> Tensor:
+    def tokens(self, frames: np.ndarray) -> Tensor:
         return torch.from_numpy(np.concatenate(self._ask("tokens", frames)))
 
-    def newest(self, clips) -> Tensor:
+    def newest(self, clips: np.ndarray) -> Tensor:
         return torch.from_numpy(np.concatenate(self._ask("newest", clips)))
 
-    def _ask(self, method: str, frames) -> list:
+    def _ask(self, method: str, frames: np.ndarray) -> list:
         """Each process's answer on its part of the frames, in order. With few frames, some processes get none."""
         if self._starting:  # wait for the processes at the first call, so that other things can start meanwhile
             for worker in self.workers:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 import envs
 from envs.interface import UNKNOWN, ActionSpec, CameraSpec, Interface, ProprioSpec, ignore, inside, robot_name
 from policies.network.transformer import TransformerConfig
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 from toto_robot.ground.strict import build
 
 VERSION = 1
@@ -93,8 +93,7 @@ def spec_of(
     `needs` privileged."""
     cameras = tuple(c for c in interface.cameras if c.name == camera) if needs == "rgb" else ()
     if needs == "rgb" and not cameras:
-        there = ", ".join(c.name for c in interface.cameras) or "none"
-        raise UserError(f"there is no camera {camera!r} that the policy could see; there are: {there}.")
+        raise unknown("camera", camera, (c.name for c in interface.cameras), "The policy needs one that it can see.")
     shared = {f.name: getattr(interface, f.name) for f in fields(Interface)}
     shared |= {"cameras": cameras, "state_of": interface.state_of if needs == "privileged" else ""}
     history = HistorySpec(frames=transformer.context if transformer else 1, every_s=1 / interface.control_hz)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from policies.network.action_head import LOSSES, ActionHead
 from policies.network.pooling import make_pool
 from policies.network.transformer import TransformerConfig, TransformerHead
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 
 ACTIVATIONS = {"selu": nn.SELU, "gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
 
@@ -49,9 +49,9 @@ class HeadConfig:
         if isinstance(self.transformer, dict):  # from a policy's description
             self.transformer = TransformerConfig(**self.transformer)
         if self.activation not in ACTIVATIONS:
-            raise UserError(f"policy.activation={self.activation!r}: expected one of {', '.join(ACTIVATIONS)}.")
+            raise unknown("policy.activation", self.activation, ACTIVATIONS)
         if self.loss not in LOSSES:
-            raise UserError(f"policy.loss={self.loss!r}: expected one of {', '.join(LOSSES)}.")
+            raise unknown("policy.loss", self.loss, LOSSES)
         if self.feature_width % self.attention_heads:
             raise UserError(
                 f"policy.attention_heads={self.attention_heads} must divide policy.feature_width={self.feature_width}."

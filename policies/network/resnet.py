@@ -15,7 +15,7 @@ class Pixels(nn.Module):
     """Frames uint8 (..., H, W, 3) → normalised float32 (..., 3, H, W). It replaces the statistics that features
     have."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1) * 255, persistent=False)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from policies.network.action_head import ActionHead
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 
 EXECUTIONS = ("ensemble", "open_loop", "newest")
 
@@ -48,7 +48,7 @@ class TransformerConfig:
 
     def __post_init__(self) -> None:
         if self.execute not in EXECUTIONS:
-            raise UserError(f"policy.transformer.execute={self.execute!r}: expected one of {', '.join(EXECUTIONS)}.")
+            raise unknown("policy.transformer.execute", self.execute, EXECUTIONS)
         for name in ("width", "blocks", "heads", "context", "chunk"):
             if getattr(self, name) < 1:
                 raise UserError(f"policy.transformer.{name}={getattr(self, name)}: expected at least 1.")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from policies.bookkeeping.config import RunConfig
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 from toto_robot.ground.schedules import half_cosine
 
 SCHEDULES = ("constant", "linear", "cosine")
@@ -128,7 +128,7 @@ class AlgoConfig:
             ("at_timeout", self.at_timeout, AT_TIMEOUT),
         ):
             if choice not in exists:
-                raise UserError(f"algo.{key}={choice!r} does not exist. What exists: {', '.join(exists)}.")
+                raise unknown(f"algo.{key}", choice, exists)
         if not 0 < self.gamma < 1:
             raise UserError(f"algo.gamma={self.gamma}: expected a discount above 0 and below 1.")
         counts = {

@@ -8,6 +8,7 @@ On the arrow: `policies.cloning.train` measures after each checkpoint and keeps 
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from toto_robot.ground.errors import UserError
 BATCH = 256
 
 
-def split(episodes: list[Any], share: float, seed: int, path) -> tuple[list[Any], list[Any]]:
+def split(episodes: list[Any], share: float, seed: int, path: str | Path) -> tuple[list[Any], list[Any]]:
     """(to learn from, held out): whole episodes, each list in the given order. `seed` decides which. Each list has at
     least one episode.
 

@@ -56,7 +56,7 @@ class EnvConfig:
         """What this environment's numbers mean. Starts no process."""
         return interface(self.name, self.backend, image_size)
 
-    def make_vec(self, num_envs: int, **options) -> "VectorEnv":
+    def make_vec(self, num_envs: int, **options: Any) -> "VectorEnv":
         """`num_envs` of these environments. `options` are those of `envs.VectorEnv`."""
         if not self.exists:
             raise EnvError(
@@ -170,7 +170,9 @@ def summarise(episodes: list[Episode]) -> dict:
     }
 
 
-def _show(watcher: Watcher | None, vec: VectorEnv, running: np.ndarray, obs: dict, done, success) -> None:
+def _show(
+    watcher: Watcher | None, vec: VectorEnv, running: np.ndarray, obs: dict, done: np.ndarray, success: np.ndarray
+) -> None:
     if watcher is not None:
         for slot in np.flatnonzero(running >= 0):
             watcher.see(vec, int(slot), int(running[slot]), obs, bool(done[slot]), bool(success[slot]))

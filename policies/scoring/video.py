@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -24,7 +25,7 @@ class Recorder:
     def __init__(self, tiles: int = ROWS * COLUMNS):
         self.frames: list[list[np.ndarray]] = [[] for _ in range(tiles)]
 
-    def see(self, vec, slot: int, episode: int, obs: dict, done: bool, success: bool) -> None:
+    def see(self, vec: Any, slot: int, episode: int, obs: dict, done: bool, success: bool) -> None:
         if episode < len(self.frames):
             side = vec.render(slot, camera="side", width=SIZE, height=SIZE)
             wrist = obs["rgb"][slot] if "rgb" in obs else np.zeros((SIZE, SIZE, 3), np.uint8)

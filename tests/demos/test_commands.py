@@ -172,7 +172,7 @@ def test_a_report_or_video_that_can_not_be_written_is_one_sentence(pick, tmp_pat
 
 
 def test_a_camera_that_does_not_exist_is_named(tmp_path):
-    with pytest.raises(ValueError, match="no camera 'front'; it has side, wrist"):
+    with pytest.raises(ValueError, match="Unknown camera of franka_\\w+: 'front'. What exists: side, wrist"):
         record(RecordConfig(out=str(tmp_path / "x"), cameras=["wrist", "front"]))
 
 

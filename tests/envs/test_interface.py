@@ -82,7 +82,7 @@ def test_a_description_that_contradicts_itself_is_refused():
     ):
         with pytest.raises(EnvError, match=part):
             dataclasses.replace(getattr(whole, part), **change)
-    with pytest.raises(EnvError, match="crop='top' does not exist; there are: centre, lower"):
+    with pytest.raises(EnvError, match="crop of camera \\w+: 'top'. What exists: centre, lower"):
         CameraSpec(name="wrist", width=128, height=128, crop="top")
     with pytest.raises(EnvError, match="at least one name"):
         ActionSpec(names=(), units=(), meanings=(), low=(), high=())

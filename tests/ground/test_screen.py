@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from toto_robot.ground import screen
-from toto_robot.ground.screen import Bar, Record, cut_log, read_log
+from toto_robot.ground.screen import Bar, Record, cut_log, read_log, show_count
 
 
 def console(terminal):
@@ -45,3 +45,9 @@ def test_on_a_terminal_there_is_a_bar_with_what_is_done(counted):
         bar.at(2, "two", line="a line")
     shown = here.file.getvalue()
     assert "filming" in shown and "two" in shown and "a line" not in shown and ("2/3" in shown) == counted
+
+
+def test_without_a_terminal_a_count_is_one_line_at_its_end(capsys):
+    for done in (1, 2, 3):
+        show_count(done, 3, "clips")
+    assert capsys.readouterr().err == "3/3 clips\n"

@@ -39,5 +39,5 @@ def test_a_model_of_patches_learns_and_gives_features(config, tmp_path):
     frames = np.random.default_rng(1).integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
     assert load_encoder(tmp_path / "run" / "model")(frames).shape == (2, 16)
     assert load_encoder(f"{tmp_path / 'run' / 'model'}:codes")(frames).shape == (2, 48)
-    with pytest.raises(UserError, match="gpt2 has no patches"):
+    with pytest.raises(UserError, match="Unknown gpt2 setting 'patches'"):
         pretrain(config(stores=cfg.stores, validation=[], tokenizer="patches:4", architecture="gpt2"))

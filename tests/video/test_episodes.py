@@ -42,7 +42,7 @@ def test_version_2_has_a_file_for_each_episode_and_camera(tmp_path):
     assert [entry["source"] for entry in source.missing] == [f"videos/chunk-001/{FRONT}/episode_000002.mp4"]
     wrist = open_source(str(tmp_path), camera=WRIST)
     assert len(wrist.items) == 3 and not wrist.missing
-    with pytest.raises(UserError, match=f"camera=top: .* has {WRIST}, {FRONT}"):
+    with pytest.raises(UserError, match=f"Unknown camera of .*: 'top'.*{FRONT}, {WRIST}"):
         open_source(str(tmp_path), camera="top")
 
 

@@ -3,6 +3,7 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ def load_clip(path: str | Path, frames: int, size: int, start_s: float) -> np.nd
 
 @torch.inference_mode()
 def complete(
-    encoder, clip: np.ndarray, given: int, *, samples: int, temperature: float, top_p: float, seed: int
+    encoder: Any, clip: np.ndarray, given: int, *, samples: int, temperature: float, top_p: float, seed: int
 ) -> Completion:
     """Continue `clip` (F, H, W, 3) from its first `given` frames, `samples` times.
 
@@ -90,7 +91,7 @@ def complete(
     )
 
 
-def _pixels(encoder, codes: Tensor, like: np.ndarray) -> np.ndarray:
+def _pixels(encoder: Any, codes: Tensor, like: np.ndarray) -> np.ndarray:
     return decoded_like(encoder.tokenizer, codes, like).numpy()
 
 

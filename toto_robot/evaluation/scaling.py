@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from toto_robot.ground.atomic import atomic_write_bytes
@@ -41,7 +42,7 @@ class PowerLaw:
     exponent: float
     exponent95: tuple[float, float]
 
-    def __call__(self, macs):
+    def __call__(self, macs: npt.ArrayLike) -> np.ndarray:
         return self.factor * np.asarray(macs, float) ** -self.exponent
 
 
@@ -62,7 +63,7 @@ def load_run(folder: str | Path) -> ScalingRun:
     return ScalingRun(folder.name, parameters, macs, np.array([line["held_out"] for line in lines]))
 
 
-def fit(macs, loss) -> PowerLaw:
+def fit(macs: npt.ArrayLike, loss: npt.ArrayLike) -> PowerLaw:
     """Least squares on a log-log scale, with intervals from Student's t. Raises UserError for fewer than 3 points."""
     x, y = np.log(np.asarray(macs, float)), np.log(np.asarray(loss, float))
     n = len(x)

@@ -22,7 +22,7 @@ def unknown(
     Unknown env 'franka_pik'. Did you mean 'franka_pick'? What exists: franka_cube, franka_pick, …. REMEDY
     """
     names = sorted(exists)
-    near = difflib.get_close_matches(str(got), names, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(str(got)[:80], names, n=1, cutoff=0.5)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return error(f"Unknown {kind} {got!r}.{hint} What exists: {', '.join(names) or 'nothing'}.{_then(remedy)}")
 

@@ -1,9 +1,11 @@
 """What a long job shows and records: a bar on a terminal, lines elsewhere, a log of JSON lines, TensorBoard curves.
 
-On the arrow: training of every kind and tokenizing use it. rich and tensorboard are imported when they are needed.
+On the arrow: training, tokenizing, recording and evaluating use it. rich and tensorboard are imported when they are
+needed.
 """
 
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +38,13 @@ def cut_log(path: Path, keep: Callable[[dict], bool]) -> list[dict]:
     kept = [line for line in read_log(path) if keep(line)]
     atomic_write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
     return kept
+
+
+def show_count(done: int, of: int, what: str = "episodes") -> None:
+    """Show `done/of what` on stderr: in place on a terminal, elsewhere only the last time."""
+    last, terminal = done == of, sys.stderr.isatty()
+    if terminal or last:
+        print(f"{chr(13) * terminal}{done}/{of} {what}", end="\n" if last else "", file=sys.stderr, flush=True)
 
 
 class Record:
@@ -72,7 +81,7 @@ class Record:
 class Bar:
     """A progress bar on stderr if that is a terminal; otherwise a line now and then. Use it as a context manager."""
 
-    def __init__(self, name: str, total: float | None, *, done: float = 0, counted: bool = True, console=None):
+    def __init__(self, name: str, total: float | None, *, done: float = 0, counted: bool = True, console: Any = None):
         """`counted`: show `done/total`, which is of no use where the total is a number of bytes."""
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -89,7 +98,7 @@ class Bar:
         self._progress.start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def at(

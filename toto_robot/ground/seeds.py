@@ -23,7 +23,7 @@ def stream(*key: int | str) -> list[int]:
     return [int.from_bytes(digest[i : i + 4], "little") for i in range(0, 32, 4)]
 
 
-def key64(*key) -> int:
+def key64(*key: object) -> int:
     """One 64-bit number from anything that prints the same on every machine."""
     return int.from_bytes(_digest(key)[:8], "little")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from toto_robot.ground.errors import UserError, expected
+from toto_robot.ground.errors import UserError, expected, unknown
 
 MOST_BYTES = 1 << 18
 """Largest size of a description: 256 KiB. Ours have 2 to 20 KiB."""
@@ -59,7 +59,7 @@ def read_yaml(path: str | Path, most: int = MOST_BYTES) -> Any:
     return parse_yaml(read_bytes(path, most), path)
 
 
-def parse_yaml(data: bytes, where) -> Any:
+def parse_yaml(data: bytes, where: str | Path) -> Any:
     """The plain values of YAML text in UTF-8, with the limits of `read_yaml`. `where` names the text in the error."""
     try:
         return yaml.load(data.decode("utf-8"), Loader=_Plain)
@@ -80,7 +80,7 @@ class _Plain(yaml.SafeLoader):
 
     depth = 0
 
-    def compose_node(self, parent, index):
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise yaml.YAMLError(
@@ -93,7 +93,7 @@ class _Plain(yaml.SafeLoader):
         self.depth -= 1
         return node
 
-    def construct_mapping(self, node, deep=False):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         if len(keys) != len(node.value) or len(set(keys)) != len(keys):
             twice = next((key for key in keys if keys.count(key) > 1), "a key that is not text")
@@ -102,7 +102,7 @@ class _Plain(yaml.SafeLoader):
 
 
 class _WithoutAliases(yaml.SafeDumper):
-    def ignore_aliases(self, data) -> bool:
+    def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
@@ -114,8 +114,8 @@ def build(kind: type, values: Any, where: str) -> Any:
     if not isinstance(values, dict):
         raise expected(where, "the keys of a mapping", _short(values))
     fields = {f.name: f for f in dataclasses.fields(kind) if f.init}
-    if unknown := [key for key in values if key not in fields]:
-        raise UserError(f"{where}: unknown key {_short(unknown[0])}; there are: {', '.join(fields)}.")
+    if foreign := [key for key in values if key not in fields]:
+        raise unknown(f"key in {where}:", str(foreign[0])[:60], fields)
     needed = [name for name, f in fields.items() if f.default is f.default_factory is dataclasses.MISSING]
     if missing := [name for name in needed if name not in values]:
         raise UserError(f"{where}: expected the key {missing[0]}; it has {', '.join(values) or 'none'}.")

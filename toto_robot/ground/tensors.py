@@ -5,6 +5,7 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 from toto_robot.ground.errors import UserError
 from toto_robot.ground.strict import check_regular
@@ -38,7 +39,7 @@ def tensor_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         raise UserError(f"{path} can't be read as weights: {reason}. Copy it again or train again.") from error
 
 
-def check_numbers(config, shapes: dict[str, tuple[int, ...]], where: str) -> None:
+def check_numbers(config: Any, shapes: dict[str, tuple[int, ...]], where: str) -> None:
     """Raise UserError if a whole number in the dataclass `config` is larger than the tensors allow.
 
     This way a wrong description can't make a huge network. A file without any tensor is not checked.

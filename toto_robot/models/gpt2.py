@@ -50,7 +50,7 @@ class GPT2Config:
     None: no scaling."""
 
     def __post_init__(self):
-        whole = ("vocab_size", "width", "layers", "heads", "intermediate", "context")
+        whole: tuple[str, ...] = ("vocab_size", "width", "layers", "heads", "intermediate", "context")
         whole += ("mup_base_width",) if self.mup_base_width is not None else ()
         check_fields("GPT-2", self, whole, ("norm_eps", "init_std"))
         check_heads("GPT-2", self)

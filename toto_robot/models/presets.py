@@ -19,7 +19,7 @@ from dataclasses import fields
 from typing import Any
 
 from toto_robot.ground import strict
-from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.errors import unknown
 from toto_robot.models.causal import CausalModel
 from toto_robot.models.gpt2 import GPT2, GPT2Config
 from toto_robot.models.mamba import Mamba, MambaConfig
@@ -65,7 +65,7 @@ def preset(name: str, vocab_size: int, architecture: str = "toto", **changes) ->
     if name not in sizes:
         raise unknown(f"{architecture} size", name, sizes)
     if wrong := [field for field in changes if field not in known]:
-        raise UserError(f"{architecture} has no {wrong[0]}; its settings are {', '.join(known)}.")
+        raise unknown(f"{architecture} setting", wrong[0], known)
     return config_class(vocab_size=vocab_size, **{**sizes[name], **changes})
 
 

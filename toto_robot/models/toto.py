@@ -48,7 +48,7 @@ class TotoConfig:
     """Whether it reads and predicts patches, which are vectors of `vocab_size` values, instead of ids (Table 3)."""
 
     def __post_init__(self):
-        whole = ("vocab_size", "width", "layers", "heads", "intermediate")
+        whole: tuple[str, ...] = ("vocab_size", "width", "layers", "heads", "intermediate")
         whole += ("mup_base_width",) if self.mup_base_width is not None else ()
         check_fields("Toto", self, whole, ("rope_theta", "norm_eps", "init_std"))
         check_heads("Toto", self)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 from toto_robot.video.items import Item, media
 
 SPLITS = {"train": ("train",), "val": ("val", "validate", "validation", "valid"), "test": ("test",)}
@@ -163,7 +163,7 @@ def _split_folders(base: Path, split: str) -> list[Path]:
     if split == "all" or not exist:
         return list(exist.values()) or [base]
     if split not in exist:
-        raise UserError(f"split={split}: {base} has {', '.join(exist)}. Give one of them, or all.")
+        raise unknown(f"split of {base}:", split, exist, "Give one of them, or all.")
     return [exist[split]]
 
 

@@ -7,7 +7,7 @@ never spans two episodes.
 import json
 from pathlib import Path, PurePosixPath
 
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 from toto_robot.video.items import Item
 
 INFO = "meta/info.json"
@@ -34,7 +34,7 @@ def lerobot(root: Path, *, camera: str, **_) -> tuple[list[Item], list[dict]]:
             f"{root} stores no video (its features: {', '.join(features)}). Pictures inside Parquet are not read."
         )
     if camera and camera not in cameras:
-        raise UserError(f"camera={camera}: {root} has {', '.join(cameras)}. Give one of them, or nothing for all.")
+        raise unknown(f"camera of {root}:", camera, cameras, "Give one of them, or nothing for all.")
     chosen = [camera] if camera else cameras
     if version.startswith("v3"):
         places = _shared_files(root, chosen)

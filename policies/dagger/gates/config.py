@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 
 GATES = ("beta", "safe", "lazy", "ensemble", "thrifty", "hg")
 SCHEDULES = ("linear", "exponential", "constant")
@@ -64,7 +64,7 @@ class GateConfig:
             ("person", PERSONS),
         ):
             if getattr(self, key) not in exists:
-                raise UserError(f"gate.{key}={getattr(self, key)!r} does not exist. What exists: {', '.join(exists)}.")
+                raise unknown(f"gate.{key}", getattr(self, key), exists)
         for key in ("rounds", "updates", "patience", "members"):
             if getattr(self, key) < 1:
                 raise UserError(f"gate.{key}={getattr(self, key)}: expected at least 1.")

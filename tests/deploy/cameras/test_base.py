@@ -55,7 +55,7 @@ def test_a_camera_file_gives_its_config_and_says_what_is_wrong(tmp_path):
 @pytest.mark.parametrize(
     "wrong, said",
     [
-        (dict(crop="round"), "there are: center, lower"),
+        (dict(crop="round"), "What exists: center, lower"),
         (dict(size=4), "at least 8"),
         (dict(fps=0), "fps"),
         (dict(intrinsics=dict(width=320, height=240, fx_px=1, fy_px=1, cx_px=1, cy_px=1)), "calibrate at the size"),
@@ -78,7 +78,7 @@ def test_features_are_there_before_opening_and_names_are_listed():
     features = cameras.make(config).features
     assert (features.name, features.shape, features.fps, features.physical) == ("front", (64, 64, 3), 15, True)
     assert cameras.names()[:4] == ["realsense", "opencv", "video", "mujoco"]
-    with pytest.raises(CameraError, match="'webcam' does not exist; there are: realsense, opencv, video, mujoco"):
+    with pytest.raises(CameraError, match="'webcam'. What exists: mujoco, opencv, realsense, video"):
         cameras.make(CameraConfig(kind="webcam"))
 
 

@@ -66,8 +66,8 @@ def test_a_hand_that_guides_the_arm_takes_it_along_and_lets_go(still):
 @pytest.mark.parametrize(
     "request_, sentence",
     [
-        ({"do": "nothing"}, "there are: counters"),
-        ({"do": "fault", "name": "fire"}, "there are: gripper_fail"),
+        ({"do": "nothing"}, "What exists: counters"),
+        ({"do": "fault", "name": "fire"}, "What exists: gripper_fail"),
         ({"do": "fault", "name": "reflex", "error": "x"}, "joint_reflex"),
         ({"do": "guide", "q_rad": [1, 2]}, "7 finite numbers"),
         ({"do": "reset"}, "seed"),

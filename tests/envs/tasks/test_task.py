@@ -47,7 +47,7 @@ def test_the_numbers_of_the_allegro_hand_are_pixmcs():
 
 def test_a_hand_that_a_task_has_no_numbers_for_is_refused_with_those_that_it_has():
     assert Cabinet.knows_hand("allegro") and not PickHidden.knows_hand("allegro") and not Cabinet.knows_hand("hook")
-    with pytest.raises(envs.EnvError, match="cabinet has no numbers for the hand 'hook'; it has: parallel, allegro"):
+    with pytest.raises(envs.EnvError, match="hand with task=cabinet: 'hook'. What exists: allegro, parallel"):
         Cabinet.for_hand("hook")
 
 

@@ -99,7 +99,7 @@ def test_a_policy_that_can_not_be_an_expert_is_refused_in_one_sentence(tmp_path)
     folder = policy().save("runs/reach/policy")
     with pytest.raises(UserError, match="trained in env=franka_reach.*train_expert env=franka_pick"):
         make_labeller("reach", "franka_pick")
-    with pytest.raises(UserError, match="oracle.*does not exist.*scripted.*runs/reach"):
+    with pytest.raises(UserError, match="Unknown expert 'oracle'.*scripted.*runs/reach"):
         make_labeller("oracle")
     with pytest.raises(UserError, match="No policy at"):
         make_labeller(str(tmp_path))  # a folder without one

@@ -230,4 +230,6 @@ class _Machine:
             self.stack[-1].state = state
 
     def op_binpersid(self, _):
+        if self.persistent is None:
+            raise ValueError("a persistent id, which only archives of PyTorch have")
         self.stack.append(self.persistent(self.stack.pop()))

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from toto_robot.ground.atomic import atomic_write_text
-from toto_robot.ground.errors import UserError, expected
+from toto_robot.ground.errors import UserError, expected, unknown
 from toto_robot.tokens.base import token_grid
 from toto_robot.tokens.store.executors import Step, run_local, run_ray
 from toto_robot.tokens.store.shards import ShardTask
@@ -73,10 +73,10 @@ class TokenizeConfig:
     strict: bool = False
     """Exit with 1 if a file could not be read or is missing. The store is finished anyway."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, choices in (("part", PARTS), ("split", (*SPLITS, "all")), ("executor", EXECUTORS)):
             if getattr(self, name) not in choices:
-                raise expected(name, f"one of {', '.join(choices)}", repr(getattr(self, name)))
+                raise unknown(name, getattr(self, name), choices)
         for name in ("frames", "files_per_shard"):
             if getattr(self, name) < 1:
                 raise expected(name, "at least 1", getattr(self, name))

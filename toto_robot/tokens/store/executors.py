@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -54,7 +54,7 @@ class _Job:
 class _Worker:
     """A process that makes one shard after another. It ends when its pipe closes, so it ends soon after its parent."""
 
-    def __init__(self, context):
+    def __init__(self, context: Any):
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs,), daemon=True)
         self.process.start()

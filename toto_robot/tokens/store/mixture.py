@@ -7,10 +7,13 @@ keyed by its fingerprint, so it does not change when another store is added or m
 """
 
 import hashlib
+from collections.abc import Iterable
 from fractions import Fraction
 from math import lcm
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from toto_robot.ground.errors import UserError, expected
@@ -22,7 +25,7 @@ BLOCK_MAX = 10_000
 ROUNDS = 6
 
 
-def permute(index, n: int, key) -> np.ndarray:
+def permute(index: npt.ArrayLike, n: int, key: npt.ArrayLike) -> np.ndarray:
     """The images of `index` under a keyed permutation of 0..n-1, without a table, for any n up to 2**62.
 
     `key` is one key, or one for each index. The permutation is a balanced Feistel network on the smallest even number
@@ -38,7 +41,7 @@ def permute(index, n: int, key) -> np.ndarray:
     distinct, which = np.unique(np.broadcast_to(np.asarray(key, dtype=np.uint64), index.shape), return_inverse=True)
     keys = np.array([[key64(int(k), r) | 1 for k in distinct] for r in range(ROUNDS)], dtype=np.uint64)[:, which]
 
-    def once(x, keys):
+    def once(x: np.ndarray, keys: np.ndarray) -> np.ndarray:
         left, right = x >> half, x & mask
         for k in keys:
             left, right = right, left ^ (_mix(right, k) & mask)
@@ -73,7 +76,7 @@ def default_weights(stores: list[TokenStore]) -> list:
 class Mixture:
     """Stores (paths or TokenStore), mixed in proportion to `weights`, any positive numbers. None: `default_weights`."""
 
-    def __init__(self, stores, weights=None, seed: int = 0):
+    def __init__(self, stores: Iterable[Any], weights: Iterable[Any] | None = None, seed: int = 0):
         self.stores = [s if isinstance(s, TokenStore) else TokenStore(s) for s in stores]
         weights = default_weights(self.stores) if weights is None else list(weights)
         if not self.stores or len(weights) != len(self.stores):

@@ -28,7 +28,7 @@ INDEX, CODES, PATCHES, ROWS = "store.json", "codes.u16", "patches.u8", "rows.jso
 def write_shard(store: Path, name: str, codes: np.ndarray, rows: list[dict], left_out: list[dict]) -> None:
     """Write one finished shard: codes uint16 (R, F, S), or patches uint8 (R, F, S, values), the descriptions of the R
     rows, and the sources that were left out."""
-    if (codes.dtype, codes.ndim) not in ((np.uint16, 3), (np.uint8, 4)) or len(codes) != len(rows):
+    if (codes.dtype.name, codes.ndim) not in (("uint16", 3), ("uint8", 4)) or len(codes) != len(rows):
         raise ValueError(
             f"expected uint16 (R, F, S) or uint8 (R, F, S, values) and R rows, "
             f"got {codes.dtype} {codes.shape} and {len(rows)}"
