@@ -61,6 +61,7 @@ except MemoryError:
 """
 
 
+@pytest.mark.slow
 def test_a_set_ten_times_larger_than_memory_is_learned_from(tmp_path):
     env = {"PYTHONPATH": ":".join(p for p in sys.path if p), "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, cwd=tmp_path, env=env)
