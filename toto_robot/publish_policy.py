@@ -7,7 +7,7 @@ and the JSON lines of further evaluations. It prints one JSON line: out, encoder
 """
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from policies.fit.folder import CONFIG, EMBEDDED, FORMAT, WEIGHTS, About
@@ -68,7 +68,7 @@ def main(cfg: PublishPolicyConfig) -> dict:
         raise UserError(f"{cfg.run} has {len(weights) / 1e6:.1f} MB; embedded weights must stay within {LIMIT_MB} MB")
     with atomic_folder(EMBEDDED / cfg.name) as out:
         (out / WEIGHTS).write_bytes(weights)
-        (out / CONFIG).write_text(dump_yaml(asdict(replace(about, format=FORMAT, spec=spec))))
+        (out / CONFIG).write_text(dump_yaml(replace(about, format=FORMAT, spec=spec).plain()))
         if about.look is not None:
             (out / LOOK_FILE).write_bytes((source / LOOK_FILE).read_bytes())
         (out / "MODEL_CARD.md").write_text(card(cfg, about, config, scores))
