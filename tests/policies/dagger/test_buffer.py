@@ -52,13 +52,5 @@ def test_a_steps_outcome_is_discounted_from_the_end_of_its_episode(capacity):
     data.add(shard([6, 7, 8, 9], done=[False, True, False, False]))
     rows, values = data.outcomes(0.5)
     found = {int(data.column("proprio")[r, 0]): float(v) for r, v in zip(rows, values)}
-    wanted = {
-        0: 0.25,
-        2: 0.5,
-        4: 1.0,
-        1: 0.0,
-        3: 0.0,
-        5: 0.0,
-        7: 0.0,
-    }  # 6, 8 and 9 belong to episodes that have not ended
+    wanted = {0: 0.25, 2: 0.5, 4: 1.0, 1: 0.0, 3: 0.0, 5: 0.0, 7: 0.0}  # 6, 8, 9: episodes that have not ended
     assert found == {step: value for step, value in wanted.items() if step >= 10 - min(capacity, 10)}
