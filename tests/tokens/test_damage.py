@@ -82,11 +82,7 @@ def config(folder, out, tokenizer, **keys):
 def test_every_damaged_file_is_named_with_its_reason_and_every_other_one_is_there(folder, tmp_path, tokenizer):
     result = build_store(config(folder, tmp_path / "s", tokenizer))
     store = TokenStore(tmp_path / "s")
-    assert (result["files"], result["left_out"], result["failed"]) == (
-        35,
-        7,
-        6,
-    )  # a video that is too short is not a failure
+    assert (result["files"], result["left_out"], result["failed"]) == (35, 7, 6)  # too short is not a failure
     reasons = {entry["source"]: entry["reason"] for entry in store.left_out}
     assert set(reasons) == set(DAMAGED)
     for name, says in DAMAGED.items():
