@@ -2,18 +2,22 @@
 
     python scripts/walks.py trace OUT -m toto_robot.train_bc demos=SET episodes=0 data.use=2 cache=CACHE
     python scripts/walks.py count demonstration OUT
+    python scripts/walks.py rooms [CHECKOUT]
 
 A stop is a function of ours that runs on the walk, at its first call. A return is a stop in a file that was left
 before. Checks, the tools of the ground room and the bookkeeping of runs are no stops, because a reader passes them.
 `trace` runs Python with a profiler in each of its processes, and writes OUT.PID. `count` reads these files.
-recipes/results/house/README.md has the five walks with their commands.
+`rooms` counts folders, files, imports and lines. recipes/results/house/README.md has the walks with their commands.
 """
 
+import ast
+import io
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import tokenize
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -143,12 +147,66 @@ def told(found: list[str]) -> str:
     return "\n".join([*lines, f"{len(found)} stops, {returns} returns, {len(set(seen))} files"])
 
 
+def rooms(root: Path) -> dict:
+    """Numbers of the five packages in `root`: files, folders, imports between them, lines, comments."""
+    files = {}
+    for package in ("toto_robot", "envs", "policies", "demos", "deploy"):
+        for path in sorted((root / package).rglob("*.py")):
+            module = path.parent if path.name == "__init__.py" else path.with_suffix("")
+            files[".".join(module.relative_to(root).parts)] = path
+    arrows, code, comments, lines = set(), 0, 0, 0
+    for name, path in files.items():
+        text = path.read_text()
+        tree, docs = ast.parse(text), set()
+        for node in ast.walk(tree):
+            used = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                whole = [f"{node.module}.{alias.name}" for alias in node.names]
+                used = [one if one in files else str(node.module) for one in whole]
+            arrows |= {(path, files[one]) for one in used if one in files and one != name}
+            # A text that stands alone is documentation.
+            if (
+                isinstance(node, ast.Expr)
+                and isinstance(node.value, ast.Constant)
+                and isinstance(node.value.value, str)
+            ):
+                docs |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        filled = set()
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.COMMENT:
+                comments += not token.string.startswith(("# noqa", "# type:"))
+            elif token.string.strip():
+                filled |= set(range(token.start[0], token.end[0] + 1))
+        code, lines = code + len(filled - docs), lines + len(text.splitlines())
+    folders: dict[Path, int] = {}
+    for path in files.values():
+        folders[path.parent] = folders.get(path.parent, 0) + 1
+    package = lambda path: path.relative_to(root).parts[0]
+    return {
+        "folders": len(folders),
+        "files": len(files),
+        "files a folder": round(len(files) / len(folders), 1),
+        "files in the largest folder": max(folders.values()),
+        "arrows between packages": len({(package(a), package(b)) for a, b in arrows if package(a) != package(b)}),
+        "arrows between folders": len({(a.parent, b.parent) for a, b in arrows if a.parent != b.parent}),
+        "of these, to ground": len({a.parent for a, b in arrows if b.parent.name == "ground" != a.parent.name}),
+        "arrows between files": len(arrows),
+        "lines": lines,
+        "lines of code": code,
+        "comments": comments,
+        "comments per 100 lines of code": round(100 * comments / code, 2),
+    }
+
+
 if __name__ == "profiler":
     profile()
 elif __name__ == "__main__":
     if sys.argv[1:2] == ["trace"] and len(sys.argv) > 3:
         raise SystemExit(trace(sys.argv[2], sys.argv[3:]))
-    if sys.argv[1:2] == ["count"] and len(sys.argv) == 4 and sys.argv[2] in WALKS:
+    if sys.argv[1:2] == ["rooms"]:
+        for what, number in rooms(Path(*sys.argv[2:3]).resolve() if sys.argv[2:] else ROOT).items():
+            print(f"{what:32} {number}")
+    elif sys.argv[1:2] == ["count"] and len(sys.argv) == 4 and sys.argv[2] in WALKS:
         print(told(count(*sys.argv[2:])))
     else:
         raise SystemExit(__doc__)

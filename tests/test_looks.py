@@ -1,4 +1,4 @@
-"""The looks table's command: its states are paired, and it says what another look does."""
+"""The looks table's command: its states are paired, and it reports the effect of another look."""
 
 import json
 

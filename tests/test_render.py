@@ -1,4 +1,4 @@
-"""Filming: labelled frames agree with the simulator, and mistakes are said."""
+"""Filming: labelled frames agree with the simulator, and mistakes are reported."""
 
 import numpy as np
 import pytest

@@ -143,7 +143,7 @@ def test_a_trained_policy_records_and_one_of_another_protocol_is_refused(tmp_pat
     for other, words in (("franka_pick_pixmc", "at 60 Hz; it has 8 actions .* 9 "), ("franka_cube", "at 10 Hz")):
         with pytest.raises(UserError, match=f"acts at 20 Hz and .*{words}.* trained in franka_pick"):
             record(command.compose(RecordConfig, "record", [*argv, f"env={other}", f"out={tmp_path / 'other'}"]))
-    # The refused command left a set without an episode, which is in nobody's way.
+    # The refused command left a set without an episode. The next command may start it again.
     told = record(command.compose(RecordConfig, "record", [*argv, "keep=all", f"out={tmp_path / 'other'}"]))
     assert told["episodes"] == 1
 

@@ -238,7 +238,7 @@ def exported(path):
 
 @pytest.mark.parametrize("made", [foreign, exported])
 def test_an_import_writes_the_current_schema(tmp_path, monkeypatch, made):
-    """The sets come from elsewhere, and from an export that was made while the schema was older."""
+    """The sets are foreign ones, and an export that was made with an older schema."""
     made(tmp_path / "src")
     monkeypatch.setattr(schema, "SCHEMA", schema.SCHEMA + 1)
     run(tmp_path / "src", tmp_path / "dst", "to=zarr", "hz=10")

@@ -29,7 +29,7 @@ def flip(path, at):
 
 
 def promise_more(path):
-    """episode_ends says more than data holds."""
+    """episode_ends promises more steps than data holds."""
     chunk = path / "meta/episode_ends/c.0"
     values = np.frombuffer(chunk.read_bytes(), "<i8").copy()
     values[2] += 1000

@@ -45,7 +45,7 @@ class Trouble:
         return Contact(self.feels.choice([self.feels.uniform(0, 2), np.nan, np.inf]), np.array(torques))
 
     def camera(self, reads: int):
-        """The frame's number: the next one; or, with a fault, none, an older one, or always the same."""
+        """The number of the frame: the next one, or with a fault no number, an older one, or always the same."""
         if self.kind != "cameras" or self.draw.random() < self.share:
             return reads
         return self.draw.choice([None, reads - self.draw.randrange(1, 9), 3])

@@ -68,7 +68,7 @@ class Stage:
     rules: Rules = field(default_factory=Rules)
     dry: bool = False
     look: object = None
-    """`look(frames)` gives a LookAnswer to the frames of the preflight. Without it nobody asks."""
+    """`look(frames)` gives a LookAnswer to the frames of the preflight. Without it there is no request."""
     yes_look: bool = False
     robot: Spy = field(default_factory=Spy)
     speed: float = 1.0

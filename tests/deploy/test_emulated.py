@@ -57,7 +57,7 @@ def test_an_episode_moves_the_arm_and_the_controller_has_nothing_to_object(backe
     assert np.ptp(np.array(out["q"]), axis=0).min() > 0.003
     assert (
         out["width_m"][0] > 0.079 and out["hand_m"] < 0.07
-    )  # it was told to close; one client reads the width only then
+    )  # the command to close has been sent; one client reads the width only then
     assert out["mode"] == "idle" and out["counters"]["moves"] == 2
 
 

@@ -1,7 +1,7 @@
 """Policies that must never drive, and the commands' sentences. Each is wrong for `env=franka_cube` and the arm in one
 way.
 
-python tests/deploy/wrong_policies.py     writes the tables of docs/policy_fit.md anew
+python tests/deploy/wrong_policies.py     writes the tables of docs/policy_fit.md again
 """
 
 import contextlib

@@ -58,7 +58,7 @@ def test_a_command_never_leads_the_measured_joints_by_more_than_it_may():
     controller = ArmController(FRANKA, 0.1, max_lead_rad=0.2)
     controller.reset(HOME)
     for _ in range(30):
-        controller.command(np.full(7, 0.06), HOME)  # the arm is held by something
+        controller.command(np.full(7, 0.06), HOME)  # an obstacle holds the arm
     assert np.abs(controller.limiter.q_rad - HOME).max() == pytest.approx(0.2)
 
 

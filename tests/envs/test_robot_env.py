@@ -108,7 +108,7 @@ def test_a_look_of_each_step_changes_pixels_never_the_motion_and_comes_back_with
 
 
 def test_another_look_of_a_state_is_drawn_without_a_trace():
-    """`drawn_as` gives what an environment of that look shows, and the episode goes on bit for bit."""
+    """`drawn_as` gives the picture of an environment with that look, and the episode continues bit for bit."""
     rng = np.random.default_rng(3)
     look = randomised(rng, clutter=True)
     plain, watched, dressed = (

@@ -14,7 +14,7 @@ def test_codes_changed_counts_each_frame():
 
 
 def test_the_interval_is_over_episodes_not_frames():
-    """A hundred copies of each value say no more than the value itself."""
+    """A hundred copies of each value carry no more information than the value itself."""
     values, episodes = np.array([0.0, 1.0, 0.5, 0.25]), np.arange(4)
     once, often = bootstrap(values, episodes), bootstrap(values.repeat(100), episodes.repeat(100))
     assert once.mean == often.mean and once.low < once.mean < once.high

@@ -18,7 +18,7 @@ def counted(run) -> int:
 
 
 def not_in_a_product(config, tokens=T) -> int:
-    """What our count has and PyTorch's hasn't: the elementwise two thirds of Mamba's recurrence."""
+    """The difference between our count and PyTorch's: the elementwise two thirds of Mamba's recurrence."""
     return mixing_flops(config, tokens) * 2 // 3 if not hasattr(config, "heads") else 0
 
 

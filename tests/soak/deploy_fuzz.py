@@ -48,7 +48,7 @@ table."""
 
 
 def check(stage: Stage, now) -> None:
-    """AssertionError for anything that may not be."""
+    """Raises AssertionError for anything that is not allowed."""
     assert now.state in (State.STOP, State.FAULT) and now.ending is not None and not stage.robot.moving
     for sent in stage.robot.spans:
         if len(sent) > 1:
@@ -83,7 +83,7 @@ class Watched(Spy):
 
 
 def run(draw: random.Random, kind: str) -> int:
-    """One run; how many hostile things were in it."""
+    """One run. Returns the number of hostile inputs in it."""
     trouble = Trouble(kind, draw.random())
     robot = Watched(trouble.touch)
     if kind == "faults":
@@ -104,7 +104,7 @@ def run(draw: random.Random, kind: str) -> int:
 
 
 def run_client(draw: random.Random, kind: str, backend: str = "franky") -> int:
-    """One run through a real client; how many hostile things were in it."""
+    """One run through a real client. Returns the number of hostile inputs in it."""
     seed = draw.randrange(10**6)
     plan = {"periods": PERIODS, "seeds": [seed, seed], "hostile": {"kind": kind, "seed": seed}}
     if kind == "faults":

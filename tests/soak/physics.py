@@ -31,7 +31,7 @@ FASTEST_M_S = 12.0
 
 
 class BlowUp(Exception):
-    """Physics did what it may not."""
+    """The physics did something that is not allowed."""
 
 
 def uniform(rng, shape, steps):
@@ -50,7 +50,7 @@ def adversarial(rng, shape, steps):
 
 
 class Watch:
-    """The worst that was seen: depth of a contact in m and between what, speeds in rad/s (robot) and m/s (things)."""
+    """The worst values so far: depth of a contact in m and between what, speeds in rad/s (robot) and m/s (things)."""
 
     def __init__(self, env):
         model = env.model
@@ -60,7 +60,7 @@ class Watch:
         self.depth_m, self.between, self.joint, self.thing_m_s = 0.0, "", 0.0, 0.0
 
     def see(self, env) -> None:
-        """Looks at the present state; `BlowUp` for one that may not be."""
+        """Checks the present state. Raises BlowUp for one that is not allowed."""
         data = env.data
         if not (np.isfinite(data.qpos).all() and np.isfinite(data.qvel).all()):
             raise BlowUp("a state that is not finite")

@@ -72,12 +72,12 @@ def digests(path: Path) -> dict[int, str]:
 
 
 def episodes_in(path: Path) -> int:
-    """How many are finished, as a reader sees it at any moment; any moment must be a good one."""
+    """The number of finished episodes, as a reader sees it. This must work at any moment."""
     return DemoSet(path).episodes if (path / "zarr.json").exists() else 0
 
 
 def wait_for_writing(job: subprocess.Popen, path: Path, since_s: float) -> None:
-    """Until the job has written into the set, or has ended."""
+    """Waits until the job has written into the set, or has ended."""
     while job.poll() is None and not changed(path, since_s):
         time.sleep(0.005)
 

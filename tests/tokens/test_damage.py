@@ -44,7 +44,7 @@ def write_audio(path):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """28 good videos (two of them turned, two of variable rate) and 7 damaged ones, with what is said of each."""
+    """28 good videos (two of them turned, two of variable rate) and 7 damaged ones, with the reason for each."""
     folder = tmp_path_factory.mktemp("wild")
     for i in range(24):
         write_video(folder / f"good{i:02d}.mp4", noise(i), fps=30)
@@ -82,7 +82,7 @@ def config(folder, out, tokenizer, **keys):
 def test_every_damaged_file_is_named_with_its_reason_and_every_other_one_is_there(folder, tmp_path, tokenizer):
     result = build_store(config(folder, tmp_path / "s", tokenizer))
     store = TokenStore(tmp_path / "s")
-    assert (result["files"], result["left_out"], result["failed"]) == (35, 7, 6)  # too short is no failure
+    assert (result["files"], result["left_out"], result["failed"]) == (35, 7, 6)  # too short is not a failure
     reasons = {entry["source"]: entry["reason"] for entry in store.left_out}
     assert set(reasons) == set(DAMAGED)
     for name, says in DAMAGED.items():

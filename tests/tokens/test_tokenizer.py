@@ -1,4 +1,4 @@
-"""Any tokenizer opens by its name or path, and goes wherever a dVAE went."""
+"""Any tokenizer opens by its name or path, and works wherever a dVAE works."""
 
 import numpy as np
 import pytest

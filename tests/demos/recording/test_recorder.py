@@ -48,7 +48,7 @@ def act(obs):
 
 
 def run(path, num_envs, episodes, keep="success", stop_after=None, **options):
-    """Records; with `stop_after`, is killed when that many steps were made."""
+    """Records. With `stop_after` the recording is killed after that many steps."""
     count = iter(range(10**6))
 
     def on_step(plan):
@@ -62,7 +62,7 @@ def run(path, num_envs, episodes, keep="success", stop_after=None, **options):
 
 
 def contents(path):
-    """Everything by attempt."""
+    """All arrays and numbers of each attempt."""
     demos = DemoSet(path)
     return {int(i): {k: v.tobytes() for k, v in demos.episode(n).items()} for n, i in enumerate(demos.meta("index"))}
 

@@ -126,7 +126,7 @@ def test_buttons_turn_the_gripper_end_and_discard():
 
 
 class ToyEnv:
-    """An environment that succeeds once the gripper has closed, and remembers what it was told."""
+    """An environment that succeeds once the gripper has closed, and remembers its actions."""
 
     control_hz = 20.0
 
@@ -179,12 +179,12 @@ def test_a_person_records_discards_and_quits(tmp_path):
         ahead,
         close,  # a success
         ahead,
-        Command(event=DISCARD),  # begun again with the same seed
+        Command(event=DISCARD),  # started again with the same seed
         ahead,
         ahead,
         Command(event=DONE),  # ended by hand: no success, not kept
         Command(event=DONE),
-        close,  # nothing to end yet; then a success
+        close,  # there is nothing to end yet; a success follows
         ahead,
         Command(event=QUIT),
     )  # never finished

@@ -102,7 +102,7 @@ class Stopped(BaseException):
 
 
 def test_a_writer_that_stops_at_any_file_loses_only_its_episode(tmp_path, monkeypatch):
-    """From the k-th rename on nothing reaches the disk, for every k until the append succeeds."""
+    """Nothing reaches the disk from the k-th rename on, for every k until the append succeeds."""
     real = os.replace
     for k in range(60):
         path = tmp_path / str(k)
@@ -240,7 +240,7 @@ def test_a_set_is_continued_only_when_asked_and_only_with_its_own_settings(three
 
 
 def test_a_set_without_an_episode_is_begun_anew_with_other_settings(tmp_path):
-    """What a command leaves that stopped before its first episode, for a typing error say."""
+    """The set of a command that stopped before its first episode, for example because of a typing error."""
     DemoWriter(tmp_path / "set", attrs(control_hz=30, env="other")).close()
     with DemoWriter(tmp_path / "set", attrs()) as writer:
         with pytest.raises(DemoError, match="being written by process"):

@@ -1,4 +1,4 @@
-"""Each fault does what its sentence says, when it says, and nothing before or after."""
+"""Each fault does what its description says during its time, and nothing before or after."""
 
 import itertools
 import time

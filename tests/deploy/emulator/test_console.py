@@ -14,7 +14,7 @@ from deploy.emulator.console import Console, ConsoleError
 
 @pytest.fixture(scope="module")
 def still():
-    """An emulator in lockstep, whose time stands still but for the keep-alive."""
+    """An emulator in lockstep. Its time stands still except for the keep-alive."""
     emulator = Running("--clock", "lockstep", "--seed", "4")
     yield emulator
     emulator.close()

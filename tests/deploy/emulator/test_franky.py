@@ -48,7 +48,7 @@ def test_the_model_that_it_downloads_is_the_arm_in_mujoco(robot):
 
     full = np.zeros((model.nv, model.nv))
     mujoco.mj_fullM(model, full, data.qM)
-    rotors = 0.1 * np.eye(7)  # a client's model is of the links; the fingers are not in what Desk says of the hand
+    rotors = 0.1 * np.eye(7)  # a client's model has the links only; Desk's data of the hand leave out the fingers
     assert np.allclose(s["mass"], full[:7, :7] - rotors, atol=0.02)
 
 

@@ -47,7 +47,8 @@ def test_a_grasp_is_one_where_the_width_fits(replies, object_m, holds):
     hand.grasp(0.045, 0.1, 30.0, 0.01, 0.01, replies.append)
     width, _ = run(hand, object_m)
     assert replies == [GripperReply.SUCCESS if holds else GripperReply.UNSUCCESSFUL] and hand.grasped is holds
-    assert hand.kp * (0.0 - hand.advance(width)) == pytest.approx(30.0)  # what a finger at width 0 would press with
+    # The force with which a finger at width 0 would press.
+    assert hand.kp * (0.0 - hand.advance(width)) == pytest.approx(30.0)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def test_it_reads_the_state(robot):
     physics = robot.console.ask("physics")
     assert s["mode"] == "Idle" and s["errors"] == []
     assert np.allclose(s["q"], physics["qpos"][:7], atol=1e-6)
-    assert np.allclose(s["gravity"], s["tau_J"], atol=0.3)  # the fingers are not in what Desk says of the hand
+    assert np.allclose(s["gravity"], s["tau_J"], atol=0.3)  # Desk's data of the hand leave out the fingers
 
 
 def test_setters_come_back_in_the_state(robot):

@@ -1,4 +1,4 @@
-"""What is refused before anything starts, and with which words; and which flags give which defaults."""
+"""Wrong settings are refused before anything starts, with the right words; flags give the documented defaults."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_a_real_arm_is_slow_and_on_the_walls_clock():
 def test_an_emulator_at_a_loopback_address_is_recognised_and_nothing_else_there():
     s = settings("--robot-ip", "127.0.0.9", "--yes", emulator=EMULATOR)
     assert s.emulated and s.console == ("127.0.0.9", 1339) and s.clock == "realtime"
-    with pytest.raises(UserError, match="not an emulated robot"):  # a forwarded port, say
+    with pytest.raises(UserError, match="not an emulated robot"):  # for example a forwarded port
         settings("--robot-ip", "127.0.0.9", "--camera", "opencv", "--yes")
 
 

@@ -1,4 +1,4 @@
-"""What all tasks share: lengths, the numbers of each hand, successes in a row, looks."""
+"""Properties of all tasks: lengths, the numbers of each hand, successes in a row, looks."""
 
 import mujoco
 import numpy as np

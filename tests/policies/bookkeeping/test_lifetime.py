@@ -76,7 +76,7 @@ def test_a_run_goes_on_only_with_what_its_policys_numbers_meant(capsys):
     ):
         with Lifetime(small_config(run="kept", resume=True)) as other:
             other.check(faster)
-    (Path("runs/kept") / SPEC).unlink()  # a run of an older version kept none
+    (Path("runs/kept") / SPEC).unlink()  # a run of an older version stored none
     with Lifetime(small_config(run="kept", resume=True)) as older:
         older.check(faster)
     assert not capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What a training run says of its newest episodes."""
+"""The success that a training run reports for its newest episodes."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -46,11 +46,11 @@ def test_only_labelled_steps_are_told_as_labelled_and_only_the_newest_of_them():
 
 @pytest.mark.parametrize("capacity", [6, 8, 20])
 def test_a_steps_outcome_is_discounted_from_the_end_of_its_episode(capacity):
-    """Two slots: one succeeds at its third step and goes on in a new episode, the other fails at its fourth."""
+    """Two slots: one succeeds at its third step and continues in a new episode, the other fails at its fourth."""
     data = Dataset((1,), 1, 1, expected=capacity, slots=2)
     data.add(shard([0, 1, 2, 3, 4, 5], done=[False] * 4 + [True, False], success=[False] * 4 + [True, False]))
     data.add(shard([6, 7, 8, 9], done=[False, True, False, False]))
     rows, values = data.outcomes(0.5)
     found = {int(data.column("proprio")[r, 0]): float(v) for r, v in zip(rows, values)}
-    wanted = {0: 0.25, 2: 0.5, 4: 1.0, 1: 0.0, 3: 0.0, 5: 0.0, 7: 0.0}  # 6, 8 and 9 are of episodes that go on
+    wanted = {0: 0.25, 2: 0.5, 4: 1.0, 1: 0.0, 3: 0.0, 5: 0.0, 7: 0.0}  # 6, 8, 9: episodes that have not ended
     assert found == {step: value for step, value in wanted.items() if step >= 10 - min(capacity, 10)}

@@ -14,7 +14,7 @@ from toto_robot.ground.errors import UserError
 
 
 class Counting:
-    """Says how often and at which of its own steps it is asked."""
+    """Records how often, and at which of its own steps, it is asked."""
 
     needs, env = None, "franka_cube"
 
@@ -38,7 +38,7 @@ def test_each_slot_is_asked_once_in_its_own_periods_and_holds_in_between():
     held = Adapted(policy, Fit(hold=3))
     first = held.act(seen([0, 4], [0, 0]))
     np.testing.assert_array_equal(held.act(seen([4, 0], [1, 1])), first[::-1])
-    held.act(seen([0, 4], [2, 0]))  # slot 4 began anew
+    held.act(seen([0, 4], [2, 0]))  # slot 4 started a new episode
     third = held.act(seen([0, 4], [3, 1]))
     assert policy.asked == [[(0, 0), (4, 0)], [(4, 0)], [(0, 1)]]
     np.testing.assert_allclose(third[:, 0], [0.2, 0.1])

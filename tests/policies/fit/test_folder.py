@@ -124,7 +124,7 @@ def test_weights_that_changed_since_are_refused_when_they_are_loaded(tmp_path):
 
 
 def older(y):
-    """As the folders of format 1 were: no spec."""
+    """A folder of format 1, which has no spec."""
     y.update(format=1)
     y.pop("spec")
 

@@ -93,7 +93,7 @@ def test_another_robots_set_is_never_taken_for_ours():
         FOREIGN
     ) is None
     assert (spec.cameras[0].width, spec.cameras[0].mount_pos_m, set(spec.proprio.units)) == (640, None, {"rad"})
-    named = FOREIGN | {"env": "franka_cube", "robot": "franka"}  # its name is all that it shares
+    named = FOREIGN | {"env": "franka_cube", "robot": "franka"}  # only its name is the same
     assert env_of_set(named) is None and set(spec_from_set(named, needs=None).action.units) == {"unknown"}
     nameless = {"env": None, "control_hz": 5.0, "action": {}}
     assert spec_from_set(nameless, needs=None, dims=(3, 2)).action.names == ("action.0", "action.1")

@@ -1,4 +1,4 @@
-"""The statistics stand in the policy's folder whole or not at all, and an old folder does without them."""
+"""The statistics are in the policy's folder completely or not at all, and an old folder works without them."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def test_it_can_be_added_and_nothing_else_changes(tmp_path, kept):
     folder = saved(tmp_path / "p", None)
     (folder / "MODEL_CARD.md").write_text("card")
     weights, about = (folder / "policy.safetensors").read_bytes(), yaml.safe_load((folder / "policy.yaml").read_text())
-    for _ in range(2):  # once more replaces it
+    for _ in range(2):  # a second time replaces it
         add_look(kept, folder)
     assert load(folder).look.frames == 60 and (folder / "MODEL_CARD.md").read_text() == "card"
     assert (folder / "policy.safetensors").read_bytes() == weights

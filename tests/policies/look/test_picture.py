@@ -1,4 +1,4 @@
-"""Each number of a picture moves with what it is named after, and little with anything else."""
+"""Each number of a picture follows the property that it is named after, and hardly any other."""
 
 import numpy as np
 import pytest

@@ -21,7 +21,7 @@ def drawn(pieces=((0, 96), (96, 192)), wanted=lambda t: np.ones(SLOTS, bool), st
     features, frames = encoder_features(), pictures(SLOTS, seed=5)
     sample = LookSample(features, pieces[-1][1], seed=3)
     for k, (start, end) in enumerate(pieces):
-        if k == stop:  # another process goes on
+        if k == stop:  # another process continues
             sample, before = LookSample(features, pieces[-1][1], seed=3), sample.state()
             sample.restore(before)
         sample.piece(start, end, k)

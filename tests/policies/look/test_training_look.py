@@ -1,4 +1,4 @@
-"""Frames that look like the training pictures are in, others are out, and the sentence says in what."""
+"""Frames that look like the training pictures are in, others are out, and the sentence names the difference."""
 
 import numpy as np
 import pytest

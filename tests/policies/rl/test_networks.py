@@ -30,7 +30,7 @@ def session(encoder="toy", sac=False, **ppo):
 
 
 def scrambled(session):
-    """Weights and statistics that a wrong copy could not hide behind."""
+    """Weights and statistics that are all different, so that a wrong copy shows."""
     generator = torch.Generator().manual_seed(0)
     for name, value in session.agent.policy.state_dict().items():
         if value.dtype.is_floating_point:

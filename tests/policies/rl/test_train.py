@@ -136,7 +136,7 @@ def test_statistics_of_inputs_are_of_what_was_seen_unless_they_are_left_out():
     assert 1000 <= on["features.count"] <= 2048 and on["proprio.count"] == on["features.count"] == off["features.count"]
     assert (
         off["proprio.count"] == 0 and (off["proprio.std"] == 1).all()
-    )  # an encoder's features always are standardised
+    )  # features of an encoder are always standardised
 
 
 def test_without_stable_baselines3_one_sentence_says_what_to_install(monkeypatch):

@@ -108,7 +108,7 @@ def test_what_follows_a_success_is_what_the_config_says(at_success, factor, goes
     assert plain[3][0]["is_success"]
     _, reward, _, (info,) = until_done(flat(1, at_success=at_success, gamma=0.9), hold)
     assert reward[0] == pytest.approx(factor * plain[1][0]) and info["TimeLimit.truncated"] == goes_on
-    assert info["episode"]["r"] == plain[3][0]["episode"]["r"]  # what is reported stays the environment's
+    assert info["episode"]["r"] == plain[3][0]["episode"]["r"]  # the reported reward stays the environment's
 
 
 def test_a_failure_after_a_success_that_did_not_end_the_episode_is_worth_nothing_more():

@@ -1,4 +1,4 @@
-"""Counts are exact, in parts or whole; chance is what repeated draws give."""
+"""Counts are exact, in parts or whole; chance equals the result of repeated draws."""
 
 import numpy as np
 import pytest

@@ -76,7 +76,7 @@ def test_splitting_busy_codes_brings_dead_ones_into_use(started):
     dvae, bottleneck, x, z, flat = started
     x = torch.rand(12, 3, 64, 64, dtype=torch.float64)
     centroids = flat[:64].clone()
-    centroids[16:] = 1e3  # nothing is near these
+    centroids[16:] = 1e3  # no token is near these
     write_codes(dvae, bottleneck, centroids, kappa=1.0)
     with torch.no_grad():
         features = dvae.encoder.features(x).movedim(1, -1).flatten(0, 2)

@@ -50,7 +50,7 @@ def setters(ip):
     robot.set_load(0.5, [0, 0, 0.05], [0.001, 0, 0, 0, 0.001, 0, 0, 0, 0.001])
     robot.set_EE([1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0.1, 1])
     s = fresh(robot)
-    robot.set_load(0.0, [0, 0, 0], [0.0] * 9)  # an arm keeps what it is told
+    robot.set_load(0.0, [0, 0, 0], [0.0] * 9)  # an arm keeps its settings
     robot.set_EE(list(np.eye(4).ravel()))
     return {"m_load": s.m_load, "F_x_Cload": list(s.F_x_Cload), "F_T_EE": list(s.F_T_EE)}
 
@@ -131,7 +131,7 @@ def gripper(ip):
 
 
 def until_error(ip):
-    """Holds still until something happens; what that was, and what recovery says."""
+    """Holds still until an error comes. Returns the error and the result of the recovery."""
     robot, out = connect(ip), {}
     try:
         control = robot.start_torque_control()
@@ -180,7 +180,7 @@ def async_until_error(ip):
 
 
 def jump(ip):
-    """A position that is half a degree away, at once."""
+    """Commands a position that is half a degree away in one step."""
     robot, out = connect(ip), {}
     try:
         control = robot.start_joint_position_control(p.ControllerMode.JointImpedance)

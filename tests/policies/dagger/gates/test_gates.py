@@ -1,4 +1,4 @@
-"""What every gate promises, and what each of them decides, on the toy world."""
+"""Properties of every gate, and the decisions of each of them, on the toy world."""
 
 import dataclasses
 import hashlib

@@ -10,7 +10,7 @@ from toto_robot.ground.errors import UserError
 
 
 class Script:
-    """A person who does what a list says, and nothing when it is over."""
+    """A person who follows a list of commands, and does nothing after its end."""
 
     help = "a list"
 
