@@ -1,8 +1,9 @@
 # `make dagger` sets everything up and trains. `make test` sets everything up and tests. docs/install.md lists the rest.
 PYTHON ?= python3
 PY := .venv/bin/python
-# Bytecode is made for what is imported, at its first import: compiling every file of torch takes longer than its tests.
+# Bytecode is made at the first import: compiling every file of torch takes longer than the files that are imported.
 PIP := $(PY) -m pip install -q --no-compile -c constraints.txt
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(PY) -m pytest
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PACKAGES := toto_robot envs policies demos deploy
