@@ -5,7 +5,8 @@ PY := .venv/bin/python
 PIP := $(PY) -m pip install -q --no-compile -c constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(PY) -m pytest
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One more test process than cores: some tests wait for a process or a clock.
+PARALLEL := --numprocesses $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PACKAGES := toto_robot envs policies demos deploy
 export MUJOCO_GL ?= egl
 

@@ -6,6 +6,12 @@ its parameters, or one of these. The markers are `slow` (over about 2 s: left ou
 """
 
 SOAK = {
+    "tests/deploy/teaching/test_guiding.py::"
+    "test_an_emulated_arm_that_is_pulled_is_recorded_through_the_real_client": 11.2,
+    "tests/pretraining/test_loop.py::"
+    "test_the_command_stopped_by_a_signal_and_resumed_equals_an_uninterrupted_run[2-130]": 16.3,
+    "tests/test_recipes.py::test_every_command_of_a_recipe_takes_the_keys_that_it_is_given[rl_experts mvp]": 3.1,
+    "tests/tokens/training/test_dvae.py::test_bfloat16_trains_float32_weights_and_learns_as_float32_does": 4.6,
     "tests/deploy/processes/test_children.py::test_a_child_ends_when_its_parent_is_killed[stubborn-up]": 6.6,
     "tests/deploy/teaching/test_replaying.py::test_on_the_emulated_arm_through_the_real_client_too": 16.5,
     "tests/policies/features/test_parallel_encoder.py::"
@@ -64,13 +70,13 @@ SLOW = {
 """0: slow because it starts commands, renders episodes or trains; not measured on an idle machine yet."""
 
 PARALLEL_IN_DEPLOY = (
-    "tests/deploy/test_check.py::test_it_looks_at_everything",
-    "tests/deploy/test_check.py::test_mistakes",
-    "tests/deploy/test_check.py::test_no_robot",
-    "tests/deploy/test_run_real.py::test_a_mistake",
-    "tests/deploy/test_run_real.py::test_an_episode_is_run",
-    "tests/deploy/test_run_real.py::test_help",
-    "tests/deploy/test_run_real.py::test_pictures_that_the_policy",
+    "tests/deploy/test_check.py::test_it_looks_at_everything_and_moves_nothing",
+    "tests/deploy/test_check.py::test_mistakes_are_one_sentence_and_exit_code_2",
+    "tests/deploy/test_check.py::test_no_robot_is_a_line_and_not_a_traceback",
+    "tests/deploy/test_run_real.py::test_a_mistake_is_one_sentence_and_exit_code_2",
+    "tests/deploy/test_run_real.py::test_an_episode_is_run_reported_and_recorded",
+    "tests/deploy/test_run_real.py::test_help_has_every_exit_code",
+    "tests/deploy/test_run_real.py::test_pictures_that_the_policy_doesnt_know_end_the_run_before_anything_moves",
     "tests/deploy/calibration/",
     "tests/deploy/control/test_lead.py",
     "tests/deploy/control/test_machine.py",

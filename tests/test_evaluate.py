@@ -30,7 +30,7 @@ def test_random_actions_run_under_a_shift_and_in_the_other_protocol(capsys):
     ("argv", "words"),
     [
         ({"policy": "nowhere"}, "No policy at 'nowhere'"),
-        ({"policy": "random", "shift": "colr"}, "colour, light, camera, noise, all"),
+        ({"policy": "random", "shift": "colr"}, "all, blur, camera, cloth, colour"),
         ({"policy": "random", "episodes": 0}, "episodes"),
         ({"policy": "random", "protocol": "trials"}, "episodes, trials16"),
         ({"policy": "expert", "expert": "oracle"}, "scripted"),

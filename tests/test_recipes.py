@@ -28,6 +28,7 @@ RECIPES = {
     **{f"scaling {mode}": ["scaling.sh", mode, "a,b", "c", "toto_tiny"] for mode in ("toy", "full")},
     **{f"tables {mode}": ["tables.sh", mode, "videos"] for mode in ("toy", "full")},
     **{f"rl_experts {mode}": ["rl_experts.sh", mode] for mode in ("reach", "pick", "mvp")},
+    **{f"verdicts {part}": ["verdicts.sh", part] for part in ("shifts", "demonstrations")},
     "toto_tiny": ["toto_tiny.sh", "videos"],
     "pretrain.slurm": ["pretrain.slurm", "stores", "toto_tiny"],
 }

@@ -63,7 +63,7 @@ def test_evaluating_the_saved_policy_gives_the_runs_own_result(trained, command_
 def test_a_mistake_is_one_line_with_exit_code_two_and_leaves_no_run_behind(tmp_path, command_process):
     done = command_process(tmp_path, "toto_robot.train_dagger", "env=franka_pik")
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and not done.stdout, done.stderr
-    assert "franka_pick, franka_pick_pixmc" in done.stderr and not list(tmp_path.iterdir())
+    assert "franka_pick, franka_pick_clutter" in done.stderr and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

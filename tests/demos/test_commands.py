@@ -151,8 +151,8 @@ def test_a_trained_policy_records_and_one_of_another_protocol_is_refused(tmp_pat
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["out=x", "source=mouse"], "simulation, keyboard, spacemouse"),
-        (["out=x", "keep=best"], "success, all"),
+        (["out=x", "source=mouse"], "guide, keyboard, simulation, spacemouse"),
+        (["out=x", "keep=best"], "all, success"),
         (["out=x", "source=keyboard", "noise_std=1"], "leave out"),
         (["out=x", "cameras=[side]"], "wrist"),
         ([], "Missing out"),

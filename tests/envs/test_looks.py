@@ -34,7 +34,7 @@ def test_mixed_is_nominal_near_nominal_and_wide_in_thirds():
 def test_a_look_is_a_function_of_its_generator_and_an_unknown_name_is_refused():
     one, other = (training_look("wide", np.random.default_rng(5)) for _ in range(2))
     assert isinstance(one, Appearance) and one == other
-    with pytest.raises(EnvError, match="nominal, near_nominal, wide, mixed"):
+    with pytest.raises(EnvError, match="mixed, near_nominal, nominal, wide"):
         training_look("wild", np.random.default_rng(0))
 
 

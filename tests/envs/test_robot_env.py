@@ -291,7 +291,7 @@ def test_the_gripper_command_has_hysteresis(name):
         (lambda: envs.make("franka_pick", shift="dark"), ["dark", "colour"]),
         (
             lambda: envs.make("franka_pick", appearance="pretty"),
-            ["pretty", "nominal, near_nominal, wide, mixed, random, random_each_step, cluttered"],
+            ["pretty", "mixed, mixed_grey_card, near_nominal, nominal, random, random_each_step, wide"],
         ),
         (lambda: envs.make("franka_pick", appearance="random", shift="all"), ["random", "all", "one of them"]),
         (lambda: envs.make("franka_pick", image_size=100), ["100", "multiple of 8"]),

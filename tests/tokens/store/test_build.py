@@ -12,6 +12,7 @@ from PIL import Image
 from toto_robot.ground.errors import UserError
 from toto_robot.tokens.dvae import DVAE
 from toto_robot.tokens.store.build import TokenizeConfig, build_store
+from toto_robot.tokens.store.shards import ShardTask, random_view
 from toto_robot.tokens.store.token_store import TokenStore
 from toto_robot.video.decode import read_frames, write_video
 
@@ -136,5 +137,31 @@ def test_a_store_killed_half_way_goes_on_to_the_same_result(videos, tmp_path, to
     "wrong", [dict(part="test"), dict(frames=0), dict(hop_s=0.0), dict(image_size=100), dict(workers=-1)]
 )
 def test_impossible_keys_are_refused(wrong):
-    with pytest.raises(UserError, match="expected"):
+    with pytest.raises(UserError, match="expected|What exists"):
         TokenizeConfig("a", "b", **wrong)
+
+
+def test_random_views_are_rows_that_depend_on_the_video_and_the_clip_alone(videos, tmp_path, tokenizer):
+    views = dict(views=3, mirror=True)
+    result = build_store(config(videos, tmp_path / "s", tokenizer, **views))
+    store = TokenStore(tmp_path / "s")
+    assert result["rows"] == len(store) == 18 and [store.row(i)["view"] for i in range(3)] == [0, 1, 2]
+    assert len({store[i].tobytes() for i in range(18)}) == 18
+    again = build_store(config(videos, tmp_path / "t", tokenizer, files_per_shard=6, **views))
+    other = TokenStore(tmp_path / "t")
+    assert all(np.array_equal(store[i], other[i]) for i in range(18))
+    centre = build_store(config(videos, tmp_path / "c", tokenizer))
+    assert len({made["fingerprint"] for made in (result, centre)}) == 2 and again["rows"] == 18
+
+
+def test_a_random_view_is_one_square_of_every_frame_and_may_be_mirrored():
+    frames = np.broadcast_to(np.arange(51, dtype=np.uint8)[None, None, :, None], (4, 51, 51, 3))
+    task = ShardTask("t", "s", (), "none", 32, 4, 0.1, 0.4, views=1, mirror=True)
+    made = [random_view(frames, f"clip {i}", task) for i in range(40)]
+    assert all(view.shape == (4, 32, 32, 3) and (view == view[:1]).all() for view in made)
+    rising = [view[0, 0, -1, 0] > view[0, 0, 0, 0] for view in made]
+    assert 8 < sum(rising) < 32
+    spans = [abs(int(view[0, 0, -1, 0]) - int(view[0, 0, 0, 0])) for view in made]
+    assert min(spans) >= 30 and max(spans) > 42
+    with pytest.raises(UserError, match="views"):
+        TokenizeConfig("v", "s", mirror=True)

@@ -54,6 +54,11 @@ class TokenizeConfig:
     """Seconds between the frames of a clip: stride 4 at 30 fps (Sec. 3.1)."""
     hop_s: float = FRAMES * SPACING_S
     """Seconds from the start of one clip to the start of the next. Clips overlap if it is smaller than their length."""
+    views: int = 0
+    """0: the centre of the picture. N: each clip becomes N rows, each seen through a random square whose side is 62 to
+    100 % of the picture's shorter side (the paper takes random crops). For training; validate on the centre."""
+    mirror: bool = False
+    """Half of the random views are mirrored. Not for a robot's camera, whose left and right have a meaning."""
     split: str = "train"
     """train, val, test or all: the official split of a data set that has one (ImageNet, Kinetics)."""
     camera: str = ""
@@ -83,6 +88,10 @@ class TokenizeConfig:
         for name in ("spacing_s", "hop_s"):
             if not getattr(self, name) > 0:
                 raise expected(name, "a number of seconds above 0", getattr(self, name))
+        if self.views < 0:
+            raise expected("views", "0 (the centre) or more", self.views)
+        if self.mirror and not self.views:
+            raise expected("views", "1 or more with mirror=true", self.views)
         if self.workers < 0:
             raise expected("workers", "0 (all cores) or more", self.workers)
         token_grid(self.image_size, patch=8)  # an early check; the tokenizer checks its own grid when it is open
@@ -137,6 +146,7 @@ def build_store(cfg: TokenizeConfig, tell: Callable[[Progress], None] = lambda p
         "spacing_s": cfg.spacing_s,
         "hop_s": cfg.hop_s,
     } | ({"continuous": True} if tokenizer.continuous else {})
+    described |= {"views": cfg.views, "mirror": cfg.mirror} if cfg.views else {}
     source = open_source(cfg.source, cfg.split, cfg.camera)
     tasks = plan(cfg, source, folder, described)
     # 2. Make those shards of this rank that are missing.
@@ -222,6 +232,8 @@ def plan(cfg: TokenizeConfig, source: Source, folder: Path, described: dict) -> 
             cfg.frames,
             cfg.spacing_s,
             cfg.hop_s,
+            cfg.views,
+            cfg.mirror,
         )
         for i, chunk in enumerate(chunks)
     ]

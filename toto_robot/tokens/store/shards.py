@@ -3,6 +3,7 @@
 A shard is the unit of work of all processes. Making it twice gives the same shard.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,9 +15,12 @@ from toto_robot.tokens.base import Tokenizer
 from toto_robot.tokens.store.token_store import write_shard
 from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.video.decode import VideoError, iter_frames, read_image
+from toto_robot.video.frames import resize_center_crop
 from toto_robot.video.items import Item
 from toto_robot.video.sampling import TooShort, clip_indices
 
+ZOOM = 1.6
+"""A random view shows a square whose side is 1/ZOOM of the picture's shorter side, or more."""
 SEGMENT = 4096  # frames of a long video held in memory at a time (200 MB at 128 px)
 open_tokenizer = lru_cache(1)(load_tokenizer)
 
@@ -33,6 +37,10 @@ class ShardTask:
     frames: int
     spacing_s: float
     hop_s: float
+    views: int = 0
+    """Random views of each clip; 0 for the centre of the picture."""
+    mirror: bool = False
+    """Half of the views are mirrored."""
 
 
 def make_shard(task: ShardTask, crashed: dict[str, str], report: Callable[[int, int], None]) -> None:
@@ -87,22 +95,41 @@ def _no_rows(tokenizer: Tokenizer, task: ShardTask) -> np.ndarray:
 
 def video_rows(tokenizer: Tokenizer, item: Item, task: ShardTask) -> Iterator[tuple[np.ndarray, dict]]:
     """Codes uint16 (F, S) and the description of each clip of one video. Raises VideoError or TooShort."""
-    for number, (frames, times_s) in enumerate(_segments(item, task.image_size)):
+    size = round(task.image_size * ZOOM) if task.views else task.image_size
+    for number, (frames, times_s) in enumerate(_segments(item, size)):
         if number and times_s[-1] - times_s[0] < (task.frames - 1) * task.spacing_s:
             return  # the rest of a long video is too short for a clip
         clips = clip_indices(times_s, frames=task.frames, spacing_s=task.spacing_s, hop_s=task.hop_s)
+        for clip, codes, view in _encoded(tokenizer, frames, clips, f"{item.name} {number}", task):
+            span = {"first_s": round(float(times_s[clip[0]]), 4), "last_s": round(float(times_s[clip[-1]]), 4)}
+            yield codes, {"source": item.name, "kind": "video", **span, **view}
+
+
+def _encoded(
+    tokenizer: Tokenizer, frames: np.ndarray, clips: np.ndarray, name: str, task: ShardTask
+) -> Iterator[tuple[np.ndarray, np.ndarray, dict]]:
+    """Each of `clips` (C, F) with its codes (F, S), once for each view."""
+    if not task.views:
         used, where = np.unique(clips, return_inverse=True)  # overlapping clips share their frames
         codes = stored(tokenizer, frames[used])
         for clip, at in zip(clips, where.reshape(clips.shape)):
-            yield (
-                codes[at],
-                {
-                    "source": item.name,
-                    "kind": "video",
-                    "first_s": round(float(times_s[clip[0]]), 4),
-                    "last_s": round(float(times_s[clip[-1]]), 4),
-                },
-            )
+            yield clip, codes[at], {}
+        return
+    for number, clip in enumerate(clips):
+        for view in range(task.views):
+            yield clip, stored(tokenizer, random_view(frames[clip], f"{name} {number} {view}", task)), {"view": view}
+
+
+def random_view(frames: np.ndarray, name: str, task: ShardTask) -> np.ndarray:
+    """Frames uint8 (F, H, H, 3) cut to one random square and scaled to (F, S, S, 3), all alike. `name` is the seed."""
+    rng = np.random.default_rng(list(hashlib.sha256(name.encode()).digest()[:8]))
+    side = int(rng.integers(task.image_size, frames.shape[1] + 1))
+    top, left = rng.integers(0, frames.shape[1] - side + 1, 2)
+    mirrored = rng.random() < 0.5
+    square = frames[:, top : top + side, left : left + side]
+    if task.mirror and mirrored:
+        square = square[:, :, ::-1]
+    return np.stack([resize_center_crop(frame, task.image_size) for frame in square])
 
 
 def _segments(item: Item, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
