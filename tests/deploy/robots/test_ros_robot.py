@@ -152,5 +152,5 @@ def test_an_action_that_nobody_serves_and_a_master_that_is_not_there_are_told(ad
     assert fault.value.event is Event.GRIPPER_FAILED
     with pytest.raises(RobotFault, match="no ROS master at http://127.0.0.1:9"):
         ros_robot.RosRobot(Address("127.0.0.1", "fr3", {"port": "9"})).connect()
-    with pytest.raises(UserError, match="ros has states, command"):
+    with pytest.raises(UserError, match="backend ros: .*What exists: collision, command"):
         ros_robot.settings({"topic": "x"})

@@ -61,7 +61,7 @@ def test_an_emulator_at_a_loopback_address_is_recognised_and_nothing_else_there(
         (("--option", "colision=20"), "What exists: collision, realtime"),
         (("--option", "collision=much"), "from 1 to 100"),
         (("--option", "realtime=yes"), "enforce"),
-        (("--backend", "ros", "--option", "topic=x"), "ros has states, command"),
+        (("--backend", "ros", "--option", "topic=x"), "backend ros: .*What exists: collision, command"),
         (("--backend", "sim", "--option", "collision=20"), "sim has no options"),
         (("--camera", "webcam"), "What exists: mujoco, opencv, realsense, video"),
         (("--camera", "video"), "--camera-file"),
