@@ -1,6 +1,7 @@
 """A set with the simulator's states, in memory: short episodes of franka_reach in which the arm moves at random."""
 
 import numpy as np
+from toy_demos import MemorySet
 
 import envs
 from demos.recording.recorder import STATE, attributes_of
@@ -9,9 +10,7 @@ from policies.seeds import training_seed
 SIZE = 32
 
 
-class StatesSet:
-    """The reading side of `demos.store.demo_set.DemoSet`."""
-
+class StatesSet(MemorySet):
     keys = ("rgb_wrist", "proprio", "action", "success", *STATE)
     meta_names = ("success", "index", "look_seed")
 
@@ -32,19 +31,3 @@ class StatesSet:
             seeds.append(int(env.snapshot()["look_seed"]))
             self.data.append({key: np.stack([row[key] for row in rows]) for key in rows[0]})
         self._meta = {"success": [True] * episodes, "index": list(range(episodes)), "look_seed": seeds}
-
-    @property
-    def episodes(self):
-        return len(self.data)
-
-    @property
-    def lengths(self):
-        return np.array([len(e["action"]) for e in self.data])
-
-    def episode(self, i, keys=None):
-        keys = self.keys if keys is None else keys
-        self.read += [(i, key) for key in keys]
-        return {key: self.data[i][key].copy() for key in keys}
-
-    def meta(self, name):
-        return np.array(self._meta[name])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from killing import killed_at
 from toy_demos import ToyDemos, small_bc
 from toy_demos import toy_vec as bc_vec
 from toy_world import ToyEncoder, ToyVec, small_config, toy_vec, weights_hash
@@ -115,10 +116,6 @@ def test_a_stack_goes_back_in_time_over_steps_that_the_static_filter_drops():
         assert torch.equal(stack.seen(torch.tensor([row]), torch.zeros(1, dtype=torch.long))[0], want)
 
 
-class Killed(BaseException):
-    pass
-
-
 def run_dagger(name, form, rounds=3, **more):
     history = HistoryConfig(2, 0.1, first=1, form=form)
     augment = AugmentConfig(jitter=0.5, copies=1)
@@ -127,17 +124,9 @@ def run_dagger(name, form, rounds=3, **more):
 
 
 @pytest.mark.parametrize("form", ["clip", "stack"])
-def test_dagger_with_a_history_resumes_to_the_same_bits_and_its_folder_acts_the_same(form, monkeypatch):
+def test_dagger_with_a_history_resumes_to_the_same_bits_and_its_folder_acts_the_same(form):
     whole = run_dagger("whole", form)
-    collect = dagger.Collector.collect
-
-    def dying(self, round_, *rest):
-        if round_ == 2:
-            raise Killed
-        return collect(self, round_, *rest)
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(dagger.Collector, "collect", dying)
+    with killed_at(dagger.Collector, "collect", 2):
         run_dagger("cut", form)
     assert weights_hash(run_dagger("cut", form, resume=True).folder) == weights_hash(whole.folder)
     loaded = policies.load("whole", encoder=ClipEncoder())
@@ -155,20 +144,13 @@ def test_dagger_with_a_history_resumes_to_the_same_bits_and_its_folder_acts_the_
 
 
 @pytest.mark.parametrize(("form", "transformer"), [("stack", None), ("clip", {})], ids=["mlp", "transformer"])
-def test_a_clone_with_a_history_is_scored_and_resumes_to_the_same_bits(form, transformer, monkeypatch):
+def test_a_clone_with_a_history_is_scored_and_resumes_to_the_same_bits(form, transformer):
     def run(name, **more):
         config = small_bc(run=name, transformer=transformer, history=HistoryConfig(3, form=form), **more)
         return bc.train(config, bc_vec, ClipEncoder(), demos=ToyDemos(3))
 
-    whole, epoch = run("whole", episodes=2), bc.Cloner.train
-
-    def dying(self, number, *rest):
-        if number == 2:
-            raise Killed
-        return epoch(self, number, *rest)
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(bc.Cloner, "train", dying)
+    whole = run("whole", episodes=2)
+    with killed_at(bc.Cloner, "train", 2):
         run("cut", episodes=2)
     assert weights_hash(run("cut", episodes=2, resume=True).folder) == weights_hash(whole.folder)
     assert whole.policy.look.frames > 20 and whole.result["episodes"] == 2

@@ -8,7 +8,30 @@ from demos.store import schema
 from policies.seeds import training_seed
 
 
-class ToyDemos:
+class MemorySet:
+    """The reading side of `demos.store.demo_set.DemoSet` over `data`, a list of episodes, and `_meta`."""
+
+    keys: tuple[str, ...]
+    data: list[dict]
+
+    @property
+    def episodes(self):
+        return len(self.data)
+
+    @property
+    def lengths(self):
+        return np.array([len(e["action"]) for e in self.data])
+
+    def episode(self, i, keys=None):
+        keys = self.keys if keys is None else keys
+        self.read += [(i, key) for key in keys]
+        return {key: self.data[i][key].copy() for key in keys}
+
+    def meta(self, name):
+        return np.array(self._meta[name])
+
+
+class ToyDemos(MemorySet):
     """Episodes of the toy's expert with some noise on what is executed (labels are clean)."""
 
     keys = ("rgb_wrist", "proprio", "action", "action_applied", "success")
@@ -29,22 +52,6 @@ class ToyDemos:
             self.data.append(_episode(training_seed(5, i), noise))
             for name, value in (("success", i not in fail), ("index", i), ("seed", training_seed(5, i))):
                 self._meta[name].append(value)
-
-    @property
-    def episodes(self):
-        return len(self.data)
-
-    @property
-    def lengths(self):
-        return np.array([len(e["action"]) for e in self.data])
-
-    def episode(self, i, keys=None):
-        keys = self.keys if keys is None else keys
-        self.read += [(i, key) for key in keys]
-        return {key: self.data[i][key] for key in keys}
-
-    def meta(self, name):
-        return np.array(self._meta[name])
 
 
 def _episode(seed, noise):

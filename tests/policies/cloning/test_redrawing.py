@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from killing import killed_at
 from states_set import StatesSet
 from toy_demos import ToyDemos, small_bc, toy_vec
 from toy_world import ToyEncoder, weights_hash
@@ -82,7 +83,7 @@ def test_looks_are_encoded_once_and_other_looks_have_features_of_their_own(state
     assert encoder.frames == 168
 
 
-def test_a_run_in_many_looks_resumes_to_the_same_bits_and_knows_these_looks(states, monkeypatch):
+def test_a_run_in_many_looks_resumes_to_the_same_bits_and_knows_these_looks(states):
     def run(name, also=ALSO, **more):
         config = small_bc(run=name, **more)
         config = replace(config, data=replace(config.data, also=also), cache="")
@@ -92,18 +93,7 @@ def test_a_run_in_many_looks_resumes_to_the_same_bits_and_knows_these_looks(stat
     assert whole.policy.look.frames == 24 and weights_hash(whole.folder) != weights_hash(plain.folder)
     spread = lambda trained: trained.policy.look.tensors["usual"][1] - trained.policy.look.tensors["usual"][0]
     assert (spread(whole) > spread(plain)).sum() > (spread(whole) < spread(plain)).sum()
-    epoch = bc.Cloner.train
-
-    class Killed(BaseException):
-        pass
-
-    def dying(self, number, *rest):
-        if number == 2:
-            raise Killed
-        return epoch(self, number, *rest)
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(bc.Cloner, "train", dying)
+    with killed_at(bc.Cloner, "train", 2):
         run("cut")
     assert weights_hash(run("cut", resume=True).folder) == weights_hash(whole.folder)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from killing import killed_at
 from toy_demos import ToyDemos, small_bc, toy_vec
 from toy_world import ToyEncoder, ToyVec, small_config, weights_hash
 
@@ -19,25 +20,13 @@ from policies.student import decay_groups
 from toto_robot.ground.errors import UserError
 
 
-class Killed(BaseException):
-    pass
-
-
 @pytest.mark.parametrize("transformer", [None, {}], ids=["mlp", "transformer"])
-def test_a_run_resumed_at_any_checkpoint_ends_with_the_same_bits(transformer, monkeypatch):
+def test_a_run_resumed_at_any_checkpoint_ends_with_the_same_bits(transformer):
     demos = ToyDemos(6)
     options = dict(demos=demos, encoder=ToyEncoder())
     whole = train(small_bc(run="whole", transformer=transformer), toy_vec, **options)
-    epoch = bc.Cloner.train
     for at in (1, 3):
-
-        def dying(self, number, *rest, at=at):
-            if number == at:
-                raise Killed
-            return epoch(self, number, *rest)
-
-        with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(bc.Cloner, "train", dying)
+        with killed_at(bc.Cloner, "train", at):
             train(small_bc(run=f"cut{at}", transformer=transformer), toy_vec, **options)
         assert RunFolder(Path("runs") / f"cut{at}").rounds() == at
         again = train(small_bc(run=f"cut{at}", resume=True, transformer=transformer), toy_vec, **options)
@@ -46,16 +35,8 @@ def test_a_run_resumed_at_any_checkpoint_ends_with_the_same_bits(transformer, mo
         assert [r["round"] for r in rows] == [0, 1, 2, 3]
 
 
-def test_a_set_that_changed_since_is_not_gone_on_with(monkeypatch):
-    epoch = bc.Cloner.train
-
-    def dying(self, number, *rest):
-        if number == 2:
-            raise Killed
-        return epoch(self, number, *rest)
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(bc.Cloner, "train", dying)
+def test_a_set_that_changed_since_is_not_gone_on_with():
+    with killed_at(bc.Cloner, "train", 2):
         train(small_bc(run="cut"), toy_vec, ToyEncoder(), demos=ToyDemos(4))
     with pytest.raises(UserError, match="begun on other demonstrations"):
         train(small_bc(run="cut", resume=True), toy_vec, ToyEncoder(), demos=ToyDemos(5))

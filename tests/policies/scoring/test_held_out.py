@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from killing import killed_at
 from toy_demos import ToyDemos, small_bc, toy_vec
 from toy_world import ToyEncoder, ToyVec
 
@@ -141,12 +142,8 @@ def test_a_policy_of_another_robots_set_says_so_and_none_of_ours(run):
     assert named.policy.env is None
 
 
-class Killed(BaseException):
-    pass
-
-
 @pytest.mark.parametrize("transformer", [None, {}], ids=["mlp", "transformer"])
-def test_a_run_resumed_after_its_best_epoch_ends_with_the_same_bits(transformer, monkeypatch):
+def test_a_run_resumed_after_its_best_epoch_ends_with_the_same_bits(transformer):
     from toy_world import weights_hash
 
     options = {
@@ -155,15 +152,7 @@ def test_a_run_resumed_after_its_best_epoch_ends_with_the_same_bits(transformer,
     }  # so fast that the last epoch is not the best
     demos = foreign(6)
     whole = train(offline(run="whole", **options), demos)
-    epoch, at = bc.Cloner.train, 5
-
-    def dying(self, number, *rest):
-        if number == at:
-            raise Killed
-        return epoch(self, number, *rest)
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(bc.Cloner, "train", dying)
+    with killed_at(bc.Cloner, "train", 5):
         train(offline(run="cut", **options), demos)
     again = train(offline(run="cut", resume=True, **options), demos)
     assert weights_hash(again.folder) == weights_hash(whole.folder)
