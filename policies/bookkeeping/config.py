@@ -11,7 +11,7 @@ from policies.features.features import EncoderConfig, Features, make_features
 from policies.network.heads import HeadConfig
 from policies.scoring.rollout import EnvConfig
 from toto_robot.features.contract import FrozenEncoder
-from toto_robot.ground.errors import UserError
+from toto_robot.ground.errors import UserError, unknown
 
 
 @dataclass
@@ -76,3 +76,9 @@ def check_training_look(appearance: str, key: str = "env.appearance") -> None:
             f"{key}={appearance!r} is not for training, because an evaluation may draw the same looks. "
             f"What exists: {', '.join(exist)}."
         )
+
+
+def check_further_looks(also: list[str], key: str) -> None:
+    """Raise UserError unless each of the looks in which a state is drawn again is one to train on."""
+    if absent := [look for look in also if look not in TRAINING]:
+        raise unknown(f"look in {key}", absent[0], TRAINING)

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
-from envs.looks import TRAINING
+from policies.bookkeeping.config import check_further_looks
 from policies.cloning.augment import AugmentConfig
-from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.errors import UserError
 
 NUMBERS = ("proprio", "action", "action_applied")
 """Keys that are read as numbers. The last one need not be there."""
@@ -61,8 +61,7 @@ class DataConfig:
             raise UserError(
                 f"data.held_out={self.held_out}: expected a share of the episodes, from 0 to below 1, such as 0.1."
             )
-        if absent := [look for look in self.also if look not in TRAINING]:
-            raise unknown("look in data.also", absent[0], TRAINING)
+        check_further_looks(self.also, "data.also")
         if self.look_seed < 0 or self.memory_gb < 0:
             raise UserError(f"data: expected look_seed and memory_gb >= 0, got {self.look_seed} and {self.memory_gb}.")
         if any(i < 0 for i in self.skip):

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from envs.looks import TRAINING
-from policies.bookkeeping.config import check_training_look
+from policies.bookkeeping.config import check_further_looks, check_training_look
 from policies.bookkeeping.state import restore_slot_states, slot_states, under
 from policies.cloning.augment import AugmentConfig, augment
 from policies.dagger.buffer import Shard
@@ -25,7 +24,7 @@ from policies.look.sample import LookSample
 from policies.policy import Policy
 from policies.scoring.rollout import Episode, VectorEnv
 from policies.seeds import stream, training_seed
-from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.errors import UserError
 
 
 @dataclass
@@ -78,8 +77,7 @@ class DaggerConfig:
                 )
         if self.appearance is not None:
             check_training_look(self.appearance, "dagger.appearance")
-        if absent := [look for look in self.also if look not in TRAINING]:
-            raise unknown("look in dagger.also", absent[0], TRAINING)
+        check_further_looks(self.also, "dagger.also")
         if min(self.learn_every, self.buffer_steps, self.noise_std) < 0 or self.buffer_gb <= 0:
             raise UserError("dagger: expected learn_every, buffer_steps and noise_std >= 0 and buffer_gb > 0.")
 

@@ -3,12 +3,12 @@
 A policy that does as well with it needs neither the tokenizer nor Toto. On the arrow: it stands where `Encoder` stands.
 """
 
-import torch
 from torch import Tensor
 
 from toto_robot.features.contract import FrozenEncoder
 from toto_robot.features.pooling import CELLS
 from toto_robot.ground.errors import expected
+from toto_robot.tokens.training.scores import block_colours
 from toto_robot.video.frames import check_frames
 
 NAME = "mean_pixels"
@@ -32,8 +32,7 @@ class MeanPixels(FrozenEncoder):
     def __call__(self, frames) -> Tensor:
         """Features float32 (B, 16, 48) of frames uint8 (B, 128, 128, 3): 16 blocks × RGB for each cell."""
         check_frames(frames, size=self.image_size)
-        x = torch.as_tensor(frames).float().div_(255).movedim(-1, 1)
-        blocks = torch.nn.functional.avg_pool2d(x, BLOCK)
-        B, C, H, W = blocks.shape
-        cells = blocks.reshape(B, C, CELLS, H // CELLS, CELLS, W // CELLS)
-        return cells.permute(0, 2, 4, 3, 5, 1).reshape(B, CELLS * CELLS, -1)
+        blocks = block_colours(frames, BLOCK) / 255
+        B, H, W, C = blocks.shape
+        cells = blocks.reshape(B, CELLS, H // CELLS, CELLS, W // CELLS, C)
+        return cells.transpose(2, 3).reshape(B, CELLS * CELLS, -1)
