@@ -127,13 +127,20 @@ class History:
             steps[:-1] = steps[:-1][order]
         return steps
 
-    def shape(self, one: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of a policy's feature if one frame's has the shape `one`."""
-        return (self.length * one[0], *one[1:]) if self.form == "stack" else tuple(one)
+    def shape(self, features: Features) -> tuple[int, ...]:
+        """The shape of a policy's feature, from those of single frames."""
+        if self.form == "stack":
+            return self.stacked(features.shape)
+        assert isinstance(features, EncoderFeatures)
+        return features.clip_shape(self.length)
+
+    def stacked(self, one: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of F features of the shape `one` side by side."""
+        return (self.length * one[0], *one[1:])
 
     def join(self, features: Tensor, one: tuple[int, ...]) -> Tensor:
-        """Features (..., F, *one) of single frames, side by side: (..., *shape(one))."""
-        return features.reshape(*features.shape[: features.ndim - 1 - len(one)], *self.shape(one))
+        """Features (..., F, *one) of single frames, side by side: (..., *stacked(one))."""
+        return features.reshape(*features.shape[: features.ndim - 1 - len(one)], *self.stacked(one))
 
 
 class Past:

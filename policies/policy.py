@@ -14,16 +14,18 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from policies.features.features import EncoderFeatures, Features, make_features
+from policies.features.features import EncoderFeatures, Features, TokenFeatures, make_features
 from policies.fit.folder import CONFIG, FORMAT, WEIGHTS, About, check_sizes, find, read_about, read_tensors
 from policies.fit.spec import PolicySpec
 from policies.history import History, Recall
 from policies.look.folder import LOOK_FILE, packed, read_look
 from policies.look.training_look import TrainingLook
 from policies.memory import Memory, Window
+from policies.network.action_head import ActionHead
 from policies.network.heads import HeadConfig, make_head
 from policies.network.normalise import Normaliser
 from policies.network.resnet import Pixels
+from policies.network.trained_blocks import AT_ONCE, TrainedBlocks, TrainedConfig
 from toto_robot.features.contract import FrozenEncoder
 from toto_robot.ground.atomic import atomic_folder
 from toto_robot.ground.errors import UserError
@@ -42,22 +44,37 @@ class PolicyNet(nn.Module):
         action_dim: int,
         pooling: str,
         binary: tuple[int, ...],
+        trained: TrainedConfig | None = None,
     ):
+        """`trained`: the features (`feature_shape`) are tokens, and the net contains the blocks that read them."""
         super().__init__()
-        frames, self.squash = len(feature_shape) == 3, head.squash
+        encoder = None if trained is None else TrainedBlocks(trained)
+        feature_shape = feature_shape if encoder is None else encoder.shape(feature_shape)
+        frames, self.squash, self.trained = len(feature_shape) == 3, head.squash, trained
         self.features = Pixels() if frames else Normaliser(feature_shape)
         self.proprio = Normaliser((proprio_dim,))
         self.action = Normaliser((action_dim,), floor=0.1)
         self.head = make_head(head, feature_shape, proprio_dim, action_dim, pooling, binary)
+        self.head.encoder = encoder
 
-    def forward(self, features: Tensor, proprio: Tensor, head: nn.Module | None = None) -> Tensor:
+    def forward(self, features: Tensor, proprio: Tensor, head: ActionHead | None = None) -> Tensor:
         """Raw features (B, *feature_shape) and proprioception (B, P) → the head's output (B, A)."""
-        return (head or self.head)(self.features(features.float()), self.proprio(proprio))
+        head = head or self.head
+        return head(self.features(head.read(features)), self.proprio(proprio))
 
-    def chunk(self, window: Window, head: nn.Module | None = None) -> Tensor:
+    def chunk(self, window: Window, head: ActionHead | None = None) -> Tensor:
         """The output (B, K, A) of a head that sees several steps."""
-        features, proprio = self.features(window.features.float()), self.proprio(window.proprio)
-        return (head or self.head)(features, proprio, self.action(window.past), window.valid)
+        head, steps = head or self.head, window.valid.shape
+        features = head.read(window.features.flatten(0, 1)).unflatten(0, steps)
+        return head(self.features(features), self.proprio(window.proprio), self.action(window.past), window.valid)
+
+    @torch.no_grad()
+    def update_statistics(self, features: Tensor, proprio: Tensor, action: Tensor) -> None:
+        """Merge raw features, proprioception and actions, each (N, ...), into the statistics that normalise them."""
+        read = features if self.head.encoder is None else torch.cat([*map(self.head.read, features.split(AT_ONCE))])
+        self.features.update(read)
+        self.proprio.update(proprio)
+        self.action.update(action)
 
     def to_action(self, output: Tensor) -> Tensor:
         """The head's output (..., A) as actions in [-1, 1]. A binary action is its expected value, 2·sigmoid − 1."""
@@ -111,15 +128,18 @@ class Policy:
         """
         head = head or HeadConfig()
         binary = tuple(sorted(i % action_dim for i in binary))
-        shape = features.shape if history is None else history.shape(features.shape)
-        net = PolicyNet(head, shape, proprio_dim, action_dim, features.config.pooling, binary)
+        shape = features.shape if history is None else history.shape(features)
+        tokens = features if isinstance(features, TokenFeatures) else None
+        trained = None if tokens is None else tokens.trained
+        net = PolicyNet(head, shape, proprio_dim, action_dim, features.config.pooling, binary, trained)
+        if tokens is not None and net.head.encoder is not None:
+            net.head.encoder.toto.load_state_dict(tokens.weights)
         return cls(net, features, env, head, binary, spec, history)
 
     @property
     def feature_shape(self) -> tuple[int, ...]:
         """The shape of what the head reads of one step."""
-        one = tuple(self.features.shape)
-        return one if self.history is None else self.history.shape(one)
+        return tuple(self.features.shape) if self.history is None else self.history.shape(self.features)
 
     def new_recall(self) -> Recall | None:
         """An empty memory of frames for the policy's history, or None if it has none."""
@@ -133,7 +153,7 @@ class Policy:
         """The observation key that it reads besides `proprio`."""
         return self.features.needs
 
-    def act(self, obs: dict[str, np.ndarray], head: nn.Module | None = None) -> np.ndarray:
+    def act(self, obs: dict[str, np.ndarray], head: ActionHead | None = None) -> np.ndarray:
         """Actions (N, A), float32 in [-1, 1], for observations of N environments.
 
         `head` replaces the policy's own head (an average of its weights, say). A policy with a context or a history
@@ -152,12 +172,12 @@ class Policy:
         return self.memory.act(lambda window: self._chunks(window, head), features, proprio, slots, first)
 
     @torch.inference_mode()
-    def act_on(self, features: Tensor, proprio: Tensor, head: nn.Module | None = None) -> np.ndarray:
+    def act_on(self, features: Tensor, proprio: Tensor, head: ActionHead | None = None) -> np.ndarray:
         """The same from features (N, *shape) that are already computed, for a policy without a context."""
         return self.net.to_action(self.net(features, proprio, head)).numpy()
 
     @torch.inference_mode()
-    def _chunks(self, window: Window, head: nn.Module | None) -> np.ndarray:
+    def _chunks(self, window: Window, head: ActionHead | None) -> np.ndarray:
         return self.net.to_action(self.net.chunk(window, head)).numpy()
 
     def reset(self) -> None:
@@ -190,6 +210,7 @@ class Policy:
             notes=self.notes,
             look=look_file,
             history=self.history,
+            trained=self.net.trained,
         )
         with atomic_folder(folder) as temporary:
             (temporary / WEIGHTS).write_bytes(data)
@@ -216,7 +237,7 @@ class Policy:
         )
         if about.history is not None:
             about.history.check(features)
-        seen = tuple(features.shape) if about.history is None else about.history.shape(tuple(features.shape))
+        seen = tuple(features.shape) if about.history is None else about.history.shape(features)
         if features.fingerprint != about.encoder_fingerprint or seen != shape:
             raise UserError(
                 f"The policy in {folder} was trained on encoder {about.encoder.name} with fingerprint "
@@ -293,6 +314,7 @@ def _network(about: About) -> PolicyNet:
         about.action_dim,
         about.encoder.pooling,
         about.binary_actions,
+        about.trained,
     )
 
 

@@ -8,7 +8,7 @@ import copy
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from policies.bookkeeping.state import moments, restore_moments, under
 from policies.policy import Policy
@@ -47,9 +47,20 @@ class Student:
         self.total, self.peak, self.lr_final, self.warmup = total, lr, lr_final, warmup
         self.grad_clip, self.ema_decay = grad_clip, ema_decay
         self.average = copy.deepcopy(self.head).eval().requires_grad_(False)
-        groups = self.head.parameters() if decay_all else decay_groups(self.head, weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=lr, weight_decay=weight_decay, fused=True)
+        self.optimizer = torch.optim.AdamW(self._groups(decay_all, weight_decay), lr=lr, fused=True)
         self.done = 0
+
+    def _groups(self, decay_all: bool, weight_decay: float) -> list[dict]:
+        """AdamW's parameter groups. `scale`: their learning rate as a share of the head's."""
+        learning = [(name, p) for name, p in self.head.named_parameters() if p.requires_grad]
+        groups = []
+        for inside, scale in ((False, 1.0), (True, self.policy.features.config.train_lr)):
+            named = [(name, p) for name, p in learning if name.startswith("encoder.") == inside]
+            parts = [named, []] if decay_all else decay_groups(named)
+            for decay, part in zip((weight_decay, 0.0), parts):
+                if part:
+                    groups.append({"params": [p for _, p in part], "weight_decay": decay, "scale": scale})
+        return groups
 
     def lr(self, update: int) -> float:
         """The learning rate of the `update`-th minibatch of the run."""
@@ -62,7 +73,7 @@ class Student:
         """
         # 1. The learning rate is a function of the number of updates.
         for group in self.optimizer.param_groups:
-            group["lr"] = self.lr(self.done)
+            group["lr"] = self.lr(self.done) * group["scale"]
         # 2. Gradients of all parts add up.
         self.optimizer.zero_grad(set_to_none=True)
         total = torch.zeros(())
@@ -98,12 +109,12 @@ class Student:
         self.done = int(tensors["done"])
 
 
-def decay_groups(module: nn.Module, weight_decay: float) -> list[dict]:
-    """AdamW's parameter groups: matrices get `weight_decay`; norms, biases, tokens and positions get none."""
-    decayed: list[Tensor] = []
-    spared: list[Tensor] = []
-    for name, parameter in module.named_parameters():
+def decay_groups(named: Iterable[tuple[str, Tensor]]) -> tuple[list, list]:
+    """(name, parameter) pairs in two lists: matrices, which get weight decay, and norms, biases, tokens and
+    positions, which get none."""
+    decayed: list[tuple[str, Tensor]] = []
+    spared: list[tuple[str, Tensor]] = []
+    for name, parameter in named:
         spare = parameter.ndim <= 1 or any(part in name for part in NOT_DECAYED)
-        (spared if spare else decayed).append(parameter)
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}]
-    return [group for group in groups if group["params"]]
+        (spared if spare else decayed).append((name, parameter))
+    return decayed, spared

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from policies.cloning.augment import AugmentConfig, augment
 from policies.cloning.demonstrations import Demonstrations
+from policies.network.trained_blocks import AT_ONCE
 from policies.policy import Policy
 from policies.seeds import stream
 from policies.student import Student
@@ -78,9 +79,7 @@ class Cloner(Student):
         net = self.policy.net
         for part in torch.arange(len(self.data)).split(1024):
             features, proprio, action = self.data.batch(part, torch.zeros_like(part))
-            net.features.update(features)
-            net.proprio.update(proprio)
-            net.action.update(action)
+            net.update_statistics(features, proprio, action)
 
     def train(self, epoch: int, on_update: Callable[[], None] = lambda: None) -> float:
         """Train one epoch. Returns the mean loss of its steps. Raises UserError if the loss is no longer a number."""
@@ -108,7 +107,10 @@ class Cloner(Student):
         """A minibatch's loss in parts of at most `micro_batch` samples. The parts add up to the minibatch's mean
         loss."""
         net, transformer = self.policy.net, self.policy.head_config.transformer
-        parts = list(zip(steps.split(self.config.micro_batch), look.split(self.config.micro_batch)))
+        most = self.config.micro_batch
+        if self.head.encoder is not None:  # its activations take the memory: count frames, not windows
+            most = min(most, max(1, AT_ONCE // (1 if transformer is None else transformer.context)))
+        parts = list(zip(steps.split(most), look.split(most)))
         # An MLP sees one step. Each part's mean counts by its share of the steps.
         if transformer is None:
             for part, seen in parts:

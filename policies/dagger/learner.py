@@ -3,7 +3,7 @@
 On the arrow: `buffer.Dataset` → minibatches → the policy's head (`policies.student` does the update).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from policies.dagger.buffer import Dataset
+from policies.network.trained_blocks import AT_ONCE
 from policies.policy import Policy
 from policies.seeds import stream
 from policies.student import Student
@@ -105,9 +106,7 @@ class Learner(Student):
         self.head.train()
         losses, done = torch.zeros(()), 0
         for indices in order:
-            features, proprio, expert = data.batch(labelled[indices])
-            net = self.policy.net
-            loss = self.descend([self.head.loss(net(features, proprio), net.action(expert), expert)])
+            loss = self.descend(self._losses(data, labelled[indices]))
             losses, done = losses + loss, done + 1
             if done % 100 == 0:
                 on_update(done, updates)
@@ -116,10 +115,15 @@ class Learner(Student):
         self.head.eval()
         return (losses / done).item()
 
+    def _losses(self, data: Dataset, indices: Tensor) -> Iterator[Tensor]:
+        """A minibatch's loss in parts that add up to its mean. Only blocks that learn need more than one part."""
+        net = self.policy.net
+        for part in indices.split(AT_ONCE if self.head.encoder is not None else len(indices)):
+            features, proprio, expert = data.batch(part)
+            loss = self.head.loss(net(features, proprio), net.action(expert), expert)
+            yield loss * (len(part) / len(indices))
+
     def normalise(self, round_: int, features: Tensor, proprio: Tensor, expert: Tensor) -> None:
         """Merge a round's samples into the normalisation statistics, in the first `normalise_rounds` rounds only."""
         if round_ < self.config.normalise_rounds:
-            net = self.policy.net
-            net.features.update(features)
-            net.proprio.update(proprio)
-            net.action.update(expert)
+            self.policy.net.update_statistics(features, proprio, expert)

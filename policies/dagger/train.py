@@ -20,7 +20,7 @@ from policies.bookkeeping.screen import Progress
 from policies.bookkeeping.state import under
 from policies.dagger.buffer import Dataset, Shard
 from policies.dagger.collector import Collector, DaggerConfig, run_round
-from policies.dagger.gates import GateConfig, make_gate
+from policies.dagger.gates import LEARNED, GateConfig, make_gate
 from policies.dagger.learner import Learner, LearnerConfig
 from policies.features.features import Features
 from policies.fit.spec import spec_from_env
@@ -53,6 +53,11 @@ class TrainConfig(RunConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.history.check(self.encoder.name)
+        if self.encoder.train != "none" and self.gate.name in LEARNED:
+            raise UserError(
+                f"encoder.train={self.encoder.train}: gate={self.gate.name} learns from frozen features. Choose "
+                "gate=beta or gate=hg, or leave encoder.train out."
+            )
 
 
 def train(

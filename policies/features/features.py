@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from policies.features.parallel_encoder import LARGEST_HALF, ParallelEncoder
+from policies.network.trained_blocks import TrainedConfig, learned_blocks, trained_part
 from toto_robot.features.contract import FrozenEncoder
 from toto_robot.features.pooling import POLICY_POOLINGS
 from toto_robot.ground.errors import UserError, unknown
@@ -19,6 +20,8 @@ from toto_robot.ground.precision import DTYPES, choose_dtype
 from toto_robot.video.frames import check_frames, lower_square, resize_center_crop
 
 CROPS = ("none", "centre", "lower")
+NO_BLOCKS = ("none", "privileged", "resnet")
+"""Names that are no frozen encoder."""
 PIXELS = 128
 """Side of the frames that the policy's own network sees, in pixels."""
 
@@ -43,6 +46,11 @@ class EncoderConfig:
     crop: str = "none"
     """Which part of a frame is used. none: frames already have the encoder's size. centre: the square in the middle,
     resized. lower: MVP's, a square of 14/15 of the height (448 of 480) at the bottom, resized."""
+    train: str = "none"
+    """Which of Toto's blocks learn with the policy. none: Toto stays frozen. last_K: the last K blocks up to `layer`.
+    all: every block up to `layer`, and the embedding."""
+    train_lr: float = 0.1
+    """Learning rate of these blocks, as a share of the head's."""
 
     def __post_init__(self) -> None:
         if self.pooling not in POLICY_POOLINGS:
@@ -51,6 +59,14 @@ class EncoderConfig:
             raise unknown("encoder.dtype", self.dtype, ("auto", *DTYPES))
         if self.crop not in CROPS:
             raise unknown("encoder.crop", self.crop, CROPS)
+        if self.train != "none":
+            learned_blocks(self.train)
+            if self.name in NO_BLOCKS:
+                raise UserError(
+                    f"encoder.train={self.train}: encoder={self.name} has no blocks to train. Leave it out."
+                )
+        if not 0 < self.train_lr <= 100:
+            raise UserError(f"encoder.train_lr={self.train_lr}: expected a share above 0 of the head's learning rate.")
         if self.layer is not None and self.layer < 1:
             raise UserError(f"encoder.layer={self.layer}: layers count from 1; leave it out for the default.")
 
@@ -72,6 +88,8 @@ class Features(Protocol):
     """The observation key that it reads: "rgb", "privileged", or None."""
     dtype: torch.dtype
     """The type in which a data set stores features."""
+    learned: bool = False
+    """Whether the policy trains the network that reads them, so that they are not features of a frozen encoder."""
 
     def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
         """Features of N observations: (N, *shape) in `dtype`."""
@@ -87,6 +105,7 @@ class EncoderFeatures:
 
     needs: str | None = "rgb"
     dtype = torch.float16
+    learned = False
 
     def __init__(self, config: EncoderConfig, encoder: FrozenEncoder):
         self.config, self.encoder = config, encoder
@@ -122,11 +141,41 @@ class EncoderFeatures:
         tokens = self.encoder.tokens(torch.from_numpy(np.ascontiguousarray(self.seen(obs["rgb"])))).cpu()
         return tokens if tokens.dtype == torch.uint8 else tokens.int()
 
+    def clip_shape(self, frames: int) -> tuple[int, ...]:
+        """The shape of one sample of `of_clips`, for clips of `frames` frames."""
+        return self.shape
+
     @torch.inference_mode()
     def of_clips(self, clips: Tensor) -> Tensor:
         """Features (N, *shape) of the newest frame of N clips of F frames' `tokens`, (N, F, S) or (N, F, S,
         values)."""
         return _stored(self.encoder.newest(clips))
+
+
+class TokenFeatures(EncoderFeatures):
+    """Codes int32 (N, S) of frames. A policy that trains Toto's blocks stores and reads them in the place of
+    features."""
+
+    dtype, learned = torch.int32, True
+
+    def __init__(
+        self, config: EncoderConfig, encoder: FrozenEncoder, trained: TrainedConfig, weights: dict[str, Tensor]
+    ):
+        """`trained` and `weights`: the blocks before training (`trained_part`)."""
+        super().__init__(config, encoder)
+        self.trained, self.weights = trained, weights
+        self.shape = (trained.tokens,)
+        self.fingerprint = f"{encoder.fingerprint}-tokens"
+
+    def __call__(self, obs: dict[str, np.ndarray]) -> Tensor:
+        return self.tokens(obs)
+
+    def clip_shape(self, frames: int) -> tuple[int, ...]:
+        return (frames, *self.shape)
+
+    def of_clips(self, clips: Tensor) -> Tensor:
+        """The clips themselves, (N, F, S)."""
+        return clips
 
 
 def _stored(features: Tensor) -> Tensor:
@@ -138,7 +187,7 @@ class PixelFeatures:
     """The frames themselves. The policy's head contains the network that reads them, and trains it."""
 
     needs: str | None = "rgb"
-    dtype = torch.uint8
+    dtype, learned = torch.uint8, True
     shape: tuple[int, ...] = (PIXELS, PIXELS, 3)
     fingerprint = f"pixels-{PIXELS}"
 
@@ -165,7 +214,7 @@ class PrivilegedFeatures:
     """The simulator's true state: the ceiling of what a student of this size can learn."""
 
     needs: str | None = "privileged"
-    dtype = torch.float32
+    dtype, learned = torch.float32, False
 
     def __init__(self, config: EncoderConfig, dim: int):
         self.config, self.fingerprint = config, f"privileged-{dim}"
@@ -182,7 +231,7 @@ class NoFeatures:
     """No features: the policy reads proprioception only."""
 
     needs: str | None = None
-    dtype = torch.float16
+    dtype, learned = torch.float16, False
     shape: tuple[int, ...] = (0,)
     fingerprint = "none"
 
@@ -230,10 +279,16 @@ def make_features(
         from toto_robot import load_encoder
 
         config = replace(config, dtype=choose_dtype(config.dtype, device))
+        # Blocks that learn begin with the exact weights, whatever the arithmetic is.
+        dtype = config.dtype if config.train == "none" else "float32"
         options = dict(
-            name_or_folder=config.name, layer=config.layer, pooling=config.pooling, dtype=config.dtype, device=device
+            name_or_folder=config.name, layer=config.layer, pooling=config.pooling, dtype=dtype, device=device
         )
-        encoder = load_encoder(**options)
+        encoder = loaded = load_encoder(**options)
         if device == "cpu" and processes > 1:
-            encoder = ParallelEncoder(encoder, options, processes)
+            encoder = ParallelEncoder(loaded, options, processes)
+    else:
+        loaded = encoder
+    if config.train != "none":
+        return TokenFeatures(config, encoder, *trained_part(loaded, config.train, config.dtype))
     return EncoderFeatures(config, encoder)

@@ -20,14 +20,19 @@ from policies.fit.spec import PolicySpec
 from policies.history import History
 from policies.look.about import LookFile
 from policies.network.heads import HeadConfig
+from policies.network.trained_blocks import TrainedConfig
 from toto_robot.ground.errors import UserError
 from toto_robot.ground.strict import build, check, check_regular, read_bytes, read_yaml
+from toto_robot.ground.tensors import check_numbers
+from toto_robot.models.presets import read_config
 
 WEIGHTS, CONFIG, FORMAT = "policy.safetensors", "policy.yaml", 2
 FORMATS = (1, FORMAT)
 """Format 1 has no `spec`."""
 EMBEDDED = Path(__file__).parents[1] / "weights"
 """Policies that are shipped with the package, one folder each."""
+BLOCKS = "head.encoder."
+"""The names of the weights of Toto's blocks begin with this."""
 ENV = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 
 
@@ -63,6 +68,8 @@ class About:
     """The statistics of the training pictures."""
     history: History | None = None
     """The frames that the policy sees beside the newest one. None for the newest frame alone."""
+    trained: TrainedConfig | None = None
+    """Toto's blocks that learned with the policy and lie in its weights. None for a frozen encoder."""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -99,10 +106,12 @@ class About:
             check(tuple[str, ...], check(dict, action, "notes.action").get("names", []), "notes.action.names")
 
     def plain(self) -> dict:
-        """The content of policy.yaml. A policy without a history has no such key, so older versions can read it."""
+        """The content of policy.yaml. What a policy does not use has no key, so older versions can read it."""
         values = dataclasses.asdict(self)
         if self.history is None:
             del values["history"]
+        if self.trained is None:
+            del values["trained"], values["encoder"]["train"], values["encoder"]["train_lr"]
         return values
 
     @property
@@ -181,6 +190,11 @@ def check_sizes(about: About, shapes: dict[str, tuple[int, ...]], where: Path) -
         layers += inner.blocks
     if len(about.feature_shape) < 3:
         sizes += about.feature_shape
+    if about.trained is not None:
+        inside = {name: shape for name, shape in shapes.items() if name.startswith(BLOCKS)}
+        inside = inside or {"no tensor": (0,)}
+        check_numbers(read_config(about.trained.model), inside, f"{where / CONFIG}, trained.model")
+        sizes += [about.trained.tokens]
     if (
         max(sizes) > values
         or layers > len(shapes)

@@ -48,7 +48,7 @@ def measure(features, frames: np.ndarray, episode=0, known: Tensor | None = None
     frames = np.asarray(frames)
     seen = features.seen(frames)
     codes = features.codes(seen)
-    if features.dtype == torch.uint8:  # the policy's own network changes in training, so its features can't be compared
+    if features.learned:  # the policy's own network changes in training, so its features can't be compared
         pooled = np.zeros((len(frames), 0), np.float32)
     else:
         known = features({"rgb": frames}) if known is None else known

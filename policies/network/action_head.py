@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from policies.network.trained_blocks import TrainedBlocks
+
 LOSSES = ("mse", "smooth_l1")
 
 
@@ -15,9 +17,15 @@ class ActionHead(nn.Module):
         """`binary` lists the actions that are open/close commands. `loss` is the loss on the others."""
         super().__init__()
         self.kind = loss
+        self.encoder: TrainedBlocks | None = None
+        """Toto's blocks that learn with the head, and make its features from tokens. None for frozen features."""
         is_binary = torch.zeros(action_dim, dtype=torch.bool)
         is_binary[list(binary)] = True
         self.register_buffer("is_binary", is_binary, persistent=False)
+
+    def read(self, features: Tensor) -> Tensor:
+        """Float32 features of stored ones (B, *feature_shape): from tokens if the head has an encoder of its own."""
+        return features.float() if self.encoder is None else self.encoder(features)
 
     def loss(self, output: Tensor, normalised: Tensor, labels: Tensor, there: Tensor | None = None) -> Tensor:
         """The mean loss over all actions, or over the actions of those steps where `there` (...) is True.

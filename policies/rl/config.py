@@ -179,6 +179,10 @@ class ExpertConfig(RunConfig):
         more += ["policy.transformer"] if self.policy.transformer is not None else []
         if more:
             raise UserError(f"reinforcement learning trains a plain MLP, got {', '.join(more)}. Write policy=paper.")
+        if self.encoder.train != "none":
+            raise UserError(
+                f"encoder.train={self.encoder.train}: reinforcement learning here reads frozen features. Leave it out."
+            )
         if self.encoder.name == "resnet":
             raise UserError(
                 "reinforcement learning here reads frozen features: expected an encoder such as toto_tiny, or "

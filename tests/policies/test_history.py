@@ -98,7 +98,7 @@ def test_recorded_steps_have_the_features_that_acting_has(form):
             live = recall({"rgb": frame[None]}, [0], [t])
             assert torch.equal(live, data.seen(steps[at : at + 1], torch.zeros(1, dtype=torch.long)))
             at += 1
-    assert tuple(live.shape[1:]) == history.shape((16, 3)) == {"clip": (16, 3), "stack": (64, 3)}[form]
+    assert tuple(live.shape[1:]) == history.shape(features()) == {"clip": (16, 3), "stack": (64, 3)}[form]
 
 
 def test_a_stack_goes_back_in_time_over_steps_that_the_static_filter_drops():

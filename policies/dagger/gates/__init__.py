@@ -13,7 +13,10 @@ from policies.dagger.gates.hg import HumanGate
 from policies.dagger.gates.safe import LazyGate, SafeGate
 from policies.dagger.gates.thrifty import ThriftyGate
 
-__all__ = ["Choice", "Gate", "GateConfig", "View", "make_gate"]
+__all__ = ["LEARNED", "Choice", "Gate", "GateConfig", "View", "make_gate"]
+
+LEARNED = ("safe", "lazy", "ensemble", "thrifty")
+"""Gates that train networks of their own on the policy's features."""
 
 KINDS: dict[str, Callable[..., Gate]] = {
     "beta": BetaGate,
