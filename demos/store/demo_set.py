@@ -18,8 +18,7 @@ from zarr.codecs import ZstdCodec
 from demos.errors import DemoError
 from demos.store import schema
 from demos.store.disk import LOCK, TEMPORARY, Disk, Lock, sweep, write_file
-from demos.store.opening import open_array, open_group
-from demos.store.shards import read
+from demos.store.reading import open_array, open_group, read
 from toto_robot.ground.errors import unknown
 
 ENDS, STARTS = "episode_ends", "episode_starts"

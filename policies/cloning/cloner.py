@@ -73,13 +73,9 @@ class Cloner(Student):
             ema_decay=config.ema_decay,
             decay_all=False,
         )
-
-    def normalise(self) -> None:
-        """Compute the normalisation statistics from all kept steps, with the frames unchanged."""
-        net = self.policy.net
-        for part in torch.arange(len(self.data)).split(1024):
-            features, proprio, action = self.data.batch(part, torch.zeros_like(part))
-            net.update_statistics(features, proprio, action)
+        # The statistics that normalise a sample are those of all kept steps, with the frames unchanged.
+        for part in torch.arange(len(data)).split(1024):
+            policy.net.update_statistics(*data.batch(part, torch.zeros_like(part)))
 
     def train(self, epoch: int, on_update: Callable[[], None] = lambda: None) -> float:
         """Train one epoch. Returns the mean loss of its steps. Raises UserError if the loss is no longer a number."""

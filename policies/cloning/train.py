@@ -287,8 +287,6 @@ def _rounds(
             )
         cloner.restore(tensors)
         best = Best(best.always, **facts.get("best", {}), weights=under(tensors, "best."))
-    else:
-        cloner.normalise()
     screen.resume(run.truncate_metrics(done), cloner.done, facts["train_seconds"])
     for round_ in range(done, cfg.rounds):
         facts = _round(cfg, run, vec, cloner, held_out, best, round_, facts, screen)

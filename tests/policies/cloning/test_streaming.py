@@ -45,7 +45,6 @@ def learn(episodes, memory_gb):
     torch.manual_seed(0)
     policy = Policy.create(features, None, 2, 2, HeadConfig(16, 8, [16]))
     cloner = Cloner(policy, OptimConfig(1, 512), data, AugmentConfig(shift_px=0), 0)
-    cloner.normalise()
     cloner.train(0)
     return data.features.count * data.features.row_bytes / 1e6
 

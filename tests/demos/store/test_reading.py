@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from zarr.codecs import BloscCodec, ZstdCodec
 
 from demos.errors import DemoError
-from demos.store.shards import read
+from demos.store.reading import read
 
 LAYOUTS = {
     "ours": dict(chunks=(4, 3), shards=(16, 3), compressors=ZstdCodec(level=3, checksum=True)),
