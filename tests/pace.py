@@ -1,7 +1,7 @@
 """Which tests are slow, which run alone, which belong to the soak: the one list, with seconds.
 
 Seconds are of two cores that ran nothing else, with two test processes. A line names a file, or a test in it with all
-its parameters, or one of these. The markers are `slow` (over about 2 s: left out by `make test-fast`), `soak` (run by
+its parameters, or one of these. The markers are `slow` (over about 1 s: left out by `make test-fast`), `soak` (run by
 `make soak` only) and `alone` (follows an emulated arm in real time, so it needs the cores).
 """
 
@@ -66,6 +66,31 @@ SLOW = {
     "tests/tokens/store/test_executors.py": 11.5,
     "tests/tokens/test_damage.py": 15.7,
     "tests/tokens/training": 28.6,
+    "tests/test_recipes.py": 0,
+    "tests/test_render.py": 0,
+    "tests/test_compare.py": 0,
+    "tests/test_rooms.py::test_every_choice_of_every_group_composes": 0,
+    "tests/demos/recording": 0,
+    "tests/demos/test_commands.py": 0,
+    "tests/demos/test_diffusion_policy.py": 0,
+    "tests/demos/store/test_demo_set.py::test_a_writer_that_stops_at_any_file_loses_only_its_episode": 0,
+    "tests/demos/store/test_demo_set.py::test_any_lengths_shapes_and_types_survive": 0,
+    "tests/demos/store/test_demo_set.py::test_sigkill_leaves_every_finished_episode_whole": 0,
+    "tests/envs/backends/test_isaac_gym.py": 0,
+    "tests/envs/test_vector.py::test_results_do_not_depend_on_the_workers": 0,
+    "tests/envs/test_vector.py::test_workers_import_the_program_only_for_a_labeller_of_its_own": 0,
+    "tests/policies/cloning/test_redrawing.py": 0,
+    "tests/policies/cloning/test_streaming.py": 0,
+    "tests/policies/dagger/gates/test_gates.py::test_a_run_with_any_gate_resumes_to_the_same_bits": 0,
+    "tests/policies/experts": 0,
+    "tests/policies/network/test_trained_blocks.py": 0,
+    "tests/policies/scoring/test_held_out.py": 0,
+    "tests/policies/test_history.py": 0,
+    "tests/pretraining/test_architectures.py": 0,
+    "tests/pretraining/test_checkpoint.py": 0,
+    "tests/deploy/test_policy_fit.py": 0,
+    "tests/command/test_run.py": 0,
+    "tests/models/test_presets.py": 0,
 }
 """0: slow because it starts commands, renders episodes or trains; not measured on an idle machine yet."""
 

@@ -4,6 +4,7 @@ The recipes run in a copy. A shell script takes the place of Python and of srun,
 """
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -77,7 +78,11 @@ def test_every_command_of_a_recipe_takes_the_keys_that_it_is_given(recipe, tmp_p
     commands = [found for words in calls_of(tmp_path, *RECIPES[recipe]) if (found := command_of(words))]
     assert commands
     monkeypatch.chdir(tmp_path)
-    for module, arguments in commands:
+    # Commands that differ in numbers alone (seeds, counts) take the same keys: one of them is composed.
+    different = {
+        (module, *(re.sub(r"\d+", "0", word) for word in arguments)): arguments for module, arguments in commands
+    }
+    for (module, *_), arguments in different.items():
         compose_command(module, arguments)
 
 
