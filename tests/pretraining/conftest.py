@@ -27,6 +27,7 @@ def make_store(tmp_path_factory, tokenizer):
         path = tmp_path_factory.mktemp("store")
         first = np.random.default_rng(seed).integers(0, CODES, (rows, 1))
         codes = ((first + np.arange(frames * tokens)) % CODES).astype(np.uint16).reshape(rows, frames, tokens)
+        codes[:, -1, -1] = seed % CODES  # stores of other seeds share no row
         described = {
             "frames": frames,
             "tokens_per_frame": tokens,

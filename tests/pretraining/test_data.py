@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from toto_robot.ground.errors import UserError
-from toto_robot.pretraining.data import named_rows, open_data
-from toto_robot.tokens.store.token_store import TokenStore
+from toto_robot.pretraining.data import check_apart, named_rows, open_data
+from toto_robot.tokens.store.token_store import TokenStore, read_index, write_index, write_shard
 
 
 def test_data_has_the_vocabulary_and_the_fingerprints_of_what_it_reads(config):
@@ -22,6 +22,29 @@ def test_a_store_of_another_tokenizer_is_refused(config, make_store):
 def test_short_rows_longer_than_a_row_are_refused(config):
     with pytest.raises(UserError, match="at most 16"):
         open_data(config(short_frames=17))
+
+
+def test_a_clip_in_training_and_held_out_is_refused_whatever_its_file_is_called(config, make_store):
+    one, other = make_store(6, seed=3), make_store(4, seed=4)
+    mixed = np.concatenate([TokenStore(other)[i][None] for i in (0, 1)] + [TokenStore(one)[4][None]])
+    held_out = make_store(3, seed=5)
+    rows = [{"source": name, "kind": "video", "first_s": 0.0, "last_s": 2.0} for name in ("a.mp4", "b.mp4", "c.mp4")]
+    write_shard(held_out, "1", mixed, rows, [])
+    described = {key: read_index(held_out)[key] for key in ("frames", "tokens_per_frame", "vocab_size", "tokenizer")}
+    write_index(held_out, described, ["1"])
+    with pytest.raises(UserError, match=r"holds out a clip that .* trains on: c.mp4 and 3.mp4 have the same tokens"):
+        open_data(config(stores=[str(one)], validation=[str(held_out)]))
+    open_data(config(stores=[str(make_store(6, seed=6))], validation=[str(held_out)]))
+
+
+def test_a_black_clip_in_training_and_held_out_is_no_copy(make_store):
+    stores = []
+    for seed in (7, 8):
+        stores.append(make_store(1, seed=seed))
+        write_shard(stores[-1], "1", np.zeros((1, 16, 16), np.uint16), [{"source": f"{seed}", "kind": "video"}], [])
+        described = {k: read_index(stores[-1])[k] for k in ("frames", "tokens_per_frame", "vocab_size", "tokenizer")}
+        write_index(stores[-1], described, ["1"])
+    check_apart([TokenStore(stores[0])], [TokenStore(stores[1])])
 
 
 def test_no_stores_is_refused(config):

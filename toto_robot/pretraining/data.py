@@ -61,6 +61,7 @@ def open_data(cfg: PretrainConfig) -> PretrainData:
             raise UserError(f"{path} holds no rows. Leave it out.")
         if cfg.short_frames > store.frames:
             raise expected("short_frames", f"at most {store.frames}, the frames of a row in {path}", cfg.short_frames)
+    check_apart(training, held_out)
     rows = sum(len(store) for store in training)
     return PretrainData(
         mixture=Mixture(training, cfg.weights, cfg.seed),
@@ -77,6 +78,25 @@ def open_data(cfg: PretrainConfig) -> PretrainData:
         },
         describe=f"{rows:,} rows in {len(training)} stores",
     )
+
+
+def check_apart(training: list[TokenStore], held_out: list[TokenStore]) -> None:
+    """Raise UserError if a moving clip of the held-out stores is in a training store too: the same tokens, whatever
+    its file is called. Clips whose frames are all alike (a black screen) say nothing of a copy."""
+    wanted: dict[bytes, list[tuple[TokenStore, int]]] = {}
+    for store in held_out:
+        for i in range(len(store)):
+            if (store[i] != store[i][0]).any():
+                wanted.setdefault(store[i][0].tobytes(), []).append((store, i))
+    for store in training if wanted else ():
+        for i in range(len(store)):
+            for other, j in wanted.get(store[i][0].tobytes(), ()):
+                if np.array_equal(store[i], other[j]):
+                    raise UserError(
+                        f"{other.path} holds out a clip that {store.path} trains on: {other.row(j)['source']} and "
+                        f"{store.row(i)['source']} have the same tokens, so the held-out loss would mean nothing. "
+                        "Remove one of the two files and tokenize again."
+                    )
 
 
 def named_rows(stores: list[TokenStore], count: int) -> dict[str, tuple[Tensor, Tensor]]:

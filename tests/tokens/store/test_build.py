@@ -51,6 +51,31 @@ def test_overlapping_clips_hold_the_same_codes_where_they_share_frames(videos, t
     assert np.array_equal(store[rows[0]][1:], store[rows[1]][:-1])
 
 
+def test_black_frozen_and_cut_clips_are_counted_and_left_out_on_request(videos, tmp_path, tokenizer):
+    scene = np.random.default_rng(9).integers(60, 200, (64, 32, 48, 3), dtype=np.uint8)
+    still, black = np.repeat(scene[:1], 64, 0), scene.copy()
+    black[20:30] = 0
+    for name, frames in {
+        "still": still,
+        "black": black,
+        "cut": np.repeat(np.stack([scene[0], scene[1] // 4]), 32, 0),
+    }.items():
+        write_video(videos / f"{name}.mp4", frames, fps=30)
+    kept = build_store(config(videos, tmp_path / "kept", tokenizer))
+    assert {key: kept["clips"][key] for key in ("left_out", "frozen", "black")} == {
+        "left_out": 0,
+        "frozen": 3,  # black frames repeat each other too
+        "black": 1,
+    }
+    store = TokenStore(tmp_path / "kept")
+    of = {store.row(i)["source"]: store.row(i) for i in range(len(store))}
+    assert of["still.mp4"]["frozen"] == 15 and of["black.mp4"]["black"] in (2, 3) and of["cut.mp4"]["cuts"] == 1
+    fewer = build_store(config(videos, tmp_path / "fewer", tokenizer, max_frozen=0, max_black=0))
+    assert fewer["rows"] == kept["rows"] - 3 and fewer["clips"]["left_out"] == 3 and fewer["left_out"] == 3
+    reasons = {entry["source"]: entry["reason"] for entry in TokenStore(tmp_path / "fewer").left_out}
+    assert set(reasons) == {"still.mp4", "black.mp4", "cut.mp4"} and "max_frozen" in reasons["still.mp4"]
+
+
 def test_a_broken_or_short_video_is_recorded_with_its_reason_and_the_job_goes_on(videos, tmp_path, tokenizer):
     (videos / "broken.mp4").write_bytes(b"not a video")
     write_video(videos / "short.mp4", np.zeros((9, 32, 32, 3), np.uint8), fps=30)

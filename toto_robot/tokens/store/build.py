@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 
 from toto_robot.ground.atomic import atomic_write_text
@@ -25,12 +25,14 @@ from toto_robot.tokens.store.token_store import has_shard, write_index
 from toto_robot.tokens.tokenizer import find_tokenizer, load_tokenizer
 from toto_robot.video.datasets import SPLITS
 from toto_robot.video.decode import split_held_out
+from toto_robot.video.flaws import Flaws
 from toto_robot.video.items import Item, Source
 from toto_robot.video.sampling import FRAMES, SPACING_S
 from toto_robot.video.sources import open_source
 
 PARTS = ("all", "train", "held_out")
 EXECUTORS = ("local", "ray")
+FLAWS = tuple(f.name for f in fields(Flaws))
 MISSING = "missing.jsonl"
 NAMED = 20  # files left out that are named on stderr; the store names them all
 
@@ -59,6 +61,12 @@ class TokenizeConfig:
     100 % of the picture's shorter side (the paper takes random crops). For training; validate on the centre."""
     mirror: bool = False
     """Half of the random views are mirrored. Not for a robot's camera, whose left and right have a meaning."""
+    max_black: int | None = None
+    """Leave out clips with more black frames than this. By default they are kept and counted."""
+    max_frozen: int | None = None
+    """Leave out clips with more frames than this that repeat the frame before them."""
+    max_cuts: int | None = None
+    """Leave out clips with more hard cuts than this."""
     split: str = "train"
     """train, val, test or all: the official split of a data set that has one (ImageNet, Kinetics)."""
     camera: str = ""
@@ -88,6 +96,9 @@ class TokenizeConfig:
         for name in ("spacing_s", "hop_s"):
             if not getattr(self, name) > 0:
                 raise expected(name, "a number of seconds above 0", getattr(self, name))
+        for name in FLAWS:
+            if (most := getattr(self, f"max_{name}")) is not None and most < 0:
+                raise expected(f"max_{name}", "0 or more, or null to keep all", most)
         if self.views < 0:
             raise expected("views", "0 (the centre) or more", self.views)
         if self.mirror and not self.views:
@@ -95,6 +106,12 @@ class TokenizeConfig:
         if self.workers < 0:
             raise expected("workers", "0 (all cores) or more", self.workers)
         token_grid(self.image_size, patch=8)  # an early check; the tokenizer checks its own grid when it is open
+
+    @property
+    def most(self) -> tuple[tuple[str, int], ...]:
+        """How many flaws of each kind a clip may have, for the kinds that are limited."""
+        limits = [(name, getattr(self, f"max_{name}")) for name in FLAWS]
+        return tuple((name, most) for name, most in limits if most is not None)
 
 
 @dataclass
@@ -147,6 +164,7 @@ def build_store(cfg: TokenizeConfig, tell: Callable[[Progress], None] = lambda p
         "hop_s": cfg.hop_s,
     } | ({"continuous": True} if tokenizer.continuous else {})
     described |= {"views": cfg.views, "mirror": cfg.mirror} if cfg.views else {}
+    described |= {f"max_{name}": most for name, most in cfg.most}
     source = open_source(cfg.source, cfg.split, cfg.camera)
     tasks = plan(cfg, source, folder, described)
     # 2. Make those shards of this rank that are missing.
@@ -234,6 +252,7 @@ def plan(cfg: TokenizeConfig, source: Source, folder: Path, described: dict) -> 
             cfg.hop_s,
             cfg.views,
             cfg.mirror,
+            cfg.most,
         )
         for i, chunk in enumerate(chunks)
     ]
@@ -279,5 +298,6 @@ def _summary(index: dict, source: Source) -> dict:
         "left_out": len(left_out),
         "failed": failed,
         "missing": len(source.missing),
+        "clips": index["clips"],
         "fingerprint": index["fingerprint"],
     }

@@ -4,6 +4,7 @@ A shard is the unit of work of all processes. Making it twice gives the same sha
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,7 @@ from toto_robot.tokens.base import Tokenizer
 from toto_robot.tokens.store.token_store import write_shard
 from toto_robot.tokens.tokenizer import load_tokenizer
 from toto_robot.video.decode import VideoError, iter_frames, read_image
+from toto_robot.video.flaws import flaws
 from toto_robot.video.frames import resize_center_crop
 from toto_robot.video.items import Item
 from toto_robot.video.sampling import TooShort, clip_indices
@@ -22,6 +24,9 @@ from toto_robot.video.sampling import TooShort, clip_indices
 ZOOM = 1.6
 """A random view shows a square whose side is 1/ZOOM of the picture's shorter side, or more."""
 SEGMENT = 4096  # frames of a long video held in memory at a time (200 MB at 128 px)
+NO_CLIP = (
+    "each of its clips has more black or frozen frames, or more cuts, than max_black, max_frozen and max_cuts allow"
+)
 open_tokenizer = lru_cache(1)(load_tokenizer)
 
 
@@ -41,6 +46,9 @@ class ShardTask:
     """Random views of each clip; 0 for the centre of the picture."""
     mirror: bool = False
     """Half of the views are mirrored."""
+    most: tuple[tuple[str, int], ...] = ()
+    """How many flaws of each kind a clip may have (`toto_robot.video.flaws`). Kinds that are not here are only
+    counted."""
 
 
 def make_shard(task: ShardTask, crashed: dict[str, str], report: Callable[[int, int], None]) -> None:
@@ -53,6 +61,7 @@ def make_shard(task: ShardTask, crashed: dict[str, str], report: Callable[[int, 
     codes: list[np.ndarray] = []
     rows: list[dict] = []
     left_out: list[dict] = []
+    counts: Counter[str] = Counter()
     pictures: list[tuple[str, np.ndarray]] = []
     for at, item in enumerate(task.items):
         report(at, task.frames * len(codes))
@@ -64,9 +73,11 @@ def make_shard(task: ShardTask, crashed: dict[str, str], report: Callable[[int, 
                 pictures.append((item.name, read_image(item, task.image_size)))
             else:
                 made = []
-                for row in video_rows(tokenizer, item, task):
+                for row in video_rows(tokenizer, item, task, counts):
                     made.append(row)
                     report(at, task.frames * (len(codes) + len(made)))
+                if not made:
+                    left_out.append({"source": item.name, "reason": NO_CLIP})
                 codes += [c for c, _ in made]
                 rows += [row for _, row in made]
         except VideoError as error:
@@ -79,7 +90,8 @@ def make_shard(task: ShardTask, crashed: dict[str, str], report: Callable[[int, 
             pictures = []
     left_out += [{"source": n, "reason": f"fewer than {task.frames} pictures were left for a row"} for n, _ in pictures]
     report(len(task.items), task.frames * len(codes))
-    write_shard(Path(task.store), task.name, np.stack(codes) if codes else _no_rows(tokenizer, task), rows, left_out)
+    made_rows = np.stack(codes) if codes else _no_rows(tokenizer, task)
+    write_shard(Path(task.store), task.name, made_rows, rows, left_out, dict(counts))
 
 
 def stored(tokenizer: Tokenizer, frames: np.ndarray) -> np.ndarray:
@@ -93,31 +105,42 @@ def _no_rows(tokenizer: Tokenizer, task: ShardTask) -> np.ndarray:
     return np.zeros((0, task.frames, *blank.shape[1:]), blank.dtype)
 
 
-def video_rows(tokenizer: Tokenizer, item: Item, task: ShardTask) -> Iterator[tuple[np.ndarray, dict]]:
-    """Codes uint16 (F, S) and the description of each clip of one video. Raises VideoError or TooShort."""
+def video_rows(
+    tokenizer: Tokenizer, item: Item, task: ShardTask, counts: Counter[str]
+) -> Iterator[tuple[np.ndarray, dict]]:
+    """Codes uint16 (F, S) and the description of each clip of one video. Raises VideoError or TooShort.
+
+    `counts` is increased by the clips with each flaw, and by those that are left out for one."""
     size = round(task.image_size * ZOOM) if task.views else task.image_size
     for number, (frames, times_s) in enumerate(_segments(item, size)):
         if number and times_s[-1] - times_s[0] < (task.frames - 1) * task.spacing_s:
             return  # the rest of a long video is too short for a clip
         clips = clip_indices(times_s, frames=task.frames, spacing_s=task.spacing_s, hop_s=task.hop_s)
-        for clip, codes, view in _encoded(tokenizer, frames, clips, f"{item.name} {number}", task):
-            span = {"first_s": round(float(times_s[clip[0]]), 4), "last_s": round(float(times_s[clip[-1]]), 4)}
-            yield codes, {"source": item.name, "kind": "video", **span, **view}
+        seen = [flaws(frames[clip]).found() for clip in clips]
+        counts.update(name for found in seen for name in found)
+        kept = [all(found.get(name, 0) <= most for name, most in task.most) for found in seen]
+        counts["left_out"] += len(kept) - sum(kept)
+        for at, codes, view in _encoded(tokenizer, frames, clips, np.flatnonzero(kept), f"{item.name} {number}", task):
+            first, last = (round(float(times_s[clips[at][end]]), 4) for end in (0, -1))
+            yield codes, {"source": item.name, "kind": "video", "first_s": first, "last_s": last, **view, **seen[at]}
 
 
 def _encoded(
-    tokenizer: Tokenizer, frames: np.ndarray, clips: np.ndarray, name: str, task: ShardTask
-) -> Iterator[tuple[np.ndarray, np.ndarray, dict]]:
-    """Each of `clips` (C, F) with its codes (F, S), once for each view."""
-    if not task.views:
-        used, where = np.unique(clips, return_inverse=True)  # overlapping clips share their frames
-        codes = stored(tokenizer, frames[used])
-        for clip, at in zip(clips, where.reshape(clips.shape)):
-            yield clip, codes[at], {}
+    tokenizer: Tokenizer, frames: np.ndarray, clips: np.ndarray, kept: np.ndarray, name: str, task: ShardTask
+) -> Iterator[tuple[int, np.ndarray, dict]]:
+    """The number of each kept one of `clips` (C, F) with its codes (F, S), once for each view."""
+    if not len(kept):
         return
-    for number, clip in enumerate(clips):
+    if not task.views:
+        used, where = np.unique(clips[kept], return_inverse=True)  # overlapping clips share their frames
+        codes = stored(tokenizer, frames[used])
+        for number, at in zip(kept, where.reshape(-1, clips.shape[1])):
+            yield int(number), codes[at], {}
+        return
+    for number in map(int, kept):
         for view in range(task.views):
-            yield clip, stored(tokenizer, random_view(frames[clip], f"{name} {number} {view}", task)), {"view": view}
+            square = random_view(frames[clips[number]], f"{name} {number} {view}", task)
+            yield number, stored(tokenizer, square), {"view": view}
 
 
 def random_view(frames: np.ndarray, name: str, task: ShardTask) -> np.ndarray:

@@ -2,10 +2,11 @@
 
 STORE/
   store.json                the index: the tokenizer, how the rows were cut, the shards, a fingerprint; the source, the
-                            number of rows of each kind, and each file that was left out with the reason
+                            number of rows of each kind, how many clips have black or frozen frames or cuts, and each
+                            file that was left out with the reason
   shards/NAME/codes.u16     raw little-endian uint16 (rows, F, S)
   shards/NAME/patches.u8    instead of it, for a continuous tokenizer: uint8 (rows, F, S, values)
-  shards/NAME/rows.json     for each row: source, kind, first and last time in seconds
+  shards/NAME/rows.json     for each row: source, kind, first and last time in seconds, flaws of its clip
 A shard folder appears whole (by a rename) or not at all, so a folder that exists is complete. The store holds plain
 codes. Ids (code + 4) and the start and end tokens are added when a model trains on the rows.
 """
@@ -13,6 +14,7 @@ codes. Ids (code + 4) and the start and end tokens are added when a model trains
 import hashlib
 import json
 import math
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +27,16 @@ FORMAT = 1
 INDEX, CODES, PATCHES, ROWS = "store.json", "codes.u16", "patches.u8", "rows.json"
 
 
-def write_shard(store: Path, name: str, codes: np.ndarray, rows: list[dict], left_out: list[dict]) -> None:
+def write_shard(
+    store: Path,
+    name: str,
+    codes: np.ndarray,
+    rows: list[dict],
+    left_out: list[dict],
+    clips: dict[str, int] | None = None,
+) -> None:
     """Write one finished shard: codes uint16 (R, F, S), or patches uint8 (R, F, S, values), the descriptions of the R
-    rows, and the sources that were left out."""
+    rows, and the sources that were left out. `clips` counts the clips with each flaw, and those left out for one."""
     if (codes.dtype.name, codes.ndim) not in (("uint16", 3), ("uint8", 4)) or len(codes) != len(rows):
         raise ValueError(
             f"expected uint16 (R, F, S) or uint8 (R, F, S, values) and R rows, "
@@ -43,6 +52,7 @@ def write_shard(store: Path, name: str, codes: np.ndarray, rows: list[dict], lef
                     "shape": list(codes.shape),
                     "rows": rows,
                     "left_out": left_out,
+                    **({"clips": clips} if clips else {}),
                 }
             )
         )
@@ -74,9 +84,11 @@ def write_index(store: Path, described: dict, names: list[str], source: dict | N
     shards: list[dict] = []
     left_out: list[dict] = []
     counts = dict.fromkeys(KINDS, 0)
+    clips: Counter[str] = Counter()
     for name in names:
         found = read_shard_rows(store, name)
         left_out += found["left_out"]
+        clips.update(found.get("clips", {}))
         kinds = {row["kind"] for row in found["rows"]}
         for kind in kinds:
             counts[kind] += sum(row["kind"] == kind for row in found["rows"])
@@ -93,6 +105,7 @@ def write_index(store: Path, described: dict, names: list[str], source: dict | N
         "source": {**(source or {}), "rows": counts},
         "shards": shards,
         "left_out": left_out,
+        "clips": dict(clips),
     }
     atomic_write_text(Path(store) / INDEX, json.dumps(index, indent=1))
     return index
