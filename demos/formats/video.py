@@ -33,7 +33,7 @@ class VideoWriter:
         os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its settings otherwise
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.crf, self.count = path, usual if crf is None else crf, 0
-        self._container = av.open(str(path), "w", format="mp4")
+        self._container = av.open(f"file:{path}", "w", format="mp4")
         self._stream = cast(av.VideoStream, self._container.add_stream(encoder, rate=fps))
         self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
         self._stream.gop_size = GOP

@@ -194,7 +194,7 @@ def write_video(path, frames, fps: float, crf: int = 18) -> Path:
 
 
 def _encode(path: str, frames: np.ndarray, rate_hz: Fraction, crf: int) -> None:
-    with av.open(path, "w", format="mp4") as container:
+    with av.open(f"file:{path}", "w", format="mp4") as container:  # a colon names no protocol
         stream = container.add_stream("libx264", rate=rate_hz)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
