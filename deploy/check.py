@@ -27,6 +27,7 @@ if __package__ in (None, ""):  # with `python deploy/check.py` its folder would 
 import numpy as np
 from rich.console import Console as Terminal
 from rich.table import Table
+from rich.text import Text
 
 import envs
 import policies
@@ -222,7 +223,7 @@ def show(lines: list[Line]) -> None:
     """Prints the table on stderr."""
     table = Table("", "verdict", "", box=None)
     for line in lines:
-        table.add_row(line.name, f"[{COLOURS[line.verdict]}]{line.verdict}[/]", line.said)
+        table.add_row(line.name, f"[{COLOURS[line.verdict]}]{line.verdict}[/]", Text(line.said))
     Terminal(stderr=True).print(table)
 
 

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from demos.errors import DemoError
 from demos.formats.source import SIDECAR
@@ -192,7 +192,7 @@ def pictures(column, where: str) -> np.ndarray:
             raise DemoError(f"{where}: a picture is not stored in the table; embed the images and try again")
         try:
             with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
-                frames.append(np.asarray(picture.convert("RGB")))
+                frames.append(np.asarray(ImageOps.exif_transpose(picture).convert("RGB")))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DemoError(f"{where}: a picture does not decode ({error}); download it again") from error
     if len({frame.shape for frame in frames}) != 1:

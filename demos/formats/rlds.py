@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from demos.errors import DemoError
 from demos.formats.source import (
@@ -365,6 +365,6 @@ def _columns(example: dict, key: str, width: int, where: str) -> np.ndarray:
 def _decode(data: bytes | memoryview, where: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as picture:
-            return np.asarray(picture.convert("RGB"))
+            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DemoError(f"{where}: a picture does not decode ({error})") from error

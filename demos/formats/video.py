@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from demos.errors import DemoError
+from toto_robot.ground.player import orientation_of, shown_stream, upright
 
 ALONE = {"protocol_whitelist": "none"}  # a playlist that poses as a video must not open other files or hosts
 CODECS = {
@@ -32,7 +33,7 @@ class VideoWriter:
         os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 prints its settings otherwise
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.crf, self.count = path, usual if crf is None else crf, 0
-        self._container = av.open(str(path), "w", format="mp4")
+        self._container = av.open(f"file:{path}", "w", format="mp4")
         self._stream = cast(av.VideoStream, self._container.add_stream(encoder, rate=fps))
         self._stream.height, self._stream.width, self._stream.pix_fmt = height, width, "yuv420p"
         self._stream.gop_size = GOP
@@ -74,9 +75,9 @@ def read_span(path: Path, start_s: float, fps: float, count: int) -> np.ndarray:
 def _frames(path: Path, start_s: float, fps: float) -> Iterator[np.ndarray]:
     """The frames from `start_s` on; DemoError if one is not at its multiple of 1/fps."""
     with open(path, "rb") as file, av.open(file, "r", options=ALONE, metadata_errors="replace") as container:
-        if not container.streams.video:
+        stream = shown_stream(container)
+        if stream is None:
             raise DemoError(f"{path} holds no video stream; download it again")
-        stream = container.streams.video[0]
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
         if start_s > 0 and stream.time_base:
             container.seek(max(0, int((start_s - 0.5 / fps) / stream.time_base)), stream=stream)
@@ -90,7 +91,7 @@ def _frames(path: Path, start_s: float, fps: float) -> Iterator[np.ndarray]:
                     f"{path}: expected a frame at {start_s + at / fps:.4f} s, the next is at "
                     f"{start_s + time_s:.4f} s; its times don't fit the set's fps"
                 )
-            yield picture.to_ndarray(format="rgb24")
+            yield upright(picture.to_ndarray(format="rgb24"), orientation_of(picture))
             at += 1
 
 

@@ -42,7 +42,7 @@ class Panel:
         self._live.update(line)
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, markup=False)
 
     def ask(self, text: str) -> None:
         """Puts a question. `reply` gives the answer later. Lines that were typed before the question are dropped."""

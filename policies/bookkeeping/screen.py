@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from policies.bookkeeping.learning_curve import AXES, dimensions, learning_curve
 from toto_robot.ground.screen import Record
@@ -80,7 +81,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print a line above the screen."""
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, markup=False)
 
     def end(self, row: dict) -> None:
         """Log the metrics of a committed round (a flat dict with `round`, `env_steps`, `loss`, ...)."""
@@ -183,7 +184,7 @@ class Progress:
             ),
             "time left": self.left(),
         }
-        grid.add_row(f"[bold]{self.title}[/bold]", ProgressBar(total=self.total_steps, completed=self.steps, width=40))
+        grid.add_row(Text(self.title, "bold"), ProgressBar(total=self.total_steps, completed=self.steps, width=40))
         for name, value in cells.items():
             grid.add_row(name, value)
         return grid

@@ -115,10 +115,44 @@ def test_groups_values_and_positional_arguments_reach_the_dataclass(conf):
     assert compose("run=null").run is None
 
 
-@pytest.mark.parametrize("value", ["a=b", "a b", "it's", "x,y", "(a)", "{a}", "ümlaut", "1e5", "/x/y[1]", "a#b"])
+ODD = [
+    "a b",
+    "it's",
+    "x,y",
+    "(a)",
+    "{a}",
+    "ümlaut",
+    "1e5",
+    "/x/y[1]",
+    "a#b",
+    "c:\\d",
+    "'",
+    "back\\'slash",
+    "end\\",
+    '"',
+    "日本 📷",
+]
+
+
+@pytest.mark.parametrize("value", ["a=b", *ODD])
 def test_any_text_survives_as_a_value(conf, value):
     assert compose(f"policy={value}").policy == value
     assert compose(f"run={value}").run == value
+
+
+@pytest.mark.parametrize("value", ["./a=b", "/x/lr=0.1/y", "a$b", "${env.name}", "'quoted'", "null", "???x", *ODD])
+def test_any_path_survives_as_a_positional_argument(conf, value):
+    assert compose(value).policy == value
+
+
+def test_a_file_whose_name_holds_quotes_or_an_equals_sign_is_meant_literally(conf, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("'quoted'", "a=b"):
+        (tmp_path / name).touch()
+        assert compose(name).policy == name and compose(f"run={name}").run == name
+    (tmp_path / "seed=7").touch()
+    assert compose("seed=7").seed == 7
+    assert compose("run='a b'").run == "a b"
 
 
 def test_a_value_may_have_the_name_of_another_commands_group(conf):

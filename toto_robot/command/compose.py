@@ -5,6 +5,7 @@
 """
 
 import dataclasses
+import re
 import types
 import typing
 from pathlib import Path
@@ -14,6 +15,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_module
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
@@ -25,6 +27,8 @@ CONF = Path(__file__).parents[1] / "conf"
 FLAGS = "--help, --cfg job, --multirun"
 SHORT = {"backend": "env.backend"}
 """Keys that may be written without their group, in commands that have the group."""
+KEY = re.compile(r"[+~]*((?:[A-Za-z_][\w.]*|hydra[/\w.@]+)?)=", re.ASCII)
+"""The beginning of `key=value`. Every other argument is positional, also a path with `=` in it such as ./a=b."""
 PLAIN = "_plain_values_"
 """Holds values during composition whose key is also the name of a group of another command (evaluate's policy=)."""
 
@@ -65,13 +69,14 @@ def prepare(
     for argument in argv:
         if argument.startswith("-"):
             raise UserError(f"Unknown flag {argument!r}. What exists: {FLAGS}; everything else is written key=value.")
-        if "=" not in argument or (waiting and Path(argument).exists()):
+        assigned = KEY.match(argument)
+        if not assigned or (waiting and assigned[1].split(".")[0] not in fields and Path(argument).exists()):
             if argument.startswith("~"):
                 raise UserError(f"{argument}: a key can't be removed. Write key=value; `--help` lists the keys.")
             if not waiting:
                 takes = f"takes {', '.join(positional)} and then key=value" if positional else "takes only key=value"
                 raise UserError(f"Unexpected argument {argument!r}: {name} {takes}; `--help` lists the keys.")
-            overrides.append(_override(schema, waiting.pop(0), _quoted(argument), sweep))
+            overrides.append(_override(schema, waiting.pop(0), argument, sweep, literal=True))
             continue
         key, value = argument.split("=", 1)
         if key.startswith("hydra.") or key.startswith("hydra/"):
@@ -85,8 +90,8 @@ def prepare(
     return overrides
 
 
-def _override(schema: type, key: str, value: str, sweep: bool) -> str:
-    """One override for Hydra: the choice of a group, or a value with quotes."""
+def _override(schema: type, key: str, value: str, sweep: bool, literal: bool = False) -> str:
+    """One override for Hydra: the choice of a group, or a value with quotes. A `literal` text is never taken apart."""
     kind = _type_of_key(schema, key)
     group = dataclasses.is_dataclass(kind)
     if group and not value.startswith("{"):
@@ -97,12 +102,14 @@ def _override(schema: type, key: str, value: str, sweep: bool) -> str:
         wrong = [c for c in chosen if c.strip("'\"") not in options and "(" not in c]
         named = "name" in {f.name for f in dataclasses.fields(kind)}
         if wrong and named and not sweep and (Path(value.strip("'\"")).is_dir() or ":" in value):
-            return f"{key}.name={_quoted(value)}"  # a folder, or KIND:FILE: the group's default with that name
+            return f"{key}.name={quoted(_inside(value))}"  # a folder, or KIND:FILE: the group's default with that name
         if wrong:
             raise unknown(f"{key}", wrong[0], options, f"Write {key}=NAME.")
         return f"{key}={value}"
-    if kind is str and not sweep and value != "null":
-        value = _quoted(value)
+    if literal:
+        value = quoted(value.replace("${", "\\${"))  # not an interpolation
+    elif kind is str and not sweep and value != "null":
+        value = quoted(value if Path(value).exists() else _inside(value))
     if "." not in key and not group and group_options(key):
         key = f"++{PLAIN}.{key}"  # Hydra would read it as the choice of a group
     return f"{key}={value}"
@@ -127,10 +134,14 @@ def _type_of_key(schema: type, key: str) -> Any:
     return kind
 
 
-def _quoted(value: str) -> str:
-    if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
-        value = value[1:-1]
-    return "'" + value.replace("\\'", "\\\\'").replace("'", "\\'") + "'"
+def quoted(text: str) -> str:
+    """`text` in quotes for Hydra, so that it means exactly these characters."""
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def _inside(value: str) -> str:
+    """A value without the quotes around it, if a person wrote it with quotes."""
+    return value[1:-1] if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"" else value
 
 
 def _keys(kind: Any, prefix: str) -> str:
@@ -141,9 +152,9 @@ def settled(cfg: DictConfig) -> DictConfig:
     """Move the values under `PLAIN` to their keys."""
     if PLAIN in cfg:
         with open_dict(cfg):
-            values = cfg.pop(PLAIN)
-        for key in values:
-            cfg[key] = "???" if OmegaConf.is_missing(values, key) else values[key]
+            values: Any = OmegaConf.to_container(cfg.pop(PLAIN), resolve=False)
+        for key, value in values.items():
+            cfg[key] = value
     return cfg
 
 

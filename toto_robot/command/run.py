@@ -25,7 +25,15 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from toto_robot.command.compose import compose, compose_config, composition_error, prepare, settled, to_dataclass
+from toto_robot.command.compose import (
+    compose,
+    compose_config,
+    composition_error,
+    prepare,
+    quoted,
+    settled,
+    to_dataclass,
+)
 from toto_robot.command.help import help_text
 from toto_robot.ground.errors import UserError
 
@@ -88,8 +96,8 @@ def _multirun(fn: Callable, schema: type, name: str, argv: list[str], positional
     here = os.getcwd()
     with tempfile.TemporaryDirectory(prefix="sweep-") as scratch:
         quiet = [
-            f"hydra.sweep.dir='{scratch}'",
-            f"hydra.run.dir='{scratch}'",
+            f"hydra.sweep.dir={quoted(scratch)}",
+            f"hydra.run.dir={quoted(scratch)}",
             "hydra.sweep.subdir=.",
             "hydra.output_subdir=null",
             "hydra.job.chdir=false",

@@ -89,7 +89,11 @@ class Bar:
         self.console = console or Console(stderr=True)
         self.terminal = self.console.is_terminal
         columns = [TextColumn(name), BarColumn(), *([MofNCompleteColumn()] if counted else [])]
-        columns += [TextColumn("{task.description}"), TextColumn("left"), TimeRemainingColumn(compact=True)]
+        columns += [
+            TextColumn("{task.description}", markup=False),
+            TextColumn("left"),
+            TimeRemainingColumn(compact=True),
+        ]
         self._progress = Progress(*columns, console=self.console, disable=not self.terminal)
         self._job = self._progress.add_task("starting", total=total, completed=int(done))
         self._last_s = -EVERY_S
@@ -112,4 +116,4 @@ class Bar:
 
     def say(self, text: str) -> None:
         """A line of its own, above the bar."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self.console.print(text, highlight=False, soft_wrap=True, markup=False)

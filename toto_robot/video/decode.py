@@ -2,12 +2,12 @@
 
 PyAV decodes mp4, webm, mov, gif and every other format of FFmpeg. A video is read once from start to end on one thread
 (run one process a core instead), and resized inside swscale. Frames carry their own timestamps, so variable frame rates
-need no special case. Rotated video is turned upright. A file that is cut short, or that the decoder can't read, raises
-VideoError with its name and the reason; it never gives fewer frames silently.
+need no special case. Rotated and mirrored pictures are turned upright (`toto_robot.ground.player`). A file that is cut
+short, or that the decoder can't read, raises VideoError with its name and the reason; it never gives fewer frames
+silently.
 """
 
 import hashlib
-import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path, PurePath
@@ -16,9 +16,11 @@ from typing import TypeVar
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
+from PIL import ExifTags, Image
 
 from toto_robot.ground.atomic import atomic_file
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.player import declared_end_s, orientation_of, shown_stream
 from toto_robot.video.frames import check_frames, crop_picture
 from toto_robot.video.items import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Item, media
 
@@ -67,27 +69,31 @@ def iter_frames(path, size: int = 128) -> Iterator[tuple[float, np.ndarray]]:
     item = path if isinstance(path, Item) else Item(str(path), "video", 0, 0, str(path))
     last_s, reformatter = None, VideoReformatter()
     try:
+        still = _stored_orientation(item) if item.kind == "image" else None
         with item.open() as file, av.open(file, options=ALONE, metadata_errors="replace") as container:
-            if not container.streams.video:
+            stream = shown_stream(container)
+            if stream is None:
                 raise VideoError(f"{item.where} holds no video stream; remove it from the folder or replace it")
-            stream = container.streams.video[0]
             stream.thread_type, stream.codec_context.thread_count = "NONE", 1
             if item.kind == "image":  # FFmpeg would paint the missing part of a JPEG grey
                 stream.codec_context.options = {"err_detect": "explode"}
             frame_s = float(1 / stream.average_rate) if stream.average_rate else 1 / 30
-            for time_s, picture in _pictures(container, stream, item.span_s):
+            film = Film(container, stream, item.span_s)
+            for time_s, picture in film:
                 # The frame's time, counted from the first one.
                 if last_s is None:
-                    first_s, last_s = time_s or 0.0, 0.0
+                    begins_s = item.span_s[0] if item.span_s else 0.0
+                    first_s, last_s = begins_s if time_s is None else time_s, 0.0
                 else:  # a repeated or missing timestamp: one frame later
                     later_s = None if time_s is None else time_s - first_s
                     last_s = later_s if later_s is not None and later_s > last_s else last_s + frame_s
                 base = picture.time_base
                 shown_s = float(picture.duration * base) if picture.duration and base else frame_s
-                yield last_s, crop_picture(picture, size, reformatter)
-            # A decoder takes a missing end for the end, so compare with the declared length.
-            wanted_s = item.span_s[1] - item.span_s[0] if item.span_s else _declared_s(container, stream)
-            if last_s is not None and wanted_s - last_s - shown_s > max(1.0, 0.05 * wanted_s):
+                orientation = orientation_of(picture) if still is None else still
+                yield last_s, crop_picture(picture, size, reformatter, orientation)
+            # A decoder takes a missing end for the end, so compare with the declared end.
+            if last_s is not None and film.breaks_off(first_s + last_s + shown_s):
+                wanted_s = film.end_s - (item.span_s[0] if item.span_s else min(first_s, film.end_s))
                 raise VideoError(
                     f"{item.where} breaks off after {last_s:.2f} of {wanted_s:.2f} s; download it again or remove it"
                 )
@@ -103,28 +109,52 @@ def iter_frames(path, size: int = 128) -> Iterator[tuple[float, np.ndarray]]:
         raise VideoError(f"{item.where} holds no frames; re-encode it or remove it")
 
 
-def _pictures(container, stream, span_s: tuple[float, float] | None) -> Iterator[tuple[float | None, av.VideoFrame]]:
-    """The decoded pictures of a stream, or of a span of it, with their own times. A time may be missing."""
-    if span_s and span_s[0] > 0:
-        container.seek(int(span_s[0] / stream.time_base), stream=stream)  # the keyframe before it
-    for picture in container.decode(stream):
-        if span_s and picture.time is not None:
-            if picture.time < span_s[0] - SLACK_S:
-                continue
-            if picture.time >= span_s[1] - SLACK_S:
-                return
-        yield picture.time, picture
+class Film:
+    """The decoded pictures of a stream, or of a span of it, with their own times in seconds. A time may be missing."""
+
+    def __init__(self, container, stream, span_s: tuple[float, float] | None):
+        self.container, self.stream, self.span_s = container, stream, span_s
+        declared_s, self.own = declared_end_s(container, stream)
+        self.end_s = span_s[1] if span_s else declared_s
+        """The time at which the span, the stream or the file says that it ends; 0 if nothing says it."""
+        self.read_s = 0.0
+        """The time at which the last packet ends that was read, of any stream."""
+
+    def __iter__(self) -> Iterator[tuple[float | None, av.VideoFrame]]:
+        span_s = self.span_s
+        if span_s and span_s[0] > 0:
+            self.container.seek(int(span_s[0] / self.stream.time_base), stream=self.stream)  # the keyframe before it
+        for packet in self.container.demux():
+            if packet.pts is not None:
+                ends_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                self.read_s = max(self.read_s, ends_s)
+            for picture in packet.decode() if packet.stream == self.stream else ():
+                if span_s and picture.time is not None:
+                    if picture.time < span_s[0] - SLACK_S:
+                        continue
+                    if picture.time >= span_s[1] - SLACK_S:
+                        return
+                yield picture.time, picture
+
+    def breaks_off(self, shown_until_s: float) -> bool:
+        """Whether pictures are missing at the end. The last one is shown until `shown_until_s`.
+
+        If only the file says when it ends, its sound may be longer than its pictures, so every stream counts.
+        """
+        ours = self.own or self.span_s is not None
+        whole_s = self.end_s - (self.span_s[0] if self.span_s else 0.0)
+        return self.end_s - (shown_until_s if ours else max(shown_until_s, self.read_s)) > max(1.0, 0.05 * whole_s)
 
 
-def _declared_s(container, stream) -> float:
-    """The length that the video declares, in seconds; 0 if it declares none.
-
-    Nothing else tells that a Matroska file is cut short.
-    """
-    if stream.duration:
-        return float(stream.duration * stream.time_base)
-    tag = re.match(r"(\d+):(\d+):(\d+(\.\d*)?)", stream.metadata.get("DURATION", ""))
-    return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3]) if tag else (container.duration or 0) / 1e6
+def _stored_orientation(item: Item) -> int:
+    """The EXIF orientation of a picture, 1 to 8. 1 if it has none."""
+    try:
+        with item.open() as file, Image.open(file) as picture:
+            return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except (OSError, ValueError, TypeError, SyntaxError, Image.DecompressionBombError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        return 1  # FFmpeg decides whether it is a picture
 
 
 def read_frames(path, size: int = 128) -> tuple[np.ndarray, np.ndarray]:
@@ -164,7 +194,7 @@ def write_video(path, frames, fps: float, crf: int = 18) -> Path:
 
 
 def _encode(path: str, frames: np.ndarray, rate_hz: Fraction, crf: int) -> None:
-    with av.open(path, "w", format="mp4") as container:
+    with av.open(f"file:{path}", "w", format="mp4") as container:  # a colon names no protocol
         stream = container.add_stream("libx264", rate=rate_hz)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"

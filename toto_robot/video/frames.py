@@ -10,6 +10,7 @@ import torch
 from av.video.reformatter import VideoReformatter
 
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.player import upright
 
 
 def check_frames(frames, *, size: int | None = None, what: str = "frames") -> None:
@@ -111,11 +112,13 @@ def scaled_square(x: torch.Tensor, size: int) -> torch.Tensor:
     return x[..., middle(height, size), middle(width, size)]
 
 
-def crop_picture(picture: av.VideoFrame, size: int, reformatter: VideoReformatter | None = None) -> np.ndarray:
+def crop_picture(
+    picture: av.VideoFrame, size: int, reformatter: VideoReformatter | None = None, orientation: int = 1
+) -> np.ndarray:
     """A decoded picture of any pixel format to uint8 RGB (size, size, 3), upright, resized inside swscale.
 
-    Pass the same `reformatter` for all pictures of a video, so that its filters are made once. Phones store video in
-    the orientation of the sensor, and a rotation beside it. The crop is square, so it is turned last.
+    Pass the same `reformatter` for all pictures of a video, so that its filters are made once. Phones store a picture
+    as the sensor saw it, and an EXIF `orientation` (1 to 8) beside it. The crop is square, so it is turned last.
     """
     height, width = scaled_shape(picture.height, picture.width, size)
     reformatter = reformatter or VideoReformatter()
@@ -123,4 +126,4 @@ def crop_picture(picture: av.VideoFrame, size: int, reformatter: VideoReformatte
         picture, width=width, height=height, format="rgb24", interpolation="LANCZOS"
     ).to_ndarray()
     square = rgb[middle(height, size), middle(width, size)]
-    return np.ascontiguousarray(np.rot90(square, round(picture.rotation / 90)))
+    return upright(square, orientation)
