@@ -36,7 +36,7 @@ import sys
 import threading
 
 from deploy.emulator.console import CONSOLE_PORT, ConsoleError
-from deploy.emulator.emulator import CLOCKS, ROBOT_OF, Emulator
+from deploy.emulator.emulator import CLOCKS, LARGEST_SEED, ROBOT_OF, Emulator
 from deploy.emulator.plant import SCENES
 from envs.appearance import SHIFTS
 
@@ -61,12 +61,17 @@ def parser() -> argparse.ArgumentParser:
     add("--clock", default="realtime", choices=sorted(CLOCKS), help="how time passes, see above")
     add(
         "--console-port",
-        type=int,
+        type=_whole(0, 65535),
         default=CONSOLE_PORT,
         metavar="PORT",
         help="port of the console, 1339 by default; 0: any",
     )
-    add("--seed", type=int, default=0, help="where cube and arm start, as in the environment's reset")
+    add(
+        "--seed",
+        type=_whole(0, LARGEST_SEED),
+        default=0,
+        help="where cube and arm start, as in the environment's reset",
+    )
     add(
         "--shift",
         choices=SHIFTS,
@@ -79,8 +84,19 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE.mp4",
         help="write a video of the scene from the side, with 25 frames for each second of the robot's time",
     )
-    add("--parent-pid", type=int, metavar="PID", help="end when this process does")
+    add("--parent-pid", type=_whole(1, LARGEST_SEED), metavar="PID", help="end when this process does")
     return arguments
+
+
+def _whole(low: int, high: int):
+    """The type of a flag: a whole number from `low` to `high`."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {low} to {high}, got {text!r}")
+        return int(text)
+
+    return read
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from deploy.emulator import ranges
 from deploy.emulator.plant import DT_S, Sensed
 from deploy.emulator.wire import ERRORS, Control, Generator, MoveRequest, MoveStatus, Reply, RobotMode
 from envs.robots.limits import JointLimits
@@ -143,9 +144,7 @@ class Controller:
         allowed = (RobotMode.IDLE, RobotMode.GUIDING) + (RobotMode.MOVE,) * (command == "SetCollisionBehavior")
         if self.mode not in allowed:
             return Reply.NOT_POSSIBLE
-        numbers = np.concatenate(list(values.values()))
-        positive = command in ("SetCollisionBehavior", "SetJointImpedance", "SetCartesianImpedance")
-        if not np.isfinite(numbers).all() or (positive and (numbers < 0).any()) or values.get("m_load", 0) < 0:
+        if ranges.refusal(command, values):
             return Reply.INVALID_ARGUMENT
         self.settings.update(values)
         return Reply.SUCCESS

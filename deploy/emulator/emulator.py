@@ -3,12 +3,11 @@
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from deploy.emulator.clock import Clock, Lockstep, RealTime
-from deploy.emulator.console import ConsoleError, ConsoleServer
+from deploy.emulator.console import ConsoleError, ConsoleServer, call, number
 from deploy.emulator.controller import Controller
 from deploy.emulator.faults import Faults
 from deploy.emulator.gripper import MAX_WIDTH_M, Hand
@@ -17,11 +16,16 @@ from deploy.emulator.plant import SCENES, Plant
 from deploy.emulator.robot_server import RobotServer
 from deploy.emulator.wire import ERRORS
 from envs.robots.franka import ARM_LIMITS
-from toto_robot.ground.errors import unknown
+from toto_robot.ground.errors import expected, unknown
 
 ROBOT_OF = {10: "fr3", 5: "panda"}
 """The arm that speaks a version of the protocol."""
 CLOCKS: dict[str, Callable[[], Clock]] = {"realtime": RealTime, "lockstep": Lockstep}
+LARGEST_SEED = 2**63 - 1
+LONGEST_MS = 10**12
+"""The longest duration in a request: 30 years."""
+FARTHEST_RAD = 100.0
+"""The farthest position to which a request may guide a joint."""
 
 
 class Emulator:
@@ -42,28 +46,27 @@ class Emulator:
         limits = ARM_LIMITS[ROBOT_OF[version]]
         self.lock = threading.RLock()
         self.clock, self.faults, self.time_ms = CLOCKS[clock](), Faults(seed), 0
-        self._repeats = self.keepalive_ms = 0
         self.plant = Plant(scene, limits, seed, shift)
         self.controller = Controller(limits, self.plant.data.qpos[:7], self.plant.env.robot.arm_kd, clock == "realtime")
         self.hand = Hand(self.plant.finger_kp)
         self.observers: list = []
         """They are called with this emulator after each millisecond, inside the lock."""
         self._stop = threading.Event()
-        self.robot = RobotServer(ip, version, self.controller, self.plant, self.faults, self.lock)
+        self.robot = RobotServer(ip, version, self.controller, self.plant, self.faults, self.lock, self.clock.wake)
         self.sensed = self.plant.sense(self.robot.F_T_EE)
-        self.robot.publish(0, self.sensed)
+        self.robot.publish(self.sensed)
         self.gripper = GripperServer(ip, self.hand, self.plant.width_m, self.lock)
         self.console = ConsoleServer(ip, console_port, self.answer)
 
     def run(self) -> None:
         """Lets time pass, one millisecond after another, until `shutdown`."""
         while not self._stop.is_set():
-            keep_alive = self.clock.wait(self.time_ms, self.robot.wait_answered)
+            passes = self.clock.wait(self.time_ms, self.robot)
             with self.lock:
-                if keep_alive and self.controller.motion is None and not self.controller.recovering_ms:
-                    self._repeat()
-                else:
-                    self.keepalive_ms += keep_alive
+                if not passes:
+                    self.robot.keep_alive()
+                # In lockstep a motion may have started since, and its client owes an answer.
+                elif self.controller.enforce_timing or not self.robot.owes_answer:
                     self.tick()
         for each in (self.console, self.gripper, self.robot):
             each.close()
@@ -79,23 +82,19 @@ class Emulator:
         plant.step(tau, self.hand.advance(plant.width_m()))
         self.time_ms += 1
         self._sense()
-        self.robot.publish(self.time_ms + self._repeats, self.sensed)
+        self.robot.publish(self.sensed)
         self.robot.settle()
         for observer in self.observers:
             observer(self)
-
-    def _repeat(self) -> None:
-        """Sends the last state again with the next number, because clients drop a number that they know. The scene
-        stands still, so a run in lockstep does not depend on how long a client waited."""
-        self._repeats += 1
-        self.robot.publish(self.time_ms + self._repeats, self.sensed)
-        self.robot.settle()
 
     def _sense(self) -> None:
         self.sensed = self.plant.sense(self.robot.F_T_EE)
 
     def shutdown(self) -> None:
         self._stop.set()
+
+    def _runs(self) -> bool:
+        return not self._stop.is_set()
 
     # --------------------------------------------------------------------------------------------------------- console
 
@@ -104,7 +103,10 @@ class Emulator:
         arguments = dict(request)
         do = arguments.pop("do", None)
         requests = {name.removeprefix("do_"): getattr(self, name) for name in dir(self) if name.startswith("do_")}
-        return _call(requests, "request", do, arguments, self.lock if do != "grant" else None)
+        if do == "grant":  # it waits, and time passes meanwhile
+            return call(requests, "request", do, arguments)
+        with self.lock:
+            return call(requests, "request", do, arguments)
 
     def do_info(self) -> dict:
         return {
@@ -123,7 +125,7 @@ class Emulator:
     def do_reset(self, seed: int) -> dict:
         if self.controller.motion is not None:
             raise ConsoleError("expected an arm at rest, but a motion runs; end the motion first")
-        self.plant.reset(int(seed))
+        self.plant.reset(number("seed", seed, 0, LARGEST_SEED))
         self.controller.place(self.plant.data.qpos[:7])
         self.controller.guiding = False
         self.hand.place(MAX_WIDTH_M)
@@ -141,19 +143,24 @@ class Emulator:
             "width_m": self.plant.width_m(),
         }
 
-    def do_grant(self, until_ms: int) -> dict:
+    def do_grant(self, until_ms: int | None = None, ms: int | None = None) -> dict:
         if not isinstance(self.clock, Lockstep):
             raise ConsoleError("grant needs --clock lockstep; this emulator's clock is realtime and needs none")
-        return {"time_ms": self.clock.grant(int(until_ms), lambda: not self._stop.is_set())}
+        if (until_ms is None) == (ms is None):
+            raise ConsoleError("grant: expected until_ms or ms")
+        if until_ms is None:
+            with self.lock:
+                until_ms = self.time_ms + number("ms", ms, 0, LONGEST_MS)
+        return {"time_ms": self.clock.grant(number("until_ms", until_ms, 0, 2 * LONGEST_MS), self._runs)}
 
     def do_guide(self, q_rad: list | None = None) -> dict:
         if q_rad is None:
             self.plant.hand_rad, self.controller.guiding = None, False
             self.plant.data.qfrc_applied[:7] = 0
             return {}
-        q = np.asarray(q_rad, np.float64)
-        if q.shape != (7,) or not np.isfinite(q).all():
-            raise ConsoleError(f"q_rad: expected 7 finite numbers, got {q_rad}")
+        if not isinstance(q_rad, list) or len(q_rad) != 7:
+            raise expected("q_rad", "7 finite numbers", f"{q_rad!r:.80}", error=ConsoleError)
+        q = np.array([number("q_rad", each, -FARTHEST_RAD, FARTHEST_RAD, whole=False) for each in q_rad])
         if self.controller.mode.name not in ("IDLE", "GUIDING", "MOVE"):
             raise ConsoleError(f"the arm can't be guided in mode {self.controller.mode.name.lower()}; recover it first")
         self.plant.hand_rad = q
@@ -170,7 +177,6 @@ class Emulator:
             "violations": c.violations,
             "reflexes": c.reflexes,
             "gripper_commands": self.hand.commands,
-            "keepalive_ms": self.keepalive_ms,
             "late_ms": self.clock.late_ms,
             "time_ms": self.time_ms,
         }
@@ -185,7 +191,7 @@ class Emulator:
 
     def do_fault(self, name: str, **arguments) -> dict:
         faults = {each.removeprefix("fault_"): getattr(self, each) for each in dir(self) if each.startswith("fault_")}
-        _call(faults, "fault", name, arguments)
+        call(faults, "fault", name, arguments)
         self.robot.settle()
         return {}
 
@@ -198,30 +204,19 @@ class Emulator:
         self.controller.user_stop(True)
 
     def fault_packet_loss(self, share: float = 1.0, duration_ms: int = 100) -> None:
-        self.faults.lose_packets(float(share), int(duration_ms))
+        self.faults.lose_packets(
+            number("share", share, 0, 1, whole=False), number("duration_ms", duration_ms, 0, LONGEST_MS)
+        )
 
     def fault_udp_gap(self, duration_ms: int = 1500) -> None:
-        self.faults.open_gap(int(duration_ms))
+        self.faults.open_gap(number("duration_ms", duration_ms, 0, LONGEST_MS))
 
     def fault_tcp_close(self) -> None:
         if not self.robot.close_tcp():
             raise ConsoleError("no client is connected, so there is no connection to close")
 
     def fault_version(self, version: int | None = 9) -> None:
-        self.faults.version = version
+        self.faults.version = None if version is None else number("version", version, 1, 65535)
 
     def fault_gripper_fail(self, count: int = 1) -> None:
-        self.hand.fail_next = int(count)
-
-
-def _call(functions: dict, kind: str, name: Any, arguments: dict, lock=None) -> Any:
-    """Calls `functions[name]` with the arguments of a request, inside `lock` where it is given."""
-    if name not in functions:
-        raise unknown(kind, name, functions, error=ConsoleError)
-    try:
-        if lock is None:
-            return functions[name](**arguments)
-        with lock:
-            return functions[name](**arguments)
-    except TypeError as error:
-        raise ConsoleError(f"{kind} {name}: {error}") from error
+        self.hand.fail_next = number("count", count, 0, 1000)

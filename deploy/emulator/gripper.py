@@ -1,5 +1,6 @@
 """The Franka Hand behind its server: homing, move, grasp and stop, one millisecond at a time."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -52,7 +53,7 @@ class Hand:
 
     def move(self, width_m: float, speed_m_s: float, reply) -> None:
         """Moves to `width_m`. It is unsuccessful if something keeps the fingers more than 5 mm away from it."""
-        if not 0 <= width_m <= MAX_WIDTH_M + 1e-6 or not speed_m_s > 0:
+        if not 0 <= width_m <= MAX_WIDTH_M + 1e-6 or not 0 < speed_m_s < math.inf:
             return self._refuse(reply)
         there = lambda width: GripperReply.SUCCESS if abs(width - width_m) < 0.005 else GripperReply.UNSUCCESSFUL
         self._start(_Task([width_m / 2], speed_m_s, MAX_FORCE_N, there, reply))
@@ -60,7 +61,12 @@ class Hand:
     def grasp(self, width_m: float, speed_m_s: float, force_n: float, inner_m: float, outer_m: float, reply) -> None:
         """Closes until something stops the fingers, and keeps pressing. It counts as a grasp if the width is then
         between `width_m - inner_m` and `width_m + outer_m`."""
-        if not 0 <= width_m <= MAX_WIDTH_M or not speed_m_s > 0 or not force_n > 0:
+        ordinary = all(0 < number < math.inf for number in (speed_m_s, force_n))
+        if (
+            not 0 <= width_m <= MAX_WIDTH_M
+            or not ordinary
+            or not 0 <= min(inner_m, outer_m) <= max(inner_m, outer_m) < math.inf
+        ):
             return self._refuse(reply)
         force_n = min(force_n, MAX_FORCE_N)
 

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +32,21 @@ from deploy.emulator.wire import (
 
 class RobotServer:
     """Listens on `ip`. All code that uses `controller` or `plant` holds `lock`. Each millisecond the loop calls `take`,
-    `publish` and `settle` in this order, and in lockstep `wait_answered` between them."""
+    `publish` and `settle` in this order, and in lockstep `wait_answered` before them. `wake()` is called after each
+    command."""
 
     def __init__(
-        self, ip: str, version: int, controller: Controller, plant: Plant, faults: Faults, lock: threading.RLock
+        self,
+        ip: str,
+        version: int,
+        controller: Controller,
+        plant: Plant,
+        faults: Faults,
+        lock: threading.RLock,
+        wake: Callable[[], None],
     ):
         self.ip, self.protocol = ip, PROTOCOLS[version]
-        self.controller, self.plant, self.faults, self.lock = controller, plant, faults, lock
+        self.controller, self.plant, self.faults, self.lock, self.wake = controller, plant, faults, lock, wake
         self.commands = self.connections = 0
         self.tcp: socket.socket | None = None
         self.udp: socket.socket | None = None
@@ -46,8 +55,10 @@ class RobotServer:
         self._move_id: int | None = None
         self._recovery_id: int | None = None
         """The commands whose end the client has not been told yet."""
-        self._sent = self._taken = self._client_port = self._handshake = 0
-        self._pending, self._lost, self._due, self._announced = None, False, False, False
+        self._count = self._sent = self._taken = self._client_port = self._greetings = 0
+        self._pending: np.void | None = None
+        self._sensed: Sensed | None = None
+        self._lost, self._begun = False, False
         self._listener = socket.create_server((ip, ROBOT_PORT))
         threading.Thread(target=self._serve, name="robot", daemon=True).start()
 
@@ -82,6 +93,7 @@ class RobotServer:
                     with self.lock:
                         self.commands += 1
                         self._handle(number, command_id, body)
+                    self.wake()
         except OSError:
             pass
         finally:
@@ -107,7 +119,7 @@ class RobotServer:
             udp.bind((self.ip, 0))
             udp.connect((client_ip, port))
             udp.setblocking(False)
-            self.tcp, self.udp, self._client_port, self._pending, self._due = tcp, udp, port, None, False
+            self.tcp, self.udp, self._client_port, self._pending = tcp, udp, port, None
             self.connections += 1
             udp.send(self._state.tobytes())  # the client waits for a state, and time may stand still
             return True
@@ -137,7 +149,7 @@ class RobotServer:
         elif name == "GetRobotModel":
             self._reply(name, command_id, Reply.SUCCESS, urdf(self.plant.model, self.controller.limits).encode())
         elif name == "LoadModelLibrary":
-            library = model_library.build(self.plant.model, *body[:2])
+            library = model_library.build(self.plant.model, *body) if len(body) == 2 else None
             self._reply(name, command_id, library is None, library or b"")
         elif name == "GetCartesianLimit":
             self._reply(name, command_id, Reply.SUCCESS, np.zeros(22).tobytes() + b"\0")  # an inactive wall
@@ -151,13 +163,13 @@ class RobotServer:
             status = MoveStatus.INVALID_ARGUMENT
         self._reply("Move", command_id, status)
         if status is MoveStatus.MOTION_STARTED:
-            self._move_id, self._pending, self._lost, self._due = command_id, None, False, False
-            self._taken, self._handshake = self._sent, 2
+            self._move_id, self._pending, self._lost, self._begun = command_id, None, False, False
+            self._taken, self._greetings = self._sent, 2
 
     def _set(self, name: str, command_id: int, body: bytes) -> None:
         try:
             status = self.controller.set(name, setter(name, body))
-        except (ValueError, KeyError):
+        except ValueError:
             status = Reply.INVALID_ARGUMENT
         self._reply(name, command_id, status)
 
@@ -187,50 +199,81 @@ class RobotServer:
             # Several targets of an asynchronous motion may come for one state.
             if packet["message_id"] < self._taken + (motion is None or not motion.use_async):
                 continue
-            self._taken = int(packet["message_id"])
+            self._taken, self._begun = int(packet["message_id"]), True
             if self.faults.loses_packet():
                 self._lost = True
             else:
                 self._pending = packet
 
-    def wait_answered(self, timeout_s: float) -> None:
-        """For lockstep: returns when the client has answered the last state, or if no answer is due, or after
-        `timeout_s` of wall time.
+    @property
+    def _answers_all(self) -> bool:
+        """Whether a motion runs whose client answers every state."""
+        motion = self.controller.motion
+        return self.udp is not None and motion is not None and not motion.use_async
 
-        At the start of a motion it waits until the client has read the state. The client answers from the second state
-        of a motion on, and if two states wait together, it sees only one of them.
+    @property
+    def owes_answer(self) -> bool:
+        """Whether the client must answer before the next millisecond of its motion."""
+        return self._answers_all and (not self._begun or self._taken < self._sent)
+
+    @property
+    def hurries(self) -> bool:
+        """Whether the client waits for the end of its motion or of an error recovery. It can't ask for time then."""
+        last = self._pending if self.controller.motion is not None else None
+        return self._recovery_id is not None or (last is not None and self.protocol.finished(last))
+
+    def wait_answered(self, timeout_s: float) -> bool:
+        """For lockstep: waits while the client owes an answer. False: it still owes it after `timeout_s` of wall time.
+
+        At the start of a motion libfranka waits for a state that reports the motion, and answers the state after it.
+        Each of the two is sent when the client has read all states before it, because of two it sees only one.
         """
         end_s = time.monotonic() + timeout_s
-        while time.monotonic() < end_s:
+        while True:
             with self.lock:
                 self._receive()
-                udp, running = self.udp, self.controller.motion is not None
-                due = running and self._due and self._taken < self._sent
-                starting = running and self._handshake > 0
-            if udp is None or not (due or starting and _unread(self._client_port)):
-                self._handshake -= starting
-                return
-            try:
-                select.select([udp], [], [], 0.005 if due else 0.001)
-            except (OSError, ValueError):
-                return  # the session has ended
+                udp, owes = self.udp, self.owes_answer
+                if owes and not self._begun and self._greetings and not _unread(self._client_port):
+                    self._greetings -= 1
+                    self.repeat()
+            if udp is None or not owes:
+                return True
+            left_s = end_s - time.monotonic()
+            if left_s <= 0:
+                return False
+            with contextlib.suppress(OSError, ValueError):  # the session has ended
+                select.select([udp], [], [], min(left_s, 0.005 if self._begun else 0.001))
 
-    def publish(self, time_ms: int, sensed: Sensed) -> None:
-        """Sends the state with the number `time_ms`."""
-        self._fill(time_ms, sensed)
-        motion = self.controller.motion
-        # libfranka does not answer the first state of a motion, and answers every state from the second on.
-        self._due = motion is not None and not motion.use_async and self._announced
-        self._announced = motion is not None
-        if self.udp is None:
-            return
+    def publish(self, sensed: Sensed) -> None:
+        """Sends the next state."""
+        self._fill(sensed)
+        self._sensed, self._count = sensed, self._count + 1
         if self.faults.in_gap():
             self._receive()
-            self._pending, self._due = None, False
-            return
-        self._sent = time_ms
-        with contextlib.suppress(OSError):  # the client is gone; the session is about to end
-            self.udp.send(self._state.tobytes())
+            self._pending = None
+        else:
+            self._send()
+
+    def repeat(self) -> None:
+        """Sends the last state again as the next one, although no time has passed: clients drop a number that they
+        know."""
+        if self._sensed is not None:
+            self.publish(self._sensed)
+            self.settle()
+
+    def keep_alive(self) -> None:
+        """Sends a state although no time has passed, because a client gives up after 1 s without one. In a running
+        motion the client drops it, so it takes no step that the arm does not take."""
+        if not self._answers_all or not self._begun:
+            self.repeat()
+        elif not self.faults.in_gap():
+            self._send()
+
+    def _send(self) -> None:
+        if self.udp is not None:
+            self._sent = int(self._state["message_id"])
+            with contextlib.suppress(OSError):  # the client is gone; the session is about to end
+                self.udp.send(self._state.tobytes())
 
     def settle(self) -> None:
         """Tells the client how its motion or its error recovery has ended."""
@@ -253,11 +296,11 @@ class RobotServer:
         if self.tcp is not None:
             self.tcp.close()
 
-    def _fill(self, time_ms: int, sensed: Sensed) -> None:
+    def _fill(self, sensed: Sensed) -> None:
         state, c, flat = self._state, self.controller, lambda pose: pose.ravel(order="F")
         F_T_EE = self.F_T_EE
         tau_before = state["tau_J"].copy()
-        state["message_id"] = time_ms
+        state["message_id"] = self._count
         state["O_T_EE"] = flat(sensed.O_T_F @ F_T_EE)
         desired = self.plant.flange(c.q_d) @ F_T_EE
         state["O_T_EE_d"] = state["O_T_EE_c"] = flat(desired)

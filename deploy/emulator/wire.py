@@ -6,6 +6,7 @@ floats.
 """
 
 import enum
+import math
 import struct
 from dataclasses import dataclass
 
@@ -197,10 +198,13 @@ class Protocol:
         return any(bool(command[name]) for name in flags if name in (self.command.names or ()))
 
     def move(self, body: bytes) -> "MoveRequest":
-        """The request in the payload of a Move. Raises ValueError for a wrong size or an unknown mode."""
+        """The request in the payload of a Move. Raises ValueError for a wrong size, an unknown mode, or largest
+        deviations that are negative or not finite."""
         if len(body) != (113 if self.version == 10 else 56):
             raise ValueError(f"a Move of protocol {self.version} can't have a payload of {len(body)} bytes")
-        control, generator = struct.unpack_from("<II", body)
+        control, generator, *deviations = struct.unpack_from("<II6d", body)
+        if control == Control.OTHER or not all(0 <= deviation < math.inf for deviation in deviations):
+            raise ValueError(f"a Move can't have control {control} and the deviations {deviations}")
         use_async = self.version == 10 and bool(body[56])
         velocity = np.frombuffer(body, "<f8", 7, 57) if self.version == 10 else np.zeros(7)
         return MoveRequest(Control(control), Generator(generator), use_async, velocity)
@@ -284,10 +288,10 @@ def setter(name: str, body: bytes) -> dict[str, np.ndarray]:
     """The numbers that the setter `name` sets, by name. Raises ValueError for a wrong size, KeyError for an unknown
     setter."""
     fields = _SETTERS[name]
-    if fields is None:
-        return {"guiding_mode": np.frombuffer(body, "u1", 7)}
-    if len(body) != 8 * sum(n for _, n in fields):
+    if len(body) != (7 if fields is None else 8 * sum(n for _, n in fields)):
         raise ValueError(f"{name} can't have a payload of {len(body)} bytes")
+    if fields is None:
+        return {"guiding_mode": np.frombuffer(body, "u1")}
     values = np.split(np.frombuffer(body, "<f8"), np.cumsum([n for _, n in fields])[:-1])
     return {field: value for (field, _), value in zip(fields, values)}
 

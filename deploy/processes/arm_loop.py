@@ -25,9 +25,10 @@ REST_S = 6.0
 
 
 class Scene(Protocol):
-    """What a simulated arm has: it places the object, scores, and lets the hand settle."""
+    """What a simulated arm has: it places the object, scores, and lets arm and hand settle."""
 
     def place_object(self, seed: int) -> None: ...
+    def motion_begun(self) -> None: ...
     def done(self, applied: np.ndarray) -> bool: ...
     def settle(self, hand) -> None: ...
 
@@ -115,12 +116,9 @@ class ArmLoop:
             self.event(Event.RECOVERY_FAILED if failed else fault.event, str(fault))
 
     def _take_control(self) -> None:
-        # Such an arm gets no answer before the first servo period, so no time is granted here.
-        if self.robot.features.serves:
-            return self.robot.start()
-        self.clock.begin(5)
         self.robot.start()
-        self.clock.end()
+        if self.scene is not None:
+            self.scene.motion_begun()
 
     def _rest(self) -> None:
         """Brings the arm to rest and gives its control back."""

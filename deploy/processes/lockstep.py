@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from deploy.control.machine import Event
-from deploy.emulator.clock import KEEPALIVE_S
 from deploy.emulator.console import Console, ConsoleError
 from deploy.robots.base import RobotFault
 from toto_robot.ground.errors import UserError
@@ -21,7 +20,7 @@ from toto_robot.ground.errors import UserError
 START_S = 120
 PROTOCOL = {"fr3": 10, "panda": 5}
 WAIT_S = 5.0
-"""The longest wait, on the wall's clock, until a gripper's command or width has arrived."""
+"""The longest wait, on the wall's clock, until a motion, a gripper's command or its width has arrived."""
 
 
 class GrantClock:
@@ -30,7 +29,7 @@ class GrantClock:
     lockstep = True
 
     def __init__(self, ip: str, port: int):
-        self.console, self.time_ms, self._heard_s = Console(ip, port), 0, 0.0
+        self.console, self.time_ms = Console(ip, port), 0
 
     def now_s(self) -> float:
         return self.time_ms / 1000
@@ -38,17 +37,13 @@ class GrantClock:
     def begin(self, ms: int = 1) -> None:
         """Grants `ms` milliseconds. `end` reads the reply, so a client can answer the arm in between."""
         try:
-            # The emulator may have let time pass to keep a client alive; that time counts.
-            if time.monotonic() - self._heard_s > KEEPALIVE_S / 2:
-                self.time_ms = self.console.ask("info")["time_ms"]
-            self.console.send("grant", until_ms=self.time_ms + ms)
+            self.console.send("grant", ms=ms)
         except ConsoleError as error:
             raise RobotFault(Event.NETWORK, str(error)) from error
 
     def end(self) -> None:
         try:
-            self.time_ms = max(self.time_ms, self.console.receive()["time_ms"])
-            self._heard_s = time.monotonic()
+            self.time_ms = self.console.receive()["time_ms"]
         except ConsoleError as error:
             raise RobotFault(Event.NETWORK, str(error)) from error
 
@@ -58,10 +53,19 @@ class EmulatorScene:
 
     def __init__(self, ip: str, port: int, lockstep: bool):
         self.console, self.lockstep = Console(ip, port), lockstep
-        self.commands = self._ask("counters")["gripper_commands"]
+        counters = self._ask("counters")
+        self.commands, self.moves = counters["gripper_commands"], counters["moves"]
 
     def place_object(self, seed: int) -> None:
         self._ask("reset", seed=seed)
+
+    def motion_begun(self) -> None:
+        """In lockstep: waits until the motion that was started last has reached the arm, because some clients start it
+        in a thread of their own. So it begins at the same millisecond each time."""
+        end = time.monotonic() + WAIT_S
+        while self.lockstep and self._ask("counters")["moves"] == self.moves and time.monotonic() < end:
+            time.sleep(0.001)
+        self.moves = self._ask("counters")["moves"]
 
     def done(self, applied: np.ndarray) -> bool:
         return self._ask("physics")["success"]

@@ -49,6 +49,9 @@ class SimScene:
     def __init__(self, robot: SimRobot):
         self.robot = robot
 
+    def motion_begun(self) -> None:
+        pass
+
     def place_object(self, seed: int) -> None:
         self.robot.place(seed)
 

@@ -1,6 +1,8 @@
 """The console, on an emulator without clients."""
 
+import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -9,7 +11,8 @@ import pytest
 from emulated import ROOT, Running
 
 import envs
-from deploy.emulator.console import Console, ConsoleError
+from deploy.emulator import console
+from deploy.emulator.console import CONSOLE_PORT, Console, ConsoleError
 
 
 @pytest.fixture(scope="module")
@@ -72,11 +75,71 @@ def test_a_hand_that_guides_the_arm_takes_it_along_and_lets_go(still):
         ({"do": "guide", "q_rad": [1, 2]}, "7 finite numbers"),
         ({"do": "reset"}, "seed"),
         ({"do": "fault", "name": "tcp_close"}, "no client is connected"),
+        ({"do": "fault", "name": "version", "version": 700000}, "from 1 to 65535, got 700000"),
+        ({"do": "fault", "name": "packet_loss", "share": 1.5}, "a number from 0 to 1"),
+        ({"do": "fault", "name": "udp_gap", "duration_ms": float("nan")}, "a whole number"),
+        ({"do": "fault", "name": "gripper_fail", "count": -1}, "a whole number"),
+        ({"do": "grant"}, "until_ms or ms"),
+        ({"do": "grant", "until_ms": "soon"}, "a whole number"),
+        ({"do": "grant", "ms": 0.5}, "a whole number"),
+        ({"do": "reset", "seed": True}, "a whole number"),
+        ({"do": "guide", "q_rad": [0, 0, 0, 0, 0, 0, 1e300]}, "a number from"),
+        ({"do": "info", "more": 1}, "unexpected keyword argument 'more'"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_what_there_is(still, request_, sentence):
     with pytest.raises(ConsoleError, match=sentence):
         still.console.ask(**request_)
+
+
+MALFORMED = [
+    b"",
+    b"{",
+    b"null",
+    b"[1]",
+    b'"do"',
+    b"\xff\xfe",
+    b"[" * 50000,
+    b'{"do": "grant", "until_ms": 1' + b"0" * 5000 + b"}",
+    b'{"do": "grant", "until_ms": 1e400}',
+    b'{"do": "reset", "seed": NaN}',
+    b'{"do": []}',
+    b'{"do": {"do": "info"}}',
+    b'{"do": "answer"}',
+    b'{"do": "fault"}',
+    b'{"do": "fault", "name": ["reflex"]}',
+    b'{"do": "fault", "name": "reflex", "error": {}}',
+    b'{"do": "info", "self": 1}',
+    b'{"do": "guide", "q_rad": {"0": 1}}',
+    b'{"do": "guide", "q_rad": [[0], 0, 0, 0, 0, 0, "x"]}',
+    b'{"do": "' + b"x" * 100_000 + b'"}',
+]
+
+
+@pytest.mark.parametrize("line", MALFORMED, ids=lambda line: repr(line[:40]))
+def test_every_malformed_line_gets_an_answer_and_the_console_goes_on(still, line):
+    with socket.create_connection((still.ip, CONSOLE_PORT), timeout=60) as tcp, tcp.makefile("rb") as replies:
+        tcp.sendall(line + b"\n")
+        reply = json.loads(replies.readline())
+    assert not reply["ok"] and len(reply["error"]) < 2000 and "the emulator failed" not in reply["error"]
+    assert still.console.ask("info")["mode"] == "idle"
+
+
+@pytest.mark.parametrize("flags", [["--console-port", "70000"], ["--seed", "-1"], ["--ip", "nowhere.invalid"]])
+def test_an_impossible_flag_is_one_sentence(flags):
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.emulator", *flags], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 2 and flags[1] in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [(["{"], "a JSON object"), (["{}", "127.0.0.1:99999"], "PORT"), (["{}", "127.0.0.1:1"], "no emulator's console")],
+)
+def test_a_request_from_a_shell_that_makes_no_sense_is_one_sentence(words, says, capsys):
+    assert console.main(words) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_a_console_that_is_not_there_is_one_sentence():

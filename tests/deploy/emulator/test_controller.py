@@ -286,11 +286,12 @@ def test_a_reflex_needs_recovery_and_a_user_stop_its_release():
     assert bench.controller.mode is RobotMode.IDLE
 
 
-def test_setters_refuse_numbers_that_make_no_sense():
+def test_a_setter_that_the_arm_refuses_changes_nothing():
     controller = Bench().controller
-    assert controller.set("SetJointImpedance", {"joint_stiffness": np.full(7, -1.0)}) is Reply.INVALID_ARGUMENT
-    assert controller.set("SetLoad", {"m_load": np.full(1, np.nan)}) is Reply.INVALID_ARGUMENT
-    assert controller.set("SetLoad", {"m_load": np.full(1, -1.0)}) is Reply.INVALID_ARGUMENT
+    before = controller.settings["joint_stiffness"].copy()
+    assert controller.set("SetJointImpedance", {"joint_stiffness": np.full(7, 1e9)}) is Reply.INVALID_ARGUMENT
+    np.testing.assert_array_equal(controller.settings["joint_stiffness"], before)
+    assert controller.set("SetJointImpedance", {"joint_stiffness": np.full(7, 100.0)}) is Reply.SUCCESS
 
 
 @pytest.mark.parametrize(
