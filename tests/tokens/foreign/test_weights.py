@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from toto_robot.ground.errors import UserError
+from toto_robot.tokens.foreign import unpickle
 from toto_robot.tokens.foreign.unpickle import Made, read_pickle
 from toto_robot.tokens.foreign.weights import read_weights
 
@@ -221,7 +222,11 @@ def legacy_file(size, stride=(1,), offset=0, copies=1, numel=4, floats=4):
         (dict(size=("2",)), False),
         (dict(size=(4,), numel=10**15), False),
         (dict(size=(500,), numel=500, floats=500), True),
-        (dict(size=(500,), numel=500, floats=500, copies=9), False),
+        (dict(size=(500,), numel=500, floats=500, copies=9), True),
+        (dict(size=[4]), False),
+        (dict(size=(4,), stride=[1]), False),
+        (dict(size=(1,) * 65, stride=(1,) * 65), False),
+        (dict(size=(2**62, 0), stride=(1, 1)), False),
     ],
 )
 def test_a_tensor_lies_inside_its_storage(tmp_path, shape, fits):
@@ -240,6 +245,88 @@ def test_modules_that_contain_each_other_end(tmp_path):
     (tmp_path / "x.pt").write_bytes(head + b"\x80\x02" + conv + pickle.dumps([], protocol=2))
     with pytest.raises(UserError, match="contain each other"):
         read_weights(tmp_path / "x.pt")
+
+
+def test_many_tensors_of_one_storage_are_read_once_and_keep_only_their_own_numbers(tmp_path, monkeypatch):
+    flat, reads = torch.arange(1000.0), []
+    torch.save(
+        {str(i): flat[i * 10 : i * 10 + 10].view(2, 5) for i in range(80)} | {"tied": flat[:10].view(2, 5)},
+        tmp_path / "x.pt",
+    )
+    real = zipfile.ZipFile.read
+    monkeypatch.setattr(zipfile.ZipFile, "read", lambda self, name: reads.append(name) or real(self, name))
+    found = read_weights(tmp_path / "x.pt")
+    assert sum("/data/" in name for name in reads) == 1
+    assert torch.equal(found["79"], flat[790:800].view(2, 5)) and torch.equal(found["tied"], found["0"])
+    assert all(t.untyped_storage().nbytes() == 40 for t in found.values())
+
+
+def text(s):
+    return b"X" + struct.pack("<I", len(s)) + s.encode()
+
+
+ZERO = text("0")
+
+
+def tensor(key=ZERO, numel=b"K\x01", size=b"K\x01\x85", stride=b"K\x01\x85"):
+    """Opcodes of a tensor; each argument is given as opcodes."""
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + key + text("cpu") + numel + b"tQ"
+    return b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\x00" + size + stride + b"\x89}tR"
+
+
+DOUBLED = (
+    text("l" * 10) + b"q\x000" + b"".join(bytes([104, i, 104, i, 0x86, 113, i + 1, 48]) for i in range(30)) + b"h\x1e"
+)
+HUGE = b"\x8b" + struct.pack("<i", 20_000) + b"\x7f" * 20_000
+BOMBS = {
+    "a key of two to the thirty letters": tensor(key=DOUBLED),
+    "a shape of five thousand huge numbers": tensor(size=b"(" + HUGE + b"q\x50" + b"h\x50" * 5000 + b"t"),
+    "a tuple 200,000 deep as a key": tensor(key=b")" + b"\x85" * 200_000),
+    "a list of itself as a shape": tensor(size=b"]q\x01h\x01a", stride=b"h\x01"),
+    "a negative number of elements": tensor(numel=b"J\xfb\xff\xff\xff"),
+    "bytes of 2^62": b"\x8e" + struct.pack("<Q", 2**62) + b"x",
+    "a text that is joined to itself": text("a" * 10_000) + b"q\x01" + b"h\x01h\x01\x930" * 1000 + b"h\x01",
+    "an index of a thousand digits": b"Np" + b"9" * 1000 + b"\n",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_value_out_of_proportion_is_refused(tmp_path, bomb):
+    pickled = b"\x80\x04}" + text("w") + BOMBS[bomb] + b"s."
+    with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
+        archive.writestr("a/data.pkl", pickled)
+        archive.writestr("a/data/0", bytes(4))
+    head = b"".join(pickle.dumps(x, protocol=2) for x in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
+    (tmp_path / "x.pkl").write_bytes(head + pickled + pickle.dumps(["0"]) + struct.pack("<q", 1) + bytes(4))
+    for name in ("x.pt", "x.pkl"):
+        with pytest.raises(UserError, match=f"{name} is truncated or damaged"):
+            read_weights(tmp_path / name)
+
+
+def test_a_pickle_of_too_many_opcodes_is_refused(monkeypatch):
+    monkeypatch.setattr(unpickle, "MOST_OPCODES", 100)
+    assert read_pickle(io.BytesIO(b"\x80\x02" + b"N0" * 40 + b"N."))[0] is None
+    with pytest.raises(ValueError, match="more than 100 operations"):
+        read_pickle(io.BytesIO(b"\x80\x02" + b"N0" * 50 + b"N."))
+
+
+def test_a_storage_has_the_size_that_its_pickle_says(tmp_path):
+    for numbers, fits in ((4, True), (8, False), (0, False)):
+        with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
+            archive.writestr("a/data.pkl", b"\x80\x02}" + text("w") + tensor() + b"s.")
+            archive.writestr("a/data/0", bytes(numbers))
+        if fits:
+            assert read_weights(tmp_path / "x.pt")["w"].shape == (1,)
+        else:
+            with pytest.raises(UserError, match="another size"):
+                read_weights(tmp_path / "x.pt")
+
+
+def test_a_device_and_a_pipe_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "x.pt")
+    for path in (tmp_path / "x.pt", "/dev/zero", tmp_path):
+        with pytest.raises(UserError, match="not a regular file"):
+            read_weights(path)
 
 
 # ------------------------------------------------------------------------------------------ fuzz

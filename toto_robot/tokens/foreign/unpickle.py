@@ -4,6 +4,9 @@
 gives an inert `Made` that remembers the name. What weights need is built in: an ordered dict is a dict, and a rebuilt
 tensor is a `TensorAt`, the place of its numbers. `weights.py` holds the list of the names that a file of weights may
 refer to, and refuses a file if this machine finds another name in it.
+
+A few bytes of a pickle can also stand for a value of any size. Therefore the opcodes are counted, names and shapes have
+a greatest length, and no foreign object is copied, hashed or printed.
 """
 
 import pickletools
@@ -11,6 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+MOST_OPCODES = 1 << 20
+"""Most opcodes of one pickle. A checkpoint needs about 30 for each tensor."""
+MOST_DIMENSIONS, LONGEST_NAME, MOST_INDEX = 64, 1000, 1 << 32
+"""Most dimensions of a tensor, most letters of a name, and the end of the memo's indices."""
 DICTS = ("collections.OrderedDict", "builtins.dict", "__builtin__.dict")
 
 
@@ -85,8 +92,10 @@ class _Machine:
         self.persistent = persistent
 
     def run(self, file: IO[bytes]) -> Any:
-        for opcode, argument, _ in pickletools.genops(file):
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
             name = opcode.name
+            if count >= MOST_OPCODES:
+                raise ValueError(f"a pickle of more than {MOST_OPCODES:,} operations")
             if name in self.ARGUMENT:
                 self.stack.append(argument)
             elif name in self.CONSTANT:
@@ -105,6 +114,8 @@ class _Machine:
         return items
 
     def name(self, path: str) -> None:
+        if len(path) > LONGEST_NAME:
+            raise ValueError(f"a name of {len(path):,} letters")
         self.names.add(path)
         self.stack.append(Name(path))
 
@@ -114,7 +125,9 @@ class _Machine:
             return {}
         if path == "torch._utils._rebuild_tensor_v2":
             storage, offset, size, stride = arguments[:4]
-            return TensorAt(storage, offset, tuple(size), tuple(stride))
+            if not isinstance(size, tuple) or not isinstance(stride, tuple) or len(size) > MOST_DIMENSIONS:
+                raise ValueError("a tensor of impossible shape")
+            return TensorAt(storage, offset, size, stride)
         if path == "torch._utils._rebuild_parameter":
             return arguments[0]
         return Made(path)
@@ -137,6 +150,8 @@ class _Machine:
         self.stack.append(self.memo[index])
 
     def op_put(self, index):
+        if not 0 <= index < MOST_INDEX:
+            raise ValueError("an index that no pickle needs")
         self.memo[index] = self.stack[-1]
 
     def op_memoize(self, _):
@@ -203,6 +218,8 @@ class _Machine:
 
     def op_stack_global(self, _):
         attribute, module = self.stack.pop(), self.stack.pop()
+        if len(module) > LONGEST_NAME or len(attribute) > LONGEST_NAME:  # joined, one text gives many
+            raise ValueError("a name that is too long")
         self.name(".".join((module, attribute)))
 
     def op_reduce(self, _):
