@@ -35,6 +35,20 @@ SOAK = {
     "test_the_command_stopped_by_a_signal_and_resumed_equals_an_uninterrupted_run[9--9]": 18.4,
     "tests/tokens/store/test_build.py::test_a_store_killed_half_way_goes_on_to_the_same_result": 11.4,
     "tests/tokens/training/test_vqgan.py::test_training_learns_and_uses_its_codes": 16.0,
+    "tests/deploy/test_fuzz.py::test_nothing_out_of_limits_is_sent_and_the_arm_is_let_go[faults-4]": 8.0,
+    "tests/policies/cloning/test_train.py::test_cloning_learns_the_toy_task[transformer]": 9.3,
+    "tests/policies/cloning/test_train.py::"
+    "test_a_run_resumed_at_any_checkpoint_ends_with_the_same_bits[transformer]": 5.9,
+    "tests/policies/scoring/test_held_out.py::"
+    "test_a_run_resumed_after_its_best_epoch_ends_with_the_same_bits[transformer]": 2.4,
+    "tests/policies/dagger/gates/test_gates.py::test_a_run_with_any_gate_resumes_to_the_same_bits[lazy]": 1.1,
+    "tests/policies/dagger/gates/test_gates.py::test_a_run_with_any_gate_resumes_to_the_same_bits[ensemble]": 1.3,
+    "tests/test_looks.py::test_a_tokenizer_alone_has_codes_and_no_transformer": 5.0,
+    "tests/envs/test_vector.py::test_results_do_not_depend_on_the_workers[franka_reach]": 2.3,
+    "tests/envs/test_vector.py::test_results_do_not_depend_on_the_workers[kuka_gripper_move]": 2.1,
+    "tests/envs/test_vector.py::test_results_do_not_depend_on_the_workers[kuka_pick_pixmc]": 1.6,
+    "tests/policies/network/test_trained_blocks.py::"
+    "test_a_clone_trains_blocks_and_resumes_to_the_same_bits[transformer]": 2.0,
 }
 """Tests with a sister that stays in the suite (the other signal, strategy or tokenizer, the same check in run_real, a
 run that is resumed in one process), or with a whole soak of their own (tokenize_kills.py, deploy_fuzz.py)."""
