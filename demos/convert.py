@@ -67,6 +67,8 @@ class ConvertConfig:
     """For to_hz: how many leading entries of an action are increments; null if the source is ours or a known one."""
     proprio: list[str] = field(default_factory=list)
     """Observations that become proprio, in this order; [] for those with the name of a robot's own state."""
+    cameras: list[str] = field(default_factory=list)
+    """Cameras to import, by their names; [] for all. Depth pictures and what can't be read are left out and named."""
     robot: str | None = None
     """The robot (franka, fr3, widowx), if the files do not say it or are wrong."""
     names: list[str] = field(default_factory=list)
@@ -92,7 +94,7 @@ class ConvertConfig:
 def main(cfg: ConvertConfig) -> dict:
     src, dst = Path(cfg.src), Path(cfg.dst)
     kind = detect(src)
-    options = Options(hz=cfg.hz, proprio=tuple(cfg.proprio), images=cfg.images, crf=cfg.crf)
+    options = Options(hz=cfg.hz, proprio=tuple(cfg.proprio), cameras=tuple(cfg.cameras), images=cfg.images, crf=cfg.crf)
     if os.path.realpath(dst) == os.path.realpath(src):
         raise DemoError(f"{dst} is the source itself; give another destination")
     if dst.exists() and not cfg.overwrite:

@@ -21,13 +21,16 @@ from demos.formats.source import (
     Imported,
     Options,
     Report,
+    channels_last,
     check_keys,
     check_steps,
     choose_proprio,
     foreign_attributes,
     indexed,
     key_name,
+    left_out,
     need_hz,
+    picture_shape,
 )
 
 CHUNK_BYTES = 2 * 2**20
@@ -116,7 +119,10 @@ def read(path: Path, options: Options) -> Imported:
     source, side = Imported({}, lambda images: iter(())), root.attrs.get(SIDECAR)
     metas = _read_metas(root, len(ends))
     if side:
-        source.attrs, keys, chosen, cameras = dict(side), {key: key for key in arrays}, [], {}
+        source.attrs, chosen, cameras = dict(side), [], {}
+        ours = {key: key.removeprefix(CAMERA) for key in arrays if key.startswith(CAMERA)}
+        gone = left_out(source, ours, options, str(path))
+        keys = {key: key for key in arrays if key not in gone}
         if tasks := source.attrs.get("episode_tasks"):
             if len(tasks) != len(ends):
                 raise DemoError(
@@ -134,7 +140,8 @@ def read(path: Path, options: Options) -> Imported:
                     key: arrays[name][start:stop] for key, name in keys.items() if images or not key.startswith(CAMERA)
                 }
                 if chosen:
-                    episode["proprio"] = np.concatenate([arrays[name][start:stop] for name in chosen], 1)
+                    parts = [arrays[name][start:stop].reshape(stop - start, -1) for name in chosen]
+                    episode["proprio"] = np.concatenate(parts, 1)
                 if images:
                     episode |= {
                         CAMERA + camera: _as_bytes(arrays[name][start:stop]) for camera, name in cameras.items()
@@ -142,6 +149,7 @@ def read(path: Path, options: Options) -> Imported:
             except (OSError, ValueError, RuntimeError, KeyError) as error:
                 raise DemoError(f"{path}, steps {start} to {stop}: {str(error)[:160]}; the set is damaged") from error
             if not side:
+                episode["action"] = episode["action"].reshape(stop - start, -1)
                 episode = {
                     key: value.astype(STEP_DTYPES.get(key, value.dtype), copy=False) for key, value in episode.items()
                 }
@@ -220,23 +228,36 @@ def _read_metas(root: zarr.Group, count: int) -> list[dict]:
 
 def _foreign(path: Path, options: Options, source: Imported, arrays: dict[str, zarr.Array]):
     """Fill in the attributes of a foreign set; returns ({our key: array}, arrays of proprio, {camera: array})."""
-    cameras = {}
+    cameras: dict[str, str] = {}
+    pictures = {
+        name: key_name(name.removeprefix(CAMERA))
+        for name, array in arrays.items()
+        if (picture_shape(array.shape[1:]) or (0, 0, 0))[2] == 3
+    }
+    gone = left_out(source, pictures, options, str(path))
     for name, array in arrays.items():
-        if array.ndim == 4 and array.shape[3] == 3:
+        picture = picture_shape(array.shape[1:])
+        if picture is not None and picture[2] != 3:
+            source.drop(f"data/{name}", f"pictures with {picture[2]} channels; a camera has 3 here")
+        elif picture is not None and name not in gone:
             if array.dtype == np.uint8 or _holds_bytes(array):
                 cameras[key_name(name.removeprefix(CAMERA))] = name
                 if array.dtype != np.uint8:
                     source.facts[name] = f"whole numbers of 0 to 255 stored as {array.dtype}, kept as uint8"
             else:
                 source.drop(f"data/{name}", f"pictures in {array.dtype} that are no whole numbers of 0 to 255")
-    flat = {name: array.shape[1] for name, array in arrays.items() if array.ndim == 2 and name != "action"}
+    flat = {
+        name: int(np.prod(array.shape[1:]))  # one number a step is a vector of one
+        for name, array in arrays.items()
+        if array.ndim <= 2 and name not in ("action", "reward", "success", "timestamp_s")
+    }
     chosen = choose_proprio(flat, options, str(path))
     keys = {"action": "action"} | {
         key: key for key in ("reward", "success", "timestamp_s") if key in arrays and arrays[key].ndim == 1
     }
     kept = {*keys.values(), *chosen, *cameras.values()}
     for name, array in arrays.items():
-        if name not in kept and not any(entry["what"] == f"data/{name}" for entry in source.dropped):
+        if name not in kept | gone and not any(entry["what"] == f"data/{name}" for entry in source.dropped):
             source.drop(
                 f"data/{name}",
                 "not a name of a robot's own state; proprio= keeps it"
@@ -246,8 +267,8 @@ def _foreign(path: Path, options: Options, source: Imported, arrays: dict[str, z
     source.attrs = foreign_attributes(
         env=path.name.split(".")[0],
         control_hz=need_hz(None, options, f"{path} (Diffusion Policy)"),
-        cameras={camera: arrays[name].shape[1:3] for camera, name in cameras.items()},
-        action_names=indexed("action", arrays["action"].shape[1]),
+        cameras={camera: (picture_shape(arrays[name].shape[1:]) or (0, 0))[:2] for camera, name in cameras.items()},
+        action_names=indexed("action", int(np.prod(arrays["action"].shape[1:]))),
         meaning="as recorded",
         proprio_names=[n for name in chosen for n in indexed(name, flat[name])],
     )
@@ -261,4 +282,4 @@ def _holds_bytes(array: zarr.Array) -> bool:
 
 
 def _as_bytes(frames: np.ndarray) -> np.ndarray:
-    return frames.astype(np.uint8, copy=False)
+    return channels_last(frames.astype(np.uint8, copy=False))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from demos.errors import DemoError
-from demos.formats.source import CAMERA, Episode, Imported, Options, Report, check_steps
+from demos.formats.source import CAMERA, Episode, Imported, Options, Report, check_steps, left_out
 from demos.store import schema
 from demos.store.demo_set import DemoSet, DemoWriter
 
@@ -31,13 +31,18 @@ def read(path: Path, options: Options) -> Imported:
             "was chosen when it was made. Leave proprio= out, or import the original again with it."
         )
 
+    cameras = [key for key in demos.keys if key.startswith(CAMERA)]
+    source = Imported(attrs, lambda images: iter(()))
+    gone = left_out(source, {key: key.removeprefix(CAMERA) for key in cameras}, options, str(path))
+
     def episodes(images: bool) -> Iterator[tuple[Episode, dict]]:
-        keys = [key for key in demos.keys if images or not key.startswith(CAMERA)]
+        keys = [key for key in demos.keys if key not in gone and (images or key not in cameras)]
         for at in range(demos.episodes):
             meta = {name: values[at].item() for name, values in metas.items()}
             yield demos.episode(at, keys), meta | ({"task": tasks[at]} if at < len(tasks) else {})
 
-    return Imported(attrs, episodes)
+    source.read = episodes
+    return source
 
 
 def write(source: Imported, path: Path, options: Options) -> Report:

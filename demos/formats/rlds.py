@@ -26,6 +26,7 @@ from demos.formats.source import (
     foreign_attributes,
     indexed,
     key_name,
+    left_out,
     need_hz,
 )
 from demos.formats.tfrecord import parse_example, read_records
@@ -116,6 +117,11 @@ def read(path: Path, options: Options) -> Imported:
         if key.startswith(OBSERVATION) and f.kind == "image" and len(f.shape) == 3
     }
     source = Imported({}, lambda images: iter(()))
+    for camera in [name for name in cameras if features[OBSERVATION + name].shape[2] == 1]:
+        source.drop(OBSERVATION + camera, "pictures with 1 channel (depth, infrared); a camera has 3 here")
+        del cameras[camera]
+    gone = left_out(source, {name: key_name(name) for name in cameras}, options, str(path))
+    cameras = {camera: shape for camera, shape in cameras.items() if camera not in gone}
     tasks, episode_tasks, blank, rewarded = _survey(files, counts, features, cameras, source)
     cameras = {camera: shape for camera, shape in cameras.items() if camera not in blank}
     names = [n for key, width in actions.items() for n in indexed(key.removeprefix("steps/").replace("/", "."), width)]

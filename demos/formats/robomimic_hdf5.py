@@ -23,6 +23,7 @@ from demos.formats.source import (
     Imported,
     Options,
     Report,
+    channels_last,
     check_keys,
     check_steps,
     choose_proprio,
@@ -30,7 +31,10 @@ from demos.formats.source import (
     grouped,
     indexed,
     key_name,
+    left_out,
     need_hz,
+    picture_shape,
+    suggested_hz,
 )
 
 SUFFIXES = (".hdf5", ".h5")
@@ -66,9 +70,6 @@ def _h5py():
     except ImportError:
         raise DemoError("robomimic sets are HDF5 files: pip install h5py (or pip install -e '.[robomimic]')") from None
     return h5py
-
-
-# ------------------------------------------------------------------------------------------ export
 
 
 def write(source: Imported, path: Path, options: Options) -> Report:
@@ -167,8 +168,15 @@ def read(path: Path, options: Options) -> Imported:
     with _open(h5py, files[0]) as file:
         first, side = file["data"][demos[0][1]], _side(h5py, file)
         env, shapes = _env_args(file), _shapes(h5py, first)
+    source.attrs = side or {}
+    pictures = {
+        name: _camera(name) if side else key_name(_camera(name))
+        for name, (shape, dtype) in shapes.items()
+        if name.startswith("obs/") and _is_image(shape, dtype)
+    }
+    gone = left_out(source, pictures, options, str(path))
+    shapes = {name: said for name, said in shapes.items() if name not in gone}
     if side:
-        source.attrs = side
         chosen = [name for name, _ in _parts(source.attrs)]
         chosen = chosen if all(f"obs/{name}" in shapes for name in chosen) else []
         singles = {"rewards": "reward", "states": "sim_state"}
@@ -253,9 +261,9 @@ def _shapes(h5py, demo) -> dict[str, tuple]:
 def _foreign(path: Path, options: Options, source: Imported, env: dict, shapes: dict, demos: list) -> tuple[list, dict]:
     """Fill in the attributes of a foreign set; returns the observations of its proprio, and {dataset: our key}."""
     flat = {
-        name.removeprefix("obs/"): shape[0]
+        name.removeprefix("obs/"): int(np.prod(shape))  # one number a step is a vector of one
         for name, (shape, dtype) in shapes.items()
-        if name.startswith("obs/") and len(shape) == 1 and dtype.kind in "fiub"
+        if name.startswith("obs/") and len(shape) <= 1 and dtype.kind in "fiub"
     }
     if "actions" not in shapes:
         raise DemoError(f"{path}: expected actions in every demo, there are {', '.join(sorted(shapes)) or 'none'}")
@@ -263,7 +271,7 @@ def _foreign(path: Path, options: Options, source: Imported, env: dict, shapes: 
     copies = {} if options.proprio else _copies(values, _column(demos, "actions"))
     chosen = [name for name in choose_proprio(flat, options, str(path)) if name not in copies]
     cameras = {
-        key_name(_camera(name)): shape[:2]
+        key_name(_camera(name)): (picture_shape(shape) or (0, 0))[:2]
         for name, (shape, dtype) in shapes.items()
         if name.startswith("obs/") and _is_image(shape, dtype)
     }
@@ -275,7 +283,7 @@ def _foreign(path: Path, options: Options, source: Imported, env: dict, shapes: 
         robot=", ".join(robots) if isinstance(robots, list) else str(robots or ""),
         control_hz=need_hz(rate, options, f"{path} (robomimic)", _rate_hint(demos, shapes)),
         cameras=cameras,
-        action_names=indexed("action", shapes["actions"][0][0]),
+        action_names=indexed("action", int(np.prod(shapes["actions"][0]))),
         meaning="as recorded",
         proprio_names=[n for name in chosen for n in indexed(name, flat[name])],
     )
@@ -319,6 +327,8 @@ def _note_dropped(source: Imported, shapes: dict, chosen: list[str], copies: dic
             source.drop(name, "the same numbers in all steps of a demo: a placeholder")
         elif name == "obs/object":
             source.facts[name] = "kept as task_state"
+        elif group == "obs" and len(shape) > 1:
+            source.drop(name, f"{dtype} {shape} a step, which is not a picture with 3 channels of uint8")
         elif group == "obs":
             source.drop(name, "not a name of a robot's own state; proprio= keeps it")
         elif name == "states" and len(shape) == 1:
@@ -343,17 +353,13 @@ def _column(demos: list, name: str) -> list[np.ndarray]:
 
 
 def _rate_hint(demos: list, shapes: dict) -> str:
-    """The control rate that joint positions and velocities suggest: the slope of position changes over velocities."""
+    """The control rate that the demos' joint positions and velocities suggest, in words."""
     ends = ("joint_pos", "joint_vel")
     names = [next((n for n in shapes if n.startswith("obs/") and n.endswith(end)), "") for end in ends]
     if not all(names) or shapes[names[0]][0] != shapes[names[1]][0]:
         return ""
-    moved_speed = square = 0.0
-    for position, velocity in zip(*(_column(demos, name) for name in names)):
-        speed = (velocity[1:].astype(np.float64) + velocity[:-1]) / 2
-        moved_speed += float((np.diff(position.astype(np.float64), axis=0) * speed).sum())
-        square += float((speed**2).sum())
-    return f" (its joint positions and velocities suggest {square / moved_speed:.1f})" if moved_speed > 0 else ""
+    hz = suggested_hz(*(_column(demos, name) for name in names))
+    return f" (its joint positions and velocities suggest {hz:.1f})" if hz else ""
 
 
 def _camera(name: str) -> str:
@@ -361,13 +367,15 @@ def _camera(name: str) -> str:
 
 
 def _is_image(shape: tuple, dtype: np.dtype) -> bool:
-    return len(shape) == 3 and shape[2] == 3 and dtype == np.uint8
+    return dtype == np.uint8 and (picture_shape(shape) or (0, 0, 0))[2] == 3
 
 
 def _episode(demo, chosen: list[str], singles: dict[str, str], shapes: dict, images: bool, whole: bool) -> Episode:
     episode = {"action": demo["actions"][:]}
+    if not whole:
+        episode["action"] = _vectors(episode["action"])
     if chosen:
-        episode["proprio"] = np.concatenate([demo[f"obs/{name}"][:] for name in chosen], 1)
+        episode["proprio"] = np.concatenate([_vectors(demo[f"obs/{name}"][:]) for name in chosen], 1)
     for name, key in singles.items():
         if name in demo and MADE_UP not in demo[name].attrs:
             episode[key] = demo[name][:]
@@ -377,8 +385,13 @@ def _episode(demo, chosen: list[str], singles: dict[str, str], shapes: dict, ima
         episode = {key: value.astype(STEP_DTYPES[key], copy=False) for key, value in episode.items()}
     for name, (shape, dtype) in shapes.items():
         if images and name.startswith("obs/") and _is_image(shape, dtype):
-            episode[CAMERA + (_camera(name) if whole else key_name(_camera(name)))] = demo[name][:]
+            episode[CAMERA + (_camera(name) if whole else key_name(_camera(name)))] = channels_last(demo[name][:])
     return episode
+
+
+def _vectors(values: np.ndarray) -> np.ndarray:
+    """(T, D) of (T, D) or (T,): one number a step is a vector of one."""
+    return values.reshape(len(values), -1) if values.ndim == 1 else values
 
 
 def _plain(value):

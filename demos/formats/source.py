@@ -9,6 +9,7 @@ import numpy as np
 
 from demos.errors import DemoError
 from demos.store import schema
+from toto_robot.ground.errors import unknown
 
 CAMERA = schema.CAMERA
 STEP_DTYPES = {name: np.dtype(key.dtype) for name, key in schema.KEYS.items()}
@@ -21,6 +22,9 @@ ROBOT_STATE = re.compile(
 )
 """Names of observations of the robot itself. They become proprio unless `proprio=` names others."""
 
+CHANNELS = (1, 3, 4)
+"""Numbers of channels of a picture: grey or depth, RGB, and RGB with transparency."""
+
 Episode = dict[str, np.ndarray]
 
 
@@ -32,6 +36,8 @@ class Options:
     """Control rate of the source in Hz, if its files do not say it."""
     proprio: tuple[str, ...] = ()
     """Observations that become proprio, in this order; empty for those of the robot itself."""
+    cameras: tuple[str, ...] = ()
+    """Cameras that are imported, by their name here or there; empty for all that can be read."""
     images: str = "png"
     """How LeRobot frames are stored: png, av1 or h264."""
     crf: int | None = None
@@ -101,6 +107,16 @@ def need_hz(found: float | None, options: Options, where: str, hint: str = "") -
     return float(rate)
 
 
+def suggested_hz(positions_rad: list[np.ndarray], speeds_rad_s: list[np.ndarray]) -> float | None:
+    """The control rate that joint positions and velocities suggest: the slope of velocities over position changes."""
+    moved_speed = square = 0.0
+    for position, velocity in zip(positions_rad, speeds_rad_s):
+        speed = (velocity[1:].astype(np.float64) + velocity[:-1]) / 2
+        moved_speed += float((np.diff(position.astype(np.float64), axis=0) * speed).sum())
+        square += float((speed**2).sum())
+    return square / moved_speed if moved_speed > 0 else None
+
+
 def key_name(name: str) -> str:
     """A foreign name in the form of the store: lower-case letters, digits and _."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "unnamed"
@@ -135,6 +151,40 @@ def choose_proprio(observations: dict[str, int], options: Options, where: str) -
     if unknown := [name for name in options.proprio if name not in observations]:
         raise DemoError(f"proprio={unknown[0]}: {where} has {', '.join(observations) or 'no such observations'}")
     return list(options.proprio) or [name for name in observations if ROBOT_STATE.fullmatch(name)]
+
+
+def choose_cameras(found: dict[str, str], options: Options, where: str) -> list[str]:
+    """The cameras that are imported, of `found` (name there → name here). DemoError lists what exists."""
+    there = {name: name for name in found} | {short: name for name, short in found.items()}
+    if wrong := [name for name in options.cameras if name not in there]:
+        raise unknown(f"camera of {where}:", wrong[0], found.values(), "cameras=[NAME,…] chooses.", DemoError)
+    chosen = {there[name] for name in options.cameras}
+    return [name for name in found if not options.cameras or name in chosen]
+
+
+def left_out(source: Imported, pictures: dict[str, str], options: Options, where: str) -> set[str]:
+    """The cameras (names there) that `cameras=` leaves out. They are noted, and their attributes are removed."""
+    gone = set(pictures) - set(choose_cameras(pictures, options, where))
+    for name in sorted(gone):
+        source.drop(name, "cameras= leaves it out")
+    if cameras := source.attrs.get("cameras"):
+        source.attrs["cameras"] = {n: said for n, said in cameras.items() if n not in {pictures[g] for g in gone}}
+    return gone
+
+
+def picture_shape(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """(height, width, channels) of pictures of this shape, channels last or first; None if it is not a picture's."""
+    if len(shape) != 3 or not all(n > 0 for n in shape):
+        return None
+    if shape[2] in CHANNELS:
+        return shape[0], shape[1], shape[2]
+    return (shape[1], shape[2], shape[0]) if shape[0] in CHANNELS else None
+
+
+def channels_last(frames: np.ndarray) -> np.ndarray:
+    """Pictures (T, H, W, C) or (T, C, H, W) as (T, H, W, C)."""
+    first = frames.shape[3] not in CHANNELS and frames.shape[1] in CHANNELS
+    return np.ascontiguousarray(np.moveaxis(frames, 1, 3)) if first else frames
 
 
 def with_range(source: Imported) -> Imported:

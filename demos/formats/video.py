@@ -55,6 +55,15 @@ class VideoWriter:
         return self.path.stat().st_size
 
 
+def has_decoder(path: Path) -> bool:
+    """Whether a video of `path` can be decoded here. A file that can't be opened counts: its damage is told later."""
+    try:
+        with open(path, "rb") as file, av.open(file, "r", options=ALONE, metadata_errors="replace") as container:
+            return not container.streams.video or shown_stream(container) is not None
+    except (av.error.FFmpegError, OSError, ValueError):
+        return True
+
+
 def read_span(path: Path, start_s: float, fps: float, count: int) -> np.ndarray:
     """`count` frames from `start_s` on, uint8 (count, H, W, 3). DemoError if one is missing or not at its time."""
     try:

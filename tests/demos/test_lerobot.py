@@ -180,7 +180,7 @@ def test_damage_and_other_versions_are_told(tmp_path):
     with pytest.raises(DemoError, match="file-000.mp4"):
         read()
     video.unlink()
-    with pytest.raises(DemoError, match="no video"):
+    with pytest.raises(DemoError, match="no episode is whole .episode 0 has no videos.*file-000.mp4"):
         read()
     video.write_bytes(whole)
     (path / DATA).write_bytes((path / DATA).read_bytes()[:-40])
