@@ -73,7 +73,7 @@ def canvas(model: mujoco.MjModel, width: int, height: int, kind: type[Canvas] = 
     vertices. Raises EnvError in a process that was forked from one that had drawn."""
     if _LOST:
         raise EnvError(
-            "This process was forked from one that had already drawn, and OpenGL does not survive a fork. Start it with "
+            "This process was forked from one that had drawn, and OpenGL does not survive a fork. Start it with "
             'context="spawn", as in gymnasium.vector.AsyncVectorEnv(env_fns, context="spawn"), or use envs.VectorEnv.'
         )
     key = (kind, width, height, model.ntex, model.ntexdata, model.nmesh, model.nmeshvert)

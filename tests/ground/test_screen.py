@@ -5,7 +5,6 @@ import pytest
 from rich.console import Console
 
 from toto_robot.ground import screen
-from toto_robot.ground import screen
 from toto_robot.ground.screen import Bar, Record, cut_log, read_log, show_count
 
 
