@@ -93,8 +93,8 @@ class PandaRobot:
         self._controller = None
 
     def stop(self) -> None:
-        """Gives control back. When the controller ends, the arm holds itself. The call waits for the arm's next states, so
-        it has a thread, and `serve` tells when it has ended."""
+        """Gives control back. When the controller ends, the arm holds itself. The call waits for the arm's next states,
+        so it has a thread, and `serve` tells when it has ended."""
         if self._stopping is None:
             self._stopping = Future()
             threading.Thread(target=self._stop, args=(self._stopping,), daemon=True).start()
