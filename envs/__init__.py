@@ -8,9 +8,6 @@ if sys.platform == "linux" and not os.environ.get("DISPLAY"):
 
 from envs.backends import BACKENDS, check, make, make_vec, names
 from envs.errors import EnvError
-from envs.registry import register_all
 from envs.vector import VectorEnv
 
 __all__ = ["BACKENDS", "EnvError", "VectorEnv", "check", "make", "make_vec", "names"]
-
-register_all()

@@ -2,8 +2,6 @@
 
 import functools
 
-import gymnasium as gym
-
 from envs.protocols import PROTOCOLS
 from envs.robot_env import RobotEnv
 from envs.robots import ROBOTS
@@ -30,16 +28,3 @@ def own_names() -> list[str]:
 def make_own(name: str, **options) -> RobotEnv:
     """The environment `name` of `own_names`; `options` are `RobotEnv`'s."""
     return RobotEnv(*_parts()[name], name=name, **options)
-
-
-def register_all() -> None:
-    """Puts every environment into Gymnasium's registry, e.g. `toto_robot/FrankaPick-v0`."""
-    for name in own_names():
-        camel = "".join(word.capitalize() for word in name.split("_")).replace("Pixmc", "PixMC")
-        gym.register(
-            f"toto_robot/{camel}-v0",
-            entry_point="envs:make",
-            kwargs={"name": name},
-            disable_env_checker=True,
-            order_enforce=True,
-        )

@@ -66,6 +66,8 @@ SLOW = {
     "tests/deploy/test_check.py": 23.3,
     "tests/deploy/test_fuzz.py": 9.9,
     "tests/deploy/test_run_real.py": 28.0,
+    "tests/envs/test_drawing.py": 4.0,
+    "tests/ground/test_siblings.py": 3.0,
     "tests/deploy/emulator": 0,
     "tests/deploy/processes/test_children.py": 6.4,
     "tests/deploy/teaching": 23.0,

@@ -1,7 +1,11 @@
 """The README and the pages of docs/ name commands, files and headings that exist."""
 
 import re
+import runpy
 import shlex
+import signal
+import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -51,6 +55,31 @@ def test_a_command_on_the_pages_takes_the_keys_that_it_is_given(name, tmp_path, 
         ARGPARSE[name](LONGEST[name])
     elif name != "deploy.emulator":  # its parser starts it; tests/deploy/emulator does
         compose_command(name, LONGEST[name])
+
+
+def named_commands():
+    """Each of our commands that a page names, in code or in a sentence, as the words after `python`."""
+    text = "\n".join(path.read_text("utf-8") for path in (*PAGES, *ROOT_PAGES))
+    modules = re.findall(r"python -m ((?:toto_robot|demos|deploy|envs|policies)\.[\w.]*\w)", text)
+    scripts = re.findall(r"python (\w+/[\w/]*\w\.py)", text)
+    return sorted(set(modules) | {name for name in scripts if name.split("/")[0] in ("toto_robot", "demos", "deploy")})
+
+
+@pytest.mark.parametrize("name", named_commands())
+def test_every_command_that_a_page_names_has_a_help(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the module has been imported before
+        try:
+            if name.endswith(".py"):
+                runpy.run_path(str(ROOT / name), run_name="__main__")
+            else:
+                runpy.run_module(name, run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            assert not end.code
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) > 5 and shown.err == "", shown.err
 
 
 def test_recipes_on_the_pages_exist():

@@ -2,7 +2,7 @@
 
 import os
 
-from toto_robot.ground import amx
+from toto_robot.ground import amx, gymnasium_ids, siblings
 
 # By default OpenMP threads that wait spin for longer than the gaps between operations. In a loop that also waits for
 # simulator workers on two cores, they take the time that the workers need: the encoder ran 3 to 16 times slower.
@@ -10,6 +10,8 @@ from toto_robot.ground import amx
 # millisecond and then sleep. It must be set before torch is loaded. A setting of the user is kept.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 amx.keep_off_if_broken()
+siblings.refuse_shadows()
+gymnasium_ids.register()
 
 
 def __getattr__(name: str):

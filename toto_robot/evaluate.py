@@ -19,6 +19,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -34,7 +35,7 @@ from policies.scoring.trials import report, trials16
 from policies.scoring.video import Recorder
 from policies.seeds import evaluation_seeds
 from toto_robot import command
-from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.errors import UserError, expected, unknown
 from toto_robot.ground.screen import show_count
 
 PROTOCOLS = ("episodes", "trials16")
@@ -65,6 +66,8 @@ class EvaluateConfig(FitKeys):
     """File for an MP4 of the first eight episodes; null for no video."""
     encode_processes: int = 2
     """Processes that encode frames on a CPU, one thread each."""
+    threads: int | None = None
+    """Threads of PyTorch's arithmetic in this process; by default all cores."""
     device: str = "cpu"
     """Where the encoder runs: cpu or cuda."""
 
@@ -72,6 +75,8 @@ class EvaluateConfig(FitKeys):
         super().__post_init__()
         if self.episodes < 1 or self.num_envs < 1:
             raise UserError(f"expected episodes and num_envs >= 1, got {self.episodes} and {self.num_envs}.")
+        if self.threads is not None and self.threads < 1:
+            raise expected("threads", "a whole number from 1 on", self.threads)
         if self.shift is not None and self.shift not in EVERY_SHIFT:
             raise unknown("shift", self.shift, EVERY_SHIFT)
         if self.protocol not in PROTOCOLS:
@@ -80,6 +85,8 @@ class EvaluateConfig(FitKeys):
 
 def main(cfg: EvaluateConfig) -> dict:
     envs.check(cfg.env.name, cfg.env.backend)
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
     policy, pictures = _load(cfg)
     vec = cfg.env.make_vec(
         min(cfg.num_envs, cfg.episodes),

@@ -4,6 +4,7 @@ The controller is an impedance law in torques with the gains of the simulated sc
 """
 
 import threading
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ class PandaRobot:
         self._controller: Any = None
         self._gains: dict[str, Any] = {}
         self._thresholds = thresholds(address.options)
+        self._stopping: Future | None = None
 
     def connect(self) -> None:
         config = client("panda_py.libfranka", INSTALL).RealtimeConfig
@@ -77,23 +79,31 @@ class PandaRobot:
         return target
 
     def serve(self) -> None:
-        """Watches the servo loop, which is panda-python's own."""
-        if self._controller is None:
+        """Watches the servo loop, which is panda-python's own, and the end of a stop."""
+        if self._controller is None or (self._stopping is not None and not self._stopping.done()):
             return
+        stopping, self._stopping = self._stopping, None
         try:
-            self._panda.raise_error()
+            if stopping is None:
+                return self._panda.raise_error()
+            stopping.result()
         except Exception as error:
             self._controller = None
             raise self._fault(error) from error
+        self._controller = None
 
     def stop(self) -> None:
-        """Gives control back. When the controller ends, the arm holds itself."""
+        """Gives control back. When the controller ends, the arm holds itself. The call waits for the arm's next states,
+        so it has a thread, and `serve` tells when it has ended."""
+        if self._stopping is None:
+            self._stopping = Future()
+            threading.Thread(target=self._stop, args=(self._stopping,), daemon=True).start()
+
+    def _stop(self, stopping: Future) -> None:
         try:
-            self._panda.stop_controller()
+            stopping.set_result(self._panda.stop_controller())
         except Exception as error:
-            raise self._fault(error) from error
-        finally:
-            self._controller = None
+            stopping.set_exception(error)
 
     def recover(self) -> None:
         try:

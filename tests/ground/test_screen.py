@@ -47,7 +47,17 @@ def test_on_a_terminal_there_is_a_bar_with_what_is_done(counted):
     assert "filming" in shown and "two" in shown and "a line" not in shown and ("2/3" in shown) == counted
 
 
-def test_without_a_terminal_a_count_is_one_line_at_its_end(capsys):
+def test_without_a_terminal_a_count_is_a_line_now_and_then(capsys, monkeypatch):
+    now_s = iter([0.0, 1.0, 11.0, 12.0, 13.0])
+    monkeypatch.setattr(screen.time, "monotonic", lambda: next(now_s))
+    for done in (1, 2, 3, 4):
+        show_count(done, 4, "clips")
+    show_count(1, 9, "clips")  # the next count begins with a line of its own
+    assert capsys.readouterr().err == "1/4 clips\n3/4 clips\n4/4 clips\n1/9 clips\n"
+
+
+def test_on_a_terminal_a_count_stays_on_its_line(capsys, monkeypatch):
+    monkeypatch.setattr(screen.sys.stderr, "isatty", lambda: True, raising=False)
     for done in (1, 2, 3):
         show_count(done, 3, "clips")
-    assert capsys.readouterr().err == "3/3 clips\n"
+    assert capsys.readouterr().err == "\r1/3 clips\r2/3 clips\r3/3 clips\n"

@@ -40,11 +40,21 @@ def cut_log(path: Path, keep: Callable[[dict], bool]) -> list[dict]:
     return kept
 
 
+_LAST_S: dict[str, float] = {}
+"""When the last line of each count was printed."""
+
+
 def show_count(done: int, of: int, what: str = "episodes") -> None:
-    """Show `done/of what` on stderr: in place on a terminal, elsewhere only the last time."""
-    last, terminal = done == of, sys.stderr.isatty()
-    if terminal or last:
-        print(f"{chr(13) * terminal}{done}/{of} {what}", end="\n" if last else "", file=sys.stderr, flush=True)
+    """Show `done/of what` on stderr: in place on a terminal; elsewhere a line at the beginning, every `EVERY_S` seconds
+    and at the end."""
+    last, now_s = done == of, time.monotonic()
+    if sys.stderr.isatty():
+        print(f"\r{done}/{of} {what}", end="\n" if last else "", file=sys.stderr, flush=True)
+    elif last or now_s - _LAST_S.get(what, -EVERY_S) >= EVERY_S:
+        _LAST_S[what] = now_s
+        print(f"{done}/{of} {what}", file=sys.stderr, flush=True)
+    if last:
+        _LAST_S.pop(what, None)
 
 
 class Record:
