@@ -64,10 +64,10 @@ def test_closing_ends_the_reader(film):
 
 
 def test_a_pixel_format_is_checked_when_the_camera_opens(film):
-    own = "avc1"  # that of the file: a file takes no other
+    own = "h264"  # that of the file: a file takes no other
     with make(config(film, fourcc=own)) as camera:
         camera.read(5.0)
-    with pytest.raises(CameraError, match=f"asked for the pixel format MJPG, it gives .({own}|h264|H264)"):
+    with pytest.raises(CameraError, match=f"asked for the pixel format MJPG, it gives .{own}"):
         make(config(film, fourcc="MJPG")).open()
     for wrong, says in (
         ({"fourcc": "MJPEG"}, "four characters"),
