@@ -16,7 +16,6 @@ The last line is JSON: from, to, path, episodes, steps, kept (our key: its name 
 
 import contextlib
 import dataclasses
-import importlib
 import os
 import shutil
 import sys
@@ -26,21 +25,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from demos.errors import DemoError
-from demos.formats import actions
-from demos.formats.source import Imported, Options, with_range
+from demos.formats.foreign_set import FORMATS, detect, module_of, prepared, read_checked
+from demos.formats.source import Imported, Options
 from toto_robot import command
 from toto_robot.ground import atomic
 from toto_robot.ground.errors import unknown
 from toto_robot.ground.screen import Bar
 
-FORMATS = {
-    "zarr": "native",
-    "lerobot": "lerobot_v3",
-    "robomimic": "robomimic_hdf5",
-    "diffusion_policy": "diffusion_zarr",
-    "rlds": "rlds",
-}
-"""{name: module of demos.formats}, in the order in which a source is tried."""
 TARGETS = ("lerobot", "robomimic", "diffusion_policy", "zarr")
 IMAGES = ("png", "av1", "h264")
 
@@ -77,13 +68,20 @@ class ConvertConfig:
     """Units of the actions, in their order: rad, m, rad/s, m/s, or 1 for a number without a unit; [] if unknown."""
     drop_padding: bool = True
     """Drop the repeated last step of MVP and RPT episodes."""
+    drop_episodes: str = "none"
+    """none: refuse a set with a number that is not finite. bad: leave out the episodes that hold one, and name them."""
     gripper: str = "auto"
     """auto: make +1 open and -1 closed in published sets, whatever each task means by them; keep: leave the numbers."""
     overwrite: bool = False
     """Replace DST if it is a set of demonstrations."""
 
     def __post_init__(self) -> None:
-        for key, options in (("to", TARGETS), ("images", IMAGES), ("gripper", ("auto", "keep"))):
+        for key, options in (
+            ("to", TARGETS),
+            ("images", IMAGES),
+            ("gripper", ("auto", "keep")),
+            ("drop_episodes", ("none", "bad")),
+        ):
             if getattr(self, key) not in (*options, "???"):
                 raise unknown(key, getattr(self, key), options)
         for key in ("hz", "to_hz"):
@@ -99,15 +97,24 @@ def main(cfg: ConvertConfig) -> dict:
         raise DemoError(f"{dst} is the source itself; give another destination")
     if dst.exists() and not cfg.overwrite:
         raise DemoError(f"{dst} exists; give another destination, or overwrite=true to replace it")
-    if dst.exists() and not any(_module(name).looks(dst) for name in FORMATS):
+    if dst.exists() and not any(module_of(name).looks(dst) for name in FORMATS):
         raise DemoError(
             f"{dst} is not a set of demonstrations, and overwrite=true replaces nothing else; give another destination"
         )
-    source = _prepared(_module(kind).read(src, options), cfg)
+    source = prepared(
+        read_checked(src, kind, options, cfg.drop_episodes == "bad"),
+        drop_padding=cfg.drop_padding,
+        align_gripper=cfg.gripper == "auto",
+        to_hz=cfg.to_hz,
+        deltas=cfg.deltas,
+        robot=cfg.robot,
+        names=cfg.names,
+        units=cfg.units,
+    )
     if missing := source.facts.get("missing"):
         print(f"{src} is not complete: {missing}. The others are converted.", file=sys.stderr)
     with staged(dst) as temporary:
-        report = _module(cfg.to).write(_counted(source), temporary, options)
+        report = module_of(cfg.to).write(_counted(source), temporary, options)
     return {
         "from": kind,
         "to": cfg.to,
@@ -119,20 +126,6 @@ def main(cfg: ConvertConfig) -> dict:
         "changed": report.changed,
         "facts": source.facts,
     }
-
-
-def detect(path: Path) -> str:
-    """The name in FORMATS of what lies at `path`. DemoError says what was expected."""
-    if not path.exists():
-        raise DemoError(f"there is no {path}; give the folder or file of a set of demonstrations")
-    for name in FORMATS:
-        if _module(name).looks(path):
-            return name
-    inside = sorted(p.name for p in path.iterdir())[:6] if path.is_dir() else []
-    raise DemoError(
-        f"{path} is none of {', '.join(FORMATS)}: expected zarr.json of our store, meta/info.json, .hdf5 files, "
-        f".zgroup with data and meta, or .tfrecord shards; found {', '.join(inside) or 'nothing of the kind'}"
-    )
 
 
 @contextlib.contextmanager
@@ -159,22 +152,6 @@ def staged(dst: Path) -> Iterator[Path]:
             os.replace(new, dst)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _module(name: str):
-    return importlib.import_module(f"demos.formats.{FORMATS[name]}")
-
-
-def _prepared(source: Imported, cfg: ConvertConfig) -> Imported:
-    """The source with corrected actions of known range."""
-    actions.check_increments(source)
-    if cfg.drop_padding:
-        source = actions.drop_padding(source)
-    if cfg.gripper == "auto":
-        source = actions.align_gripper(source)
-    if cfg.to_hz is not None:
-        source = actions.subsample(source, cfg.to_hz, cfg.deltas)
-    return with_range(actions.described(source, cfg.robot, cfg.names, cfg.units))
 
 
 def _counted(source: Imported) -> Imported:

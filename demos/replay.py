@@ -3,6 +3,7 @@
     python -m demos.replay data/pick
     python -m demos.replay data/pick episode=3 video=replay.mp4
     python -m demos.replay data/pick mode=action
+    python -m demos.replay data/imported.zarr video=imported.mp4                           pictures and actions only
     python -m demos.replay data/cube mode=robot episode=0                                  on an emulated arm
     python -m demos.replay data/cube mode=robot episode=0 robot=fr3 robot_ip=172.16.0.2 camera=wrist.yaml
 
@@ -11,20 +12,27 @@ pixel must be equal, otherwise the exit code is 1. mode=action starts from each 
 actions that were executed then, and reports how far the simulation drifts from the record and whether success comes
 again. mode=robot moves an arm to where each episode began and sends it the actions, through the same limits, state
 machine and exit codes as deploy/run_real.py, and reports how far the joints were from the record. A set of another
-environment, or of another version of it, is refused with the differences, unless force=true.
+version of its environment is refused with the differences, unless force=true.
+mode=pictures needs no environment: it reads every picture and action, and video= shows them. A set that no environment
+of ours can simulate, such as an imported one, is played so, and `not_simulated` says why.
 The last line is JSON: mode, episodes, steps, exact and max_abs_diff, or qpos_drift and success_reproduced; differs.
+For mode=pictures: mode, episodes, steps, seconds, cameras, actions, not_simulated.
 For mode=robot: mode, episodes, steps, drift_rad, successes, success_reproduced, ending.
 """
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
 
+import envs
 from demos.errors import DemoError
+from demos.formats.foreign_set import ForeignSet, open_set
 from demos.recording.recorder import STATE
 from demos.recording.restoring import environment_of, look_seeds, missing_states, snapshot
 from demos.store import schema
 from demos.store.demo_set import DemoSet
+from demos.viewing.film import frames_of
 from deploy.teaching.on_arm import ArmEnded, ArmKeys
 from deploy.teaching.replaying import replay as on_robot
 from envs.drawing import renderer
@@ -34,7 +42,7 @@ from toto_robot.ground.errors import UserError, unknown
 from toto_robot.ground.screen import Bar
 from toto_robot.video.decode import write_video
 
-MODES = ("state", "action", "robot")
+MODES = ("state", "action", "pictures", "robot")
 
 
 class NotExact(UserError):
@@ -52,10 +60,11 @@ class ReplayConfig(ArmKeys):
     episode: int | None = None
     """Which episode; null for all."""
     mode: str = "state"
-    """state: restore every state and compare pixels. action: execute the actions and compare states. robot: execute
-    them on an arm (the keys robot, robot_ip, … choose it)."""
+    """state: restore every state and compare pixels. action: execute the actions and compare states. pictures: show
+    what was recorded, without an environment. robot: execute the actions on an arm (the keys robot, robot_ip, …)."""
     video: str | None = None
-    """Path of an MP4: the recorded wrist camera beside a view of the replay from the side."""
+    """Path of an MP4: the recorded wrist camera beside a view of the replay from the side. mode=pictures: all cameras,
+    with the actions as bars."""
     force: bool = False
     """Replay in an environment that differs from the recorded one."""
 
@@ -70,10 +79,17 @@ class ReplayConfig(ArmKeys):
 
 def main(cfg: ReplayConfig) -> dict:
     """Replay the set, or one episode. Raises NotExact, after the JSON line, if pixels should be equal and are not."""
-    demos = DemoSet(cfg.path)
+    demos = open_set(cfg.path)
     chosen = range(demos.episodes) if cfg.episode is None else [cfg.episode]
     if cfg.episode is not None:
-        demos.slice("action", cfg.episode, 0, 0)  # raises an error that names the episodes
+        demos.episode(cfg.episode, ["action"])  # raises an error that names the episodes
+    foreign = not_simulated(demos.attrs, demos.keys)
+    if cfg.mode == "pictures" or cfg.mode == "state" and foreign:
+        return _pictures(cfg, demos, chosen, foreign)
+    if isinstance(demos, ForeignSet) or cfg.mode == "action" and foreign:
+        raise UserError(
+            f"mode={cfg.mode}: {foreign or 'it is not a set of ours'}. mode=pictures plays what was recorded."
+        )
     if cfg.mode == "robot":
         return _on_robot(cfg, demos, chosen)
     env = _environment(demos, cfg)
@@ -104,6 +120,41 @@ def main(cfg: ReplayConfig) -> dict:
             + (f"; {', '.join(differs)}." if differs else ".")
         )
     return result
+
+
+def not_simulated(attrs: dict, keys: tuple[str, ...]) -> str:
+    """Why no environment of ours can replay a set with these attributes and keys; empty if one can."""
+    if attrs.get("env") in envs.names():
+        return ""
+    missing = missing_states(keys)
+    states = f", and it has no {', '.join(missing)}" if missing else ""
+    return f"its environment {attrs.get('env')!r} is not one of ours{states}: its motion and success can't be simulated"
+
+
+def _pictures(cfg: ReplayConfig, demos: DemoSet | ForeignSet, chosen, foreign: str) -> dict:
+    """Read every picture and action of the chosen episodes, and film them if the person asks for it."""
+    if foreign:
+        print(f"{cfg.path}: {foreign}. Its pictures and actions are played as recorded.", file=sys.stderr)
+    frames, steps = [], 0
+    with Bar("playing", len(chosen)) as bar:
+        for done, i in enumerate(chosen):
+            bar.at(done, f"episode {i}")
+            for frame in frames_of(demos, i):
+                steps += 1
+                if cfg.video:
+                    frames.append(frame)
+    if cfg.video and frames:
+        write_video(cfg.video, np.stack(frames), fps=demos.attrs["control_hz"])
+    return {
+        "path": cfg.path,
+        "mode": "pictures",
+        "episodes": len(chosen),
+        "steps": steps,
+        "seconds": steps / demos.attrs["control_hz"],
+        "cameras": [key.removeprefix(schema.CAMERA) for key in demos.keys if key.startswith(schema.CAMERA)],
+        "actions": demos.attrs["action"].get("names"),
+        "not_simulated": foreign or None,
+    }
 
 
 def _on_robot(cfg: ReplayConfig, demos: DemoSet, chosen) -> dict:

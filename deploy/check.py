@@ -197,8 +197,9 @@ def _camera(config: CameraConfig, env, seconds: float = 2.0) -> tuple[list[Line]
     finally:
         camera.close()
     fovy_deg = float(env.model.camera("wrist").fovy[0])
+    asked_hz = None if config.kind == "video" else config.fps
     return [
-        verdicts.camera(frames[1:], ages_s, wall_s, env.control_hz, Rules().camera_hold_s),
+        verdicts.camera(frames[1:], ages_s, wall_s, env.control_hz, Rules().camera_hold_s, asked_hz),
         verdicts.lens(config, camera.intrinsics, fovy_deg),
     ], frames[1:]
 

@@ -126,9 +126,16 @@ def gripper(state: GripperState, open_m: float) -> Line:
     return Line("gripper", LOOK if state.holds else OK, said)
 
 
-def camera(frames: list[Frame], ages_s: list[float], wall_s: float, rate_hz: float, max_age_s: float) -> Line:
+def camera(
+    frames: list[Frame],
+    ages_s: list[float],
+    wall_s: float,
+    rate_hz: float,
+    max_age_s: float,
+    asked_hz: float | None = None,
+) -> Line:
     """Rate, age and brightness of the frames of `wall_s` seconds, for a policy at `rate_hz`. `ages_s` are their ages
-    when they were read."""
+    when they were read. `asked_hz` is the rate that the camera was asked for."""
     if not frames:
         return Line("camera", BAD, f"no frame in {wall_s:.1f} s")
     got_hz = len(frames) / wall_s
@@ -140,6 +147,10 @@ def camera(frames: list[Frame], ages_s: list[float], wall_s: float, rate_hz: flo
     )
     dark = float(np.mean([frame.rgb.mean() for frame in frames]))
     faults = [f"slower than the policy ({rate_hz:g} Hz)"] * bool(got_hz < rate_hz)
+    if asked_hz and got_hz < 0.9 * asked_hz:
+        faults.append(
+            f"asked for {asked_hz:g} a second: more light or a fixed exposure, fourcc: MJPG, or another USB port"
+        )
     faults += [f"older than {1e3 * max_age_s:.0f} ms, at which the arm holds"] * bool(worst > max_age_s)
     faults += [f"mean grey level {dark:.0f} of 255: lens cap, exposure or light?"] * (not 10 < dark < 245)
     unfit = got_hz < rate_hz or worst > max_age_s

@@ -5,6 +5,7 @@ take.
 """
 
 import copy
+import math
 from collections.abc import Iterable
 
 import torch
@@ -14,6 +15,7 @@ from policies.bookkeeping.state import moments, restore_moments, under
 from policies.policy import Policy
 from toto_robot.ground.average import update_average
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.finite import check_loss
 from toto_robot.ground.schedules import overlapping_rate
 
 NOT_DECAYED = ("token", "position", "mode")
@@ -66,8 +68,11 @@ class Student:
         """The learning rate of the `update`-th minibatch of the run."""
         return overlapping_rate(update, peak=self.peak, warmup_steps=self.warmup, steps=self.total, final=self.lr_final)
 
-    def descend(self, losses: Iterable[Tensor]) -> Tensor:
+    def descend(self, losses: Iterable[Tensor], within: str = "", remedy: str = "") -> Tensor:
         """One optimizer step on the sum of `losses`. Returns the sum.
+
+        If it or the gradient is not finite, it raises UserError, which names `within` (round 3) and the `remedy`, and
+        leaves the weights unchanged.
 
         The losses are computed and back-propagated one after the other, so only one graph is in memory at a time.
         """
@@ -80,9 +85,11 @@ class Student:
         for loss in losses:
             loss.backward()
             total += loss.detach()
-        # 3. The step, and the average of the weights, which acts and is saved.
-        if self.grad_clip:
-            torch.nn.utils.clip_grad_norm_(self.head.parameters(), self.grad_clip)
+        # 3. A check that training has not diverged.
+        norm = torch.nn.utils.clip_grad_norm_(self.head.parameters(), self.grad_clip or math.inf)
+        when = f"update {self.done + 1} of {self.total}" + (f" ({within})" if within else "")
+        check_loss(when, remedy, loss=total.item(), gradient_norm=norm.item())
+        # 4. The step, and the average of the weights, which acts and is saved.
         self.optimizer.step()
         update_average(self.average, self.head, updates=self.done, decay=self.ema_decay)
         self.done += 1

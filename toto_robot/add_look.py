@@ -75,9 +75,9 @@ def main(cfg: AddLookConfig) -> dict:
 
 
 def _of_demonstrations(cfg: AddLookConfig, about: About) -> Callable:
-    from demos.store.demo_set import DemoSet
+    from demos.formats.foreign_set import open_set
 
-    demos, known = DemoSet(cfg.demos), about.spec.cameras[0].name if about.spec and about.spec.cameras else None
+    demos, known = open_set(cfg.demos), about.spec.cameras[0].name if about.spec and about.spec.cameras else None
     data = DataConfig(camera=cfg.camera or known)
     camera = camera_of(demos, data)
     if f"rgb_{camera}" not in demos.keys:

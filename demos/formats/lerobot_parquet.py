@@ -161,7 +161,7 @@ class Totals:
 
 
 def numbers(column) -> np.ndarray:
-    """A Parquet column of numbers, of lists of them, or of lists of lists, as an array (T, ...)."""
+    """A Parquet column of numbers, or of lists, or of lists of lists, as an array (T, ...). A missing number is nan."""
     pa, _ = pyarrow()
     values, shape = column.combine_chunks(), [len(column)]
     while (
@@ -175,8 +175,6 @@ def numbers(column) -> np.ndarray:
             raise ValueError("its lists differ in length")
         shape.append(len(inner) // rows if rows else 0)
         values = inner
-    if values.null_count:
-        raise ValueError("a value is missing")
     found = values.to_numpy(zero_copy_only=False)
     if found.dtype == object:
         raise ValueError(f"it holds {values.type}, not numbers")

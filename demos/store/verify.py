@@ -8,6 +8,7 @@ import numpy as np
 from demos.errors import DemoError
 from demos.store.demo_set import DemoSet
 from demos.store.schema import CAMERA
+from toto_robot.ground.finite import first_not_finite
 
 FINITE = ("action", "action_applied", "proprio", "reward", "timestamp_s", "sim_state")
 
@@ -35,11 +36,9 @@ def verify(path: str | Path, on_episode: Callable[[int], object] = lambda done: 
             if not key.startswith(CAMERA):
                 data[key] = value
         where = f"{path}: episode {i}"
-        found += [
-            f"{where}: {key} holds a number that isn't finite"
-            for key in FINITE
-            if key in data and not np.isfinite(data[key]).all()
-        ]
+        names = {"proprio": demos.attrs.get("proprio_names"), "action": demos.attrs["action"].get("names")}
+        wrong = (first_not_finite({key: data[key]}, names) for key in FINITE if key in data)
+        found += [f"{where}, {said}: not a finite number" for said in wrong if said]
         if "timestamp_s" in data and (np.diff(data["timestamp_s"]) <= 0).any():
             found.append(f"{where}: timestamp_s does not rise")
         if "success" in data and "success" in numbers and bool(data["success"].any()) != bool(numbers["success"][i]):

@@ -62,6 +62,9 @@ class CameraConfig:
     """Height of the sensor's picture, pixels."""
     fps: float = 30.0
     """Frames a second of the sensor. A video file keeps its own rate."""
+    fourcc: str = ""
+    """opencv: the pixel format that a USB camera sends, e.g. MJPG or YUYV; empty for the driver's choice. Many cameras
+    give full rate at full size only as MJPG."""
     crop: str = "center"
     """center: the square in the middle; lower: MVP's, 448 of 480 rows from the bottom."""
     size: int = 128
@@ -79,6 +82,10 @@ class CameraConfig:
                 "expected width, height and size of at least 8 pixels and fps from above 0 to 1000, got "
                 f"{self.width}, {self.height}, {self.size} and {self.fps}"
             )
+        if self.fourcc and (len(self.fourcc) != 4 or not self.fourcc.isascii()):
+            raise CameraError(f"fourcc: expected four characters such as MJPG or YUYV, got {self.fourcc!r}")
+        if self.fourcc and self.kind != "opencv":
+            raise CameraError(f"fourcc={self.fourcc}: only kind opencv has one, got kind {self.kind}; leave it out")
         if isinstance(self.intrinsics, dict):
             self.intrinsics = _from_dict(Intrinsics, self.intrinsics, "intrinsics")
         inner = self.intrinsics

@@ -37,6 +37,8 @@ class OpencvCamera(BaseCamera):
                 "/dev/video*` lists the cameras, and reading one may need the group `video`"
             )
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # otherwise a slow reader gets old frames; some drivers ignore it
+        if self.config.fourcc:  # before size and rate, which depend on it
+            self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*self.config.fourcc))
         self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, self.config.width)
         self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self.config.height)
         self._capture.set(cv2.CAP_PROP_FPS, self.config.fps)
@@ -46,6 +48,13 @@ class OpencvCamera(BaseCamera):
             raise self.error(
                 f"asked for {self.config.width}×{self.config.height} pixels, it gives {got[0]}×{got[1]}; set "
                 "width and height to a size that the camera has (`v4l2-ctl --list-formats-ext` lists them)"
+            )
+        given = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True).decode("latin-1")
+        if self.config.fourcc and given != self.config.fourcc:
+            self._capture.release()
+            raise self.error(
+                f"asked for the pixel format {self.config.fourcc}, it gives {given!r}; set fourcc to one that the "
+                "camera has at this size (`v4l2-ctl --list-formats-ext` lists them), or leave it out"
             )
         self._newest, self._closing = Newest(), threading.Event()
         self._thread = threading.Thread(target=self._grab, name=f"camera {self.config.name}", daemon=True)

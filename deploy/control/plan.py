@@ -36,6 +36,8 @@ class Plan:
     """Number of frames that the policy compares with its training pictures before anything moves."""
     yes_look: bool = False
     """Go on where the frames do not look like the training pictures."""
+    camera_hz: float | None = None
+    """The rate that the camera was asked for; None if it has none, and in lockstep."""
 
 
 def heard(connection: Connection) -> tuple[list, bool]:

@@ -15,6 +15,10 @@ from deploy.processes.policy import LookAnswer, LookRequest
 from deploy.robots.base import Features, RobotState
 from envs.robots.control import SERVO_DT_S
 
+RATE_S = 1.0
+"""How long the camera's frames are counted, on the wall's clock."""
+SLOW = 0.9
+"""A camera that gives less than this share of the rate it was asked for is named."""
 FRAMES_S, LOOK_S = 10.0, 60.0
 """The longest time, on the wall's clock, for the frames and for the policy's answer about them."""
 OUT = "out"
@@ -39,7 +43,17 @@ def found(driver, state: RobotState) -> list[tuple[str, bool, str]]:
         driver.hand.observe().width_m,
         None if driver.clock.lockstep else driver.answer_s,
         driver.look,
+        frame_rate_hz(driver) if driver.plan.camera_hz and age_s is not None else None,
     )
+
+
+def frame_rate_hz(driver) -> float:
+    """The camera's frames a second, by their numbers and times of capture. The arm is served in this time."""
+    (first_s, first, _), end = driver.links.frames.latest(), time.monotonic() + RATE_S
+    while driver.now.state is State.PREFLIGHT and time.monotonic() < end:
+        driver.idle()
+    last_s, last, _ = driver.links.frames.latest()
+    return (last - first) / (last_s - first_s) if last_s > first_s else 0.0
 
 
 def ask_for_look(driver) -> None:
@@ -90,11 +104,13 @@ def checks(
     width_m: float,
     answer_s: float | None,
     look: LookAnswer | None = None,
+    rate_hz: float | None = None,
 ) -> list[tuple[str, bool, str]]:
     """All checks.
 
     `frame_age_s` is the age of the newest frame, None without a frame. `answer_s` is the policy's time for an action,
     None if time stands still while it answers. `look` is its answer about the newest frames, None if it was not asked.
+    `rate_hz` is the camera's rate, None if it was not measured.
     """
     low, high = plan.limits.q_min_rad, plan.limits.q_max_rad
     room = float(np.minimum(state.q_rad - low, high - state.q_rad).min())
@@ -106,7 +122,9 @@ def checks(
         (
             "camera",
             frame_age_s is not None and frame_age_s < plan.rules.camera_hold_s,
-            "no frame" if frame_age_s is None else f"newest frame {1000 * frame_age_s:.0f} ms old",
+            "no frame"
+            if frame_age_s is None
+            else f"newest frame {1000 * frame_age_s:.0f} ms old" + _rate(rate_hz, plan),
         ),
         ("policy", *_pace(answer_s, plan)),
         ("gripper", True, f"{1000 * width_m:.0f} mm open"),
@@ -136,6 +154,16 @@ def _known(look: LookAnswer, plan: Plan) -> tuple[bool, str]:
     if plan.yes_look:
         return True, f"{said}; --yes-look goes on"
     return False, f"{said}; put the arm where an episode begins, and light and camera right, or give --yes-look"
+
+
+def _rate(rate_hz: float | None, plan: Plan) -> str:
+    """The camera's rate beside the one it was asked for, in words."""
+    if rate_hz is None or not plan.camera_hz:
+        return ""
+    said = f", {rate_hz:.1f} frames a second"
+    if rate_hz >= SLOW * plan.camera_hz:
+        return said
+    return f"{said} of {plan.camera_hz:g} asked for: more light or a fixed exposure, fourcc: MJPG, or another USB port"
 
 
 def _pace(answer_s: float | None, plan: Plan) -> tuple[bool, str]:

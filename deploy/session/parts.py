@@ -48,6 +48,8 @@ class Parts:
     frame_shape: tuple[int, int, int]
     make_policy: Callable
     make_camera: Callable
+    camera_hz: float | None
+    """The rate that the camera is asked for; None for a video file, which keeps its own."""
     options: dict
     """Options of the robot's backend."""
     camera: dict
@@ -138,6 +140,7 @@ def make(s: Resolved, env, fit: Fit = Fit()) -> Parts:
         (config.size, config.size, 3),
         make_policy,
         functools.partial(_make_camera, config, env.name, shared, s.shift),
+        None if config.kind == "video" else config.fps,
         options,
         vars(config.intrinsics.cropped(config.crop, config.size)) if config.intrinsics else {},
         interface(s, env),

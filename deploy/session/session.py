@@ -69,6 +69,8 @@ class Session:
         self.look: str | None = None
         """What the policy says about the camera's pictures."""
         self.children: dict[str, BaseProcess] = {}
+        self.camera_said = ""
+        """The camera's newest reason for giving no frame."""
         self.reports: dict[str, Connection] = {}
         """Where the processes of camera, policy and gripper report."""
         self.robot, self._robot_end = parts.context.Pipe()
@@ -162,6 +164,7 @@ class Session:
             rules=s.rules,
             look_frames=0 if s.policy == "scripted" else LOOK_FRAMES,
             yes_look=s.yes_look,
+            camera_hz=parts.camera_hz if s.clock == "realtime" else None,
         )
         return RobotSpec(
             s.backend,
@@ -222,6 +225,10 @@ class Session:
                 self.timings.add(camera_age=age_s, inference=answer.inference_s)
                 if self.recorder is not None:
                     self.recorder.step(answer, rgb, proprio)
+            elif name == "camera":  # its own words, once for each reason
+                if said[1] != self.camera_said:
+                    self.panel.say(f"camera: {said[1]}")
+                self.camera_said = said[1]
             elif said[0] == "failed":
                 self._tell("gripper_failed", said[1])
 
@@ -242,9 +249,11 @@ class Session:
                 self._close(False)
         for name in ("policy", "camera", "gripper"):
             if name in self.children and not self.children[name].is_alive():
+                self._listen(name)  # its last words
                 del self.children[name]
                 event = "gripper_failed" if name == "gripper" else f"{name}_died"
-                self._tell(event, f"the {name}'s process ended")
+                own = f": {self.camera_said}" if name == "camera" and self.camera_said else ""
+                self._tell(event, f"the {name}'s process ended{own}")
 
     def _operator(self) -> None:
         if self.panel.interrupts:

@@ -3,7 +3,6 @@
 On the arrow: batches from `policies.cloning.demonstrations` → the policy's head (`policies.student` does the update).
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -78,7 +77,7 @@ class Cloner(Student):
             policy.net.update_statistics(*data.batch(part, torch.zeros_like(part)))
 
     def train(self, epoch: int, on_update: Callable[[], None] = lambda: None) -> float:
-        """Train one epoch. Returns the mean loss of its steps. Raises UserError if the loss is no longer a number."""
+        """Train one epoch. Returns the mean loss of its steps. Raises UserError if a loss is not finite."""
         # 1. Everything random in an epoch is a function of (seed, epoch): the order, the looks, dropout and noise.
         n, size = len(self.data), self.config.batch_size
         rng = np.random.default_rng(stream(self.seed, "epoch", epoch))
@@ -87,16 +86,12 @@ class Cloner(Student):
         noise = torch.Generator().manual_seed(stream(self.seed, "noise", epoch)[0])
         # 2. One optimizer step for each minibatch.
         self.head.train()
-        total = 0.0
+        total, within = 0.0, f"epoch {epoch + 1}"
+        remedy = f"Start again with a smaller optim.lr than {self.peak:g}, or with optim.grad_clip=1."
         for steps, look in zip(order.split(size), looks.split(size)):
-            total += self.descend(self._losses(steps, look, noise)).item() * len(steps)
+            total += self.descend(self._losses(steps, look, noise), within, remedy).item() * len(steps)
             on_update()
         self.head.eval()
-        if not math.isfinite(total):
-            raise UserError(
-                f"the loss is {total / n} in epoch {epoch + 1}: the learning rate is too high for these data. Start "
-                f"again with a smaller optim.lr than {self.peak:g}, or with optim.grad_clip=1; no policy is saved."
-            )
         return total / n
 
     def _losses(self, steps: Tensor, look: Tensor, noise: torch.Generator) -> Iterator[Tensor]:

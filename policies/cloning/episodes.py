@@ -13,6 +13,7 @@ import numpy as np
 from policies.bookkeeping.config import check_further_looks
 from policies.cloning.augment import AugmentConfig
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.finite import first_not_finite
 
 NUMBERS = ("proprio", "action", "action_applied")
 """Keys that are read as numbers. The last one need not be there."""
@@ -111,10 +112,13 @@ def read_episodes(demos: DemoReader, config: DataConfig, needs: str | None, path
         raise UserError(f"{missing} Its cameras: {there}. Choose one by data.camera=NAME, or use encoder=none.")
     keys = [key for key in NUMBERS if key in demos.keys]
     read = {i: demos.episode(i, keys=keys) for i in choose(demos, config, path)}
-    if bad := [i for i, numbers in read.items() if not all(np.isfinite(values).all() for values in numbers.values())]:
+    names = {"proprio": demos.attrs.get("proprio_names")} | dict.fromkeys(
+        NUMBERS[1:], demos.attrs["action"].get("names")
+    )
+    if bad := [i for i, numbers in read.items() if first_not_finite(numbers, names)]:
         skip = ",".join(map(str, sorted({*config.skip, *bad})))
         raise UserError(
-            f"{path}, episode {bad[0]}, {_not_finite(demos.attrs, read[bad[0]])}; expected a finite number. Leave out "
+            f"{path}, episode {bad[0]}, {first_not_finite(read[bad[0]], names)}; expected a finite number. Leave out "
             f"every episode that has such numbers by data.skip=[{skip}], or repair the recording and import it again."
         )
     recorded = []
@@ -183,12 +187,3 @@ def scaled(attrs: dict, action: np.ndarray, path) -> np.ndarray:
     """A set's actions scaled by its own bounds, as a policy outputs them: float32 in [-1, 1]."""
     low, high = bounds(attrs, path)
     return np.asarray(2 * (action - low) / (high - low) - 1, np.float32)
-
-
-def _not_finite(attrs: dict, numbers: dict[str, np.ndarray]) -> str:
-    """Where the first number of an episode stands that is not finite."""
-    key, values = next((k, v) for k, v in numbers.items() if not np.isfinite(v).all())
-    names = attrs.get("proprio_names") if key == "proprio" else attrs["action"].get("names")
-    step, column = (int(at) for at in np.argwhere(~np.isfinite(values))[0])
-    name = names[column] if names and column < len(names) else f"column {column}"
-    return f"step {step}: {key} {name} is {values[step, column]}"

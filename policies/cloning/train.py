@@ -57,7 +57,8 @@ class TrainBcConfig(RunConfig):
     """Everything that decides the outcome of a run of behaviour cloning."""
 
     demos: str = "???"
-    """Folder of the demonstration set, recorded (`python -m demos.record`) or imported."""
+    """Folder of the demonstration set, recorded (`python -m demos.record`) or imported. A set of another format,
+    such as a LeRobot folder, is read as it is. Import it if many runs read it: its pictures are then decoded once."""
     optim: OptimConfig = field(default_factory=OptimConfig)
     """How the policy learns. mvp and rpt are the published settings. fast (MLP), rpt_fast (transformer) and
     scratch_fast (resnet) suit a CPU."""
@@ -152,9 +153,9 @@ def train(
     with Lifetime(cfg) as lifetime:
         # 1. Read and check: everything that does not fit is refused before the encoder is loaded and processes start.
         if demos is None:
-            from demos.store.demo_set import DemoSet  # loads zarr
+            from demos.formats.foreign_set import open_set  # loads zarr
 
-            demos = DemoSet(cfg.demos)
+            demos = open_set(cfg.demos)
         recorded = read_episodes(demos, cfg.data, cfg.encoder.needs, cfg.demos)
         redrawing = None
         if cfg.data.also:

@@ -105,8 +105,9 @@ class Learner(Student):
         # 2. One optimizer step for each minibatch.
         self.head.train()
         losses, done = torch.zeros(()), 0
+        remedy = f"Start again with a smaller learner.lr than {self.peak:g}."
         for indices in order:
-            loss = self.descend(self._losses(data, labelled[indices]))
+            loss = self.descend(self._losses(data, labelled[indices]), f"round {round_ + 1}", remedy)
             losses, done = losses + loss, done + 1
             if done % 100 == 0:
                 on_update(done, updates)

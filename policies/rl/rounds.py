@@ -34,6 +34,7 @@ from policies.rl.networks import export, head_for
 from policies.rl.vec import FlatVec
 from policies.scoring.rollout import VectorEnv, evaluate, summarise
 from policies.seeds import stream, watching_seeds
+from toto_robot.ground.finite import check_loss
 
 GROWTH, FEWEST = 1.2, 1000
 """New input statistics are used once there are FEWEST observations, and again whenever their number has grown by
@@ -94,7 +95,11 @@ class Session:
             return facts
         rounds = Rounds(self, run, screen, done, facts, tensors)
         left = self.total_steps - facts["env_steps"]
-        self.agent.learn(left, callback=rounds, log_interval=None, reset_num_timesteps=False)
+        try:
+            self.agent.learn(left, callback=rounds, log_interval=None, reset_num_timesteps=False)
+        except ValueError:  # the distributions of torch refuse parameters that are not finite
+            rounds.check()
+            raise
         return rounds.facts
 
 
@@ -127,7 +132,16 @@ class Rounds(BaseCallback):
         self.episodes, self.started = 0, time.perf_counter()
         self.screen.begin(self.round)
 
+    def check(self) -> None:
+        """Raise UserError if the agent has diverged: a weight, or its newest loss, is not finite."""
+        loss, weights = loss_of(self.model), sum(float(p.detach().sum()) for p in self.model.policy.parameters())
+        learned = any(name.startswith("train/") for name in self.model.logger.name_to_value)  # since the process began
+        found = {"sum_of_the_weights": weights} | ({"loss": loss} if learned else {})
+        remedy = "Start again with a smaller algo.lr."
+        check_loss(f"{self.num_timesteps:,} steps (round {self.round + 1})", remedy, **found)
+
     def _on_rollout_start(self) -> None:
+        self.check()
         iterations = self.num_timesteps // self.session.cfg.algo.iteration_steps
         if iterations and iterations % self.session.per_round == 0 and self.num_timesteps > self.facts["env_steps"]:
             self._commit()
@@ -145,6 +159,7 @@ class Rounds(BaseCallback):
         return True
 
     def _on_training_end(self) -> None:
+        self.check()
         self._commit()
 
     def _track(self, obs: np.ndarray) -> None:

@@ -143,7 +143,7 @@ def test_numbers_that_contradict_each_other_are_named(tmp_path):
             {"action": [[np.nan, 0]] * 3, "timestamp_s": [0, 1, 1], "success": [False] * 3}, {"success": True}
         )
     text = " ".join(verify(tmp_path / "set"))
-    assert "action holds a number that isn't finite" in text and "does not rise" in text and "meta/success" in text
+    assert "action x is nan: not a finite number" in text and "does not rise" in text and "meta/success" in text
 
 
 def test_an_older_zarr_format_and_a_wrong_path_say_what_to_do(tmp_path):

@@ -112,6 +112,12 @@ def test_the_camera_is_judged_by_rate_age_and_light(changes, age_s, wall_s, verd
     assert line.verdict == verdict and said in line.said
 
 
+def test_a_camera_slower_than_asked_is_named():
+    line = verdicts.camera(frames(), [0.03] * 60, 2.0, 10.0, 0.2, asked_hz=60)
+    assert line.verdict == LOOK and "30.0 frames a second" in line.said and "asked for 60 a second" in line.said
+    assert verdicts.camera(frames(), [0.03] * 60, 2.0, 10.0, 0.2, asked_hz=30).verdict == OK
+
+
 def test_a_narrow_lens_is_told_beside_the_one_that_policies_were_trained_with():
     config, lens = CameraConfig(), Intrinsics(640, 480, 600.0, 600.0, 320.0, 240.0)
     line = verdicts.lens(config, lens.cropped("center", 128), 104.9)

@@ -3,7 +3,6 @@
 On the arrow: rows → Toto → checkpoint.
 """
 
-import math
 import os
 from contextlib import nullcontext
 
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from toto_robot.features.encoder import find_encoder
 from toto_robot.features.folder import ModelFolder, load_toto, read_folder
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.finite import check_loss
 from toto_robot.ground.schedules import learning_rate
 from toto_robot.models.causal import CausalModel
 from toto_robot.models.mup import parameter_groups
@@ -65,12 +65,8 @@ class Trainer:
         # 2. Gradients, their norm, and a check that training has not diverged.
         (loss,) = self.group.total(self._backward(batches, count))
         norm = whole(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.cfg.grad_clip)).item()
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise UserError(
-                f"The loss of step {step + 1} is {loss} and its gradient norm is {norm}: training has diverged. The "
-                f"last checkpoint is from before it. Start again with a smaller lr (now {self.cfg.lr:g}) or with a "
-                "larger warmup_steps."
-            )
+        remedy = f"Start again with a smaller lr than {self.cfg.lr:g}, or with a larger warmup_steps."
+        check_loss(f"step {step + 1}", remedy, loss=loss, gradient_norm=norm)
         # 3. AdamW with the learning rate of this step.
         cfg = self.cfg
         rate = learning_rate(step, peak=cfg.lr, warmup_steps=cfg.warmup_steps, steps=cfg.steps, final=cfg.final_lr)

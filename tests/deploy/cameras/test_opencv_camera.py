@@ -63,6 +63,20 @@ def test_closing_ends_the_reader(film):
     assert threading.active_count() == before
 
 
+def test_a_pixel_format_is_checked_when_the_camera_opens(film):
+    own = "h264"  # that of the file: a file takes no other
+    with make(config(film, fourcc=own)) as camera:
+        camera.read(5.0)
+    with pytest.raises(CameraError, match=f"asked for the pixel format MJPG, it gives .{own}"):
+        make(config(film, fourcc="MJPG")).open()
+    for wrong, says in (
+        ({"fourcc": "MJPEG"}, "four characters"),
+        ({"fourcc": "MJPG", "kind": "video"}, "only kind opencv"),
+    ):
+        with pytest.raises(CameraError, match=says):
+            CameraConfig(**{"kind": "opencv"} | wrong)
+
+
 def test_what_can_not_be_opened_is_said(film, tmp_path):
     with pytest.raises(CameraError, match="can't open.*expected an index, a path"):
         make(config(str(tmp_path / "none.mp4"))).open()

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +31,16 @@ def found(q_rad=HOME, mode="idle", errors=(), age_s=0.05, answer_s=0.02):
 
 def test_an_arm_at_home_with_a_fresh_frame_passes_everything():
     assert all(found().values()) and found(answer_s=None)["policy"]
+
+
+@pytest.mark.parametrize(
+    "rate_hz, words", [(29.5, "29.5 frames a second"), (14.9, "14.9 frames a second of 30 asked for: .*fourcc: MJPG")]
+)
+def test_the_cameras_rate_is_compared_with_the_one_asked_for(rate_hz, words):
+    state, plan = RobotState(0.0, HOME, np.zeros(7), "idle", ()), replace(PLAN, camera_hz=30.0)
+    rows = checks(SimRobot("franka_cube").features, state, plan, ENVELOPE, 0.05, 0.08, 0.02, None, rate_hz)
+    ((ok, said),) = [row[1:] for row in rows if row[0] == "camera"]
+    assert ok and re.search(words + "$" if rate_hz > 27 else words, said)
 
 
 @pytest.mark.parametrize(

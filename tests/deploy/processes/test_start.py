@@ -1,5 +1,6 @@
 """A process that can't start as asked reports the reason in one sentence, and ends."""
 
+import contextlib
 import functools
 import multiprocessing
 
@@ -40,6 +41,37 @@ def test_a_camera_that_cant_be_opened():
     slot, config = FrameSlot(CONTEXT, (8, 8, 3)), cameras.CameraConfig(kind="video", device="nowhere.mp4")
     kind, why = report_of(camera_main, functools.partial(cameras.make, config), slot, CONTEXT.Semaphore(0), True)
     assert kind == "refused" and "nowhere.mp4" in why
+
+
+class Breaks(cameras.base.BaseCamera):
+    """A camera that opens, or not, and then fails with `error`."""
+
+    def __init__(self, error, opens=True):
+        super().__init__(cameras.CameraConfig())
+        self.fault, self.opens = error, opens
+
+    def open(self):
+        if not self.opens:
+            raise self.fault
+
+    def read(self, timeout_s):
+        raise self.fault
+
+    def close(self):
+        pass
+
+
+def test_a_cameras_own_reason_is_reported_whatever_it_raises():
+    def reports(camera):
+        here, there = CONTEXT.Pipe()
+        with contextlib.suppress(RuntimeError):  # a bug keeps its traceback
+            camera_main(lambda: camera, FrameSlot(CONTEXT, (8, 8, 3)), CONTEXT.Semaphore(0), False, there, Stopped())
+        return [here.recv() for _ in iter(lambda: here.poll(0), False)]
+
+    wrong, bug = cameras.CameraError("the film does not decode after 3 s"), RuntimeError("xioctl failed")
+    assert reports(Breaks(wrong))[1:] == [("failed", "the film does not decode after 3 s")]
+    assert reports(Breaks(bug))[1:] == [("failed", "RuntimeError: xioctl failed")]
+    assert reports(Breaks(bug, opens=False)) == [("refused", "RuntimeError: xioctl failed")]
 
 
 def test_a_policy_for_a_device_that_is_not_there(monkeypatch):

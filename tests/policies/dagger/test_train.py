@@ -174,3 +174,21 @@ def test_dagger_beats_cloning_the_expert_where_errors_compound():
     cloned = success("bc", {"noise_std": 0.0}, {"schedule": "constant", "decay": 1.0})
     dagger = success("dagger", {}, {})
     assert cloned < 0.7 and dagger > 0.9
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_round(monkeypatch):
+    from policies.dagger import learner
+
+    losses = learner.Learner._losses
+
+    def spoiled(self, data, indices):
+        for loss in losses(self, data, indices):
+            yield loss * (float("nan") if self.done == 25 else 1.0)
+
+    monkeypatch.setattr(learner.Learner, "_losses", spoiled)
+    with pytest.raises(UserError, match=r"since update 26 of \d+ \(round \d\) the loss is nan .*smaller learner.lr"):
+        train(small_config(run="d"), toy_vec, ToyEncoder())
+    run = RunFolder(Path("runs/d"))
+    tensors, _ = run.state(run.rounds())
+    assert not (run.folder / "policy").exists() and int(tensors["learner.done"]) <= 25
+    assert all(value.isfinite().all() for value in tensors.values() if value.is_floating_point())

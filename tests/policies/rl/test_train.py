@@ -149,3 +149,10 @@ def test_without_stable_baselines3_one_sentence_says_what_to_install(monkeypatch
 def test_missing_published_numbers_are_told_before_anything_starts():
     with pytest.raises(UserError, match="algo.lr"):
         train(config(algo={"lr": None}), lambda cfg: pytest.fail("an environment started"))
+
+
+@pytest.mark.parametrize("sac", [False, True])
+def test_an_agent_that_diverges_ends_in_one_sentence_and_keeps_its_last_good_round(sac):
+    with pytest.raises(UserError, match="diverged: since [0-9,]+ steps .round"):
+        train(config(sac, run="d", algo={"lr": 1e30}), toy, ToyEncoder())
+    assert not Path("runs/d/policy").exists() or all(np.isfinite(v).all() for v in weights("d").values())

@@ -217,3 +217,13 @@ def test_resuming_something_else_is_refused(videos, tmp_path):
 def test_impossible_keys_are_refused(wrong):
     with pytest.raises(UserError):
         TrainDVAEConfig("v", "o", **wrong)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change():
+    trainer = DVAETrainer(TrainDVAEConfig("v", "o", **CONFIG), FramePool([squares(30)], [1.0], 0))
+    with torch.no_grad():
+        trainer.bottleneck.project.bias[0] = torch.nan
+    before = {name: value.clone() for name, value in trainer.dvae.state_dict().items()}
+    with pytest.raises(UserError, match="diverged: since step 1 the loss is nan .*smaller lr than"):
+        trainer.advance()
+    assert all(value.equal(before[name]) for name, value in trainer.dvae.state_dict().items()) and trainer.step == 0

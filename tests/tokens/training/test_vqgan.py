@@ -87,3 +87,15 @@ def test_the_command_saves_a_tokenizer_that_opens_with_its_scores_and_picture(tm
 def test_impossible_keys_are_refused(wrong):
     with pytest.raises(UserError):
         TrainVQGANConfig("v", "o", **wrong)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change():
+    trainer = VQGANTrainer(TrainVQGANConfig("v", "o", **CONFIG), FramePool([squares(30)], [1.0], 0))
+    trainer.advance()
+    with torch.no_grad():
+        trainer.model.post_quant_conv.bias[0] = torch.nan
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    with pytest.raises(UserError, match="diverged: since step 2 the loss is nan .*smaller lr than"):
+        trainer.advance()
+    assert all(value.equal(before[name]) or value.isnan().any() for name, value in trainer.model.state_dict().items())
+    assert trainer.step == 1

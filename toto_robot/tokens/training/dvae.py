@@ -74,7 +74,7 @@ class DVAETrainer(TokenizerTrainer):
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         parameters = [p for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        self.check(loss.detach(), torch.nn.utils.clip_grad_norm_(parameters, 1.0))
         self.optimizer.step()
         self.step += 1
         if self.step > cfg.start_steps:

@@ -21,6 +21,7 @@ from torch import Tensor
 from toto_robot.ground.atomic import atomic_write_bytes, atomic_write_text
 from toto_robot.ground.average import update_average
 from toto_robot.ground.errors import UserError, expected
+from toto_robot.ground.finite import check_loss
 from toto_robot.ground.resume import check_resumable
 from toto_robot.ground.schedules import half_cosine
 from toto_robot.ground.screen import Bar, cut_log
@@ -149,6 +150,11 @@ class TokenizerTrainer(ABC):
         if self.step >= cfg.steps - round(cfg.steps * cfg.full_share):
             return max(1, cfg.batch * cfg.crop**2 // cfg.image_size**2), cfg.image_size
         return cfg.batch, cfg.crop
+
+    def check(self, loss: Tensor, norm: Tensor) -> None:
+        """Raise UserError unless this step's loss and gradient norm are finite. Call it before the weights change."""
+        remedy = f"Start again with a smaller lr than {self.cfg.lr:g}."
+        check_loss(f"step {self.step + 1}", remedy, loss=loss.item(), gradient_norm=norm.item())
 
     def update_average(self, model: torch.nn.Module, since: int) -> None:
         """Merge `model` into the average, `since` steps after its phase began."""

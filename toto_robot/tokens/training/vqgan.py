@@ -113,8 +113,10 @@ class VQGANTrainer(TokenizerTrainer):
             made = self.model.decoder(self.model.post_quant_conv(z))
         error = (made.float() - x).abs().mean()
         self.optimizer.zero_grad(set_to_none=True)
-        (error + loss).backward()
-        torch.nn.utils.clip_grad_norm_([p for p in self.model.parameters() if p.grad is not None], 1.0)
+        total = error + loss
+        total.backward()
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        self.check(total.detach(), torch.nn.utils.clip_grad_norm_(parameters, 1.0))
         self.optimizer.step()
         self.step += 1
         if discrete:
