@@ -107,6 +107,10 @@ SLOW = {
     "tests/deploy/test_policy_fit.py": 0,
     "tests/command/test_run.py": 0,
     "tests/models/test_presets.py": 0,
+    "tests/test_odd_paths.py": 0,
+    "tests/envs/test_robot_env.py::test_the_scripted_expert_picks_on_every_seed_of_a_sample": 0,
+    "tests/models/test_toto.py::test_hidden_states_at_every_layer_and_logits_equal_hugging_faces": 0,
+    "tests/policies/features/test_parallel_encoder.py": 0,
 }
 """0: slow because it starts commands, renders episodes or trains; not measured on an idle machine yet."""
 

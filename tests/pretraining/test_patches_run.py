@@ -15,6 +15,7 @@ def test_a_model_of_patches_learns_and_gives_features(config, tmp_path):
     values = np.tile(values, (6, 1, 1, 1))[:, :8, :4]  # still clips of two pictures
     for name, kind in (("video", "video"), ("image", "image"), ("held_out", "video")):
         rows = [{"source": "a", "kind": kind, "first_s": 0.0, "last_s": 1.0}] * len(values)
+        values[:, -1, -1, -1] ^= name == "held_out"  # a clip that training does not have, by one value
         write_shard(tmp_path / name, "0", values, rows, [])
         write_index(
             tmp_path / name,
