@@ -44,11 +44,12 @@ class Panel:
         self.interrupts += 1
 
     def show(self, line: str) -> None:
+        """Shows the live line, in rich's markup."""
         if self.console.is_terminal:
             self._live.update(line)
         elif time.monotonic() - self._shown_s >= EVERY_S:
             self._shown_s = time.monotonic()
-            self.say(line)
+            self.console.print(line, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)

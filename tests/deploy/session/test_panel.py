@@ -47,7 +47,7 @@ def test_in_a_log_the_live_line_is_a_line_now_and_then_and_a_long_one_is_not_cut
     monkeypatch.setattr("deploy.session.panel.time.monotonic", lambda: now_s[0])
     panel = Panel()
     for now_s[0] in (0.0, 1.0, 11.0):
-        panel.show(f"period {now_s[0]:g} " + "x" * 200)
+        panel.show(f"[bold]period[/bold] {now_s[0]:g} " + "x" * 200)
     panel.say("y" * 200)
     lines = [f"period {s} " + "x" * 200 for s in (0, 11)]
     assert capsys.readouterr().err.splitlines() == [*lines, "y" * 200]
