@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import torch
 
 from toto_robot import command
 from toto_robot.evaluate import EvaluateConfig, main
@@ -32,6 +33,7 @@ def test_random_actions_run_under_a_shift_and_in_the_other_protocol(capsys):
         ({"policy": "nowhere"}, "No policy at 'nowhere'"),
         ({"policy": "random", "shift": "colr"}, "all, blur, camera, cloth, colour"),
         ({"policy": "random", "episodes": 0}, "episodes"),
+        ({"policy": "random", "threads": 0}, "threads: expected"),
         ({"policy": "random", "protocol": "trials"}, "episodes, trials16"),
         ({"policy": "expert", "expert": "oracle"}, "scripted"),
     ],
@@ -60,3 +62,13 @@ def test_a_policy_does_not_run_at_another_rate():
         match="bc_cube does not fit env=franka_pick: it acts at 10 Hz and env=franka_pick at 20 Hz.* franka_cube",
     ):
         main(EvaluateConfig(policy="bc_cube", episodes=1, encode_processes=1))
+
+
+def test_threads_are_those_of_pytorch_in_this_process():
+    before = torch.get_num_threads()
+    try:
+        with pytest.raises(UserError, match="nowhere"):
+            main(command.compose(EvaluateConfig, "evaluate", ["nowhere", f"threads={before + 1}"], ("policy",)))
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)

@@ -35,10 +35,11 @@ import signal
 import sys
 import threading
 
-from deploy.emulator.console import CONSOLE_PORT, ConsoleError
+from deploy.emulator.console import CONSOLE_PORT
 from deploy.emulator.emulator import CLOCKS, LARGEST_SEED, ROBOT_OF, Emulator
 from deploy.emulator.plant import SCENES
 from envs.appearance import SHIFTS
+from toto_robot.ground.errors import UserError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -141,7 +142,7 @@ def main(argv: list[str] | None = None) -> int:
             ready = {"ready": True, "ip": options.ip, "console_port": emulator.console.port, "pid": os.getpid()}
             print(json.dumps(ready), flush=True)
             emulator.run()
-    except ConsoleError as error:
+    except UserError as error:
         return _refuse(str(error))
     return 0
 

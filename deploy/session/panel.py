@@ -6,14 +6,18 @@ import signal
 import sys
 import termios
 import threading
+import time
 from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 
+from toto_robot.ground.screen import EVERY_S
+
 
 class Panel:
-    """A live line on stderr with lines above it. Questions are answered at the keyboard without stopping the loop."""
+    """A live line on stderr with lines above it; where there is no terminal, the line now and then. Questions are
+    answered at the keyboard without stopping the loop."""
 
     def __init__(self) -> None:
         self.console = Console(file=sys.stderr)
@@ -22,6 +26,7 @@ class Panel:
         self._reader: threading.Thread | None = None
         self._before: dict[signal.Signals, Any] = {}
         """The signal handlers outside this panel."""
+        self._shown_s = -EVERY_S
         self.interrupts = 0
         """Number of Ctrl-C and SIGTERM that nobody has handled yet."""
 
@@ -39,10 +44,15 @@ class Panel:
         self.interrupts += 1
 
     def show(self, line: str) -> None:
-        self._live.update(line)
+        """Shows the live line, in rich's markup."""
+        if self.console.is_terminal:
+            self._live.update(line)
+        elif time.monotonic() - self._shown_s >= EVERY_S:
+            self._shown_s = time.monotonic()
+            self.console.print(line, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def ask(self, text: str) -> None:
         """Puts a question. `reply` gives the answer later. Lines that were typed before the question are dropped."""

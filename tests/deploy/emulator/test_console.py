@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from emulated import ROOT, Running
+from emulated import ADDRESSES, ROOT, Running
 
 import envs
 from deploy.emulator import console
@@ -125,10 +125,14 @@ def test_every_malformed_line_gets_an_answer_and_the_console_goes_on(still, line
     assert still.console.ask("info")["mode"] == "idle"
 
 
-@pytest.mark.parametrize("flags", [["--console-port", "70000"], ["--seed", "-1"], ["--ip", "nowhere.invalid"]])
+@pytest.mark.parametrize("flags", [["--console-port", "70000"], ["--seed", "-1"], ["--film", f"{__file__}/out.mp4"]])
 def test_an_impossible_flag_is_one_sentence(flags):
     done = subprocess.run(
-        [sys.executable, "-m", "deploy.emulator", *flags], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "deploy.emulator", "--ip", next(ADDRESSES), *flags],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 2 and flags[1] in done.stderr and "Traceback" not in done.stderr
 

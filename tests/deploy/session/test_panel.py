@@ -40,3 +40,14 @@ def test_answers_that_are_piped_in_are_all_taken_and_then_nobody_is_there(monkey
     for line in ("", "y", None):
         panel.ask("?")
         assert answer(panel, 10) == line
+
+
+def test_in_a_log_the_live_line_is_a_line_now_and_then_and_a_long_one_is_not_cut(capsys, monkeypatch):
+    now_s = [0.0]
+    monkeypatch.setattr("deploy.session.panel.time.monotonic", lambda: now_s[0])
+    panel = Panel()
+    for now_s[0] in (0.0, 1.0, 11.0):
+        panel.show(f"[bold]period[/bold] {now_s[0]:g} " + "x" * 200)
+    panel.say("y" * 200)
+    lines = [f"period {s} " + "x" * 200 for s in (0, 11)]
+    assert capsys.readouterr().err.splitlines() == [*lines, "y" * 200]
