@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deploy.emulator.console import Console
 from deploy.endings import Ending
 from deploy.processes import lockstep
 
@@ -35,17 +36,26 @@ def needs(name):
 franky, installed = needs("franky"), [pytest.param(name, marks=needs(name)) for name in ARM]
 
 
-def drive(backend, **plan):
-    with lockstep.started(ARM[backend], "lockstep") as (ip, (_, port)):
-        done = subprocess.run(
+def drive(backend, stops=0, **plan):
+    """The report of a run. The client's process is stopped for 1.5 s `stops` times while a motion runs."""
+    with lockstep.started(ARM[backend], "lockstep") as (ip, (_, port)), Console(ip, port) as console:
+        client = subprocess.Popen(
             [sys.executable, str(CLIENT), backend, ARM[backend], ip, str(port), json.dumps(plan)],
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=300,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return json.loads(done.stdout.splitlines()[-1])
+        while stops and client.poll() is None:
+            time.sleep(0.1)
+            if console.ask("info")["mode"] == "move":
+                client.send_signal(signal.SIGSTOP)
+                time.sleep(1.5)
+                client.send_signal(signal.SIGCONT)
+                stops -= 1
+        out, errors = client.communicate(timeout=300)
+        assert client.returncode == 0, errors[-3000:]
+        return json.loads(out.splitlines()[-1])
 
 
 @pytest.mark.parametrize("backend", installed)
@@ -66,6 +76,14 @@ def test_two_runs_are_the_same_but_for_when_the_gripper_hears_its_orders():
     """Orders reach the hand through a process of its own, a millisecond sooner or later."""
     first, second = drive("franky", periods=6), drive("franky", periods=6)
     np.testing.assert_allclose(first["q"], second["q"], atol=2e-4)
+
+
+@pytest.mark.parametrize("backend", installed)
+def test_a_client_that_is_stopped_for_seconds_loses_no_packet_and_moves_the_arm_as_before(backend):
+    stopped, smooth = drive(backend, stops=3, periods=4), drive(backend, periods=4)
+    assert stopped["ending"] == "DONE" and stopped["counters"]["lost_packets"] == 0
+    assert stopped["counters"]["time_ms"] == smooth["counters"]["time_ms"]
+    np.testing.assert_allclose(stopped["q"], smooth["q"], atol=2e-4)
 
 
 @franky
