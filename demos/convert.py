@@ -141,7 +141,8 @@ def staged(dst: Path) -> Iterator[Path]:
         raise DemoError(f"{dst} can't be written ({error.strerror}); give another destination") from error
     try:
         new = folder / dst.name
-        yield new
+        with atomic.named_as(new, dst):
+            yield new
         if dst.exists() and dst.is_dir() != new.is_dir():
             os.rename(dst, folder / "replaced")
         if new.is_dir():

@@ -98,8 +98,9 @@ class ActionSpec:
         for meaning in self.meanings:
             if meaning not in MEANINGS:
                 raise unknown("action.meanings", meaning, MEANINGS, error=EnvError)
-        if not all(math.isfinite(a) and math.isfinite(b) and a < b for a, b in zip(self.low, self.high)):
-            raise EnvError(f"action: expected finite low < high, got {list(self.low)} and {list(self.high)}")
+        for name, low, high in zip(self.names, self.low, self.high):
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise EnvError(f"action {name}: expected finite bounds low < high, got {low} and {high}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,23 +38,9 @@ def looks(path: Path) -> bool:
 
 def read(path: Path, options: Options) -> Imported:
     """The episodes of the set at `path`. An export of ours comes back with everything it had."""
-    info, side = _json(path / INFO), _json(path / SIDE) if (path / SIDE).is_file() else None
-    try:
-        version, fps = str(info["codebase_version"]), float(info["fps"])
-        features = {name: dict(feature) for name, feature in info["features"].items()}
-        for feature in features.values():  # a single number is a vector of one
-            given = feature["shape"]
-            feature["shape"] = tuple(int(n) for n in (given if isinstance(given, (list, tuple)) else [given]))
-        kinds = {name: str(feature["dtype"]) for name, feature in features.items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DemoError(f"{path / INFO} is not a LeRobot info file ({files.said(error)}); download it again") from error
-    if not version.startswith(("v2.", "v3.")):
-        raise DemoError(
-            f"{path} is LeRobot {version}, expected v2.0, v2.1 or v3.0; convert it with lerobot's own scripts, or "
-            "update toto_robot"
-        )
-    if "action" not in features:
-        raise DemoError(f"{path}: expected a feature named action, it has {', '.join(features)}")
+    info, features, fps = _info(path)
+    side = _json(path / SIDE) if (path / SIDE).is_file() else None
+    kinds = {name: feature["dtype"] for name, feature in features.items()}
     rows = files.listed(path, info)
     if side and len(side["episodes"]) != len(rows):
         raise DemoError(
@@ -120,6 +106,28 @@ def read(path: Path, options: Options) -> Imported:
 
     source.read = episodes
     return source
+
+
+def _info(path: Path) -> tuple[dict, dict[str, dict], float]:
+    """(the info file, its features with their shapes as tuples, frames a second). DemoError if it is not one."""
+    info = _json(path / INFO)
+    try:
+        version, fps = str(info["codebase_version"]), float(info["fps"])
+        features = {name: dict(feature) for name, feature in info["features"].items()}
+        for feature in features.values():  # a single number is a vector of one
+            given = feature["shape"]
+            feature["shape"] = tuple(int(n) for n in (given if isinstance(given, (list, tuple)) else [given]))
+            feature["dtype"] = str(feature["dtype"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DemoError(f"{path / INFO} is not a LeRobot info file ({files.said(error)}); download it again") from error
+    if not version.startswith(("v2.", "v3.")):
+        raise DemoError(
+            f"{path} is LeRobot {version}, expected v2.0, v2.1 or v3.0; convert it with lerobot's own scripts, or "
+            "update toto_robot"
+        )
+    if "action" not in features:
+        raise DemoError(f"{path}: expected a feature named action, it has {', '.join(features)}")
+    return info, features, fps
 
 
 def _json(path: Path) -> dict:

@@ -257,3 +257,11 @@ def test_an_export_of_a_newer_schema_is_refused(tmp_path, monkeypatch):
 
 def test_imported_types_are_those_of_the_schema():
     assert {name: key.dtype for name, key in schema.KEYS.items()} == {k: d.name for k, d in STEP_DTYPES.items()}
+
+
+def test_a_message_names_the_destination_and_never_a_temporary_path(tmp_path):
+    rng = np.random.default_rng(0)
+    odd = make([episode(rng, 3, ("proprio",), {}), episode(rng, 3, ("proprio",), {}, proprio=7)])
+    with pytest.raises(DemoError) as error, convert.staged(tmp_path / "dst") as path:
+        native.write(odd, path, Options())
+    assert str(error.value).startswith(f"{tmp_path / 'dst'}: a step of proprio is") and ".tmp" not in str(error.value)

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from toto_robot.ground.atomic import atomic_file, atomic_folder, atomic_write_bytes, atomic_write_text
+from toto_robot.ground.errors import UserError
 
 
 def names(path):
@@ -68,3 +69,11 @@ def test_files_get_the_usual_permissions(tmp_path):
     atomic_write_text(tmp_path / "a", "")
     (tmp_path / "b").write_text("")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+@pytest.mark.parametrize("writer", [atomic_file, atomic_folder])
+def test_an_error_names_the_destination_and_not_the_temporary_path(tmp_path, writer):
+    for made in (lambda p: UserError(f"{p} is wrong"), lambda p: OSError(28, "No space left on device", str(p))):
+        with pytest.raises((UserError, OSError)) as error, writer(tmp_path / "a") as temporary:
+            raise made(temporary)
+        assert str(tmp_path / "a") in str(error.value) and ".tmp" not in str(error.value)

@@ -104,3 +104,13 @@ def test_a_foreign_info_file_can_not_lead_elsewhere(tmp_path):
     write_info(tmp_path, "v2.1", V2, cameras=())
     with pytest.raises(UserError, match="stores no video"):
         open_source(str(tmp_path))
+
+
+def test_a_depth_map_is_not_a_camera(tmp_path):
+    write_info(tmp_path, "v2.1", V2, episodes=1)
+    info = json.loads((tmp_path / "meta/info.json").read_text())
+    for name, change in (("depth", {"shape": [32, 32, 1]}), ("range", {"info": {"video.is_depth_map": True}})):
+        info["features"][f"observation.images.{name}"] = info["features"][WRIST] | change
+    (tmp_path / "meta/info.json").write_text(json.dumps(info))
+    with pytest.raises(UserError, match=f"'depth'.*exists: {FRONT}, {WRIST}"):
+        open_source(str(tmp_path), camera="depth")

@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from toto_robot.ground.errors import UserError
+
 HIDDEN = "."
 """How temporary names begin."""
 
@@ -38,7 +40,8 @@ def atomic_file(path: str | Path, prefix: str = HIDDEN) -> Iterator[Path]:
     _make_folder(path.parent)
     temporary = _beside(path, prefix)
     try:
-        yield temporary
+        with named_as(temporary, path):
+            yield temporary
         _sync(temporary)
         os.replace(temporary, path)
     except BaseException:
@@ -59,10 +62,24 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     temporary = _beside(path, HIDDEN)
     temporary.mkdir()
     try:
-        yield temporary
+        with named_as(temporary, path):
+            yield temporary
         put_in_place(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def named_as(temporary: Path, path: Path) -> Iterator[None]:
+    """Errors inside name `path` where they would name `temporary`, which nobody but the program knows."""
+    try:
+        yield
+    except (UserError, OSError) as error:
+        real = lambda said: said.replace(str(temporary), str(path)) if isinstance(said, str) else said
+        error.args = tuple(real(said) for said in error.args)
+        if isinstance(error, OSError) and error.filename is not None:
+            error.filename = real(os.fspath(error.filename))
         raise
 
 

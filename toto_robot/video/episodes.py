@@ -19,11 +19,14 @@ def looks(root: Path, names: list[str]) -> str | None:
 
 
 def lerobot(root: Path, *, camera: str, **_) -> tuple[list[Item], list[dict]]:
-    """Each episode of each camera (or of the camera called `camera`), and the episodes whose file is missing."""
+    """Each episode of each camera (or of the camera called `camera`), and the episodes whose file is missing.
+
+    Depth maps are not cameras here.
+    """
     try:
         info = json.loads((root / INFO).read_text())
         version, template, features = str(info["codebase_version"]), info["video_path"], dict(info["features"])
-        cameras = [key for key, feature in features.items() if feature["dtype"] == "video"]
+        cameras = [key for key, feature in features.items() if feature["dtype"] == "video" and not _is_depth(feature)]
         total, chunk = int(info["total_episodes"]), int(info.get("chunks_size", 1000))
     except FileNotFoundError:
         raise UserError(f"There is no {INFO} in {root}. Expected the folder of a LeRobot data set.") from None
@@ -47,6 +50,12 @@ def lerobot(root: Path, *, camera: str, **_) -> tuple[list[Item], list[dict]]:
     else:
         raise UserError(f"{root} has version {version} of LeRobot. The versions that can be read: v2.0, v2.1, v3.0.")
     return _items(root, template, places)
+
+
+def _is_depth(feature: dict) -> bool:
+    """Whether a camera gives distances and not colours."""
+    said = [feature.get(key) or {} for key in ("info", "video_info")]
+    return 1 in feature["shape"][::2] or any(dict(info).get("video.is_depth_map") for info in said)
 
 
 def _shared_files(root: Path, cameras: list[str]) -> list[tuple]:
