@@ -61,6 +61,8 @@ soak: setup
 	$(PYTEST) -m soak
 	$(PY) tests/soak/tokenize_kills.py kills=50
 	$(PY) tests/soak/record_kills.py kills=200 episodes=16
+	$(PY) tests/soak/kills.py kills=50
+	$(PY) tests/soak/mutations.py count=1000
 	$(PY) tests/soak/physics.py steps=10000
 	$(PY) tests/soak/deploy_fuzz.py actions=10000 cameras=1000 faults=200 clients=30
 

@@ -29,7 +29,9 @@ from demos.formats.foreign_set import FORMATS, detect, module_of, prepared, read
 from demos.formats.source import Imported, Options
 from toto_robot import command
 from toto_robot.ground import atomic
-from toto_robot.ground.errors import unknown
+from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.foreign import MOST_GB, allowing
+from toto_robot.ground.places import place_error
 from toto_robot.ground.screen import Bar
 
 TARGETS = ("lerobot", "robomimic", "diffusion_policy", "zarr")
@@ -70,6 +72,8 @@ class ConvertConfig:
     """Drop the repeated last step of MVP and RPT episodes."""
     drop_episodes: str = "none"
     """none: refuse a set with a number that is not finite. bad: leave out the episodes that hold one, and name them."""
+    max_gb: float = MOST_GB
+    """Most gigabytes of one column of one episode. A file that declares more is refused before it is read."""
     gripper: str = "auto"
     """auto: make +1 open and -1 closed in published sets, whatever each task means by them; keep: leave the numbers."""
     overwrite: bool = False
@@ -87,9 +91,16 @@ class ConvertConfig:
         for key in ("hz", "to_hz"):
             if (value := getattr(self, key)) is not None and not value > 0:
                 raise DemoError(f"{key}={value}: expected steps a second above 0")
+        if not self.max_gb > 0:
+            raise DemoError(f"max_gb={self.max_gb}: expected gigabytes above 0")
 
 
 def main(cfg: ConvertConfig) -> dict:
+    with allowing(cfg.max_gb):
+        return _convert(cfg)
+
+
+def _convert(cfg: ConvertConfig) -> dict:
     src, dst = Path(cfg.src), Path(cfg.dst)
     kind = detect(src)
     options = Options(hz=cfg.hz, proprio=tuple(cfg.proprio), cameras=tuple(cfg.cameras), images=cfg.images, crf=cfg.crf)
@@ -151,6 +162,12 @@ def staged(dst: Path) -> Iterator[Path]:
             with open(new, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(new, dst)
+    except UserError:
+        raise
+    except Exception as error:
+        if place := place_error(error, dst):
+            raise DemoError(str(place)) from error
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -18,7 +18,6 @@ import yaml
 
 from toto_robot import command
 from toto_robot.features.folder import load_toto, read_folder, save_model
-from toto_robot.ground.atomic import atomic_write_text
 from toto_robot.ground.errors import UserError
 from toto_robot.models.causal import CausalModel
 from toto_robot.tokens.base import Tokenizer
@@ -179,8 +178,16 @@ def main(cfg: PublishConfig) -> dict:
         raise UserError(f"{cfg.model} has {size:.1f} MB. Embedded weights may have at most {LIMIT_MB} MB.")
     out = WEIGHTS / cfg.name
     text = card(cfg, folder.notes, scores, toto, tokenizer)
-    save_model(out, toto, tokenizer, layer=layer, pooling=pooling, image_size=folder.image_size, notes=folder.notes)
-    atomic_write_text(out / "MODEL_CARD.md", text)
+    save_model(
+        out,
+        toto,
+        tokenizer,
+        layer=layer,
+        pooling=pooling,
+        image_size=folder.image_size,
+        notes=folder.notes,
+        card=text,
+    )
     size = sum(p.stat().st_size for p in out.iterdir()) / 1e6
     return {"out": str(out), "layer": layer, "pooling": pooling, "megabytes": round(size, 2)}
 

@@ -5,6 +5,9 @@ our names, so the shape_meta of a task lists `rgb_wrist` and `proprio`. Our attr
 `toto_robot` of the group, and the numbers of the episodes into more arrays of `meta`. The replay buffer ignores both.
 """
 
+import itertools
+import struct
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +35,10 @@ from demos.formats.source import (
     need_hz,
     picture_shape,
 )
+from toto_robot.ground.foreign import check_inside, check_shape, in_time, within_memory
 
+PIECE = 1 << 26
+"""Bytes that are read at once, if no chunk is larger."""
 CHUNK_BYTES = 2 * 2**20
 ENDS = "episode_ends"
 PLAIN_FILTERS = ("delta", "fixedscaleoffset", "quantize", "shuffle", "astype", "bitround", "packbits")
@@ -108,8 +114,9 @@ def _meta_arrays(metas: list[dict], report: Report) -> dict[str, np.ndarray]:
 
 def read(path: Path, options: Options) -> Imported:
     """The episodes of a replay buffer in a folder or a .zarr.zip."""
-    root = _open(path)
-    arrays, ends = _arrays(root, path), _ends(root, path)
+    check_inside(path, DemoError)
+    root, reader = _open(path), _Reader(path)
+    arrays, ends = _arrays(root, path), _ends(root, path, reader)
     for key, array in arrays.items():
         if not array.shape or array.shape[0] != ends[-1]:
             steps = array.shape[0] if array.shape else 0
@@ -117,7 +124,7 @@ def read(path: Path, options: Options) -> Imported:
     if "action" not in arrays:
         raise DemoError(f"{path}: expected data/action, it has {', '.join(arrays)}")
     source, side = Imported({}, lambda images: iter(())), root.attrs.get(SIDECAR)
-    metas = _read_metas(root, len(ends))
+    metas = _read_metas(root, len(ends), reader)
     if side:
         source.attrs, chosen, cameras = dict(side), [], {}
         ours = {key: key.removeprefix(CAMERA) for key in arrays if key.startswith(CAMERA)}
@@ -131,22 +138,27 @@ def read(path: Path, options: Options) -> Imported:
                 )
             metas = [meta | {"task": task} for meta, task in zip(metas, tasks)]
     else:
-        keys, chosen, cameras = _foreign(path, options, source, arrays)
+        keys, chosen, cameras = _foreign(path, options, source, arrays, reader)
 
     def episodes(images: bool) -> Iterator[tuple[Episode, dict]]:
         for start, stop, meta in zip([0, *ends[:-1]], ends, metas):
             try:
                 episode = {
-                    key: arrays[name][start:stop] for key, name in keys.items() if images or not key.startswith(CAMERA)
+                    key: reader.span(arrays[name], start, stop)
+                    for key, name in keys.items()
+                    if images or not key.startswith(CAMERA)
                 }
                 if chosen:
-                    parts = [arrays[name][start:stop].reshape(stop - start, -1) for name in chosen]
+                    parts = [reader.span(arrays[name], start, stop).reshape(stop - start, -1) for name in chosen]
                     episode["proprio"] = np.concatenate(parts, 1)
                 if images:
                     episode |= {
-                        CAMERA + camera: _as_bytes(arrays[name][start:stop]) for camera, name in cameras.items()
+                        CAMERA + camera: _as_bytes(reader.span(arrays[name], start, stop))
+                        for camera, name in cameras.items()
                     }
-            except (OSError, ValueError, RuntimeError, KeyError) as error:
+            except DemoError:
+                raise
+            except Exception as error:  # zarr and its codecs raise anything on damaged bytes
                 raise DemoError(f"{path}, steps {start} to {stop}: {str(error)[:160]}; the set is damaged") from error
             if not side:
                 episode["action"] = episode["action"].reshape(stop - start, -1)
@@ -176,6 +188,71 @@ def _open(path: Path) -> zarr.Group:
         ) from error
 
 
+class _Reader:
+    """Reads spans of a set's arrays, within its limits."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._zip = zipfile.ZipFile(path) if path.is_file() else None
+        files = [path] if path.is_file() else path.rglob("*")
+        self.bytes = sum(file.stat().st_size for file in files if file.is_file())
+
+    def span(self, array: zarr.Array, start: int, stop: int) -> np.ndarray:
+        """Steps `start` to `stop` of an array, in pieces of whole chunks."""
+        where, shape = f"{self.path}: {array.path}", (stop - start, *array.shape[1:])
+        count = check_shape(shape, array.dtype.itemsize, where, DemoError)
+        chunk = check_shape(array.chunks, array.dtype.itemsize, f"{where} (a chunk)", DemoError)
+        out = np.empty(shape, array.dtype)
+        step = array.chunks[0] * max(1, PIECE // chunk) if chunk else stop - start
+        cuts = [start, *range(start - start % step + step, stop, step), stop] if step else []
+
+        def pieces() -> Iterator[None]:
+            for low, high in itertools.pairwise(cuts):
+                self._check_chunks(array, low, high, chunk)
+                with within_memory(chunk + count):
+                    out[low - start : high - start] = array[low:high]
+                yield
+
+        for _ in in_time(pieces(), self.bytes, where, DemoError):
+            pass
+        return out
+
+    def _check_chunks(self, array: zarr.Array, low: int, high: int, chunk: int) -> None:
+        """DemoError if a chunk of these steps has a wrong header: Blosc would read beyond its end."""
+        if getattr(array.metadata.compressor, "codec_id", None) != "blosc":
+            return
+        grid = [range(low // array.chunks[0], -(-high // array.chunks[0]))]
+        grid += [range(-(-n // c)) for n, c in zip(array.shape[1:], array.chunks[1:])]
+        for at in itertools.product(*grid):
+            key = f"{array.path}/{array.metadata.encode_chunk_key(at)}"
+            data = self._bytes(key)
+            if data is not None and not _blosc_fits(data, 8 * chunk):  # a filter may make a number wider
+                raise DemoError(f"{self.path}: {key} is damaged (the header of a chunk is wrong); download it again")
+
+    def _bytes(self, key: str) -> bytes | None:
+        if self._zip is not None:
+            return self._zip.read(key) if key in self._zip.NameToInfo else None
+        return (self.path / key).read_bytes() if (self.path / key).is_file() else None
+
+
+def _blosc_fits(data: bytes, most: int) -> bool:
+    """Whether the header of a Blosc chunk (version 1) agrees with its length, and its blocks lie inside it."""
+    if len(data) < 16:
+        return False
+    unpacked, block, packed = struct.unpack("<III", data[4:16])
+    if data[0] not in (1, 2) or packed != len(data) or unpacked > most or data[3] == 0:
+        return False
+    if data[2] & 2:  # stored, not compressed
+        return packed == unpacked + 16
+    if not 0 < block <= max(unpacked, 1):
+        return unpacked == 0
+    blocks = -(-unpacked // block)
+    if 16 + 4 * blocks > packed:
+        return False
+    starts = struct.unpack(f"<{blocks}I", data[16 : 16 + 4 * blocks])
+    return all(16 + 4 * blocks <= start < packed for start in starts)
+
+
 def _arrays(root: zarr.Group, path: Path) -> dict[str, zarr.Array]:
     """The arrays of data/. Arrays of objects are refused, because reading them would unpickle."""
     found = {}
@@ -202,31 +279,31 @@ def _refuse_objects(array: zarr.Array, where: str) -> None:
         )
 
 
-def _ends(root: zarr.Group, path: Path) -> list[int]:
+def _ends(root: zarr.Group, path: Path, reader: _Reader) -> list[int]:
     try:
         array = root[f"meta/{ENDS}"]
         _refuse_objects(array, f"{path}: meta/{ENDS}")
-        ends = [int(end) for end in array[:]]
-    except (KeyError, OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, DemoError):
-            raise
+        ends = [int(end) for end in reader.span(array, 0, array.shape[0])]
+    except DemoError:
+        raise
+    except Exception as error:  # zarr and its codecs raise anything on damaged bytes
         raise DemoError(f"{path}: meta/{ENDS} can't be read ({str(error)[:160]}); the set is damaged") from error
     if not ends or any(b <= a for a, b in zip([0, *ends], ends)):
         raise DemoError(f"{path}: expected meta/{ENDS} to grow from above 0, got {ends[:5]}")
     return ends
 
 
-def _read_metas(root: zarr.Group, count: int) -> list[dict]:
+def _read_metas(root: zarr.Group, count: int, reader: _Reader) -> list[dict]:
     """The numbers of each episode (seed, success, ...): arrays of meta/ with one number for each episode."""
     arrays = {
-        name: array[:]
+        name: reader.span(array, 0, count)
         for name, array in root["meta"].arrays()
         if name != ENDS and array.shape == (count,) and array.dtype.kind in "fiub"
     }
     return [{name: values[i].item() for name, values in arrays.items()} for i in range(count)]
 
 
-def _foreign(path: Path, options: Options, source: Imported, arrays: dict[str, zarr.Array]):
+def _foreign(path: Path, options: Options, source: Imported, arrays: dict[str, zarr.Array], reader: _Reader):
     """Fill in the attributes of a foreign set; returns ({our key: array}, arrays of proprio, {camera: array})."""
     cameras: dict[str, str] = {}
     pictures = {
@@ -240,7 +317,7 @@ def _foreign(path: Path, options: Options, source: Imported, arrays: dict[str, z
         if picture is not None and picture[2] != 3:
             source.drop(f"data/{name}", f"pictures with {picture[2]} channels; a camera has 3 here")
         elif picture is not None and name not in gone:
-            if array.dtype == np.uint8 or _holds_bytes(array):
+            if array.dtype == np.uint8 or _holds_bytes(array, reader):
                 cameras[key_name(name.removeprefix(CAMERA))] = name
                 if array.dtype != np.uint8:
                     source.facts[name] = f"whole numbers of 0 to 255 stored as {array.dtype}, kept as uint8"
@@ -275,9 +352,10 @@ def _foreign(path: Path, options: Options, source: Imported, arrays: dict[str, z
     return keys, chosen, cameras
 
 
-def _holds_bytes(array: zarr.Array) -> bool:
+def _holds_bytes(array: zarr.Array, reader: _Reader) -> bool:
     """Whether uint8 can hold every number."""
-    parts = (array[at : at + ROW] for at in range(0, array.shape[0], ROW))
+    stops = ((at, min(at + ROW, array.shape[0])) for at in range(0, array.shape[0], ROW))
+    parts = (reader.span(array, at, stop) for at, stop in stops)
     return all(bool(((part >= 0) & (part <= 255) & (part == np.floor(part))).all()) for part in parts)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from demos.errors import DemoError
 from demos.formats import actions
 from demos.formats.finite import OWN_STATES, checked
-from demos.formats.source import CAMERA, Episode, Imported, Options, with_range
+from demos.formats.source import CAMERA, Episode, Imported, Options, guarded, reading, with_range
 from demos.store.demo_set import DemoSet
 from toto_robot.ground.errors import unknown
 
@@ -48,9 +48,11 @@ def detect(path: Path) -> str:
 
 
 def read_checked(path: Path, kind: str, options: Options, drop_bad: bool = False) -> Imported:
-    """The set of format `kind` at `path`, whose numbers are all finite."""
+    """The set of format `kind` at `path`, whose numbers are all finite. A damaged one raises nothing but DemoError."""
     spared = OWN_STATES if kind == "zarr" else ()
-    return checked(module_of(kind).read(path, options), str(path), drop_bad, spared)
+    with reading(path):
+        source = guarded(module_of(kind).read(path, options), path)
+    return checked(source, str(path), drop_bad, spared)
 
 
 def prepared(

@@ -5,7 +5,6 @@ has many episodes in a file, and meta/episodes/**.parquet says where. A part of 
 all its files exist, and `present` names the others.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,6 +14,8 @@ import numpy as np
 from demos.errors import DemoError
 from demos.formats import lerobot_parquet as tables
 from demos.formats.lerobot_parquet import CHUNK, INFO
+from toto_robot.ground.foreign import MOST_JSON, parse_json
+from toto_robot.ground.strict import read_bytes
 
 LIST = "meta/episodes.jsonl"
 NUMBER = "source_episode"
@@ -39,9 +40,9 @@ def listed(path: Path, info: dict) -> list[dict]:
 def _lines(path: Path) -> list[dict]:
     rows = []
     try:
-        for line in (path / LIST).read_text().splitlines():
+        for line in read_bytes(path / LIST, MOST_JSON).decode("utf-8").splitlines():
             if line.strip():
-                row = dict(json.loads(line))
+                row = dict(parse_json(line, path / LIST))
                 rows.append({"tasks": [], **row} | {key: int(row[key]) for key in ("episode_index", "length")})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DemoError(
@@ -56,9 +57,9 @@ def _rows(path: Path) -> list[dict]:
     for file in sorted(path.glob("meta/episodes/*/*.parquet")):
         try:
             names = [name for name in parquet.read_schema(file).names if not name.startswith("stats/")]
-            rows += parquet.read_table(file, columns=names).to_pylist()
         except Exception as error:  # a damaged Parquet file makes the reader raise anything
             raise DemoError(f"{file} is not a list of LeRobot episodes ({said(error)}); download it again") from error
+        rows += [row for part in tables.batches(file, names) for row in part.to_pylist()]
     if not rows or any(not isinstance(row.get(key), int) for row in rows for key in ("episode_index", "length")):
         raise DemoError(
             f"{path}: expected meta/episodes/chunk-*/file-*.parquet with episode_index and length; found "
@@ -102,14 +103,18 @@ def data(path: Path, info: dict, rows: list[dict], columns: list[str], skip: set
 
 
 def _each_file(path: Path, info: dict, rows: list[dict], columns: list[str]) -> Iterator[tuple[int, Any]]:
-    _, parquet = tables.pyarrow()
+    pa, _ = tables.pyarrow()
     for row in rows:
         file = data_file(path, info, row)
-        try:
-            table = parquet.ParquetFile(file).read(columns=columns)
-            numbers = np.unique(table["episode_index"].to_numpy())
-        except Exception as error:  # a damaged Parquet file makes the reader raise anything
-            raise DemoError(f"{file} can't be read ({said(error)}); download it again") from error
+        assert file is not None  # v2 says it for each episode
+        parts: list = []
+        for part in tables.batches(file, columns):
+            parts.append(part)
+            tables.check_waiting(parts, file)
+        if not parts:
+            raise DemoError(f"{file} holds no steps; download it again")
+        table = pa.concat_tables(parts)
+        numbers = np.unique(table["episode_index"].to_numpy())
         if list(numbers) != [row["episode_index"]]:
             raise DemoError(
                 f"{file}: expected steps of episode {row['episode_index']}, got those of {numbers.tolist()}; "
@@ -119,25 +124,21 @@ def _each_file(path: Path, info: dict, rows: list[dict], columns: list[str]) -> 
 
 
 def _shared(path: Path, columns: list[str]) -> Iterator[tuple[int, Any]]:
-    pa, parquet = tables.pyarrow()
+    pa, _ = tables.pyarrow()
     waiting: list = []
     index = -1
     for file in sorted(path.glob("data/*/*.parquet")):
-        try:
-            opened = parquet.ParquetFile(file)
-            for group in range(opened.num_row_groups):
-                table = opened.read_row_group(group, columns=columns)
-                ids = table["episode_index"].to_numpy()
-                cuts = [0, *(np.flatnonzero(np.diff(ids)) + 1).tolist(), len(ids)]
-                for start, stop in zip(cuts, cuts[1:]):
-                    if stop > start and waiting and ids[start] != index:
-                        yield index, pa.concat_tables(waiting)
-                        waiting = []
-                    if stop > start:
-                        index = int(ids[start])
-                        waiting.append(table.slice(start, stop - start))
-        except (pa.ArrowException, KeyError, OSError) as error:
-            raise DemoError(f"{file} can't be read ({said(error)}); download it again") from error
+        for table in tables.batches(file, columns):
+            ids = table["episode_index"].to_numpy()
+            cuts = [0, *(np.flatnonzero(np.diff(ids)) + 1).tolist(), len(ids)]
+            for start, stop in zip(cuts, cuts[1:]):
+                if stop > start and waiting and ids[start] != index:
+                    yield index, pa.concat_tables(waiting)
+                    waiting = []
+                if stop > start:
+                    index = int(ids[start])
+                    waiting.append(table.slice(start, stop - start))
+            tables.check_waiting(waiting, file)
     if waiting:
         yield index, pa.concat_tables(waiting)
 

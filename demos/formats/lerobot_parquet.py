@@ -2,13 +2,19 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from demos.errors import DemoError
+from demos.formats.pictures import decode_all
 from demos.formats.source import SIDECAR
+from toto_robot.ground.errors import UserError
+from toto_robot.ground.foreign import check_bytes, in_time, most_bytes, within_memory
+from toto_robot.ground.strict import check_regular
 
 INFO, SIDE = "meta/info.json", f"meta/{SIDECAR}.json"
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
@@ -16,6 +22,8 @@ VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.m
 EPISODES_PATH = "meta/episodes/chunk-000/file-000.parquet"
 IMAGES, OURS = "observation.images.", "toto."
 NAMES = {"proprio": "observation.state", "action": "action", "reward": "next.reward", "success": "next.success"}
+BATCH = 32
+"""Rows of a Parquet file that are read at once."""
 CHUNK, DATA_MB, VIDEO_MB = 1000, 100, 200
 DEFAULTS = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
@@ -160,6 +168,38 @@ class Totals:
 # ------------------------------------------------------------------------------------------ reading
 
 
+def batches(file: Path, columns: list[str]) -> Iterator[Any]:
+    """The rows of a Parquet file as small tables. DemoError if it is damaged, or declares too much.
+
+    The pieces of an episode are joined by the caller. What one column of a row group declares is checked first.
+    """
+    pa, parquet = pyarrow()
+    size = check_regular(file)
+    try:
+        opened = parquet.ParquetFile(file)
+        for group in range(opened.num_row_groups):
+            meta = opened.metadata.row_group(group)
+            for at in range(meta.num_columns):
+                check_bytes(meta.column(at).total_uncompressed_size, f"{file}", DemoError)
+        pieces = in_time(opened.iter_batches(BATCH, columns=columns), size, f"{file}", DemoError)
+        while True:
+            with within_memory(most_bytes()):
+                batch = next(pieces, None)
+            if batch is None:
+                return
+            yield pa.Table.from_batches([batch])
+    except UserError:
+        raise
+    except Exception as error:  # a damaged Parquet file makes the reader raise anything
+        text = " ".join(str(error).split())[:160]
+        raise DemoError(f"{file} can't be read ({type(error).__name__}: {text}); download it again") from error
+
+
+def check_waiting(parts: list, file: Path) -> None:
+    """DemoError if the tables of one episode have too many bytes together."""
+    check_bytes(sum(part.nbytes for part in parts), f"{file}, one episode", DemoError)
+
+
 def numbers(column) -> np.ndarray:
     """A Parquet column of numbers, or of lists, or of lists of lists, as an array (T, ...). A missing number is nan."""
     pa, _ = pyarrow()
@@ -183,16 +223,8 @@ def numbers(column) -> np.ndarray:
 
 def pictures(column, where: str) -> np.ndarray:
     """A column struct<bytes, path> as uint8 (T, H, W, 3)."""
-    frames = []
-    for entry in column.to_pylist():
-        data = entry.get("bytes") if isinstance(entry, dict) else None
-        if not data:
-            raise DemoError(f"{where}: a picture is not stored in the table; embed the images and try again")
-        try:
-            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
-                frames.append(np.asarray(ImageOps.exif_transpose(picture).convert("RGB")))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DemoError(f"{where}: a picture does not decode ({error}); download it again") from error
-    if len({frame.shape for frame in frames}) != 1:
-        raise DemoError(f"{where}: expected pictures of one size, got {sorted({f.shape for f in frames})}")
-    return np.stack(frames)
+    rows = column.to_pylist()
+    encoded = [entry["bytes"] for entry in rows if isinstance(entry, dict) and entry.get("bytes")]
+    if not encoded or len(encoded) < len(rows):
+        raise DemoError(f"{where}: a picture is not stored in the table; embed the images and try again")
+    return decode_all(encoded, where)

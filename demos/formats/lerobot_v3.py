@@ -3,7 +3,6 @@
 The versions have the same features in other files, which lerobot_files.py finds. lerobot_cameras.py reads the frames.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from demos.formats.source import (
     key_name,
     need_hz,
 )
+from toto_robot.ground.foreign import check_inside, read_json
 
 __all__ = ["looks", "read", "write"]
 
@@ -38,6 +38,7 @@ def looks(path: Path) -> bool:
 
 def read(path: Path, options: Options) -> Imported:
     """The episodes of the set at `path`. An export of ours comes back with everything it had."""
+    check_inside(path, DemoError)
     info, features, fps = _info(path)
     side = _json(path / SIDE) if (path / SIDE).is_file() else None
     kinds = {name: feature["dtype"] for name, feature in features.items()}
@@ -132,7 +133,7 @@ def _info(path: Path) -> tuple[dict, dict[str, dict], float]:
 
 def _json(path: Path) -> dict:
     try:
-        return dict(json.loads(path.read_text()))
+        return dict(read_json(path))
     except (OSError, ValueError, TypeError) as error:
         raise DemoError(f"{path} can't be read ({type(error).__name__}: {error}); download it again") from error
 

@@ -1,6 +1,5 @@
 """Our own store as one of the formats: a `DemoSet` read as a stream of episodes, or written from one."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from demos.errors import DemoError
 from demos.formats.source import CAMERA, Episode, Imported, Options, Report, check_steps, left_out
 from demos.store import schema
 from demos.store.demo_set import DemoSet, DemoWriter
+from toto_robot.ground.foreign import read_json
 
 DERIVED = ("length", "index")  # the store counts these itself
 
@@ -15,7 +15,7 @@ DERIVED = ("length", "index")  # the store counts these itself
 def looks(path: Path) -> bool:
     """Whether `path` is a zarr 3 group with the attribute format of our store."""
     try:
-        return json.loads((path / "zarr.json").read_text())["attributes"]["format"] == schema.FORMAT
+        return read_json(path / "zarr.json")["attributes"]["format"] == schema.FORMAT
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

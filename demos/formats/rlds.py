@@ -5,17 +5,15 @@ feature holds a list of T encoded pictures. features.json has the shapes, datase
 each shard.
 """
 
-import io
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from demos.errors import DemoError
+from demos.formats.pictures import decode, decode_all
 from demos.formats.source import (
     CAMERA,
     Episode,
@@ -30,6 +28,7 @@ from demos.formats.source import (
     need_hz,
 )
 from demos.formats.tfrecord import parse_example, read_records
+from toto_robot.ground.foreign import check_inside, read_json
 
 SHARD = re.compile(r"(?P<name>.+)-(?P<split>\w+)\.tfrecord-(?P<at>\d{5})-of-(?P<of>\d{5})")
 OBSERVATION, ACTION, META = "steps/observation/", "steps/action", "episode_metadata/"
@@ -88,6 +87,7 @@ def looks(path: Path) -> bool:
 
 def read(path: Path, options: Options) -> Imported:
     """The episodes of all shards of a TFDS version folder, or of one shard."""
+    check_inside(path, DemoError)
     files = _shards(path)
     folder = files[0].parent
     name, counts = _info(folder, files)
@@ -188,7 +188,7 @@ def _info(folder: Path, files: list[Path]) -> tuple[str, dict[str, int]]:
     if not path.is_file():
         return name, counts
     try:
-        info = json.loads(path.read_text())
+        info = read_json(path)
         name = str(info.get("name", name))
         splits = {
             str(split["name"]): [int(n) for n in split.get("shardLengths", [])] for split in info.get("splits", [])
@@ -213,7 +213,7 @@ def _features(folder: Path) -> dict[str, Feature]:
         return {}
     found: dict[str, Feature] = {}
     try:
-        waiting = [("", json.loads(path.read_text()))]
+        waiting = [("", read_json(path))]
         while waiting:
             name, node = waiting.pop(0)
             if "featuresDict" in node:
@@ -255,7 +255,7 @@ def _inferred(example: dict, where: str) -> dict[str, Feature]:
                 b"\xff\xd8\xff\xdb",
                 b"\x89PNG",
             )
-            found[key] = Feature("image", _decode(value[0], where).shape) if picture else Feature("text")
+            found[key] = Feature("image", decode(value[0], where).shape) if picture else Feature("text")
         elif key.startswith("steps/") and len(value) % length == 0:
             found[key] = Feature("tensor", () if len(value) == length else (len(value) // length,))
         else:
@@ -293,7 +293,7 @@ def _survey(files: list[Path], counts: dict, features: dict[str, Feature], camer
         rewarded |= bool(np.any(example.get("steps/reward", np.zeros(0)) > 0))
         for camera in cameras:
             pictures = example.get(OBSERVATION + camera, [])
-            if camera not in seen and any(_decode(p, where).std() > 0 for p in pictures[:: max(1, len(pictures) - 1)]):
+            if camera not in seen and any(decode(p, where).std() > 0 for p in pictures[:: max(1, len(pictures) - 1)]):
                 seen.add(camera)
             flag = example.get(f"{META}has_{camera}")
             flags.setdefault(camera, set()).update([] if flag is None else [bool(flag[0])])
@@ -335,7 +335,12 @@ def _note_dropped(source: Imported, features: dict[str, Feature], chosen: list[s
 
 
 def _episode(
-    example: dict, features: dict[str, Feature], actions: dict[str, int], chosen: list[str], cameras: dict, where: str
+    example: dict,
+    features: dict[str, Feature],
+    actions: dict[str, int],
+    chosen: list[str],
+    cameras: dict,
+    where: str,
 ) -> Episode:
     state = {OBSERVATION + key: int(np.prod(features[OBSERVATION + key].shape)) for key in chosen}
     episode = {}
@@ -349,12 +354,13 @@ def _episode(
     if "steps/reward" in features:
         episode["reward"] = _columns(example, "steps/reward", 1, where)[:, 0]
     for camera, (height, width) in cameras.items():
-        pictures = [_decode(p, where) for p in example.get(OBSERVATION + camera, [])]
-        if wrong := [p.shape for p in pictures if p.shape != (height, width, 3)]:
-            raise DemoError(f"{where}: expected pictures {(height, width, 3)} from {camera}, got {wrong[0]}")
-        episode[CAMERA + key_name(camera)] = (
-            np.stack(pictures) if pictures else np.zeros((0, height, width, 3), np.uint8)
-        )
+        encoded = example.get(OBSERVATION + camera, [])
+        if not isinstance(encoded, list) or not encoded:
+            raise DemoError(f"{where}: expected pictures from {camera}, got none; the file is damaged")
+        pictures = decode_all(encoded, where)
+        if pictures.shape[1:] != (height, width, 3):
+            raise DemoError(f"{where}: expected pictures {(height, width, 3)} from {camera}, got {pictures.shape[1:]}")
+        episode[CAMERA + key_name(camera)] = pictures
     check_steps(episode, where)
     return episode
 
@@ -366,11 +372,3 @@ def _columns(example: dict, key: str, width: int, where: str) -> np.ndarray:
         got = "nothing" if value is None else f"{len(value)} values"
         raise DemoError(f"{where}: expected {key} as steps of {width} numbers, got {got}; the file is damaged")
     return value.reshape(-1, width).astype(np.float32)
-
-
-def _decode(data: bytes | memoryview, where: str) -> np.ndarray:
-    try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as picture:
-            return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DemoError(f"{where}: a picture does not decode ({error})") from error

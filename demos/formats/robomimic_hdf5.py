@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from demos.errors import DemoError
+from demos.formats.hdf5 import DAMAGED, check_file, column, create_file, h5py_module, open_file
 from demos.formats.source import (
     CAMERA,
     SIDECAR,
@@ -36,6 +37,7 @@ from demos.formats.source import (
     picture_shape,
     suggested_hz,
 )
+from toto_robot.ground.foreign import check_inside, parse_json
 
 SUFFIXES = (".hdf5", ".h5")
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -64,18 +66,10 @@ def _files(path: Path) -> list[Path]:
     return []
 
 
-def _h5py():
-    try:
-        import h5py
-    except ImportError:
-        raise DemoError("robomimic sets are HDF5 files: pip install h5py (or pip install -e '.[robomimic]')") from None
-    return h5py
-
-
 def write(source: Imported, path: Path, options: Options) -> Report:
     """Write the set as the file `path`."""
     report, attrs, length = Report(), source.attrs, 0
-    with _h5py().File(path, "w") as file:
+    with create_file(path) as (file, check_disk):
         data = file.create_group("data")
         parts = _parts(attrs)
         for episode, meta in source.episodes():
@@ -86,6 +80,7 @@ def write(source: Imported, path: Path, options: Options) -> Report:
             for key, value in meta.items():
                 demo.attrs[key] = value
             report.kept = _write_demo(demo, episode, parts, length)
+            check_disk()
             report.episodes, report.steps = report.episodes + 1, report.steps + length
             _note_range(report, episode["action"])
         if not report.episodes:
@@ -158,14 +153,17 @@ def _note_range(report: Report, action: np.ndarray) -> None:
 
 def read(path: Path, options: Options) -> Imported:
     """The demos of a file, or of all files of a folder, in the order of their numbers."""
-    h5py = _h5py()
+    h5py = h5py_module()
+    check_inside(path, DemoError)
     files, source = _files(path), Imported({}, lambda images: iter(()))
+    for file in files:
+        check_file(file)
     demos = [(file, name) for file in files for name in _demo_names(h5py, file)]
     if not demos:
         raise DemoError(
             f"{path}: expected data/demo_0 and so on, as robomimic writes them, in a {' or '.join(SUFFIXES)} file"
         )
-    with _open(h5py, files[0]) as file:
+    with open_file(files[0]) as file:
         first, side = file["data"][demos[0][1]], _side(h5py, file)
         env, shapes = _env_args(file), _shapes(h5py, first)
     source.attrs = side or {}
@@ -185,14 +183,16 @@ def read(path: Path, options: Options) -> Imported:
 
     def episodes(images: bool) -> Iterator[tuple[Episode, dict]]:
         for file, name in demos:
-            with _open(h5py, file) as opened:
+            with open_file(file) as opened:
                 where, demo = f"{file}, {name}", opened["data"][name]
                 try:
                     episode = _episode(demo, chosen, singles, shapes, images, whole=bool(side))
                     meta = {key: _plain(demo.attrs[key]) for key in ("seed", "success", "task") if key in demo.attrs}
                     if side:
                         meta = {key: _plain(value) for key, value in demo.attrs.items() if key != "num_samples"}
-                except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+                except DemoError:
+                    raise
+                except DAMAGED as error:
                     raise DemoError(f"{where} can't be read ({error}); the file is damaged") from error
                 if (steps := check_steps(episode, where)) != (promised := demo.attrs.get("num_samples", steps)):
                     raise DemoError(
@@ -206,7 +206,7 @@ def read(path: Path, options: Options) -> Imported:
 
 def _demo_names(h5py, file: Path) -> list[str]:
     """The demos of a file in order; DemoError if the number of steps is not the one that the file promises."""
-    with _open(h5py, file) as opened:
+    with open_file(file) as opened:
         data = opened.get("data")
         names = [name for name in data if re.fullmatch(r"demo_\d+", name)] if isinstance(data, h5py.Group) else []
         counts, total = [data[name].attrs.get("num_samples") for name in names], names and data.attrs.get("total")
@@ -218,22 +218,13 @@ def _demo_names(h5py, file: Path) -> list[str]:
         return sorted(names, key=lambda name: int(name.removeprefix("demo_")))
 
 
-def _open(h5py, file: Path):
-    try:
-        return h5py.File(file, "r")
-    except OSError as error:
-        raise DemoError(
-            f"{file} is not an HDF5 file, or a damaged one ({str(error)[:120]}); download it again"
-        ) from error
-
-
 def _side(h5py, file) -> dict | None:
     """Our own attributes, if the file is an export of ours."""
     item = file.get(f"{SIDECAR}/attrs")
     if not isinstance(item, h5py.Dataset):
         return None
     try:
-        return dict(json.loads(item[()]))
+        return dict(parse_json(item[()], file.filename))
     except (ValueError, TypeError) as error:
         raise DemoError(
             f"{file.filename}: {SIDECAR}/attrs can't be read ({error}); delete it to import without"
@@ -242,7 +233,7 @@ def _side(h5py, file) -> dict | None:
 
 def _env_args(file) -> dict:
     try:
-        return dict(json.loads(file["data"].attrs.get("env_args", "{}")))
+        return dict(parse_json(file["data"].attrs.get("env_args", "{}"), file.filename))
     except (ValueError, TypeError):
         return {}
 
@@ -343,10 +334,10 @@ def _column(demos: list, name: str) -> list[np.ndarray]:
     """One dataset of the first demos, each (T, ...): enough of them to find a copy or a placeholder."""
     parts: list[np.ndarray] = []
     for h5py, file, demo in demos:
-        with _open(h5py, file) as opened:
+        with open_file(file) as opened:
             item = opened["data"][demo].get(name)
             if isinstance(item, h5py.Dataset) and len(item):
-                parts.append(item[:])
+                parts.append(column(item))
         if sum(map(len, parts)) > SAMPLE:
             break
     return parts
@@ -371,21 +362,21 @@ def _is_image(shape: tuple, dtype: np.dtype) -> bool:
 
 
 def _episode(demo, chosen: list[str], singles: dict[str, str], shapes: dict, images: bool, whole: bool) -> Episode:
-    episode = {"action": demo["actions"][:]}
+    episode = {"action": column(demo["actions"])}
     if not whole:
         episode["action"] = _vectors(episode["action"])
     if chosen:
-        episode["proprio"] = np.concatenate([_vectors(demo[f"obs/{name}"][:]) for name in chosen], 1)
+        episode["proprio"] = np.concatenate([_vectors(column(demo[f"obs/{name}"])) for name in chosen], 1)
     for name, key in singles.items():
         if name in demo and MADE_UP not in demo[name].attrs:
-            episode[key] = demo[name][:]
+            episode[key] = column(demo[name])
     if whole and SIDECAR in demo:
-        episode |= {key: item[:] for key, item in demo[SIDECAR].items()}
+        episode |= {key: column(item) for key, item in demo[SIDECAR].items()}
     if not whole:
         episode = {key: value.astype(STEP_DTYPES[key], copy=False) for key, value in episode.items()}
     for name, (shape, dtype) in shapes.items():
         if images and name.startswith("obs/") and _is_image(shape, dtype):
-            episode[CAMERA + (_camera(name) if whole else key_name(_camera(name)))] = channels_last(demo[name][:])
+            episode[CAMERA + (_camera(name) if whole else key_name(_camera(name)))] = channels_last(column(demo[name]))
     return episode
 
 

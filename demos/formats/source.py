@@ -1,15 +1,17 @@
 """What every format is read into and written from: attributes, a stream of episodes, and a report of the losses."""
 
+import contextlib
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
 from demos.errors import DemoError
 from demos.store import schema
-from toto_robot.ground.errors import unknown
+from toto_robot.ground.errors import UserError, unknown
 
 CAMERA = schema.CAMERA
 STEP_DTYPES = {name: np.dtype(key.dtype) for name, key in schema.KEYS.items()}
@@ -79,6 +81,33 @@ class Imported:
         """Note that `what` is not kept. A second note about it is ignored."""
         if not any(entry["what"] == what for entry in self.dropped):
             self.dropped.append({"what": what, "why": why})
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What a damaged set makes a reader raise becomes one DemoError that names the set."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        raise DemoError(f"{path} can't be read ({text}); it is damaged, download it again") from error
+
+
+def guarded(source: Imported, path: Path) -> Imported:
+    """The set at `path`, whose episodes raise nothing but DemoError when they are read."""
+
+    def read(images: bool) -> Iterator[tuple[Episode, dict]]:
+        episodes = source.read(images)
+        while True:
+            with reading(path):
+                pair = next(episodes, None)
+            if pair is None:
+                return
+            yield pair
+
+    return replace(source, read=read)
 
 
 def foreign_attributes(

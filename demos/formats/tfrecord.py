@@ -7,13 +7,20 @@ tensorflow/core/lib/io/record_writer.h). An Example is a map from names to one l
 
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import google_crc32c
 import numpy as np
 
 from demos.errors import DemoError
+from toto_robot.ground.foreign import check_bytes
+from toto_robot.ground.strict import check_regular
 
+MOST_ITEMS = 1 << 20
+"""Most parts of a feature that are stored one by one: pictures, for example one for each step."""
+PIECE = 1 << 20
+"""Bytes of packed whole numbers that are read at once."""
 MASK = 0xA282EAD8
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 Value = np.ndarray | list[memoryview]
@@ -27,7 +34,7 @@ def masked_crc(data: bytes) -> int:
 
 def read_records(path: Path) -> Iterator[bytes]:
     """The records of a file, each verified. DemoError names the record that is damaged."""
-    size = path.stat().st_size
+    size = check_regular(path)
     with open(path, "rb") as file:
         at = 0
         while head := file.read(12):
@@ -75,7 +82,9 @@ def parse_example(data: bytes) -> dict[str, Value]:
 def _feature(message: memoryview) -> Value:
     value: Value = []
     for kind, body in _fields(message):
-        items = [item for number, item in _fields(_bytes(body)) if number == 1]
+        items = [item for number, item in islice(_fields(_bytes(body)), MOST_ITEMS + 1) if number == 1]
+        if len(items) > MOST_ITEMS:
+            raise ValueError(f"a feature of more than {MOST_ITEMS:,} parts")
         if kind == 1:
             value = [_bytes(item) for item in items]
         elif kind == 2:  # packed, or one by one
@@ -131,13 +140,22 @@ def _varint(message: memoryview, at: int) -> tuple[int, int]:
 
 
 def _varints(packed: memoryview) -> np.ndarray:
-    """All varints of a packed field, uint64 (n,)."""
+    """All varints of a packed field, uint64 (n,). It is read in pieces, because a byte becomes eight."""
+    check_bytes(8 * len(packed), "a list of whole numbers")
+    parts, at = [], 0
+    while at < len(packed):
+        end = min(at + PIECE, len(packed))
+        stop = next((end - i for i in range(10) if packed[end - i - 1] < 0x80), at)  # the end of a number
+        if stop <= at or (end == len(packed) and stop < end):
+            raise ValueError("a number that does not end")
+        parts.append(_some_varints(packed[at:stop]))
+        at = stop
+    return np.concatenate(parts or [np.zeros(0, np.uint64)])
+
+
+def _some_varints(packed: memoryview) -> np.ndarray:
     data = np.frombuffer(packed, np.uint8)
     ends = np.flatnonzero(data < 0x80)
-    if len(data) == 0:
-        return np.zeros(0, np.uint64)
-    if len(ends) == 0 or ends[-1] != len(data) - 1:
-        raise ValueError("a number that does not end")
     starts = np.concatenate([[0], ends[:-1] + 1])
     if (ends - starts).max() > 9:
         raise ValueError("a number of more than 64 bits")

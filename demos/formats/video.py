@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -10,9 +11,9 @@ import av
 import numpy as np
 
 from demos.errors import DemoError
+from toto_robot.ground.foreign import ALONE, check_picture, check_shape, in_time
 from toto_robot.ground.player import orientation_of, shown_stream, upright
 
-ALONE = {"protocol_whitelist": "none"}  # a playlist that poses as a video must not open other files or hosts
 CODECS = {
     "av1": ("libsvtav1", {"preset": "12", "svtav1-params": "lp=1"}, 30),
     "h264": ("libx264", {"preset": "veryfast", "threads": "1"}, 18),
@@ -67,7 +68,12 @@ def has_decoder(path: Path) -> bool:
 def read_span(path: Path, start_s: float, fps: float, count: int) -> np.ndarray:
     """`count` frames from `start_s` on, uint8 (count, H, W, 3). DemoError if one is missing or not at its time."""
     try:
-        frames = [frame for _, frame in zip(range(count), _frames(path, start_s, fps))]
+        found = in_time(islice(_frames(path, start_s, fps), count), os.path.getsize(path), f"{path}", DemoError)
+        frames: list[np.ndarray] = []
+        for frame in found:
+            if not frames:
+                check_shape((count, *frame.shape), 1, f"{path}", DemoError)
+            frames.append(frame)
     except FileNotFoundError as error:
         raise DemoError(f"no video {path}; the set is not complete, download it again") from error
     except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
@@ -87,6 +93,8 @@ def _frames(path: Path, start_s: float, fps: float) -> Iterator[np.ndarray]:
         stream = shown_stream(container)
         if stream is None:
             raise DemoError(f"{path} holds no video stream; download it again")
+        check_picture(stream.height, stream.width, f"{path}", DemoError)
+        stream.codec_context.options = {"max_pixels": ALONE["max_pixels"]}
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
         if start_s > 0 and stream.time_base:
             container.seek(max(0, int((start_s - 0.5 / fps) / stream.time_base)), stream=stream)

@@ -20,6 +20,7 @@ from demos.store import schema
 from demos.store.disk import LOCK, TEMPORARY, Disk, Lock, sweep, write_file
 from demos.store.reading import open_array, open_group, read
 from toto_robot.ground.errors import unknown
+from toto_robot.ground.foreign import check_inside
 
 ENDS, STARTS = "episode_ends", "episode_starts"
 WRITE_ALL = {"write_empty_chunks": True}  # chunks of zeros too: a shard that isn't there is always damage
@@ -34,6 +35,7 @@ class DemoSet:
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
+        check_inside(self.path, DemoError)
         self._arrays: dict[str, Any] = {}
         self.keys: tuple[str, ...] = ()
         self.meta_names: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from numcodecs import zstd
 from demos.errors import DemoError
 from demos.store import schema
 from demos.store.disk import Disk
+from toto_robot.ground.foreign import check_shape, within_memory
 
 ABSENT = 2**64 - 1
 CRC_BYTES, ENTRY_BYTES = 4, 16
@@ -89,7 +90,14 @@ def read(path: Path, array, span: slice, what: str) -> np.ndarray:
                 "copy, or record the set again."
             )
     try:
-        return _steps(array, files, span) if _is_ours(array) else array[span]
+        count = check_shape((span.stop - span.start, *array.shape[1:]), array.dtype.itemsize, what, error=DemoError)
+        shard = check_shape(array.shards or array.chunks, array.dtype.itemsize, f"{what} (a shard)", error=DemoError)
+        if _is_ours(array):
+            return _steps(array, files, span)
+        with within_memory(count + shard):
+            return array[span]
+    except DemoError:
+        raise
     except Exception as error:  # zarr and its codecs raise anything on damaged bytes
         names = ", ".join(f"{f.relative_to(path)} ({f.stat().st_size} bytes)" for f in files)
         raise DemoError(
@@ -129,12 +137,12 @@ def _steps(array, files: list[Path], span: slice) -> np.ndarray:
     for at, file in enumerate(files, span.start // shard):
         handle = os.open(file, os.O_RDONLY)
         try:
-            places = _index(handle, shard // chunk)
+            places, whole = _index(handle, shard // chunk), os.fstat(handle).st_size
             first = at * shard  # step of the set at which this file begins
             # The chunks of this file that hold a step of the span.
             for i in range(max(span.start - first, 0) // chunk, -(-min(span.stop - first, shard) // chunk)):
                 offset, size = (int(n) for n in places[i])
-                if offset == ABSENT:
+                if offset == ABSENT or offset + size > whole:
                     raise ValueError(f"chunk {i} is not there")
                 packed = os.pread(handle, size, offset)
                 # A whole chunk is unpacked into the result; of one at an edge only the steps of the span are copied.
@@ -152,8 +160,8 @@ def _steps(array, files: list[Path], span: slice) -> np.ndarray:
 
 def _index(handle: int, chunks: int) -> np.ndarray:
     """Offset and length of each chunk of a shard, uint64 (chunks, 2)."""
-    size = ENTRY_BYTES * chunks + CRC_BYTES
-    data = os.pread(handle, size, max(0, os.fstat(handle).st_size - size))
+    size, whole = ENTRY_BYTES * chunks + CRC_BYTES, os.fstat(handle).st_size
+    data = os.pread(handle, size, whole - size) if size <= whole else b""
     if len(data) < size or google_crc32c.value(data[:-CRC_BYTES]) != int.from_bytes(data[-CRC_BYTES:], "little"):
         raise ValueError("the checksum of its index is wrong")
     return np.frombuffer(data, "<u8", 2 * chunks).reshape(chunks, 2)

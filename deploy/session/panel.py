@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
+from toto_robot.ground.ending import wanted_endings
 from toto_robot.ground.screen import EVERY_S
 
 
@@ -28,10 +29,10 @@ class Panel:
         """The signal handlers outside this panel."""
         self._shown_s = -EVERY_S
         self.interrupts = 0
-        """Number of Ctrl-C and SIGTERM that nobody has handled yet."""
+        """Number of Ctrl-C, SIGTERM and SIGHUP that nobody has handled yet."""
 
     def __enter__(self):
-        self._before = {s: signal.signal(s, self._interrupt) for s in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {s: signal.signal(s, self._interrupt) for s in (signal.SIGINT, *wanted_endings())}
         self._live.start()
         return self
 

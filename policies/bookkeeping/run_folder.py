@@ -68,8 +68,11 @@ class RunFolder:
         atomic_write_text(self.folder / SPEC, dump_yaml(values))
 
     def lock(self) -> bool:
-        """Claim the run for this process. Returns False if another living process has it."""
-        self._lock = open(self.folder / ".lock", "w")  # noqa: SIM115 (held until the process ends)
+        """Claim the run for this process. Returns False if another living process has it, or if it can't be written."""
+        try:
+            self._lock = open(self.folder / ".lock", "w")  # noqa: SIM115 (held until the process ends)
+        except OSError:
+            return False
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
@@ -133,16 +136,23 @@ def start_run(name: str | None, label: str, config: Any) -> RunFolder:
     try:
         folder.mkdir(parents=True)
     except FileExistsError:
-        if name:
+        if name and not _only_begun(folder):
             raise UserError(
                 f"run={name}: {folder} exists already. Choose another name, or go on with it by resume=true."
             ) from None
-        folder = RUNS / f"{folder.name}-{os.getpid()}"
-        folder.mkdir(parents=True)
+        if not name:
+            folder = RUNS / f"{folder.name}-{os.getpid()}"
+            folder.mkdir(parents=True)
     run = RunFolder(folder)
-    run.lock()
+    if not run.lock():
+        raise UserError(f"run={name}: another process has just begun {folder}. Choose another name.")
     atomic_write_text(folder / "config.yaml", dump_yaml(dataclasses.asdict(config)))
     return run
+
+
+def _only_begun(folder: Path) -> bool:
+    """Whether `folder` holds only what a run leaves that was killed before it had a config."""
+    return folder.is_dir() and all(path.name.startswith(".") for path in folder.iterdir())
 
 
 def resumable_run(name: str | None, config: Any) -> RunFolder:
@@ -152,7 +162,7 @@ def resumable_run(name: str | None, config: Any) -> RunFolder:
     """
     wanted, defaults = dataclasses.asdict(config), flat(_defaults(type(config)))
     reasons = []
-    folders = [RUNS / name] if name else sorted(RUNS.glob("*/"), key=lambda f: f.stat().st_mtime, reverse=True)
+    folders = [RUNS / name] if name else sorted(RUNS.glob("*/"), key=_changed, reverse=True)
     for run in map(RunFolder, folders):
         found = run.config()
         if found is None or run.finished:
@@ -163,11 +173,19 @@ def resumable_run(name: str | None, config: Any) -> RunFolder:
         if different := differences(defaults | flat(found), wanted, MAY_DIFFER):
             reasons.append(f"{run.name} differs ({listed(different)})")
         elif not run.lock():
-            reasons.append(f"{run.name} is still running")
+            reasons.append(f"{run.name} is still running, or can't be written")
         else:
             return run
     exists = "; ".join(reasons) if reasons else "there are no unfinished runs in runs/"
     raise UserError(f"resume=true: no unfinished run with this config: {exists}. Leave resume out to start a new run.")
+
+
+def _changed(folder: Path) -> float:
+    """The time of the last change of a folder, 0 for one that is gone or that can't be read."""
+    try:
+        return folder.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _defaults(kind: type) -> dict:

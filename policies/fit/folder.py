@@ -22,6 +22,7 @@ from policies.look.about import LookFile
 from policies.network.heads import HeadConfig
 from policies.network.trained_blocks import TrainedConfig
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.foreign import check_inside
 from toto_robot.ground.strict import build, check, check_regular, read_bytes, read_yaml
 from toto_robot.ground.tensors import check_numbers
 from toto_robot.models.presets import read_config
@@ -146,6 +147,7 @@ def embedded() -> list[str]:
 def read_about(folder: Path) -> About:
     """The description of the policy in `folder`. Raises UserError naming the key that is wrong."""
     path = folder / CONFIG
+    check_inside(folder)
     values = read_yaml(path)
     form = values.get("format") if isinstance(values, dict) else None
     if not isinstance(form, int) or form not in FORMATS:

@@ -6,7 +6,7 @@ A command is a short module with a docstring (its manual), a dataclass (its keys
     if __name__ == "__main__":
         command.run(main, TokenizeConfig, "tokenize", positional=("source", "out"))
 
-Exit codes: 0 done, 1 a bug (with its traceback), 2 a user's mistake (one sentence), 130 interrupted.
+Exit codes: 0 done, 1 a bug (with its traceback), 2 a user's mistake or a disk's (one sentence), 130 interrupted.
 """
 
 import json
@@ -35,15 +35,23 @@ from toto_robot.command.compose import (
     to_dataclass,
 )
 from toto_robot.command.help import help_text
+from toto_robot.ground.ending import ends_like_ctrl_c
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.places import place_error
 
 
 def run(fn: Callable[[Any], dict | None], schema: type, name: str, positional: tuple[str, ...] = ()) -> None:
     """Run the command `name`: compose `conf/<name>.yaml` with `sys.argv[1:]` onto `schema` and call `fn` with it.
 
     Arguments without `=` fill the keys of `positional` in order. The dict that `fn` returns is printed as one JSON
-    line, last on stdout. A user's mistake and an interruption end the process by SystemExit. A bug keeps its traceback.
+    line, last on stdout. A user's mistake, a place that can't be written and an interruption (Ctrl-C, SIGTERM, SIGHUP)
+    end the process by SystemExit. A bug keeps its traceback.
     """
+    with ends_like_ctrl_c():
+        _run(fn, schema, name, positional)
+
+
+def _run(fn: Callable[[Any], dict | None], schema: type, name: str, positional: tuple[str, ...]) -> None:
     argv = sys.argv[1:]
     try:
         if "--help" in argv or "-h" in argv:
@@ -65,7 +73,9 @@ def run(fn: Callable[[Any], dict | None], schema: type, name: str, positional: t
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
-    except Exception as error:
+    except SystemExit:
+        raise
+    except BaseException as error:  # torch's CheckpointException is no Exception
         _exit_if_users(error)
         raise
 
@@ -117,7 +127,9 @@ def _multirun(fn: Callable, schema: type, name: str, argv: list[str], positional
             os.chdir(here)
 
 
-def _exit_if_users(error: Exception) -> None:
+def _exit_if_users(error: BaseException) -> None:
+    if getattr(error, "exit_code", None) is None:
+        error = place_error(error) or error
     code = getattr(error, "exit_code", None)
     if code is not None:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

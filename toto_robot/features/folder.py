@@ -15,6 +15,7 @@ from safetensors.torch import load, save
 
 from toto_robot.ground.atomic import atomic_folder
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.foreign import check_inside
 from toto_robot.ground.strict import check, dump_yaml, read_yaml
 from toto_robot.ground.tensors import check_numbers, tensor_shapes
 from toto_robot.models.causal import CausalModel
@@ -22,7 +23,7 @@ from toto_robot.models.presets import ModelConfig, build, read_config
 from toto_robot.tokens.base import Tokenizer, weight_name
 from toto_robot.tokens.tokenizer import kind_in
 
-CONFIG, TOTO = "config.yaml", "toto.safetensors"
+CONFIG, TOTO, CARD = "config.yaml", "toto.safetensors", "MODEL_CARD.md"
 AGAIN = "copy the folder again, or export it again with `python -m toto_robot.pretrain`."
 
 
@@ -55,8 +56,9 @@ def save_model(
     pooling: str,
     image_size: int = 128,
     notes: dict | None = None,
+    card: str = "",
 ) -> None:
-    """Write a model folder, atomically, with weights in float32."""
+    """Write a model folder, atomically, with weights in float32. `card` is the text of its MODEL_CARD.md, if any."""
     config = {
         "toto": toto.config.to_dict(),
         **tokenizer.described(),
@@ -72,6 +74,8 @@ def save_model(
             config["sha256"][name] = hashlib.sha256(data).hexdigest()
             (folder / name).write_bytes(data)
         (folder / CONFIG).write_text(dump_yaml(config))
+        if card:
+            (folder / CARD).write_text(card)
 
 
 def read_folder(path: Path) -> ModelFolder:
@@ -83,6 +87,7 @@ def read_folder(path: Path) -> ModelFolder:
             raise UserError(
                 f"{path} is not a model folder: expected {CONFIG}, {TOTO} and {tokenizer}, found {exists}; {AGAIN}"
             )
+    check_inside(path)
     try:
         config = read_yaml(path / CONFIG)
         found = ModelFolder(

@@ -11,6 +11,7 @@ import os
 import stat
 import types
 import typing
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +47,11 @@ def read_bytes(path: str | Path, most: int = MOST_BYTES) -> bytes:
         raise UserError(f"{path} has {size:,} bytes; expected at most {most:,}.")
     try:
         with open(path, "rb") as file:
-            data = file.read(most + 1)
+            data = file.read(size + 1)  # not `most`: Python takes the memory before it reads
     except OSError as error:
         raise UserError(f"{path} can't be read: {error.strerror}.") from error
-    if len(data) > most:
-        raise UserError(f"{path} grows while it is read; expected at most {most:,} bytes.")
+    if len(data) > size:
+        raise UserError(f"{path} grows while it is read; expected {size:,} bytes.")
     return data
 
 
@@ -96,7 +97,7 @@ class _Plain(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         if len(keys) != len(node.value) or len(set(keys)) != len(keys):
-            twice = next((key for key in keys if keys.count(key) > 1), "a key that is not text")
+            twice = next((key for key, count in Counter(keys).items() if count > 1), "a key that is not text")
             raise yaml.YAMLError(f"expected each key once, got {twice!r} again (line {node.start_mark.line + 1})")
         return super().construct_mapping(node, deep)
 

@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.places import place_error
 
 
 class Worker:
@@ -30,6 +31,10 @@ class Worker:
     def call(self, method: str, *args: Any) -> None:
         """Sends a call. Several calls may be on the way; `result` gives their answers in the same order."""
         self._pipe.send((method, args))
+
+    def answers(self, timeout_s: float) -> bool:
+        """Whether an answer, or the end of the process, comes within that time."""
+        return self._pipe.poll(timeout_s)
 
     def result(self) -> Any:
         """The next answer. The first one is None and says that the object is ready.
@@ -64,7 +69,8 @@ def close(workers: Sequence[Worker]) -> None:
 
 
 def _serve(pipe: Connection, make: Callable, args: tuple) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    for number in (signal.SIGINT, signal.SIGHUP):  # the parent decides what Ctrl-C and a closed terminal mean
+        signal.signal(number, signal.SIG_IGN)
     served: Any = None
     try:
         served = make(*args)
@@ -76,8 +82,9 @@ def _serve(pipe: Connection, make: Callable, args: tuple) -> None:
         pass  # the parent has closed its end, or is gone
     except UserError as error:
         pipe.send(("user error", error))
-    except Exception:
-        pipe.send(("bug", traceback.format_exc()))
+    except Exception as error:
+        place = place_error(error)
+        pipe.send(("user error", place) if place else ("bug", traceback.format_exc()))
     finally:
         close_served = getattr(served, "close", None)
         if close_served is not None:

@@ -20,7 +20,7 @@ from torch import nn
 
 from toto_robot.ground.atomic import put_in_place
 from toto_robot.ground.errors import UserError
-from toto_robot.ground.resume import check_resumable, differences
+from toto_robot.ground.resume import check_resumable
 from toto_robot.pretraining.distributed import Group
 
 KEEP = 2
@@ -110,11 +110,6 @@ def load_checkpoint(
 def check_settings(path: Path, then: dict, now: dict) -> None:
     """Raise UserError naming the settings that differ between a checkpoint and this run."""
     check_resumable(str(path), then, now, ignored=HOW_MANY)
-
-
-def same_run(then: dict, now: dict) -> bool:
-    """Whether a run with the settings `now` may continue one with the settings `then`."""
-    return not differences(then, now, ignored=HOW_MANY)
 
 
 def read_settings(path: Path) -> dict:

@@ -18,6 +18,7 @@ import yaml
 
 from toto_robot.features.folder import save_model
 from toto_robot.ground.atomic import atomic_write_text
+from toto_robot.ground.ending import wanted_endings
 from toto_robot.ground.errors import UserError
 from toto_robot.ground.precision import choose_dtype, usable_device
 from toto_robot.models.flops import training_flops_per_token
@@ -27,7 +28,6 @@ from toto_robot.pretraining.checkpoint import (
     checkpoints,
     load_checkpoint,
     read_settings,
-    same_run,
     save_checkpoint,
 )
 from toto_robot.pretraining.config import PretrainConfig
@@ -167,9 +167,9 @@ def export(
             notes=notes,
         )
         draw_loss(out, math.log(model.config.vocab_size), cfg.short_steps)
-        atomic_write_text(out / RESULT, json.dumps(result, indent=1))
         if by_frame:
             draw_loss_by_frame(out, by_frame)
+        atomic_write_text(out / RESULT, json.dumps(result, indent=1))  # last: it says that the run is finished
     trainer.close()
     return result
 
@@ -188,20 +188,24 @@ def run_folder(cfg: PretrainConfig, settings: dict) -> Path:
         return out
     if not cfg.resume:
         return RUNS / f"toto-{cfg.model}-{time.strftime('%Y%m%d-%H%M%S')}"
-    unfinished = [p for p in RUNS.glob("toto-*") if checkpoints(p / "resume") and not (p / "model").exists()]
+    unfinished = [p for p in RUNS.glob("toto-*") if checkpoints(p / "resume") and not (p / RESULT).exists()]
     unfinished.sort(key=lambda p: checkpoints(p / "resume")[-1].stat().st_mtime, reverse=True)
-    for out in unfinished:
-        if same_run(read_settings(checkpoints(out / "resume")[-1]), settings):
+    reasons: list[UserError] = []
+    for out in unfinished:  # a foreign or damaged one does not stand in the way of the others
+        newest = checkpoints(out / "resume")[-1]
+        try:
+            check_settings(newest, read_settings(newest), settings)
             return out
-    if unfinished:
-        newest = checkpoints(unfinished[0] / "resume")[-1]
-        check_settings(newest, read_settings(newest), settings)
+        except UserError as error:
+            reasons.append(error)
+    if reasons:
+        raise reasons[0]
     raise UserError(f"There is no unfinished run under {RUNS}/ to resume. Leave resume= out to start one.")
 
 
 @contextmanager
 def stop_requests() -> Iterator:
-    """Turn the first Ctrl-C (or SIGTERM) into a request to stop after the current step. The second one interrupts."""
+    """Turn the first Ctrl-C (SIGTERM, SIGHUP) into a request to stop after the current step. The second interrupts."""
     asked: list[int] = []
 
     def ask(number, frame):
@@ -209,7 +213,7 @@ def stop_requests() -> Iterator:
             raise KeyboardInterrupt
         asked.append(number)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *wanted_endings())}
     try:
         for number in before:
             signal.signal(number, ask)

@@ -16,6 +16,7 @@ import re
 from pathlib import Path
 
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.foreign import check_inside
 from toto_robot.tokens.base import CONFIG, Tokenizer, weight_name
 from toto_robot.tokens.dvae import DVAE
 from toto_robot.tokens.foreign.dalle import dalle_from, is_dalle
@@ -37,6 +38,8 @@ def load_tokenizer(name_or_path: str | Path) -> Tokenizer:
     Raises UserError, which says what exists, or what a file holds instead.
     """
     path = find_tokenizer(name_or_path)
+    if path.is_dir():
+        check_inside(path)
     if pixels := PATCHES.fullmatch(str(path)):
         return PatchTokenizer(PatchConfig(patch=int(pixels[1])))
     if kind := kind_in(path):

@@ -4,6 +4,7 @@ import tarfile
 from pathlib import Path
 
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.foreign import check_inside
 from toto_robot.video.items import Item, kind_of
 
 TAR = "*.[tT][aA][rR]"
@@ -27,6 +28,7 @@ def webdataset(root: Path, **_) -> tuple[list[Item], list[dict]]:
     Members with other suffixes (.json, .cls, .pkl, .pyd, ...), links and sparse files are skipped unread. If several
     members have the same name, the last one counts, as in tar itself.
     """
+    check_inside(root)
     tars = [root] if root.is_file() else sorted(root.glob(TAR))
     base = root.parent if root.is_file() else root
     items: dict[str, Item] = {}

@@ -5,12 +5,12 @@ names a file that the folder does not hold, the file is returned as missing.
 """
 
 import csv
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.foreign import read_json
 from toto_robot.video.items import Item, media
 
 SPLITS = {"train": ("train",), "val": ("val", "validate", "validation", "valid"), "test": ("test",)}
@@ -131,13 +131,13 @@ def ego4d(root: Path, **_) -> Read:
     if metadata is None:
         return found, []
     try:
-        videos = json.loads(metadata.read_text())["videos"]
+        videos = read_json(metadata)["videos"]
         uids = (
             [clip["clip_uid"] for v in videos for clip in v.get("clips") or []]
             if folders[0].name == "clips"
             else [v["video_uid"] for v in videos]
         )
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{metadata} is not Ego4D's metadata ({type(error).__name__}: {error}). Download it again, or "
             "move it away to read every file that is named by a uid."

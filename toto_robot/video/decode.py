@@ -20,12 +20,12 @@ from PIL import ExifTags, Image
 
 from toto_robot.ground.atomic import atomic_file
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.foreign import ALONE, check_picture, in_time
 from toto_robot.ground.player import declared_end_s, orientation_of, shown_stream
 from toto_robot.video.frames import check_frames, crop_picture
 from toto_robot.video.items import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Item, media
 
 SLACK_S = 1e-3  # a frame belongs to a span when it starts within this much of its ends
-ALONE = {"protocol_whitelist": "none"}  # a playlist that is named like a video must not open other files or hosts
 
 
 AnyPath = TypeVar("AnyPath", bound=PurePath)
@@ -74,12 +74,13 @@ def iter_frames(path, size: int = 128) -> Iterator[tuple[float, np.ndarray]]:
             stream = shown_stream(container)
             if stream is None:
                 raise VideoError(f"{item.where} holds no video stream; remove it from the folder or replace it")
+            check_picture(stream.height, stream.width, item.where, VideoError)
             stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-            if item.kind == "image":  # FFmpeg would paint the missing part of a JPEG grey
-                stream.codec_context.options = {"err_detect": "explode"}
+            still_only = {"err_detect": "explode"} if item.kind == "image" else {}  # FFmpeg would paint a gap grey
+            stream.codec_context.options = {"max_pixels": ALONE["max_pixels"], **still_only}
             frame_s = float(1 / stream.average_rate) if stream.average_rate else 1 / 30
             film = Film(container, stream, item.span_s)
-            for time_s, picture in film:
+            for time_s, picture in in_time(film, item.bytes, item.where, VideoError):
                 # The frame's time, counted from the first one.
                 if last_s is None:
                     begins_s = item.span_s[0] if item.span_s else 0.0

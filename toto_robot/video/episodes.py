@@ -4,10 +4,11 @@ It reads only meta/info.json, and for 3.0 meta/episodes/**.parquet. An episode i
 never spans two episodes.
 """
 
-import json
 from pathlib import Path, PurePosixPath
 
 from toto_robot.ground.errors import UserError, unknown
+from toto_robot.ground.foreign import check_bytes, check_inside, most_bytes, read_json, within_memory
+from toto_robot.ground.strict import check_regular
 from toto_robot.video.items import Item
 
 INFO = "meta/info.json"
@@ -23,14 +24,15 @@ def lerobot(root: Path, *, camera: str, **_) -> tuple[list[Item], list[dict]]:
 
     Depth maps are not cameras here.
     """
+    if not (root / INFO).is_file():
+        raise UserError(f"There is no {INFO} in {root}. Expected the folder of a LeRobot data set.")
+    check_inside(root)
     try:
-        info = json.loads((root / INFO).read_text())
+        info = read_json(root / INFO)
         version, template, features = str(info["codebase_version"]), info["video_path"], dict(info["features"])
         cameras = [key for key, feature in features.items() if feature["dtype"] == "video" and not _is_depth(feature)]
         total, chunk = int(info["total_episodes"]), int(info.get("chunks_size", 1000))
-    except FileNotFoundError:
-        raise UserError(f"There is no {INFO} in {root}. Expected the folder of a LeRobot data set.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{root / INFO} is not a LeRobot info file ({type(error).__name__}: {error}).") from error
     if not cameras:
         raise UserError(
@@ -71,10 +73,12 @@ def _shared_files(root: Path, cameras: list[str]) -> list[tuple]:
     places, parts = [], ("chunk_index", "file_index", "from_timestamp", "to_timestamp")
     for path in sorted(root.glob("meta/episodes/**/*.parquet")):
         columns = {key: ["episode_index", *(f"videos/{key}/{part}" for part in parts)] for key in cameras}
+        check_regular(path)
         try:
-            table = parquet.read_table(
-                path, columns=sorted({c for names in columns.values() for c in names})
-            ).to_pydict()
+            opened = parquet.ParquetFile(path)
+            check_bytes(8 * len(columns) * len(parts) * opened.metadata.num_rows, f"{path}")
+            with within_memory(most_bytes()):
+                table = opened.read(columns=sorted({c for names in columns.values() for c in names})).to_pydict()
             for key, names in columns.items():
                 for episode, chunk, file, start_s, stop_s in zip(*(table[name] for name in names), strict=True):
                     fields = {"chunk_index": chunk, "file_index": file}

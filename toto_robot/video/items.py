@@ -3,11 +3,14 @@
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
+
+from toto_robot.ground.foreign import Inside
 
 VIDEO_SUFFIXES = (".mp4", ".gif", ".webm", ".mov", ".mkv", ".avi", ".m4v")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -34,15 +37,23 @@ class Item:
 
     def open(self) -> BinaryIO:
         """Open it for reading. The bytes of a tar member are held in memory. Raises OSError."""
+        status = os.stat(self.path)
+        if not stat.S_ISREG(status.st_mode):  # a FIFO would block
+            raise OSError("it is not a regular file")
         file = open(self.path, "rb")  # noqa: SIM115 (the caller closes it)
         if self.offset is None:
             return file
         with file:
             file.seek(self.offset)
-            data = file.read(self.size)
+            data = file.read(max(0, min(self.size, status.st_size - self.offset)))
         if len(data) < self.size:
             raise OSError(f"the tar ends {self.size - len(data)} bytes too early")
         return BytesIO(data)
+
+    @property
+    def bytes(self) -> int:
+        """Size in bytes of the file on disk, or of the member of a tar."""
+        return os.stat(self.path).st_size if self.offset is None else self.size
 
     @property
     def where(self) -> str:
@@ -77,8 +88,11 @@ def kind_of(name: str) -> str | None:
 
 
 def walk(root: Path) -> Iterator[os.DirEntry]:
-    """Every file under `root` in a fixed order. Hidden files are left out. Linked folders are followed once."""
-    seen = set()
+    """Every file under `root` in a fixed order. Hidden files are left out. Linked folders are followed once.
+
+    Raises UserError for a link that leads out of `root`: the pictures of another folder must not get into a new set.
+    """
+    inside, seen = Inside(root), set()
 
     def visit(folder: str) -> Iterator[os.DirEntry]:
         here = os.stat(folder)
@@ -88,6 +102,7 @@ def walk(root: Path) -> Iterator[os.DirEntry]:
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
         for entry in ordered:
+            inside.check(entry)
             if entry.is_dir():
                 yield from visit(entry.path)
             elif entry.is_file() and not entry.name.startswith("."):
@@ -102,13 +117,13 @@ def media(root: Path, kinds: tuple[str, ...], below: Path | None = None) -> list
     for entry in walk(below or root):
         kind = kind_of(entry.name)
         if kind in kinds:
-            stat = entry.stat()
+            status = entry.stat()
             name = Path(entry.path).relative_to(root).as_posix()
-            found.append(Item(name, kind, stat.st_size, stat.st_mtime_ns, entry.path))
+            found.append(Item(name, kind, status.st_size, status.st_mtime_ns, entry.path))
     return sorted(found, key=lambda item: item.name)
 
 
 def one_file(path: Path) -> Item:
     """A single file as an item. Raises OSError if there is none."""
-    stat = path.stat()
-    return Item(path.name, kind_of(path.name) or "video", stat.st_size, stat.st_mtime_ns, str(path))
+    status = path.stat()
+    return Item(path.name, kind_of(path.name) or "video", status.st_size, status.st_mtime_ns, str(path))

@@ -273,7 +273,7 @@ def _tensors(
     taken = sum(part[0] * _dtype(storage).itemsize for storage, cut in parts.items() for part in cut)
     if max(taken, sum(map(_storage_bytes, parts))) > most:
         raise ValueError("its tensors overlap")
-    found: dict = {}
+    found: dict[str, Tensor] = {}
     for storage, cut in parts.items():
         whole = torch.frombuffer(bytearray(read(storage)), dtype=_dtype(storage)) if storage.numel else torch.empty(0)
         if len(whole) < storage.numel:

@@ -78,7 +78,8 @@ class _Worker:
 
 def _work(pipe: Connection) -> None:
     """The loop of a worker process: receive a shard, make it, report."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C and a closed terminal are the parent's to answer
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     try:
         while True:

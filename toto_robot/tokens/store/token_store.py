@@ -21,9 +21,12 @@ import numpy as np
 
 from toto_robot.ground.atomic import atomic_folder, atomic_write_text
 from toto_robot.ground.errors import UserError
+from toto_robot.ground.foreign import check_inside, read_json
 from toto_robot.tokens.special import KINDS
 
 FORMAT = 1
+MOST_INDEX = 1 << 31
+"""Most bytes of an index, which names every file that was left out."""
 INDEX, CODES, PATCHES, ROWS = "store.json", "codes.u16", "patches.u8", "rows.json"
 
 
@@ -67,10 +70,10 @@ def read_shard_rows(store: Path, name: str) -> dict:
     """What `write_shard` wrote beside the codes. Raises UserError where the shard isn't finished, or is damaged."""
     path = Path(store) / "shards" / name / ROWS
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; delete the folder {path.parent} and build again") from error
-    except json.JSONDecodeError as error:
+        return read_json(path, MOST_INDEX)
+    except UserError as error:
+        if not path.exists():
+            raise UserError(f"{path} is missing; delete the folder {path.parent} and build again") from error
         raise UserError(f"{path} is damaged ({error}); delete the folder {path.parent} and build again") from error
 
 
@@ -114,19 +117,20 @@ def write_index(store: Path, described: dict, names: list[str], source: dict | N
 def read_index(store: Path) -> dict:
     """The content of store.json. Raises UserError if there is none, or if it is damaged or has another format."""
     path = Path(store) / INDEX
+    if not path.exists():
+        raise UserError(
+            f"There is no token store in {store} ({INDEX} is missing). "
+            "Make one with `python -m toto_robot.tokenize VIDEOS STORE`."
+        )
+    check_inside(store)
     try:
-        index = json.loads(path.read_text())
+        index = read_json(path, MOST_INDEX)
         if index["format"] != FORMAT:
             raise UserError(f"{store} has store format {index['format']}, this version reads {FORMAT}. Build it again.")
         for key in ("fingerprint", "frames", "tokens_per_frame", "vocab_size", "tokenizer", "left_out", "shards"):
             index[key]
         return index
-    except FileNotFoundError:
-        raise UserError(
-            f"There is no token store in {store} ({INDEX} is missing). "
-            "Make one with `python -m toto_robot.tokenize VIDEOS STORE`."
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, NotADirectoryError) as error:
+    except (KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({type(error).__name__}: {error}). Build the store again.") from error
 
 
@@ -138,7 +142,7 @@ def damaged_shards(store: Path) -> list[dict]:
         folder = Path(store) / "shards" / shard["name"]
         try:
             data = (folder / name).read_bytes()
-            described = json.loads((folder / ROWS).read_bytes())
+            described = read_json(folder / ROWS, MOST_INDEX)
             codes, wanted = (
                 np.frombuffer(data, dtype, count=len(data) // dtype.itemsize),
                 _size((shard["rows"], *row), dtype),
