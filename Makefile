@@ -63,6 +63,7 @@ soak: setup
 	$(PY) tests/soak/record_kills.py kills=200 episodes=16
 	$(PY) tests/soak/kills.py kills=50
 	$(PY) tests/soak/mutations.py count=1000
+	$(PY) tests/soak/many_clips.py clips=20000
 	$(PY) tests/soak/physics.py steps=10000
 	$(PY) tests/soak/deploy_fuzz.py actions=10000 cameras=1000 faults=200 clients=30
 
