@@ -9,6 +9,7 @@ import json
 import resource
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -202,18 +203,20 @@ def _read_weights(path: Path) -> object:
 def _read_pickle(path: Path) -> object:
     import zipfile
 
-    with zipfile.ZipFile(path.with_name("x.pt"), "w") as archive:
-        archive.writestr("zip/data.pkl", path.read_bytes())
-        for i, size in enumerate((192, 6, 96)):
-            archive.writestr(f"zip/data/{i}", bytes(size))
-    return _read_weights(path.with_name("x.pt"))
+    with tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(Path(folder, "x.pt"), "w") as archive:
+            archive.writestr("zip/data.pkl", path.read_bytes())
+            for i, size in enumerate((192, 6, 96)):
+                archive.writestr(f"zip/data/{i}", bytes(size))
+        return _read_weights(Path(folder, "x.pt"))
 
 
 def _read_example(path: Path) -> object:
     from demos.formats.tfrecord import write_records
 
-    write_records(path.with_name("x.tfrecord"), [path.read_bytes()])
-    return _read_set(path.with_name("x.tfrecord"))
+    with tempfile.TemporaryDirectory() as folder:
+        write_records(Path(folder, "x.tfrecord"), [path.read_bytes()])
+        return _read_set(Path(folder, "x.tfrecord"))
 
 
 def _read_picture(path: Path) -> object:

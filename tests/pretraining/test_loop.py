@@ -176,6 +176,11 @@ def test_resume_without_a_folder_finds_the_newest_unfinished_run_with_equal_sett
     assert pretrain(config(seed=0, steps=4, resume=True))["model"] == str(tmp_path / "runs" / "toto-a" / "model")
     with pytest.raises(UserError, match="seed was 1 and is 5"):
         pretrain(config(seed=5, steps=4, resume=True))
+    for name, text in (("toto-torn", "{"), ("toto-other", '{"format": "x"}'), ("toto-empty", None)):
+        (tmp_path / "runs" / name / "resume" / "step-00000002").mkdir(parents=True)
+        if text:
+            (tmp_path / "runs" / name / "resume" / "step-00000002" / "run.json").write_text(text)
+    assert pretrain(config(seed=1, steps=4, resume=True))["model"] == str(tmp_path / "runs" / "toto-b" / "model")
 
 
 def test_replicas_add_up_to_one_model_and_share_its_weights(config):

@@ -50,9 +50,13 @@ def save_checkpoint(
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
     group.wait()
-    with _quiet():
-        writer = dcp.HuggingFaceStorageWriter(str(unfinished), save_distributed=True)
-        dcp.save(_tensors(model, optimizer), storage_writer=writer, no_dist=group.world == 1)
+    try:
+        with _quiet():
+            writer = dcp.HuggingFaceStorageWriter(str(unfinished), save_distributed=True)
+            dcp.save(_tensors(model, optimizer), storage_writer=writer, no_dist=group.world == 1)
+    except BaseException:  # CheckpointException, for example on a full disk, is no Exception
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
     group.wait()
     if group.first:
         files = {file.name: file.stat().st_size for file in sorted(unfinished.iterdir())}

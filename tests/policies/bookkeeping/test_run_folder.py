@@ -87,3 +87,25 @@ def test_a_run_of_an_earlier_version_goes_on_where_the_keys_that_it_lacks_have_t
     default.threads += 1
     with pytest.raises(UserError, match="threads"):
         resumable_run("old", default)
+
+
+def test_a_run_that_was_killed_before_it_had_a_config_is_begun_anew():
+    for left in ([], [".lock"], [".lock", ".config.yaml.0f3a.tmp"]):
+        folder = Path("runs") / f"r{len(left)}"
+        folder.mkdir(parents=True)
+        for name in left:
+            (folder / name).touch()
+        assert start_run(folder.name, "toy", small_config()).config() is not None
+    with pytest.raises(UserError, match="exists already"):
+        start_run("r0", "toy", small_config())
+
+
+def test_a_foreign_or_damaged_folder_does_not_stand_in_the_way_of_another_run():
+    start_run("ours", "toy", small_config(run="ours")).unlock()
+    for name, text in (("torn", "seed: [1"), ("list", "- 1\n- 2\n"), ("numbers", "1: {2: 3}\n"), ("deep", "[" * 3000)):
+        (Path("runs") / name).mkdir()
+        (Path("runs") / name / "config.yaml").write_text(text)
+    (Path("runs") / "folder" / "config.yaml").mkdir(parents=True)
+    (Path("runs") / "gone").symlink_to("/nowhere")
+    (Path("runs") / "file").write_text("x")
+    assert resumable_run(None, small_config(resume=True)).name == "ours"

@@ -71,3 +71,16 @@ def test_a_store_that_is_damaged_in_one_place_says_so_in_one_sentence(tmp_path):
     with pytest.raises(UserError, match="1 damaged in .*: 2 .*sha256 differs.*delete these folders"):
         TokenStore(tmp_path).verify()
     assert has_shard(tmp_path, "2") and not has_shard(tmp_path, "3")
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [("name", "../../private"), ("name", "/etc"), ("name", 3), ("rows", "2"), ("rows", 1.5), ("sha256", None)],
+)
+def test_a_shard_of_an_index_is_inside_the_store_and_has_numbers(tmp_path, key, value):
+    make_store(tmp_path)
+    index = json.loads((tmp_path / "store.json").read_text())
+    index["shards"][0][key] = value
+    (tmp_path / "store.json").write_text(json.dumps(index))
+    with pytest.raises(UserError, match="store.json is damaged"):
+        TokenStore(tmp_path)

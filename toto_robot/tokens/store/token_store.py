@@ -14,6 +14,7 @@ codes. Ids (code + 4) and the start and end tokens are added when a model trains
 import hashlib
 import json
 import math
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -22,9 +23,14 @@ import numpy as np
 from toto_robot.ground.atomic import atomic_folder, atomic_write_text
 from toto_robot.ground.errors import UserError
 from toto_robot.ground.foreign import check_inside, read_json
+from toto_robot.ground.strict import check
 from toto_robot.tokens.special import KINDS
 
 FORMAT = 1
+KEYS = {"fingerprint": str, "frames": int, "tokens_per_frame": int, "vocab_size": int, "tokenizer": str}
+KEYS |= {"left_out": list, "shards": list}
+"""What an index has, beside its format."""
+SHARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 MOST_INDEX = 1 << 31
 """Most bytes of an index, which names every file that was left out."""
 INDEX, CODES, PATCHES, ROWS = "store.json", "codes.u16", "patches.u8", "rows.json"
@@ -70,8 +76,11 @@ def read_shard_rows(store: Path, name: str) -> dict:
     """What `write_shard` wrote beside the codes. Raises UserError where the shard isn't finished, or is damaged."""
     path = Path(store) / "shards" / name / ROWS
     try:
-        return read_json(path, MOST_INDEX)
-    except UserError as error:
+        found = read_json(path, MOST_INDEX)
+        if not all(isinstance(row, dict) and {"source", "kind"} <= row.keys() for row in found["rows"]):
+            raise KeyError("a row without a source or a kind")
+        return found
+    except (UserError, KeyError, TypeError) as error:
         if not path.exists():
             raise UserError(f"{path} is missing; delete the folder {path.parent} and build again") from error
         raise UserError(f"{path} is damaged ({error}); delete the folder {path.parent} and build again") from error
@@ -126,11 +135,16 @@ def read_index(store: Path) -> dict:
     try:
         index = read_json(path, MOST_INDEX)
         if index["format"] != FORMAT:
-            raise UserError(f"{store} has store format {index['format']}, this version reads {FORMAT}. Build it again.")
-        for key in ("fingerprint", "frames", "tokens_per_frame", "vocab_size", "tokenizer", "left_out", "shards"):
-            index[key]
+            raise UserError(f"it has store format {index['format']}, and this version reads {FORMAT}")
+        for key, kind in KEYS.items():
+            check(kind, index[key], key)
+        for shard in index["shards"]:
+            name = check(str, shard["name"], "a shard's name")
+            if not SHARD_NAME.fullmatch(name):  # a name is no path
+                raise UserError(f"expected a shard's name of letters, digits and -, got {name[:60]!r}")
+            check(int, shard["rows"], f"rows of {name}"), check(str, shard["sha256"], f"sha256 of {name}")
         return index
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError, UserError) as error:
         raise UserError(f"{path} is damaged ({type(error).__name__}: {error}). Build the store again.") from error
 
 
