@@ -49,6 +49,16 @@ SOAK = {
     "tests/envs/test_vector.py::test_results_do_not_depend_on_the_workers[kuka_pick_pixmc]": 1.6,
     "tests/policies/network/test_trained_blocks.py::"
     "test_a_clone_trains_blocks_and_resumes_to_the_same_bits[transformer]": 2.0,
+    "tests/tokens/training/test_vqgan.py::test_a_resumed_run_equals_an_uninterrupted_one": 3.8,
+    "tests/tokens/training/test_vqgan.py::"
+    "test_the_command_saves_a_tokenizer_that_opens_with_its_scores_and_picture": 3.4,
+    "tests/policies/network/test_trained_blocks.py::test_only_the_chosen_blocks_learn[last_2-learning1]": 1.3,
+    "tests/policies/cloning/test_streaming.py::"
+    "test_a_streamed_set_gives_the_policy_of_a_set_in_memory_bit_for_bit[transformer]": 3.0,
+    "tests/envs/test_vector.py::test_results_do_not_depend_on_the_workers[franka_pick_hidden]": 2.1,
+    "tests/demos/recording/test_recorder.py::"
+    "test_the_set_does_not_depend_on_how_many_run_side_by_side_nor_on_interruptions[all]": 2.5,
+    "tests/policies/dagger/gates/test_gates.py::test_a_run_with_any_gate_resumes_to_the_same_bits[hg]": 1.1,
 }
 """Tests with a sister that stays in the suite (the other signal, strategy or tokenizer, the same check in run_real, a
 run that is resumed in one process), or with a whole soak of their own (tokenize_kills.py, deploy_fuzz.py)."""

@@ -22,7 +22,7 @@ def reader(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(operations=st.lists(OPERATION, min_size=1, max_size=3), file=st.floats(0, 0.999))
 def test_a_damaged_file_loads_or_is_refused_in_one_sentence(reader, name, operations, file):
     reader.call("outcome", name, operations, file)
