@@ -59,6 +59,15 @@ SOAK = {
     "tests/demos/recording/test_recorder.py::"
     "test_the_set_does_not_depend_on_how_many_run_side_by_side_nor_on_interruptions[all]": 2.5,
     "tests/policies/dagger/gates/test_gates.py::test_a_run_with_any_gate_resumes_to_the_same_bits[hg]": 1.1,
+    "tests/deploy/test_run_real.py::test_pictures_that_the_policy_doesnt_know_end_the_run_before_anything_moves": 28.8,
+    "tests/tokens/store/test_build.py::test_random_views_are_rows_that_depend_on_the_video_and_the_clip_alone": 11.6,
+    "tests/test_train_expert.py::test_the_expert_of_a_run_does_in_the_simulators_process_what_its_policy_does": 13.4,
+    "tests/test_train_expert.py::test_demonstrations_are_recorded_by_the_expert_of_a_run": 9.8,
+    "tests/policies/dagger/test_train.py::test_dagger_beats_cloning_the_expert_where_errors_compound": 12.3,
+    "tests/policies/rl/test_train.py::test_reward_is_learned_from_frozen_features[False]": 12.1,
+    "tests/policies/cloning/test_train.py::test_cloning_learns_the_toy_task[mlp]": 7.0,
+    "tests/demos/store/test_demo_set.py::test_a_writer_that_stops_at_any_file_loses_only_its_episode": 8.4,
+    "tests/envs/test_robot_env.py::test_the_scripted_expert_picks_on_every_seed_of_a_sample[franka_cube-15]": 6.9,
 }
 """Tests with a sister that stays in the suite (the other signal, strategy or tokenizer, the same check in run_real, a
 run that is resumed in one process), or with a whole soak of their own (tokenize_kills.py, deploy_fuzz.py)."""
@@ -121,6 +130,21 @@ SLOW = {
     "tests/envs/test_robot_env.py::test_the_scripted_expert_picks_on_every_seed_of_a_sample": 0,
     "tests/models/test_toto.py::test_hidden_states_at_every_layer_and_logits_equal_hugging_faces": 0,
     "tests/policies/features/test_parallel_encoder.py": 0,
+    "tests/test_mutations.py": 0,
+    "tests/policies/dagger": 0,
+    "tests/policies/cloning": 0,
+    "tests/envs/tasks/test_pick_hidden.py": 0,
+    "tests/envs/tasks/test_pick_clutter.py": 0,
+    "tests/tokens/foreign/test_dalle.py": 0,
+    "tests/models/test_coordinate_check.py": 0,
+    "tests/envs/backends/test_remote.py": 0,
+    "tests/policies/bookkeeping/test_screen.py": 0,
+    "tests/evaluation/test_probe.py": 0,
+    "tests/demos/test_orientation.py": 0,
+    "tests/demos/test_outside.py": 0,
+    "tests/envs/test_kuka.py": 0,
+    "tests/pretraining/test_config.py": 0,
+    "tests/ground/test_gymnasium_ids.py": 0,
 }
 """0: slow because it starts commands, renders episodes or trains; not measured on an idle machine yet."""
 

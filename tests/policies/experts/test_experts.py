@@ -28,7 +28,7 @@ def run(env, expert, seed, wild_steps):
 def test_the_expert_succeeds_on_every_seed_of_a_sample(name, wild_steps):
     """Also where random actions have led the arm first."""
     env, expert = envs.make(name, render=False), make_labeller("scripted")
-    assert [seed for seed in range(1000, 1006) if not run(env, expert, seed, wild_steps)] == []
+    assert [seed for seed in range(1000, 1003) if not run(env, expert, seed, wild_steps)] == []
 
 
 @pytest.mark.parametrize(
