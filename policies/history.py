@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from policies.features.features import EncoderFeatures, Features
+from policies.features.features import NOT_FROZEN, EncoderFeatures, Features
 from policies.seeds import stream
 from toto_robot.ground.errors import UserError, unknown
 
@@ -60,7 +60,7 @@ class HistoryConfig:
 
     def check(self, encoder: str) -> None:
         """Raise UserError if the encoder of this name gives no frozen features of frames."""
-        if self.on and encoder in ("none", "privileged", "resnet"):
+        if self.on and encoder in NOT_FROZEN:
             raise UserError(
                 f"history.frames={self.frames}: encoder={encoder} gives no frozen features of frames, which a history "
                 "is made of. Choose another encoder, or leave history out."

@@ -20,7 +20,7 @@ from toto_robot.ground.precision import DTYPES, choose_dtype
 from toto_robot.video.frames import check_frames, lower_square, resize_center_crop
 
 CROPS = ("none", "centre", "lower")
-NO_BLOCKS = ("none", "privileged", "resnet")
+NOT_FROZEN = ("none", "privileged", "resnet")
 """Names that are no frozen encoder."""
 PIXELS = 128
 """Side of the frames that the policy's own network sees, in pixels."""
@@ -61,7 +61,7 @@ class EncoderConfig:
             raise unknown("encoder.crop", self.crop, CROPS)
         if self.train != "none":
             learned_blocks(self.train)
-            if self.name in NO_BLOCKS:
+            if self.name in NOT_FROZEN:
                 raise UserError(
                     f"encoder.train={self.train}: encoder={self.name} has no blocks to train. Leave it out."
                 )

@@ -1,7 +1,7 @@
 """Toto's blocks as a part of the policy that learns: tokens in, pooled features out (full or partial fine-tuning).
 
-On the arrow: frames → tokens (`policies.features.tokens`) → here → statistics → the head. The blocks begin as copies of
-the frozen encoder's. They are saved with the policy.
+On the arrow: frames → tokens (`policies.features.features`) → here → statistics → the head. The blocks begin as copies
+of the frozen encoder's. They are saved with the policy.
 
 Shapes: B batch, F frames, S tokens a frame, D width.
 """
@@ -12,16 +12,14 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from toto_robot.features.encoder import Encoder
+from toto_robot.features.encoder import Encoder, ids_of
 from toto_robot.features.pooling import feature_shape, pool
 from toto_robot.ground.errors import UserError, expected
 from toto_robot.ground.precision import torch_dtype
 from toto_robot.models.presets import build, read_config
 from toto_robot.models.toto import Toto
-from toto_robot.tokens.special import IMAGE_START, OFFSET, VIDEO_START
 
 AT_ONCE = 32
 """Samples whose gradient is computed at once. More of them only take more memory."""
@@ -114,12 +112,9 @@ class TrainedBlocks(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Features float32 (B, *shape)."""
         many, newest = len(tokens), self.config.tokens
-        clips = tokens.ndim == 3
-        ids = tokens.long().flatten(1) if clips else tokens.long().reshape(-1, newest)
-        ids = F.pad(ids + OFFSET, (1, 0), value=VIDEO_START if clips else IMAGE_START)
+        ids = ids_of(tokens if tokens.ndim == 3 else tokens.reshape(-1, newest))
         with self._arithmetic(ids.device):
-            states = self.toto._run(ids, self.toto.config.layers)
-        states = self.toto.norm(states)[:, -newest:]
+            states = self.toto.hidden_states(ids, self.toto.config.layers)[:, -newest:]
         return pool(states, self.config.pooling, self.config.grid).float().reshape(many, *self.shape(tokens.shape[1:]))
 
     def _arithmetic(self, device: torch.device) -> contextlib.AbstractContextManager:

@@ -127,11 +127,7 @@ class Encoder(FrozenEncoder):
     def _micro_batches(self, codes: Tensor) -> Iterator[Tensor]:
         """Ids (b, 1 + T) of codes (B, S) or (B, F, S), start token first, a few rows at a time. For patches, values."""
         codes = torch.as_tensor(codes).to(self.device)
-        if self.tokenizer.continuous:
-            ids = F.pad(self._vectors(codes), (0, 0, 1, 0))
-        else:
-            start = IMAGE_START if codes.ndim == 2 else VIDEO_START
-            ids = F.pad(codes.long().flatten(1) + OFFSET, (1, 0), value=start)
+        ids = F.pad(self._vectors(codes), (0, 0, 1, 0)) if self.tokenizer.continuous else ids_of(codes)
         at_once = MICRO_TOKENS.get(self.device.type, MICRO_TOKENS["cuda"]) // ids.shape[1]
         yield from ids.split(max(1, at_once))
 
@@ -145,6 +141,13 @@ class Encoder(FrozenEncoder):
     def __repr__(self) -> str:
         what = f"layer {self.layer} of {self.num_layers}" if self.toto is not None else "codebook vectors"
         return f"Encoder({what}, {self.pooling} {self.feature_shape}, {self.dtype}, {self.fingerprint[:12]})"
+
+
+def ids_of(codes: Tensor) -> Tensor:
+    """Ids int64 (B, 1 + T) that Toto reads: `[image start]` and the codes of a frame (B, S), or `[video start]` and
+    those of a clip (B, F, S)."""
+    start = IMAGE_START if codes.ndim == 2 else VIDEO_START
+    return F.pad(codes.long().flatten(1) + OFFSET, (1, 0), value=start)
 
 
 def load_encoder(
